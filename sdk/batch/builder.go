@@ -1,0 +1,185 @@
+package batch
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// BatchOptions is what a builder cannot know from the records.
+type BatchOptions struct {
+	Codec         Codec
+	Level         int // of the codec; zero and DefaultLevel: the codec's own default
+	BaseOffset    int64
+	LeaderEpoch   int32
+	ProducerID    int64 // see NoProducer
+	ProducerEpoch int16
+	BaseSequence  int32
+	Transactional bool
+	Control       bool
+	LogAppendTime bool
+}
+
+// NoProducer are the options of a batch that no idempotent producer sends.
+func NoProducer() BatchOptions {
+	return BatchOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, LeaderEpoch: -1}
+}
+
+// Builder encodes records into one buffer that it reuses. The zero value is ready.
+type Builder struct {
+	buf        []byte // header space, then the records, uncompressed
+	packed     []byte // the batch when a codec is set
+	base, last int64  // base and largest timestamp in milliseconds
+	count      int32
+	next       int32 // offset delta that the next record gets
+}
+
+// Reset forgets the records and keeps the memory.
+func (b *Builder) Reset() {
+	b.buf = b.buf[:0]
+	b.count, b.next = 0, 0
+}
+
+// Count is how many records were appended since Reset.
+func (b *Builder) Count() int { return int(b.count) }
+
+// Len is the size in bytes of the batch so far, uncompressed.
+func (b *Builder) Len() int { return max(len(b.buf), HeaderSize) }
+
+// RecordSize is how many bytes Append would add for a record without headers, at most.
+func RecordSize(key, value []byte) int { return len(key) + len(value) + 28 }
+
+// Append adds a record with the next offset. Timestamps are in milliseconds; nil key
+// or value means null.
+func (b *Builder) Append(timestamp int64, key, value []byte, headers []Header) {
+	b.AppendAt(b.next, timestamp, key, value, headers)
+}
+
+// AppendAt is Append with an offset delta of the caller's, larger than all before.
+func (b *Builder) AppendAt(delta int32, timestamp int64, key, value []byte, headers []Header) {
+	if b.count == 0 {
+		b.begin(timestamp)
+	}
+	b.last = max(b.last, timestamp)
+	size := 1 + varintSize(timestamp-b.base) + varintSize(int64(delta)) + bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
+	for i := range headers {
+		size += varintSize(int64(len(headers[i].Key))) + len(headers[i].Key) + bytesSize(headers[i].Value)
+	}
+	p := binary.AppendVarint(b.buf, int64(size))
+	p = append(p, 0)
+	p = binary.AppendVarint(p, timestamp-b.base)
+	p = binary.AppendVarint(p, int64(delta))
+	p = appendBytes(p, key)
+	p = appendBytes(p, value)
+	p = binary.AppendVarint(p, int64(len(headers)))
+	for i := range headers {
+		p = binary.AppendVarint(p, int64(len(headers[i].Key)))
+		p = append(p, headers[i].Key...)
+		p = appendBytes(p, headers[i].Value)
+	}
+	b.buf = p
+	b.count++
+	b.next = delta + 1
+}
+
+func (b *Builder) begin(timestamp int64) {
+	if cap(b.buf) < HeaderSize {
+		b.buf = make([]byte, HeaderSize, 4<<10)
+	}
+	b.buf = b.buf[:HeaderSize]
+	b.base, b.last = timestamp, timestamp
+}
+
+// Finish writes the header and compresses the records. It needs at least one record.
+//
+// Ownership: the batch lies in the builder's memory until the next Reset.
+func (b *Builder) Finish(o BatchOptions) (Batch, error) {
+	if b.count == 0 {
+		return nil, fmt.Errorf("finish a batch without records: %w", ErrCount)
+	}
+	out := b.buf
+	if o.Codec != None {
+		level := o.Level
+		if level == 0 {
+			level = DefaultLevel
+		}
+		packed, err := Compress(append(b.packed[:0], b.buf[:HeaderSize]...), o.Codec, level, b.buf[HeaderSize:])
+		if err != nil {
+			return nil, err
+		}
+		b.packed, out = packed, packed
+	}
+	return b.header(Batch(out), o), nil
+}
+
+func (b *Builder) header(out Batch, o BatchOptions) Batch {
+	out.SetBaseOffset(o.BaseOffset)
+	binary.BigEndian.PutUint32(out[8:], uint32(len(out)-prefix))
+	out.SetLeaderEpoch(o.LeaderEpoch)
+	out[16] = 2
+	binary.BigEndian.PutUint16(out[21:], uint16(o.attributes()))
+	binary.BigEndian.PutUint32(out[23:], uint32(b.next-1))
+	binary.BigEndian.PutUint64(out[27:], uint64(b.base))
+	binary.BigEndian.PutUint64(out[35:], uint64(b.last))
+	binary.BigEndian.PutUint32(out[57:], uint32(b.count))
+	out.SetProducer(o.ProducerID, o.ProducerEpoch, o.BaseSequence)
+	return out
+}
+
+func (o *BatchOptions) attributes() int16 {
+	a := int16(o.Codec)
+	if o.LogAppendTime {
+		a |= attributeLogAppendTime
+	}
+	if o.Transactional {
+		a |= attributeTransactional
+	}
+	if o.Control {
+		a |= attributeControl
+	}
+	return a
+}
+
+// Recompress builds b again with another codec, records and all else unchanged. Buf is
+// room for the uncompressed records, at most max bytes; the result is appended to dst.
+func Recompress(dst []byte, b Batch, c Codec, level int, buf []byte, max int) (Batch, error) {
+	records := []byte(b[HeaderSize:])
+	if b.Codec() != None {
+		var err error
+		if records, err = Decompress(buf[:0], b.Codec(), records, max); err != nil {
+			return nil, err
+		}
+	}
+	out, err := Compress(append(dst, b[:HeaderSize]...), c, level, records)
+	if err != nil {
+		return nil, err
+	}
+	changed := Batch(out[len(dst):])
+	binary.BigEndian.PutUint32(changed[8:], uint32(len(changed)-prefix))
+	changed[22] = changed[22]&^attributeCodec | byte(c)
+	changed.seal()
+	return changed, nil
+}
+
+func appendBytes(p, value []byte) []byte {
+	if value == nil {
+		return append(p, 1) // varint of −1
+	}
+	return append(binary.AppendVarint(p, int64(len(value))), value...)
+}
+
+func bytesSize(value []byte) int {
+	if value == nil {
+		return 1
+	}
+	return varintSize(int64(len(value))) + len(value)
+}
+
+func varintSize(v int64) int {
+	u := uint64(v)<<1 ^ uint64(v>>63)
+	n := 1
+	for u >= 0x80 {
+		u >>= 7
+		n++
+	}
+	return n
+}

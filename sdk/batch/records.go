@@ -1,0 +1,144 @@
+package batch
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Record is one record of a batch. Key, Value and the headers point into the buffer
+// that they were read from; nil means null.
+type Record struct {
+	Attributes     int8
+	TimestampDelta int64 // milliseconds from the batch's base timestamp
+	OffsetDelta    int32 // from the batch's base offset
+	Key, Value     []byte
+	Headers        []Header
+}
+
+// Header is one header of a record.
+type Header struct {
+	Key   string
+	Value []byte // nil: null
+}
+
+// Records decompresses the records of b, which must have passed Check, into buf (grown
+// when it is too small; at most max bytes, else ErrSize) and returns a reader of them.
+//
+// Ownership: the reader and its records use buf or b until the caller reuses either.
+func (b Batch) Records(buf []byte, max int) (Reader, error) {
+	data := []byte(b[HeaderSize:])
+	if c := b.Codec(); c != None {
+		var err error
+		if data, err = Decompress(buf[:0], c, data, max); err != nil {
+			return Reader{}, err
+		}
+	}
+	return Reader{rest: data, left: b.Count()}, nil
+}
+
+// Reader walks the records of one batch.
+type Reader struct {
+	rest   []byte
+	left   int32
+	record Record
+	err    error
+}
+
+// Buffer is the uncompressed records that are still to be read.
+func (r *Reader) Buffer() []byte { return r.rest }
+
+// Next moves to the next record and reports whether there is one. When the count of
+// the batch and its bytes disagree, Err says so.
+func (r *Reader) Next() bool {
+	if r.err != nil {
+		return false
+	}
+	if r.left == 0 {
+		if len(r.rest) != 0 {
+			r.err = fmt.Errorf("%d bytes behind the last record: %w", len(r.rest), ErrCount)
+		}
+		return false
+	}
+	body, rest, ok := cut(r.rest)
+	if !ok || !r.record.parse(body) {
+		r.err = ErrRecord
+		return false
+	}
+	r.rest = rest
+	r.left--
+	return true
+}
+
+// Record is the record that Next moved to, valid until the next call of Next.
+func (r *Reader) Record() *Record { return &r.record }
+
+// Err is what stopped Next before the end, or nil.
+func (r *Reader) Err() error { return r.err }
+
+// cut takes a varint length and that many bytes off p.
+func cut(p []byte) (body, rest []byte, ok bool) {
+	size, n := binary.Varint(p)
+	if n <= 0 || size < 0 || size > int64(len(p)-n) {
+		return nil, nil, false
+	}
+	return p[n : n+int(size)], p[n+int(size):], true
+}
+
+// cutNullable is cut where a length of −1 means null.
+func cutNullable(p []byte) (body, rest []byte, ok bool) {
+	size, n := binary.Varint(p)
+	if n > 0 && size == -1 {
+		return nil, p[n:], true
+	}
+	return cut(p)
+}
+
+// parse reads one record from p, all of it.
+func (r *Record) parse(p []byte) bool {
+	if len(p) == 0 {
+		return false
+	}
+	r.Attributes = int8(p[0])
+	p = p[1:]
+	delta, n := binary.Varint(p)
+	if n <= 0 {
+		return false
+	}
+	r.TimestampDelta, p = delta, p[n:]
+	offset, n := binary.Varint(p)
+	if n <= 0 || offset != int64(int32(offset)) {
+		return false
+	}
+	r.OffsetDelta, p = int32(offset), p[n:]
+	var ok bool
+	if r.Key, p, ok = cutNullable(p); !ok {
+		return false
+	}
+	if r.Value, p, ok = cutNullable(p); !ok {
+		return false
+	}
+	return r.parseHeaders(p)
+}
+
+func (r *Record) parseHeaders(p []byte) bool {
+	r.Headers = r.Headers[:0]
+	count, n := binary.Varint(p)
+	// A header takes two bytes at least, so a count beyond that is a lie.
+	if n <= 0 || count < 0 || count > int64(len(p)-n)/2 {
+		return false
+	}
+	p = p[n:]
+	for range count {
+		key, rest, ok := cut(p)
+		if !ok {
+			return false
+		}
+		value, rest, ok := cutNullable(rest)
+		if !ok {
+			return false
+		}
+		r.Headers = append(r.Headers, Header{Key: string(key), Value: value})
+		p = rest
+	}
+	return len(p) == 0
+}
