@@ -1,0 +1,125 @@
+package wire
+
+// Produce is a produce request, versions 3 to 13.
+type Produce struct {
+	Version       int16
+	Transactional []byte // transactional id; nil: none
+	Acks          int16
+	TimeoutMillis int32
+	Topics        []ProduceTopic
+	Partitions    []ProducePartition // of all topics, in order
+}
+
+// ProduceTopic is one topic of a request: a name up to version 12, an id from 13 on.
+type ProduceTopic struct {
+	Name []byte // points into the frame
+	ID   [16]byte
+	End  int // its partitions end here in Produce.Partitions and begin where the topic before ends
+}
+
+// ProducePartition is what is sent to one partition.
+type ProducePartition struct {
+	Index   int32
+	Records []byte // points into the frame; nil: null
+}
+
+// Parse reads the body of a request. The slices of p are used again.
+func (p *Produce) Parse(version int16, body []byte) error {
+	r := reader{rest: body, flex: version >= 9}
+	p.Version = version
+	p.Topics, p.Partitions = p.Topics[:0], p.Partitions[:0]
+	p.Transactional, _ = r.string()
+	p.Acks = r.int16()
+	p.TimeoutMillis = r.int32()
+	for range r.count(3) {
+		p.topic(&r)
+		if r.failed {
+			break
+		}
+	}
+	r.tags(nil)
+	return r.end()
+}
+
+func (p *Produce) topic(r *reader) {
+	var t ProduceTopic
+	if p.Version >= 13 {
+		t.ID = r.uuid()
+	} else {
+		t.Name = r.name()
+	}
+	for range r.count(5) {
+		index := r.int32()
+		records, _ := r.blob()
+		r.tags(nil)
+		if r.failed {
+			return
+		}
+		p.Partitions = append(p.Partitions, ProducePartition{index, records})
+	}
+	r.tags(nil)
+	t.End = len(p.Partitions)
+	p.Topics = append(p.Topics, t)
+}
+
+// ProduceResult answers for one partition, in the order of Produce.Partitions.
+type ProduceResult struct {
+	Error         int16
+	Base          int64  // offset of the first record; −1 on error
+	LogAppendTime int64  // milliseconds; −1 when records keep the producer's time
+	LogStart      int64  // −1 on error
+	Message       string // what is wrong; empty: null
+	Leader        Leader // told when Error sends the client elsewhere and Redirect is set
+	Redirect      bool
+}
+
+// AppendProduce appends the body of the response to p. Nodes are told when a result
+// redirects.
+func (p *Produce) AppendProduce(dst []byte, results []ProduceResult, nodes []Node) []byte {
+	w := writer{p: dst, flex: p.Version >= 9}
+	w.count(len(p.Topics))
+	begin, redirects := 0, false
+	for i := range p.Topics {
+		t := &p.Topics[i]
+		if p.Version >= 13 {
+			w.p = append(w.p, t.ID[:]...)
+		} else {
+			w.string(t.Name)
+		}
+		w.count(t.End - begin)
+		for j := begin; j < t.End; j++ {
+			redirects = p.result(&w, p.Partitions[j].Index, &results[j]) || redirects
+		}
+		begin = t.End
+		w.tags(0)
+	}
+	w.int32(0) // throttle time
+	if redirects {
+		w.tags(1)
+		w.nodesTag(nodes)
+	} else {
+		w.tags(0)
+	}
+	return w.p
+}
+
+func (p *Produce) result(w *writer, index int32, r *ProduceResult) (redirects bool) {
+	w.int32(index)
+	w.int16(r.Error)
+	w.int64(r.Base)
+	w.int64(r.LogAppendTime)
+	if p.Version >= 5 {
+		w.int64(r.LogStart)
+	}
+	if p.Version >= 8 {
+		w.count(0) // errors of single records
+		w.nullString(r.Message)
+	}
+	if r.Redirect && p.Version >= 10 {
+		w.tags(1)
+		w.leaderTag(0, r.Leader)
+		return true
+	}
+	w.tags(0)
+	return false
+}
