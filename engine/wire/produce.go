@@ -1,6 +1,7 @@
 package wire
 
-// Produce is a produce request, versions 3 to 13.
+// Produce is a produce request, versions 0 to 13. Versions below 3 carry records of the
+// old formats; they are read so that they can be refused in their own form.
 type Produce struct {
 	Version       int16
 	Transactional []byte // transactional id; nil: none
@@ -28,7 +29,10 @@ func (p *Produce) Parse(version int16, body []byte) error {
 	r := reader{rest: body, flex: version >= 9}
 	p.Version = version
 	p.Topics, p.Partitions = p.Topics[:0], p.Partitions[:0]
-	p.Transactional, _ = r.string()
+	p.Transactional = nil
+	if version >= 3 {
+		p.Transactional, _ = r.string()
+	}
 	p.Acks = r.int16()
 	p.TimeoutMillis = r.int32()
 	for range r.count(3) {
@@ -93,7 +97,9 @@ func (p *Produce) AppendProduce(dst []byte, results []ProduceResult, nodes []Nod
 		begin = t.End
 		w.tags(0)
 	}
-	w.int32(0) // throttle time
+	if p.Version >= 1 {
+		w.int32(0) // throttle time
+	}
 	if redirects {
 		w.tags(1)
 		w.nodesTag(nodes)
@@ -107,7 +113,9 @@ func (p *Produce) result(w *writer, index int32, r *ProduceResult) (redirects bo
 	w.int32(index)
 	w.int16(r.Error)
 	w.int64(r.Base)
-	w.int64(r.LogAppendTime)
+	if p.Version >= 2 {
+		w.int64(r.LogAppendTime)
+	}
 	if p.Version >= 5 {
 		w.int64(r.LogStart)
 	}

@@ -31,12 +31,12 @@ func produceRequest(version int16) *kmsg.ProduceRequest {
 }
 
 func TestProduceReadsWhatKmsgWrites(t *testing.T) {
-	for version := int16(3); version <= 13; version++ {
+	for version := int16(0); version <= 13; version++ {
 		var p Produce
 		if err := p.Parse(version, produceRequest(version).AppendTo(nil)); err != nil {
 			t.Fatalf("version %d: %v", version, err)
 		}
-		if string(p.Transactional) != "tx" || p.Acks != -1 || p.TimeoutMillis != 1500 || len(p.Topics) != 2 || len(p.Partitions) != 3 {
+		if version >= 3 && string(p.Transactional) != "tx" || p.Acks != -1 || p.TimeoutMillis != 1500 || len(p.Topics) != 2 || len(p.Partitions) != 3 {
 			t.Fatalf("version %d: %+v", version, p)
 		}
 		if last := p.Topics[1]; last.End != 3 || version < 13 && string(last.Name) != "topic-b" || version == 13 && last.ID != [16]byte{2, 15: 9} {
@@ -54,7 +54,7 @@ func TestKmsgReadsProduceResponses(t *testing.T) {
 		{Error: 6, Base: -1, LogAppendTime: -1, LogStart: -1, Leader: Leader{3, 4}, Redirect: true},
 		{Error: 87, Base: -1, LogAppendTime: 5, LogStart: -1, Message: "no key"},
 	}
-	for version := int16(3); version <= 13; version++ {
+	for version := int16(0); version <= 13; version++ {
 		var p Produce
 		if err := p.Parse(version, produceRequest(version).AppendTo(nil)); err != nil {
 			t.Fatal(err)

@@ -111,6 +111,37 @@ func TestDecompressStopsAtItsBound(t *testing.T) {
 	}
 }
 
+func TestCheckRecords(t *testing.T) {
+	good := []byte(build(t, None, 5)[HeaderSize:])
+	var keyless Builder
+	keyless.Append(1, nil, []byte("v"), nil)
+	bare, _ := keyless.Finish(NoProducer())
+	var gap Builder
+	gap.AppendAt(1, 1, nil, nil, nil)
+	gapped, _ := gap.Finish(NoProducer())
+	for name, test := range map[string]struct {
+		records []byte
+		count   int32
+		keys    bool
+		want    error
+	}{
+		"whole":             {good, 5, true, nil},
+		"one too few":       {good, 6, false, ErrRecord},
+		"one too many":      {good, 4, false, ErrCount},
+		"cut short":         {good[:len(good)-1], 5, false, ErrRecord},
+		"no key":            {bare[HeaderSize:], 1, true, ErrKey},
+		"no key is needed":  {bare[HeaderSize:], 1, false, nil},
+		"a gap in offsets":  {gapped[HeaderSize:], 1, false, ErrCount},
+		"nothing, as meant": {nil, 0, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := CheckRecords(test.records, test.count, test.keys); !errors.Is(got, test.want) {
+				t.Fatalf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 func TestRecompress(t *testing.T) {
 	for _, from := range codecs {
 		for _, to := range codecs {

@@ -142,3 +142,38 @@ func (r *Record) parseHeaders(p []byte) bool {
 	}
 	return len(p) == 0
 }
+
+// CheckRecords walks over uncompressed records without taking memory: there must be
+// count of them, their offsets consecutive from 0, nothing behind them and, if keys is
+// set, a key in each (else ErrKey).
+func CheckRecords(records []byte, count int32, keys bool) error {
+	for delta := range count {
+		body, rest, ok := cut(records)
+		if !ok || len(body) == 0 {
+			return ErrRecord
+		}
+		records, body = rest, body[1:] // attributes
+		_, n := binary.Varint(body)
+		if n <= 0 {
+			return ErrRecord
+		}
+		offset, m := binary.Varint(body[n:])
+		if m <= 0 || offset != int64(delta) {
+			return ErrCount
+		}
+		key, tail, ok := cutNullable(body[n+m:])
+		if !ok {
+			return ErrRecord
+		}
+		if keys && key == nil {
+			return ErrKey
+		}
+		if _, _, ok := cutNullable(tail); !ok {
+			return ErrRecord
+		}
+	}
+	if len(records) != 0 {
+		return ErrCount
+	}
+	return nil
+}
