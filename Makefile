@@ -1,0 +1,48 @@
+# Every target is one command that a person would type. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help check fmt lint test race rewrite fuzz compat kill compat-both bench bench-peers report docs
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+check: ## everything that CI runs, with its totals
+	.ci/run
+
+fmt: ## format the Go code
+	gofmt -w .
+
+lint: ## golangci-lint, installed on first use
+	.ci/run format vet lint
+
+test: ## what the README says
+	go test ./...
+
+race: ## all tests with the race detector on
+	.ci/run race
+
+rewrite: ## write what the conversations in testdata answer now; then read the diff
+	go test ./engine/... -rewrite
+
+fuzz: ## ten seconds (FUZZTIME=1m for more) of each decoder's fuzz target
+	.ci/run fuzz
+
+compat: ## drive the broker with clients that others wrote
+	cd engine/compat && go run .
+
+compat-both: ## the same against a real Apache Kafka beside it; writes docs/compatibility.md
+	cd engine/compat && go run . -target both
+
+kill: ## kill -9 the broker fifty times under load and count what was acked
+	cd engine/compat && go run ./kill
+
+bench: ## the one-minute tour of the load generator
+	go run ./cmd/millrace bench
+
+bench-peers: ## the same workload against Millrace and a real Apache Kafka
+	go run ./cmd/millrace bench peers
+
+report: ## one HTML page from the newest files in results/
+	go run ./cmd/millrace report
+
+docs: ## write docs/settings.md from the declarations
+	go run ./cmd/millrace serve --help-settings=markdown > docs/settings.md
