@@ -1,0 +1,74 @@
+package loadgen
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// usage is what a process has used so far.
+type usage struct {
+	cpu  time.Duration // user and system
+	peak int64         // largest resident size in bytes
+}
+
+// ticksPerSecond is the unit of /proc/<pid>/stat: USER_HZ, 100 on every Linux there is.
+const ticksPerSecond = 100
+
+// readUsage reads a process's use from /proc.
+func readUsage(pid int) (usage, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return usage{}, fmt.Errorf("read processor time of process %d: %w", pid, err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return usage{}, fmt.Errorf("read memory of process %d: %w", pid, err)
+	}
+	cpu, err := processorTime(stat)
+	if err != nil {
+		return usage{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return usage{cpu, peakMemory(status)}, nil
+}
+
+// processorTime adds fields 14 and 15 (utime, stime) of a stat line. The name in
+// parentheses may contain anything, so fields are counted from its end.
+func processorTime(stat []byte) (time.Duration, error) {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat has %d fields", len(fields))
+	}
+	user, err := strconv.ParseInt(string(fields[11]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read utime: %w", err)
+	}
+	system, err := strconv.ParseInt(string(fields[12]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read stime: %w", err)
+	}
+	return time.Duration(user+system) * (time.Second / ticksPerSecond), nil
+}
+
+func peakMemory(status []byte) int64 {
+	for _, line := range bytes.Split(status, []byte("\n")) {
+		fields := bytes.Fields(line)
+		if len(fields) == 3 && string(fields[0]) == "VmHWM:" {
+			if kib, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil {
+				return kib << 10
+			}
+		}
+	}
+	return 0
+}
+
+// resetPeak makes the peak begin anew. Not everybody may do that to every process; then
+// the peak is that of the process's whole life, which the caller says in its notes.
+func resetPeak(pid int) error {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200); err != nil {
+		return fmt.Errorf("reset the memory peak of process %d: %w", pid, err)
+	}
+	return nil
+}
