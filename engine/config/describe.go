@@ -1,0 +1,96 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// Entry is one setting as DescribeConfigs and CreateTopics answer it.
+type Entry struct {
+	Name      string
+	Value     *string // nil: unset, or sensitive
+	Source    setting.Source
+	Type      setting.Type
+	ReadOnly  bool
+	Sensitive bool
+	Synonyms  []Synonym
+	Doc       string
+}
+
+// Synonym is one place where the setting has a value; the first one counts.
+type Synonym struct {
+	Name   string
+	Value  *string // nil: sensitive
+	Source setting.Source
+}
+
+// DescribeTopic lists the settings of a topic whose values are v (the broker's Values
+// with the topic's overrides on top): those named, or all when names is nil. Names that
+// topics do not have are left out, as Kafka does.
+func DescribeTopic(v *setting.Values, names []string) []Entry {
+	return describe(v, names, true)
+}
+
+// DescribeBroker lists the settings of this broker.
+func DescribeBroker(v *setting.Values, names []string) []Entry {
+	return describe(v, names, false)
+}
+
+// DescribeDefaults lists the dynamic defaults of all brokers: only those that somebody set.
+func DescribeDefaults(v *setting.Values, names []string) []Entry {
+	var all []Entry
+	for _, e := range DescribeBroker(v, names) {
+		for _, s := range e.Synonyms {
+			if s.Source == setting.SourceDynamicDefault && s.Name == e.Name {
+				e.Value, e.Source, e.Synonyms = s.Value, s.Source, []Synonym{s}
+				all = append(all, e)
+				break
+			}
+		}
+	}
+	return all
+}
+
+func describe(v *setting.Values, names []string, topic bool) []Entry {
+	var all []Entry
+	for _, d := range Settings.All() {
+		name := d.Name
+		if topic {
+			name = d.Topic
+		}
+		if name == "" || names != nil && !slices.Contains(names, name) {
+			continue
+		}
+		e := entry(v, d, name)
+		e.ReadOnly = !topic && d.Dynamic == setting.ReadOnly
+		if !d.Internal || e.Source != setting.SourceDefault {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func entry(v *setting.Values, d *setting.Declaration, name string) Entry {
+	e := Entry{Name: name, Source: setting.SourceDefault, Type: d.Type, Sensitive: d.Sensitive(), Doc: d.Meaning()}
+	for _, given := range v.Given(d) {
+		e.Synonyms = append(e.Synonyms, Synonym{Name: given.Name, Value: shown(d, given.Text), Source: given.Source})
+	}
+	if len(e.Synonyms) > 0 {
+		e.Source = e.Synonyms[0].Source
+	}
+	if text, set := v.Text(d); set {
+		e.Value = shown(d, text)
+	}
+	return e
+}
+
+// shown is text, or nil when it must not be seen.
+func shown(d *setting.Declaration, text string) *string {
+	if d.Sensitive() {
+		return nil
+	}
+	return &text
+}

@@ -1,0 +1,104 @@
+package config
+
+import (
+	"math"
+	"time"
+
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// Groups and offsets.
+var (
+	GroupInitialDelay = groups.Duration(setting.Duration{
+		Name: "group.initial.rebalance.delay.ms", Default: 3000, Min: math.MinInt32, Int: true,
+		Doc: "Time that an empty group waits for more members before its first rebalance. 0 suits tests.",
+	})
+	GroupMinSession = groups.Duration(setting.Duration{
+		Name: "group.min.session.timeout.ms", Default: 6000, Min: math.MinInt32, Int: true,
+		Doc: "Least session timeout that a member may ask for.",
+	})
+	GroupMaxSession = groups.Duration(setting.Duration{
+		Name: "group.max.session.timeout.ms", Default: 1_800_000, Min: math.MinInt32, Int: true,
+		Doc: "Greatest session timeout that a member may ask for.",
+	})
+	GroupMaxSize = groups.Int(setting.Int{
+		Name: "group.max.size", Default: math.MaxInt32, Min: 1,
+		Doc: "Most members of one group.",
+	})
+	OffsetsPartitions = groups.Int(setting.Int{
+		Name: "offsets.topic.num.partitions", Default: 50, Min: 1,
+		Doc: "Partitions of __consumer_offsets. It must not change once the topic exists.",
+	})
+	OffsetsReplicationFactor = groups.Int(setting.Int{
+		Name: "offsets.topic.replication.factor", Default: 3, Min: 1, Short: true,
+		Doc: "Copies of __consumer_offsets; as many as there are brokers when they are fewer.",
+	})
+	OffsetsSegmentBytes = groups.Int(setting.Int{
+		Name: "offsets.topic.segment.bytes", Default: 100 << 20, Min: 1,
+		Doc: "Size of a segment of __consumer_offsets.",
+	})
+	OffsetsRetention = groups.Duration(setting.Duration{
+		Name: "offsets.retention.minutes", Unit: time.Minute, Default: 10080, Min: 1, Int: true,
+		Doc: "Time that a group's offsets are kept after its last member left or, when it never had any, after the last commit.",
+	})
+	OffsetsRetentionCheck = groups.Duration(setting.Duration{
+		Name: "offsets.retention.check.interval.ms", Default: 600_000, Min: 1,
+		Doc: "Time between two looks for offsets to forget.",
+	})
+	OffsetMetadataMax = groups.Int(setting.Int{
+		Name: "offset.metadata.max.bytes", Default: 4096, Min: math.MinInt32,
+		Doc: "Longest text that may be committed with an offset.",
+	})
+	_ = groups.Table(setting.Ignored, noReader,
+		setting.Row{Name: "offsets.commit.timeout.ms", Type: setting.TypeInt, Default: "5000", Min: 1, Doc: "Time limit to store a commit of offsets on all copies."},
+		setting.Row{Name: "offsets.load.buffer.size", Type: setting.TypeInt, Default: "5242880", Min: 1, Doc: "Bytes read at once when offsets are loaded."},
+		setting.Row{Name: "offsets.topic.compression.codec", Type: setting.TypeInt, Default: "0", Doc: "Codec of __consumer_offsets, by number."},
+		setting.Row{Name: "group.coordinator.threads", Type: setting.TypeInt, Default: "4", Min: 1, Doc: "Threads of the group coordinator."},
+		setting.Row{Name: "group.coordinator.background.threads", Type: setting.TypeInt, Default: "2", Min: 1, Doc: "Background threads of the group coordinator."},
+		setting.Row{Name: "group.coordinator.append.linger.ms", Type: setting.TypeInt, Default: "-1", Min: -1, Doc: "Time that the coordinator gathers records before it writes them."},
+		setting.Row{Name: "group.coordinator.cached.buffer.max.bytes", Type: setting.TypeInt, Default: "1048588", Min: 524288, Dynamic: setting.ClusterWide, Doc: "Largest write buffer that the coordinator keeps."},
+	)
+	_ = groups.Table(setting.Ignored, noShare,
+		setting.Row{Name: "group.coordinator.rebalance.protocols", Type: setting.TypeList, Default: "classic,consumer,streams", Choices: []string{"consumer", "classic", "share", "streams"}, Doc: "Kinds of group that may be used."},
+		setting.Row{Name: "group.consumer.assignors", Type: setting.TypeList, Default: "uniform,range", Doc: "Assignors of the new consumer groups, the default first."},
+		setting.Row{Name: "group.consumer.assignment.interval.ms", Type: setting.TypeInt, Default: "1000", Dynamic: setting.ClusterWide, Doc: "Least time between two assignments of a new consumer group."},
+		setting.Row{Name: "group.consumer.min.assignment.interval.ms", Type: setting.TypeInt, Default: "0", Doc: "Lower limit of that time."},
+		setting.Row{Name: "group.consumer.max.assignment.interval.ms", Type: setting.TypeInt, Default: "15000", Doc: "Upper limit of that time."},
+		setting.Row{Name: "group.consumer.heartbeat.interval.ms", Type: setting.TypeInt, Default: "5000", Min: 1, Doc: "Time between two heartbeats in a new consumer group."},
+		setting.Row{Name: "group.consumer.min.heartbeat.interval.ms", Type: setting.TypeInt, Default: "5000", Min: 1, Doc: "Lower limit of that time."},
+		setting.Row{Name: "group.consumer.max.heartbeat.interval.ms", Type: setting.TypeInt, Default: "15000", Min: 1, Doc: "Upper limit of that time."},
+		setting.Row{Name: "group.consumer.session.timeout.ms", Type: setting.TypeInt, Default: "45000", Min: 1, Doc: "Session timeout in a new consumer group."},
+		setting.Row{Name: "group.consumer.min.session.timeout.ms", Type: setting.TypeInt, Default: "45000", Min: 1, Doc: "Lower limit of that timeout."},
+		setting.Row{Name: "group.consumer.max.session.timeout.ms", Type: setting.TypeInt, Default: "60000", Min: 1, Doc: "Upper limit of that timeout."},
+		setting.Row{Name: "group.consumer.max.size", Type: setting.TypeInt, Default: "2147483647", Min: 1, Doc: "Most members of a new consumer group."},
+		setting.Row{Name: "group.consumer.migration.policy", Type: setting.TypeString, Default: "bidirectional", Choices: []string{"DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"}, Doc: "Whether a group may change between the classic and the new kind."},
+		setting.Row{Name: "group.consumer.regex.refresh.interval.ms", Type: setting.TypeInt, Default: "600000", Min: 10000, Doc: "Time between two matchings of subscribed patterns."},
+	)
+)
+
+// Producers and transactions.
+var (
+	ProducerExpiration = producers.Duration(setting.Duration{
+		Name: "producer.id.expiration.ms", Default: 86_400_000, Min: 1, Int: true, Dynamic: setting.ClusterWide,
+		Doc: "Time after its last batch at which a partition forgets a producer's sequence numbers.",
+	})
+	ProducerExpirationCheck = producers.Duration(setting.Duration{
+		Name: "producer.id.expiration.check.interval.ms", Default: 600_000, Min: 1, Int: true, Internal: true,
+		Doc: "Time between two looks for producers to forget.",
+	})
+	_ = producers.Table(setting.Ignored, noTxn,
+		setting.Row{Name: "transaction.state.log.replication.factor", Type: setting.TypeShort, Default: "3", Min: 1, Doc: "Copies of __transaction_state."},
+		setting.Row{Name: "transaction.state.log.min.isr", Type: setting.TypeInt, Default: "2", Min: 1, Doc: "Copies of __transaction_state that must be in sync."},
+		setting.Row{Name: "transaction.state.log.num.partitions", Type: setting.TypeInt, Default: "50", Min: 1, Doc: "Partitions of __transaction_state."},
+		setting.Row{Name: "transaction.state.log.segment.bytes", Type: setting.TypeInt, Default: "104857600", Min: 1, Doc: "Size of a segment of __transaction_state."},
+		setting.Row{Name: "transaction.state.log.load.buffer.size", Type: setting.TypeInt, Default: "5242880", Min: 1, Doc: "Bytes read at once when transactions are loaded."},
+		setting.Row{Name: "transaction.max.timeout.ms", Type: setting.TypeInt, Default: "900000", Min: 1, Doc: "Longest time limit that a transaction may ask for."},
+		setting.Row{Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: setting.TypeInt, Default: "10000", Min: 1, Doc: "Time between two looks for transactions past their time limit."},
+		setting.Row{Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Type: setting.TypeInt, Default: "3600000", Min: 1, Doc: "Time between two looks for transactional ids to forget."},
+		setting.Row{Name: "transactional.id.expiration.ms", Type: setting.TypeInt, Default: "604800000", Min: 1, Doc: "Time after which an unused transactional id is forgotten."},
+		setting.Row{Name: "transaction.partition.verification.enable", Type: setting.TypeBoolean, Default: "true", Dynamic: setting.ClusterWide, Doc: "Check that a partition is part of the transaction that writes to it."},
+		setting.Row{Name: "transaction.two.phase.commit.enable", Type: setting.TypeBoolean, Default: "false", Doc: "Allow two-phase commit."},
+		setting.Row{Name: "add.partitions.to.txn.retry.backoff.ms", Type: setting.TypeInt, Default: "20", Min: 1, Doc: "Time between two tries to add partitions to a transaction."},
+		setting.Row{Name: "add.partitions.to.txn.retry.backoff.max.ms", Type: setting.TypeInt, Default: "100", Doc: "Upper limit of that time."},
+	)
+)

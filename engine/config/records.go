@@ -1,0 +1,238 @@
+package config
+
+import (
+	"math"
+	"time"
+
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// Topics.
+var (
+	Partitions = topics.Int(setting.Int{
+		Name: "num.partitions", Default: 1, Min: 1,
+		Doc: "Partitions of a topic whose creator does not say how many.",
+	})
+	ReplicationFactor = topics.Int(setting.Int{
+		Name: "default.replication.factor", Default: 1, Min: math.MinInt32,
+		Doc: "Copies of each partition of a topic whose creator does not say how many. More than there are brokers cannot be had: there is one.",
+	})
+	AutoCreateTopics = topics.Bool(setting.Bool{
+		Name: "auto.create.topics.enable", Default: true,
+		Doc: "A client that asks about a topic that does not exist creates it.",
+	})
+	DeleteTopics = topics.Bool(setting.Bool{
+		Name: "delete.topic.enable", Default: true,
+		Doc: "Topics can be deleted.",
+	})
+	MinInSyncReplicas = topics.Int(setting.Int{
+		Name: "min.insync.replicas", Topic: "min.insync.replicas", Default: 1, Min: 1, Dynamic: setting.ClusterWide,
+		Doc: "Copies that must be in sync for a produce with acks=all. With fewer it is answered NOT_ENOUGH_REPLICAS.",
+	})
+	_ = topics.Table(setting.Refused, wontLoad,
+		setting.Row{Name: "create.topic.policy.class.name", Type: setting.TypeClass, Null: true, Doc: "Policy that may forbid the creation of a topic."},
+		setting.Row{Name: "alter.config.policy.class.name", Type: setting.TypeClass, Null: true, Doc: "Policy that may forbid a change of settings."},
+	)
+)
+
+// Records.
+var (
+	MaxMessageBytes = records.Int(setting.Int{
+		Name: "message.max.bytes", Topic: "max.message.bytes", Default: 1<<20 + 12, Dynamic: setting.ClusterWide,
+		Doc: "Largest record batch, as it is sent (compressed).",
+	})
+	Compression = records.String(setting.String{
+		Name: "compression.type", Topic: "compression.type", Default: "producer", Dynamic: setting.ClusterWide,
+		Choices: []string{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"},
+		Doc:     "Codec that batches are stored with. producer: as they come, untouched.",
+	})
+	GzipLevel = records.Int(setting.Int{
+		Name: "compression.gzip.level", Topic: "compression.gzip.level", Default: -1, Min: 1, Max: 9, Or: -1, Dynamic: setting.ClusterWide,
+		Doc: "Level when compression.type is gzip. -1: the codec's own choice.",
+	})
+	LZ4Level = records.Int(setting.Int{
+		Name: "compression.lz4.level", Topic: "compression.lz4.level", Default: 9, Min: 1, Max: 17, Dynamic: setting.ClusterWide,
+		Doc: "Level when compression.type is lz4.",
+	})
+	ZstdLevel = records.Int(setting.Int{
+		Name: "compression.zstd.level", Topic: "compression.zstd.level", Default: 3, Min: -131072, Max: 22, Dynamic: setting.ClusterWide,
+		Doc: "Level when compression.type is zstd.",
+	})
+	TimestampType = records.String(setting.String{
+		Name: "log.message.timestamp.type", Topic: "message.timestamp.type", Default: "CreateTime", Dynamic: setting.ClusterWide,
+		Choices: []string{"CreateTime", "LogAppendTime"},
+		Doc:     "Timestamp of a record: the producer's, or the time when the broker got it.",
+	})
+	TimestampBeforeMax = records.Duration(setting.Duration{
+		Name: "log.message.timestamp.before.max.ms", Topic: "message.timestamp.before.max.ms", Default: math.MaxInt64, Dynamic: setting.ClusterWide,
+		Doc: "How far a record's timestamp may lie in the past (CreateTime only).",
+	})
+	TimestampAfterMax = records.Duration(setting.Duration{
+		Name: "log.message.timestamp.after.max.ms", Topic: "message.timestamp.after.max.ms", Default: 3_600_000, Dynamic: setting.ClusterWide,
+		Doc: "How far a record's timestamp may lie in the future (CreateTime only).",
+	})
+)
+
+// Log.
+var (
+	LogDirs = storage.List(setting.List{
+		Name: "log.dirs", Synonyms: []string{"log.dir"}, Null: true,
+		Doc: "Data folders. Partitions are spread over them. Unset: log.dir.",
+	})
+	_ = storage.List(setting.List{
+		Name: "log.dir", Default: []string{"./millrace-data"}, Kafka: "/tmp/kafka-logs",
+		Doc: "Data folder, when log.dirs is not given.",
+	})
+	SegmentBytes = storage.Int(setting.Int{
+		Name: "log.segment.bytes", Topic: "segment.bytes", Default: 1 << 30, Min: 1 << 20, Dynamic: setting.ClusterWide,
+		Doc: "Size at which a segment file is closed and the next one begun.",
+	})
+	// SegmentBytesInternal lets tests have small segments, as Kafka's do.
+	SegmentBytesInternal = storage.Int(setting.Int{
+		Topic: "internal.segment.bytes", Null: true, Internal: true,
+		Doc: "Size of a segment without the lower limit of segment.bytes, which it replaces; for tests.",
+	})
+	SegmentAge = storage.Duration(setting.Duration{
+		Name: "log.roll.ms", Topic: "segment.ms", Synonyms: []string{"log.roll.hours"}, Null: true, Min: 1, Dynamic: setting.ClusterWide,
+		Kafka: "none for log.roll.ms",
+		Doc:   "Age at which a segment is closed even if it is not full, so that retention can remove it. Unset: log.roll.hours.",
+	})
+	_ = storage.Duration(setting.Duration{
+		Name: "log.roll.hours", Unit: time.Hour, Default: 168, Min: 1, Int: true,
+		Doc: "The same in hours, when log.roll.ms is not given.",
+	})
+	_ = storage.Duration(setting.Duration{
+		Name: "log.roll.jitter.ms", Topic: "segment.jitter.ms", Synonyms: []string{"log.roll.jitter.hours"}, Null: true, Dynamic: setting.ClusterWide,
+		Effect: setting.Ignored, Note: "segments close at their age exactly",
+		Doc: "Most that is taken at random from the age at which a segment is closed.",
+	})
+	_ = storage.Duration(setting.Duration{
+		Name: "log.roll.jitter.hours", Unit: time.Hour, Int: true, Effect: setting.Ignored, Note: "segments close at their age exactly",
+		Doc: "The same in hours, when log.roll.jitter.ms is not given.",
+	})
+	IndexIntervalBytes = storage.Int(setting.Int{
+		Name: "log.index.interval.bytes", Topic: "index.interval.bytes", Default: 4096, Dynamic: setting.ClusterWide,
+		Doc: "Bytes of log between two entries of its offset index.",
+	})
+	IndexBytes = storage.Int(setting.Int{
+		Name: "log.index.size.max.bytes", Topic: "segment.index.bytes", Default: 10 << 20, Min: 4, Dynamic: setting.ClusterWide,
+		Doc: "Largest index; a segment whose index is full is closed.",
+	})
+	DeleteDelay = storage.Duration(setting.Duration{
+		Name: "log.segment.delete.delay.ms", Topic: "file.delete.delay.ms", Default: 60_000, Dynamic: setting.ClusterWide,
+		Doc: "Time between taking a file out of use and removing it.",
+	})
+	_ = storage.Bool(setting.Bool{
+		Name: "log.preallocate", Topic: "preallocate", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noReader,
+		Doc: "Reserve the whole of a new segment file at once.",
+	})
+	_ = storage.Table(setting.Ignored, noReader,
+		setting.Row{Name: "log.dir.failure.timeout.ms", Type: setting.TypeLong, Default: "30000", Min: 1, Doc: "Time to tell the controller of a failed data folder."},
+		setting.Row{Name: "log.flush.offset.checkpoint.interval.ms", Type: setting.TypeInt, Default: "60000", Doc: "Time between two writings of the recovery points."},
+		setting.Row{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: setting.TypeInt, Default: "60000", Doc: "Time between two writings of the start offsets."},
+		setting.Row{Name: "log.initial.task.delay.ms", Type: setting.TypeLong, Default: "30000", Doc: "Time from the start to the first background work on logs."},
+		setting.Row{Name: "cordoned.log.dirs", Type: setting.TypeList, Dynamic: setting.PerBroker, Doc: "Data folders that get no new partitions."},
+	)
+)
+
+// SegmentSize is the size at which a segment is closed under these values.
+func SegmentSize(v *setting.Values) int64 {
+	if n := SegmentBytesInternal.Of(v); n > 0 {
+		return int64(n)
+	}
+	return int64(SegmentBytes.Of(v))
+}
+
+// FlushMode is when a record counts as written.
+var FlushMode = durability.String(setting.String{
+	Name: "log.flush.mode", Topic: "flush.mode", Default: FlushCommit, Choices: []string{FlushCommit, FlushOS}, Dynamic: setting.ClusterWide,
+	Kafka: "no such setting: it behaves as os does",
+	Doc:   "commit: a produce is answered when its records are safe on disk (fsync, shared by all that wait). os: when the operating system has them, as Kafka does; a power cut can lose answered records. log.flush.interval.messages=1 (for a topic: flush.messages=1) means commit, too.",
+})
+
+// The values of log.flush.mode.
+const (
+	FlushCommit = "commit"
+	FlushOS     = "os"
+)
+
+// Durability.
+var (
+	FlushMessages = durability.Long(setting.Long{
+		Name: "log.flush.interval.messages", Topic: "flush.messages", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide,
+		Doc: "1 means log.flush.mode=commit. Greater numbers mean nothing here: either every answer waits for the disk or none does.",
+	})
+	_ = durability.Duration(setting.Duration{
+		Name: "log.flush.interval.ms", Topic: "flush.ms", Synonyms: []string{"log.flush.scheduler.interval.ms"}, Null: true, Dynamic: setting.ClusterWide,
+		Effect: setting.Ignored, Note: "log.flush.mode decides",
+		Doc: "Longest time that a record stays unflushed.",
+	})
+	_ = durability.Duration(setting.Duration{
+		Name: "log.flush.scheduler.interval.ms", Default: math.MaxInt64, Effect: setting.Ignored, Note: "log.flush.mode decides",
+		Doc: "Time between two looks for logs that must be flushed.",
+	})
+)
+
+// CommitOnAck reports whether, under these values, a produce is answered only when its
+// records are safe on disk.
+func CommitOnAck(v *setting.Values) bool {
+	return FlushMode.Of(v) == FlushCommit || FlushMessages.Of(v) == 1
+}
+
+// Retention and compaction.
+var (
+	CleanupPolicy = retention.List(setting.List{
+		Name: "log.cleanup.policy", Topic: "cleanup.policy", Default: []string{"delete"}, Choices: []string{"compact", "delete"}, Dynamic: setting.ClusterWide,
+		Doc: "delete: old segments are removed. compact: the newest record of each key is kept; logs are not compacted yet, so such a topic keeps all its records. Empty: nothing is ever removed.",
+	})
+	RetentionAge = retention.Duration(setting.Duration{
+		Name: "log.retention.ms", Topic: "retention.ms", Synonyms: []string{"log.retention.minutes", "log.retention.hours"}, Null: true,
+		Min: -1, Dynamic: setting.ClusterWide, Kafka: "none for log.retention.ms",
+		Doc: "Age at which a segment is removed. -1: never. Unset: log.retention.minutes, then log.retention.hours.",
+	})
+	_ = retention.Duration(setting.Duration{
+		Name: "log.retention.minutes", Unit: time.Minute, Null: true, Min: math.MinInt32, Int: true,
+		Doc: "The same in minutes, when log.retention.ms is not given.",
+	})
+	_ = retention.Duration(setting.Duration{
+		Name: "log.retention.hours", Unit: time.Hour, Default: 168, Min: math.MinInt32, Int: true,
+		Doc: "The same in hours, when neither log.retention.ms nor log.retention.minutes is given.",
+	})
+	RetentionBytes = retention.Long(setting.Long{
+		Name: "log.retention.bytes", Topic: "retention.bytes", Default: -1, Min: math.MinInt64, Dynamic: setting.ClusterWide,
+		Doc: "Size of a partition's log above which its oldest segments are removed. Negative: no limit.",
+	})
+	RetentionCheck = retention.Duration(setting.Duration{
+		Name: "log.retention.check.interval.ms", Default: 300_000, Min: 1,
+		Doc: "Time between two looks for segments to remove.",
+	})
+
+	_ = compaction.Bool(setting.Bool{
+		Name: "log.cleaner.enable", Default: true, Effect: setting.Ignored, Note: noCompact,
+		Doc: "Compact the logs of topics with cleanup.policy=compact.",
+	})
+	_ = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.delete.retention.ms", Topic: "delete.retention.ms", Default: 86_400_000, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+		Doc: "Time that a deletion marker is kept in a compacted log.",
+	})
+	minCompactionLag = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.min.compaction.lag.ms", Topic: "min.compaction.lag.ms", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+		Doc: "Least age at which a record may be compacted.",
+	})
+	maxCompactionLag = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.max.compaction.lag.ms", Topic: "max.compaction.lag.ms", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+		Doc: "Age at which a log is compacted however little of it is out of date.",
+	})
+	_ = compaction.Double(setting.Double{
+		Name: "log.cleaner.min.cleanable.ratio", Topic: "min.cleanable.dirty.ratio", Default: 0.5, Max: 1, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+		Doc: "Share of a log that must be out of date before it is compacted.",
+	})
+	_ = compaction.Table(setting.Ignored, noCompact,
+		setting.Row{Name: "log.cleaner.threads", Type: setting.TypeInt, Default: "1", Dynamic: setting.ClusterWide, Doc: "Workers that compact."},
+		setting.Row{Name: "log.cleaner.dedupe.buffer.size", Type: setting.TypeLong, Default: "134217728", Dynamic: setting.ClusterWide, Doc: "Memory for the keys of all logs being compacted."},
+		setting.Row{Name: "log.cleaner.io.buffer.size", Type: setting.TypeInt, Default: "524288", Dynamic: setting.ClusterWide, Doc: "Memory for reading and writing while compacting."},
+		setting.Row{Name: "log.cleaner.io.buffer.load.factor", Type: setting.TypeDouble, Default: "0.9", Dynamic: setting.ClusterWide, Doc: "How full the buffer of keys may get."},
+		setting.Row{Name: "log.cleaner.io.max.bytes.per.second", Type: setting.TypeDouble, Default: "1.7976931348623157E308", Dynamic: setting.ClusterWide, Doc: "Bytes a second that compaction may read and write."},
+		setting.Row{Name: "log.cleaner.backoff.ms", Type: setting.TypeLong, Default: "15000", Dynamic: setting.ClusterWide, Doc: "Time to sleep when there is nothing to compact."},
+	)
+)
