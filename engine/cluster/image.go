@@ -1,0 +1,175 @@
+package cluster
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync/atomic"
+)
+
+// NoLeader is the leader of a partition that has none.
+const NoLeader = -1
+
+// Image is the whole cluster at one point of the metadata log. It is immutable: what its
+// methods return is shared and must not be changed.
+type Image struct {
+	state
+	// sorted is filled by the first call of Topics.
+	sorted atomic.Pointer[[]*Topic]
+}
+
+// state is what an image is made of; a draft begins with a copy of it.
+type state struct {
+	clusterID      string
+	names          table[string, *Topic]
+	ids            table[ID, *Topic]
+	unified        table[string, []string] // names that collide in metrics, by their unified form
+	brokers        map[int32]*Broker
+	configs        map[string]map[string]string // dynamic broker settings by broker id; "" is every broker's default
+	features       map[string]int16
+	placed         map[ID]int // replicas by log directory
+	partitions     int
+	nextProducerID int64
+	lastEpoch      int64 // the highest broker epoch given
+}
+
+// Topic is one topic. It is immutable.
+type Topic struct {
+	Name       string
+	ID         ID
+	Internal   bool
+	Partitions []Partition
+	// Configs are the settings that were given to the topic itself.
+	Configs map[string]string
+}
+
+// Partition is where one partition lives and who leads it.
+type Partition struct {
+	Leader      int32 `json:"leader"`
+	LeaderEpoch int32 `json:"leaderEpoch"`
+	// Epoch counts every change of the partition, Kafka's partition epoch.
+	Epoch    int32   `json:"partitionEpoch"`
+	Replicas []int32 `json:"replicas"`
+	ISR      []int32 `json:"isr"`
+	// Directories are the log directories of the replicas, in the same order.
+	Directories []ID `json:"directories"`
+}
+
+// Directory is the log directory of the replica on a broker. It is zero when the broker has none.
+func (p *Partition) Directory(broker int32) ID {
+	if i := slices.Index(p.Replicas, broker); i >= 0 {
+		return p.Directories[i]
+	}
+	return ID{}
+}
+
+// Broker is one registered broker. It is immutable.
+type Broker struct {
+	ID int32
+	// Epoch rises with every life of the broker.
+	Epoch int64
+	// Incarnation is drawn anew by every process, and tells a new life from an amended registration.
+	Incarnation ID
+	Host        string
+	Port        int32
+	// Rack is empty when the broker has none.
+	Rack string
+	// Directories are its log directories.
+	Directories []ID
+}
+
+// Feature is a finalized feature and its level.
+type Feature struct {
+	Name  string
+	Level int16
+}
+
+// Empty is the image before the first record.
+func Empty() *Image { return new(Image) }
+
+// ClusterID is Kafka's cluster id. It is empty before the first record.
+func (i *Image) ClusterID() string { return i.clusterID }
+
+// Topic finds a topic by name, or answers nil.
+func (i *Image) Topic(name string) *Topic { return i.names.lookup(spreadName(name), name) }
+
+// TopicByID finds a topic by id, or answers nil.
+func (i *Image) TopicByID(id ID) *Topic { return i.ids.lookup(spreadID(id), id) }
+
+// TopicCount is how many topics there are.
+func (i *Image) TopicCount() int { return i.names.size }
+
+// PartitionCount is how many partitions all topics have together.
+func (i *Image) PartitionCount() int { return i.partitions }
+
+// Topics are all topics in the order of their names. The first call on an image sorts
+// them, later ones do not.
+func (i *Image) Topics() []*Topic {
+	if known := i.sorted.Load(); known != nil {
+		return *known
+	}
+	topics := make([]*Topic, 0, i.names.size)
+	i.names.all(func(_ string, topic *Topic) bool {
+		topics = append(topics, topic)
+		return true
+	})
+	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	i.sorted.Store(&topics)
+	return topics
+}
+
+// Broker finds a broker by id, or answers nil.
+func (i *Image) Broker(id int32) *Broker { return i.brokers[id] }
+
+// Brokers are all brokers in the order of their ids.
+func (i *Image) Brokers() []*Broker {
+	return slices.SortedFunc(maps.Values(i.brokers), func(a, b *Broker) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// BrokerConfigs are the dynamic settings of one broker, or of every broker when name is empty.
+func (i *Image) BrokerConfigs(name string) map[string]string { return i.configs[name] }
+
+// NextProducerID is the first producer id of the next block.
+func (i *Image) NextProducerID() int64 { return i.nextProducerID }
+
+// Features are the finalized features in the order of their names.
+func (i *Image) Features() []Feature {
+	features := make([]Feature, 0, len(i.features))
+	for _, name := range slices.Sorted(maps.Keys(i.features)) {
+		features = append(features, Feature{Name: name, Level: i.features[name]})
+	}
+	return features
+}
+
+// Placed is how many replicas live in a log directory.
+func (i *Image) Placed(directory ID) int { return i.placed[directory] }
+
+// Records are records that make this image from an empty one: what a snapshot holds.
+func (i *Image) Records() []Record {
+	var records []Record
+	if i.clusterID != "" {
+		records = append(records, &ClusterRecord{ID: i.clusterID})
+	}
+	for _, feature := range i.Features() {
+		records = append(records, &FeatureRecord{Name: feature.Name, Level: feature.Level})
+	}
+	for _, broker := range i.Brokers() {
+		records = append(records, brokerRecord(broker))
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.configs)) {
+		values := make(map[string]*string, len(i.configs[name]))
+		for key, value := range i.configs[name] {
+			values[key] = &value
+		}
+		records = append(records, &ConfigRecord{Resource: BrokerConfig, Name: name, Values: values})
+	}
+	if i.nextProducerID > 0 {
+		records = append(records, &ProducerIDsRecord{Broker: -1, BrokerEpoch: -1, Next: i.nextProducerID})
+	}
+	for _, topic := range i.Topics() {
+		records = append(records, &TopicRecord{
+			Name: topic.Name, ID: topic.ID, Internal: topic.Internal, Partitions: topic.Partitions, Configs: topic.Configs,
+		})
+	}
+	return records
+}
