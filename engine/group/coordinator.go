@@ -2,7 +2,6 @@ package group
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,8 @@ import (
 type Env interface {
 	// Append appends records to the coordinator's partition of __consumer_offsets. done
 	// is called once they are committed, or with the reason why they never will be:
-	// later, never from within Append; on the owner's goroutine; in the order of the calls.
+	// later, never from within Append, and on the owner's goroutine. Records are committed
+	// in the order of the calls.
 	//
 	// Ownership: the records belong to Env.
 	Append(records []Record, done func(error))
@@ -165,6 +165,8 @@ type write struct {
 	sequence uint64
 	finish   func(err error)
 	after    []func(err *kerr.Error) // fetches that wait for stable offsets
+	known    bool                    // whether it succeeded is known; err says
+	err      error
 	ended    bool
 }
 
@@ -177,15 +179,19 @@ func (c *Coordinator) append(records []Record, finish func(error)) *write {
 	return w
 }
 
+// written ends writes in the order of the log, also when a later one was refused before
+// an earlier one was committed.
 func (c *Coordinator) written(w *write, err error) {
 	if w.ended { // Close was first
 		return
 	}
-	if c.writes[0] != w {
-		panic(fmt.Sprintf("group: append %d ended before append %d", w.sequence, c.writes[0].sequence))
+	w.known, w.err = true, err
+	for len(c.writes) > 0 && c.writes[0].known {
+		first := c.writes[0]
+		c.writes[0] = nil
+		c.writes = c.writes[1:]
+		first.end(first.err, nil)
 	}
-	c.writes = c.writes[1:]
-	w.end(err, nil)
 }
 
 // end reports err to who asked for the write, and lets those go on who wait for it;

@@ -145,13 +145,13 @@ func (c *Coordinator) Commit(now time.Time, q *kmsg.OffsetCommitRequest, reply f
 	at := now.UnixMilli()
 	g, err := c.committer(at, q)
 	if err != nil {
-		reply(commitResponse(q, err))
+		reply(RefusedCommit(q, err))
 		return
 	}
 	if m := g.byID[q.MemberID]; m != nil && (g.state == stable || g.state == preparing) {
 		g.touch(at, m)
 	}
-	r := commitResponse(q, nil)
+	r := RefusedCommit(q, nil) // refused for nothing yet
 	changes := g.changes(at, q, r)
 	if len(changes) == 0 {
 		reply(r)
@@ -160,7 +160,7 @@ func (c *Coordinator) Commit(now time.Time, q *kmsg.OffsetCommitRequest, reply f
 	}
 	g.appendChanges(changes, nil, func(err error) {
 		if err != nil {
-			reply(commitResponse(q, asError(err)))
+			reply(RefusedCommit(q, asError(err)))
 			if c.closed == nil {
 				c.dropIfBare(g)
 			}
@@ -238,7 +238,8 @@ func tooLong(s string, limit int) bool {
 	return units > limit
 }
 
-func commitResponse(q *kmsg.OffsetCommitRequest, err *kerr.Error) *kmsg.OffsetCommitResponse {
+// RefusedCommit is the answer to q with one error for every partition.
+func RefusedCommit(q *kmsg.OffsetCommitRequest, err *kerr.Error) *kmsg.OffsetCommitResponse {
 	r := kmsg.NewPtrOffsetCommitResponse()
 	r.Topics = make([]kmsg.OffsetCommitResponseTopic, len(q.Topics))
 	for i := range q.Topics {
