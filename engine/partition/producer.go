@@ -1,0 +1,210 @@
+package partition
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// keep is how many batches of a producer are remembered. Clients have at most as many in
+// flight.
+const keep = 5
+
+// sent is one batch that a producer sent.
+type sent struct {
+	lastOffset   int64
+	timestamp    int64 // largest of its records, milliseconds
+	lastSequence int32
+	delta        int32 // records minus one
+}
+
+func (s *sent) firstOffset() int64 { return s.lastOffset - int64(s.delta) }
+
+// firstSequence wraps backwards from 0 to 2³¹−1.
+func (s *sent) firstSequence() int32 { return (s.lastSequence - s.delta) & (1<<31 - 1) }
+
+// producer is what is known of one idempotent producer.
+type producer struct {
+	id          int64
+	active      int64 // when it last sent something, milliseconds
+	timestamp   int64 // of its last record
+	transaction int64 // first offset of its open transaction; -1: none
+	coordinator int32 // epoch of the coordinator that ended its last transaction; -1: none
+	epoch       int16 // -1: none
+	count       uint8
+	batches     [keep]sent // the first count, oldest first
+}
+
+// lastSequence is that of the last record, or -1.
+func (p *producer) lastSequence() int32 {
+	if p.count == 0 {
+		return -1
+	}
+	return p.batches[p.count-1].lastSequence
+}
+
+// find returns the kept batch that b repeats, or nil.
+func (p *producer) find(b batch.Batch) *sent {
+	if b.ProducerEpoch() != p.epoch {
+		return nil
+	}
+	first, last := b.BaseSequence(), b.LastSequence()
+	for i := range p.batches[:p.count] {
+		if s := &p.batches[i]; s.lastSequence == last && s.firstSequence() == first {
+			return s
+		}
+	}
+	return nil
+}
+
+// check says whether b may follow, or which kept batch it repeats. p is nil for a
+// producer that is not known.
+func (p *producer) check(b batch.Batch) (repeated *sent, err error) {
+	sequence, epoch := b.BaseSequence(), b.ProducerEpoch()
+	if sequence < 0 || epoch < 0 {
+		return nil, kerr.InvalidRecord
+	}
+	if p != nil {
+		if s := p.find(b); s != nil {
+			return s, nil
+		}
+	}
+	switch {
+	case b.Transactional():
+		// Nothing can open a transaction here yet, so none is ongoing.
+		return nil, kerr.InvalidTxnState
+	case p == nil:
+		return nil, nil
+	case epoch < p.epoch:
+		return nil, kerr.InvalidProducerEpoch
+	case epoch > p.epoch && sequence != 0 && p.epoch >= 0:
+		return nil, kerr.OutOfOrderSequenceNumber
+	case epoch == p.epoch && !follows(p.lastSequence(), sequence):
+		return nil, kerr.OutOfOrderSequenceNumber
+	case p.transaction >= 0:
+		return nil, kerr.InvalidTxnState
+	}
+	return nil, nil
+}
+
+// follows reports whether next is the sequence after last, which is -1 before the first.
+func follows(last, next int32) bool {
+	if last < 0 {
+		return next == 0
+	}
+	return next == batch.AddSequence(last, 1)
+}
+
+// add notes a batch at an offset.
+func (p *producer) add(b batch.Batch, base int64) {
+	p.setEpoch(b.ProducerEpoch())
+	if p.count == keep {
+		copy(p.batches[:], p.batches[1:])
+		p.count--
+	}
+	delta := b.LastOffsetDelta()
+	p.batches[p.count] = sent{base + int64(delta), b.MaxTimestamp(), b.LastSequence(), delta}
+	p.count++
+	p.timestamp = b.MaxTimestamp()
+}
+
+func (p *producer) setEpoch(epoch int16) {
+	if p.epoch != epoch {
+		p.epoch, p.count = epoch, 0
+	}
+}
+
+func (p *producer) checkOrder(end int64) error {
+	for i := range p.batches[:p.count] {
+		s := &p.batches[i]
+		if s.delta < 0 || s.lastSequence < 0 || s.lastOffset >= end || i > 0 && s.firstOffset() <= p.batches[i-1].lastOffset {
+			return fmt.Errorf("batch %d of %d at %d–%d, end %d", i, p.count, s.firstOffset(), s.lastOffset, end)
+		}
+	}
+	return nil
+}
+
+// Replay learns from the header of a batch that is in the log, in the order of the log.
+// What Restore already knows is passed over.
+func (p *Partition) Replay(header batch.Batch) {
+	id := header.ProducerID()
+	if id < 0 {
+		return
+	}
+	known := p.producers[id]
+	if known == nil {
+		known = &producer{id: id, epoch: -1, coordinator: -1, transaction: -1}
+		p.producers[id] = known
+	}
+	if known.count > 0 && known.batches[known.count-1].lastOffset >= header.LastOffset() {
+		return
+	}
+	known.active = max(header.MaxTimestamp(), p.now)
+	switch {
+	case header.Control(): // the marker that ends a transaction
+		known.setEpoch(header.ProducerEpoch())
+		known.timestamp = header.MaxTimestamp()
+		p.setTransaction(known, -1)
+		return
+	case header.BaseSequence() < 0 || header.LastOffsetDelta() < 0:
+		return
+	case header.Transactional() && known.transaction < 0:
+		p.setTransaction(known, header.BaseOffset())
+	}
+	known.add(header, header.BaseOffset())
+}
+
+func (p *Partition) setTransaction(known *producer, offset int64) {
+	if known.transaction >= 0 {
+		p.open--
+	}
+	if known.transaction = offset; offset >= 0 {
+		p.open++
+	}
+}
+
+// Expire forgets producers that sent nothing for long: their next batch is admitted
+// whatever its sequence. now is in milliseconds.
+func (p *Partition) Expire(now int64) {
+	for id, known := range p.producers {
+		waits := known.count > 0 && known.batches[known.count-1].lastOffset >= p.written
+		if known.transaction < 0 && !waits && now-known.active >= p.expiry {
+			delete(p.producers, id)
+		}
+	}
+}
+
+// Producer is what DescribeProducers tells of one.
+type Producer struct {
+	ID               int64
+	Epoch            int16
+	LastSequence     int32 // -1: none
+	LastTimestamp    int64 // milliseconds
+	CoordinatorEpoch int32 // -1: none
+	TransactionStart int64 // -1: no open transaction
+}
+
+// Producers returns those that are known, by id.
+func (p *Partition) Producers() []Producer {
+	all := make([]Producer, 0, len(p.producers))
+	for _, known := range p.sorted() {
+		all = append(all, Producer{
+			ID: known.id, Epoch: known.epoch, LastSequence: known.lastSequence(), LastTimestamp: known.timestamp,
+			CoordinatorEpoch: known.coordinator, TransactionStart: known.transaction,
+		})
+	}
+	return all
+}
+
+func (p *Partition) sorted() []*producer {
+	all := make([]*producer, 0, len(p.producers))
+	for _, known := range p.producers {
+		all = append(all, known)
+	}
+	slices.SortFunc(all, func(a, b *producer) int { return cmp.Compare(a.id, b.id) })
+	return all
+}

@@ -1,0 +1,142 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// The snapshot of the producers, as FORMAT.md draws it.
+const (
+	snapshotVersion = 1
+	snapshotHead    = 2 + 4
+	producerSize    = 8 + 2 + 4 + 8 + 8 + 8 + 1
+	sentSize        = 4 + 8 + 4 + 8
+)
+
+var (
+	errSnapshotShort = errors.New("producer snapshot is cut short")
+	errSnapshotLong  = errors.New("producer snapshot has bytes behind its end")
+	errSnapshotOrder = errors.New("producer snapshot is out of order")
+	errSnapshotValue = errors.New("producer snapshot has an impossible value")
+)
+
+// Snapshot appends the state of all producers to dst: everything that was admitted.
+func (p *Partition) Snapshot(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, snapshotVersion)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.producers)))
+	for _, known := range p.sorted() {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(known.id))
+		dst = binary.BigEndian.AppendUint16(dst, uint16(known.epoch))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(known.coordinator))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(known.timestamp))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(known.active))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(known.transaction))
+		dst = append(dst, known.count)
+		for i := range known.batches[:known.count] {
+			s := &known.batches[i]
+			dst = binary.BigEndian.AppendUint32(dst, uint32(s.lastSequence))
+			dst = binary.BigEndian.AppendUint64(dst, uint64(s.lastOffset))
+			dst = binary.BigEndian.AppendUint32(dst, uint32(s.delta))
+			dst = binary.BigEndian.AppendUint64(dst, uint64(s.timestamp))
+		}
+	}
+	return dst
+}
+
+// Restore replaces what is known of producers by a snapshot. Batches at or behind the
+// end of the log did not survive and are left out. An error changes nothing.
+func (p *Partition) Restore(snapshot []byte) error {
+	if len(snapshot) < snapshotHead {
+		return errSnapshotShort
+	}
+	if v := binary.BigEndian.Uint16(snapshot); v != snapshotVersion {
+		return fmt.Errorf("producer snapshot has version %d, known is %d", v, snapshotVersion)
+	}
+	count := int(binary.BigEndian.Uint32(snapshot[2:]))
+	rest := snapshot[snapshotHead:]
+	if count > len(rest)/producerSize {
+		return errSnapshotShort
+	}
+	producers := make(map[int64]*producer, count)
+	last, open := int64(-1), 0
+	for range count {
+		known, after, err := readProducer(rest)
+		if err != nil {
+			return err
+		}
+		if rest = after; known.id <= last {
+			return errSnapshotOrder
+		}
+		last = known.id
+		if !known.cut(p.end) {
+			continue
+		}
+		producers[known.id] = known
+		if known.transaction >= 0 {
+			open++
+		}
+	}
+	if len(rest) > 0 {
+		return errSnapshotLong
+	}
+	p.producers, p.open, p.undo = producers, open, nil
+	return nil
+}
+
+func readProducer(p []byte) (known *producer, rest []byte, err error) {
+	if len(p) < producerSize {
+		return nil, nil, errSnapshotShort
+	}
+	known = &producer{
+		id:          int64(binary.BigEndian.Uint64(p)),
+		epoch:       int16(binary.BigEndian.Uint16(p[8:])),
+		coordinator: int32(binary.BigEndian.Uint32(p[10:])),
+		timestamp:   int64(binary.BigEndian.Uint64(p[14:])),
+		active:      int64(binary.BigEndian.Uint64(p[22:])),
+		transaction: int64(binary.BigEndian.Uint64(p[30:])),
+		count:       p[38],
+	}
+	p = p[producerSize:]
+	switch {
+	case known.count > keep || known.epoch < -1 || known.coordinator < -1 || known.transaction < -1:
+		return nil, nil, errSnapshotValue
+	case len(p) < int(known.count)*sentSize:
+		return nil, nil, errSnapshotShort
+	}
+	for i := range known.batches[:known.count] {
+		known.batches[i] = sent{
+			lastSequence: int32(binary.BigEndian.Uint32(p)),
+			lastOffset:   int64(binary.BigEndian.Uint64(p[4:])),
+			delta:        int32(binary.BigEndian.Uint32(p[12:])),
+			timestamp:    int64(binary.BigEndian.Uint64(p[16:])),
+		}
+		p = p[sentSize:]
+		if b := &known.batches[i]; b.lastOffset < 0 || b.firstOffset() < 0 {
+			return nil, nil, errSnapshotValue
+		}
+	}
+	if known.checkOrder(1<<63-1) != nil {
+		return nil, nil, errSnapshotOrder
+	}
+	return known, p, nil
+}
+
+// cut forgets what lies at or behind end; it reports whether anything is left to know.
+// A producer of which no batch is left may go on with any sequence, since what it will
+// send is what was lost.
+func (p *producer) cut(end int64) bool {
+	had := p.count
+	for p.count > 0 && p.batches[p.count-1].lastOffset >= end {
+		p.count--
+		p.batches[p.count] = sent{}
+	}
+	if p.transaction >= end {
+		p.transaction = -1
+	}
+	if p.count == 0 && had > 0 {
+		p.epoch = -1
+		return p.transaction >= 0
+	}
+	return true
+}
