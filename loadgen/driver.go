@@ -23,11 +23,13 @@ type driver interface {
 	// run makes the load and returns when the phase is over. Every recorder is finished
 	// when it returns, whatever the error.
 	run(ctx context.Context) error
-	// share is how busy the busiest load-generating thread was, 0 to 1; zero when the
-	// driver cannot tell.
+	// share is how busy the busiest load-generating thread was, 0 to 1, or shareOfAll.
 	share() float64
 	close() error
 }
+
+// shareOfAll asks for the process's share of all processors instead of a thread's of one.
+const shareOfAll = -1
 
 // job is one phase that is being run.
 type job struct {

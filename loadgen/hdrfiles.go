@@ -58,7 +58,7 @@ func (f *phaseFiles) close(c *collector) error {
 	}
 	err := errors.Join(f.err, f.log.Close())
 	for k, h := range c.latency {
-		if h != nil && h.TotalCount() > 0 {
+		if h != nil && h.TotalCount() > 0 && k != int(sendLag) && k != int(ownLag) {
 			err = errors.Join(err, writePercentiles(fmt.Sprintf("%s-%s.hgrm", f.base, kindNames[k]), h))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/millrace/millrace/results"
@@ -133,6 +134,9 @@ func (m *measurement) costs(p *results.Phase, share float64) {
 		return total / units
 	}
 	client := (m.client[1].cpu - m.client[0].cpu).Seconds()
+	if share == shareOfAll {
+		share = per(client, p.Seconds*float64(runtime.NumCPU()))
+	}
 	p.CPU = results.CPU{ClientSeconds: client, ClientPerRecord: per(client*1e9, records), ClientPerGigabyte: per(client, gigabytes), LoopShare: share}
 	p.Memory.ClientPeak = m.client[1].peak
 	if m.pid == 0 {

@@ -356,7 +356,7 @@ func Bytes(text string) (int64, error) {
 			continue
 		}
 		v, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil || v < 0 || v*float64(unit.bytes) > math.MaxInt64/2 {
+		if err != nil || !(v >= 0 && v*float64(unit.bytes) < math.MaxInt64/2) {
 			break
 		}
 		return int64(v * float64(unit.bytes)), nil

@@ -111,7 +111,7 @@ func setConfig(p *parsing, w *Workload, n ast.Node) error {
 	return nil
 }
 
-func setObjectives(_ *parsing, w *Workload, n ast.Node) error {
+func setObjectives(p *parsing, w *Workload, n ast.Node) error {
 	list, ok := n.(*ast.SequenceNode)
 	if !ok {
 		return errNotAllowed
@@ -119,7 +119,8 @@ func setObjectives(_ *parsing, w *Workload, n ast.Node) error {
 	for _, one := range list.Values {
 		o, err := ParseObjective(one.GetToken().Value)
 		if err != nil {
-			return err
+			p.fail(one, "slo: %v", err)
+			continue
 		}
 		w.Objectives = append(w.Objectives, o)
 	}
@@ -141,7 +142,7 @@ var objectivePattern = regexp.MustCompile(`^(.+):\s*(p50|p90|p99|p99\.9|p99\.99|
 func ParseObjective(text string) (Objective, error) {
 	m := objectivePattern.FindStringSubmatch(text)
 	if m == nil || (m[2] == "rate") != (m[3] == ">") {
-		return Objective{}, fmt.Errorf("%q is not a promise: %w", text, errNotAllowed)
+		return Objective{}, fmt.Errorf("%q is not a promise: use \"<phase>: p99 < 5ms\" or \"<phase>: rate > 50000\"", text)
 	}
 	o := Objective{Expression: text, phase: strings.TrimSpace(m[1]), metric: m[2]}
 	if o.metric == "rate" {
@@ -151,7 +152,7 @@ func ParseObjective(text string) (Objective, error) {
 	}
 	limit, err := time.ParseDuration(m[4])
 	if err != nil {
-		return o, fmt.Errorf("%q: %q is not a time as 5ms: %w", text, m[4], errNotAllowed)
+		return o, fmt.Errorf("%q: %q is not a time as 5ms", text, m[4])
 	}
 	o.limit = float64(limit) / 1e3
 	return o, nil
