@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+)
+
+// KafkaVersion is the Apache Kafka that ours is held against.
+const KafkaVersion = "4.3.1"
+
+// Kafka is a real Apache Kafka: one node, controller included, in KRaft mode.
+type Kafka struct {
+	ClassPath string
+	Logging   string // log4j2 configuration
+	Dir       string // for data and logs
+
+	process *process
+}
+
+func (k *Kafka) Name() string { return "Apache Kafka " + KafkaVersion }
+
+// Start implements Target. Each proxy gets a listener of its own that advertises the proxy.
+func (k *Kafka) Start(ctx context.Context, behind map[string]string) (string, map[string]string, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return "", nil, err
+	}
+	through := map[string]string{}
+	for name := range behind {
+		if through[name], err = freeAddress(); err != nil {
+			return "", nil, err
+		}
+	}
+	settings, err := k.configure(address, behind, through)
+	if err != nil {
+		return "", nil, err
+	}
+	format := exec.CommandContext(ctx, "java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-Dlog4j2.configurationFile="+k.Logging,
+		"-cp", k.ClassPath, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)
+	if output, err := format.CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, output)
+	}
+	k.process, err = launch(filepath.Join(k.Dir, "server.log"), "java", "-Xmx1G", "-XX:+UseG1GC", "-Djava.awt.headless=true",
+		"-Dlog4j2.configurationFile="+k.Logging, "-cp", k.ClassPath, "kafka.Kafka", settings)
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	if err := k.process.ready(ctx, address); err != nil {
+		k.process.kill()
+		return "", nil, err
+	}
+	return address, through, nil
+}
+
+// configure writes server.properties and answers its path.
+func (k *Kafka) configure(address string, behind, through map[string]string) (string, error) {
+	controller, err := freeAddress()
+	if err != nil {
+		return "", err
+	}
+	listeners := []string{"PLAINTEXT://" + address, "CONTROLLER://" + controller}
+	advertised := []string{"PLAINTEXT://" + address}
+	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
+	names := make([]string, 0, len(behind))
+	for name := range behind {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for i, name := range names {
+		listener := fmt.Sprintf("DROPS%d", i)
+		listeners = append(listeners, listener+"://"+through[name])
+		advertised = append(advertised, listener+"://"+behind[name])
+		protocols = append(protocols, listener+":PLAINTEXT")
+	}
+	text := strings.Join([]string{
+		"process.roles=broker,controller",
+		"node.id=1",
+		"controller.quorum.voters=1@" + controller,
+		"controller.listener.names=CONTROLLER",
+		"inter.broker.listener.name=PLAINTEXT",
+		"listeners=" + strings.Join(listeners, ","),
+		"advertised.listeners=" + strings.Join(advertised, ","),
+		"listener.security.protocol.map=" + strings.Join(protocols, ","),
+		"log.dirs=" + filepath.Join(k.Dir, "data"),
+		"offsets.topic.replication.factor=1",
+		"transaction.state.log.replication.factor=1",
+		"transaction.state.log.min.isr=1",
+		"share.coordinator.state.topic.replication.factor=1",
+		"share.coordinator.state.topic.min.isr=1",
+		"group.initial.rebalance.delay.ms=0",
+		"",
+	}, "\n")
+	path := filepath.Join(k.Dir, "server.properties")
+	if err := os.MkdirAll(k.Dir, 0o755); err != nil {
+		return "", fmt.Errorf("configure Kafka: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return "", fmt.Errorf("configure Kafka: %w", err)
+	}
+	return path, nil
+}
+
+// Stop implements Target.
+func (k *Kafka) Stop() error {
+	if k.process == nil {
+		return nil
+	}
+	p := k.process
+	k.process = nil
+	return p.stop(60 * time.Second)
+}

@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Build compiles ./cmd/millrace of the project at root and answers the binary's path.
+func Build(ctx context.Context, root, into string) (string, error) {
+	binary := filepath.Join(into, "millrace")
+	command := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/millrace")
+	command.Dir = root
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/millrace: %w\n%s", err, output)
+	}
+	return binary, nil
+}
+
+// Millrace is our broker. Behind each proxy stands a process of its own, because a broker advertises one address.
+type Millrace struct {
+	Binary   string
+	Dir      string   // for data and logs
+	Settings []string // more key=value
+	// StartedIn is how long the first process took to answer. Set by Start.
+	StartedIn time.Duration
+
+	processes []*process
+}
+
+func (m *Millrace) Name() string { return "Millrace" }
+
+// Start implements Target.
+func (m *Millrace) Start(ctx context.Context, behind map[string]string) (string, map[string]string, error) {
+	begin := time.Now()
+	address, err := m.serve(ctx, "main", "")
+	if err != nil {
+		return "", nil, err
+	}
+	m.StartedIn = time.Since(begin)
+	through := map[string]string{}
+	for name, advertised := range behind {
+		if through[name], err = m.serve(ctx, name, advertised); err != nil {
+			return "", nil, errors.Join(err, m.Stop())
+		}
+	}
+	return address, through, nil
+}
+
+func (m *Millrace) serve(ctx context.Context, name, advertised string) (string, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(m.Dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("start millrace: %w", err)
+	}
+	p, err := ServeMillrace(ctx, m.Binary, filepath.Join(dir, "data"), filepath.Join(dir, "server.log"), address, advertised, m.Settings...)
+	if err != nil {
+		return "", err
+	}
+	m.processes = append(m.processes, p.process)
+	return address, nil
+}
+
+// Pid of the first process.
+func (m *Millrace) Pid() int { return m.processes[0].command.Process.Pid }
+
+// Stop implements Target. A broker that panicked, or that does not end when it is asked to, is an error.
+func (m *Millrace) Stop() error {
+	var failures []error
+	for _, p := range m.processes {
+		failures = append(failures, p.stop(20*time.Second))
+		text, err := os.ReadFile(p.log)
+		if err == nil && strings.Contains(string(text), "panic:") {
+			err = fmt.Errorf("the broker panicked\n%s", tail(p.log))
+		}
+		failures = append(failures, err)
+	}
+	m.processes = nil
+	return errors.Join(failures...)
+}
+
+// A Running broker is one process that the caller ends.
+type Running struct{ process *process }
+
+// ServeMillrace runs one broker and waits until it answers. An empty advertised means address.
+func ServeMillrace(ctx context.Context, binary, data, log, address, advertised string, settings ...string) (*Running, error) {
+	arguments := []string{"serve", "--override", "listeners=PLAINTEXT://" + address, "--override", "log.dirs=" + data,
+		"--override", "group.initial.rebalance.delay.ms=0"}
+	if advertised != "" {
+		arguments = append(arguments, "--override", "advertised.listeners=PLAINTEXT://"+advertised)
+	}
+	for _, s := range settings {
+		arguments = append(arguments, "--override", s)
+	}
+	p, err := launch(log, binary, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := p.ready(ctx, address); err != nil {
+		p.kill()
+		return nil, err
+	}
+	return &Running{p}, nil
+}
+
+// Kill is kill -9; it returns when the process is gone.
+func (r *Running) Kill() { r.process.kill() }
+
+// Stop asks for a clean end.
+func (r *Running) Stop() error { return r.process.stop(20 * time.Second) }
+
+// Log is the end of what the broker printed.
+func (r *Running) Log() string { return tail(r.process.log) }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/millrace/millrace/engine/compat/franz"
+	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/millrace/millrace/engine/compat/report"
+	"github.com/millrace/millrace/engine/compat/sarama"
+)
+
+// A feature is a row of the table: what a check is called, and what it shows in words.
+type feature struct{ check, title string }
+
+// features in the order in which they are shown.
+var features = []feature{
+	{"cluster", "cluster, brokers and controller described"},
+	{"none", "produce uncompressed, read back byte for byte"},
+	{"gzip", "produce with gzip, read back byte for byte"},
+	{"snappy", "produce with snappy, read back byte for byte"},
+	{"lz4", "produce with lz4, read back byte for byte"},
+	{"zstd", "produce with zstd, read back byte for byte"},
+	{"foreign", "read what another client wrote, every codec"},
+	{"records", "null and empty keys and values, headers, timestamps"},
+	{"large", "a record of 900,000 bytes; one over the limit is refused"},
+	{"acks", "acks 0, 1 and all"},
+	{"autocreate", "a topic made by producing to it"},
+	{"drops", "idempotent producer while connections are cut: acked records exactly once, in order"},
+	{"assign", "consume by assignment: from the start, an offset, the end"},
+	{"reset", "an offset that does not exist leads to the start"},
+	{"time", "seek by time"},
+	{"pause", "pause and resume a partition"},
+	{"group", "group of three: members join and leave, every record once"},
+	{"cooperative", "the same with incremental rebalances"},
+	{"static", "a static member returns without a rebalance; its double is fenced"},
+	{"pattern", "subscribe by pattern; a topic made later is found"},
+	{"commit", "commit with metadata and go on from it"},
+	{"topics", "create, list, describe and delete topics; the errors; a new id"},
+	{"partitions", "add partitions"},
+	{"configs", "describe and alter settings"},
+	{"delete-records", "delete records"},
+	{"groups", "list, describe and delete groups"},
+	{"offsets", "earliest and latest offsets"},
+	{"max-time", "the offset of the greatest timestamp"},
+	{"group-offsets", "set and delete a group's offsets"},
+	{"log-dirs", "describe log folders"},
+	{"epochs", "end offset of a leader epoch"},
+	{"old", "a client pinned to the protocol of Kafka 2.1"},
+}
+
+// A client is a column of the table.
+type client struct {
+	name   string // as the command line and the table call it
+	title  string
+	checks []string
+	// prepare installs what it needs and answers how to run it.
+	prepare func(ctx context.Context, d *driver) (command []string, environment []string, err error)
+}
+
+// clients in the order in which they are shown.
+var clients = []client{
+	{
+		name: "franz-go", title: "franz-go 1.22.2 (Go)",
+		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
+			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "epochs"},
+		prepare: self("franz-go"),
+	},
+	{
+		name: "sarama", title: "Sarama 1.61.1 (Go)",
+		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
+			"assign", "reset", "time", "pause", "group", "static", "commit",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "old"},
+		prepare: self("sarama"),
+	},
+}
+
+// suites are the checks that this program runs itself.
+var suites = map[string]func(*report.Suite){
+	"franz-go": franz.Run,
+	"sarama":   sarama.Run,
+}
+
+func runSelf(name string) error {
+	run := suites[name]
+	if run == nil {
+		return fmt.Errorf("no client %s in this program", name)
+	}
+	s, err := report.FromEnvironment()
+	if err != nil {
+		return err
+	}
+	run(s)
+	return nil
+}
+
+// self runs a client that is written in Go: this program again.
+func self(name string) func(context.Context, *driver) ([]string, []string, error) {
+	return func(context.Context, *driver) ([]string, []string, error) {
+		program, err := os.Executable()
+		return []string{program, "-self", name}, nil, err
+	}
+}
+
+// sources is the folder of a client that is not written in Go.
+func (d *driver) sources(language string) string {
+	return filepath.Join(d.root, "engine", "compat", language)
+}
+
+func javaClient(ctx context.Context, d *driver) ([]string, []string, error) {
+	java, err := install.Kafka(ctx, d.sources("java"))
+	if err != nil {
+		return nil, nil, err
+	}
+	classPath, err := install.Compile(ctx, java, d.sources("java"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=" + java.Logging, "-cp", classPath, "Compat"}, nil, nil
+}
+
+func javaTools(ctx context.Context, d *driver) ([]string, []string, error) {
+	java, err := install.Kafka(ctx, d.sources("java"))
+	if err != nil {
+		return nil, nil, err
+	}
+	command, _, err := self("java-tools")(ctx, d)
+	return command, []string{"COMPAT_CLASSPATH=" + java.ClassPath, "COMPAT_LOGGING=" + java.Logging, "COMPAT_JAVA=" + java.Dir}, err
+}
+
+func python(ctx context.Context, d *driver) ([]string, []string, error) {
+	interpreter, err := install.Python(ctx, d.sources("python"))
+	return []string{interpreter, "-u", filepath.Join(d.sources("python"), "compat.py")}, nil, err
+}
+
+func kcat(ctx context.Context, d *driver) ([]string, []string, error) {
+	path, err := install.Kcat(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	command, _, err := self("kcat")(ctx, d)
+	return command, []string{"COMPAT_KCAT=" + path}, err
+}
+
+func node(ctx context.Context, d *driver) ([]string, []string, error) {
+	modules, err := install.Node(ctx, d.sources("js"))
+	return []string{"node", filepath.Join(d.sources("js"), "compat.js")}, []string{"NODE_PATH=" + modules}, err
+}
