@@ -1,0 +1,147 @@
+package metrics
+
+// Sources are whom to ask at a scrape for what they know anyhow. A nil function is not
+// asked, and its metric not shown. Each may be called from any goroutine and must not
+// block for long.
+type Sources struct {
+	// BrokerState is 3 while the broker runs, 6 while it stops (Kafka's numbers).
+	BrokerState func() int64
+
+	// Replicas on this broker.
+	Partitions, Leaders, UnderReplicated, UnderMinISR, AtMinISR, OfflineReplicas func() int64
+
+	// Controller. ActiveController is 1 on the one that leads, 0 elsewhere.
+	ActiveController, OfflinePartitions, Topics, GlobalPartitions, ActiveBrokers, FencedBrokers func() int64
+
+	// Groups whose coordinator this broker is.
+	Groups func() Groups
+
+	// Sessions and SessionPartitions are the incremental fetch sessions and what they hold.
+	Sessions, SessionPartitions func() int64
+
+	// Waiting tells how many requests wait, by operation ("Produce", "Fetch", "Rebalance", …).
+	Waiting func(yield func(operation string, requests int64))
+
+	// Listeners tells of the connections of each listener and event loop.
+	Listeners func(yield func(Connections))
+
+	// LoopsIdle and ShardsIdle are the share of time, 0 to 1, that they had nothing to do.
+	LoopsIdle, ShardsIdle func() float64
+
+	// RequestQueue and ResponseQueue are requests that wait for a shard, and answers for a loop.
+	RequestQueue, ResponseQueue func() int64
+
+	// FramesInFlight and FrameBytes are requests received and not yet released.
+	FramesInFlight, FrameBytes func() int64
+
+	// OfflineDirs is the data folders whose disk was stopped.
+	OfflineDirs func() int64
+
+	// Logs tells of each partition's log that is open.
+	Logs func(yield func(topic string, partition int32, log Log))
+}
+
+// Groups counts groups by state.
+type Groups struct {
+	Stable, PreparingRebalance, CompletingRebalance, Empty, Dead int64
+	Offsets                                                      int64
+}
+
+// Connections is what one event loop knows of one listener.
+type Connections struct {
+	Listener                 string
+	Loop                     int
+	Open                     int64
+	Created, Closed, Expired uint64
+	BytesIn, BytesOut        uint64
+	Refused                  uint64 // over a limit
+}
+
+// Log is the state of one partition's log.
+type Log struct {
+	Bytes, Start, End, Segments int64
+}
+
+// gauge is one number asked of a source.
+type gauge struct {
+	name, help string
+	of         func(*Sources) func() int64
+}
+
+var gauges = []gauge{
+	{"kafka_server_kafkaserver_brokerstate", "3: running, 6: stopping.", func(s *Sources) func() int64 { return s.BrokerState }},
+	{"kafka_server_replicamanager_partitioncount", "Partitions on this broker.", func(s *Sources) func() int64 { return s.Partitions }},
+	{"kafka_server_replicamanager_leadercount", "Partitions that this broker leads.", func(s *Sources) func() int64 { return s.Leaders }},
+	{"kafka_server_replicamanager_underreplicatedpartitions", "Partitions led here that lack a copy in sync.", func(s *Sources) func() int64 { return s.UnderReplicated }},
+	{"kafka_server_replicamanager_underminisrpartitioncount", "Partitions led here with fewer copies in sync than min.insync.replicas.", func(s *Sources) func() int64 { return s.UnderMinISR }},
+	{"kafka_server_replicamanager_atminisrpartitioncount", "Partitions led here with as many copies in sync as min.insync.replicas.", func(s *Sources) func() int64 { return s.AtMinISR }},
+	{"kafka_server_replicamanager_offlinereplicacount", "Copies on disks that were stopped.", func(s *Sources) func() int64 { return s.OfflineReplicas }},
+	{"kafka_controller_kafkacontroller_activecontrollercount", "1 on the controller that leads.", func(s *Sources) func() int64 { return s.ActiveController }},
+	{"kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.", func(s *Sources) func() int64 { return s.OfflinePartitions }},
+	{"kafka_controller_kafkacontroller_globaltopiccount", "Topics of the cluster.", func(s *Sources) func() int64 { return s.Topics }},
+	{"kafka_controller_kafkacontroller_globalpartitioncount", "Partitions of the cluster.", func(s *Sources) func() int64 { return s.GlobalPartitions }},
+	{"kafka_controller_kafkacontroller_activebrokercount", "Brokers that are alive.", func(s *Sources) func() int64 { return s.ActiveBrokers }},
+	{"kafka_controller_kafkacontroller_fencedbrokercount", "Brokers that are not.", func(s *Sources) func() int64 { return s.FencedBrokers }},
+	{"kafka_server_fetchsessioncache_numincrementalfetchsessions", "Incremental fetch sessions.", func(s *Sources) func() int64 { return s.Sessions }},
+	{"kafka_server_fetchsessioncache_numincrementalfetchpartitionscached", "Partitions in incremental fetch sessions.", func(s *Sources) func() int64 { return s.SessionPartitions }},
+	{"kafka_network_requestchannel_requestqueuesize", "Requests that wait to be worked on.", func(s *Sources) func() int64 { return s.RequestQueue }},
+	{"kafka_network_requestchannel_responsequeuesize", "Answers that wait for their connection.", func(s *Sources) func() int64 { return s.ResponseQueue }},
+	{"kafka_log_logmanager_offlinelogdirectorycount", "Data folders whose disk was stopped.", func(s *Sources) func() int64 { return s.OfflineDirs }},
+	{"millrace_frames_in_flight", "Requests received and not yet released.", func(s *Sources) func() int64 { return s.FramesInFlight }},
+	{"millrace_frame_bytes_in_flight", "Their bytes.", func(s *Sources) func() int64 { return s.FrameBytes }},
+}
+
+// groupGauges are the counts of groups.
+var groupGauges = []struct {
+	name, help string
+	of         func(Groups) int64
+}{
+	{"numgroups", "Groups.", func(g Groups) int64 {
+		return g.Stable + g.PreparingRebalance + g.CompletingRebalance + g.Empty + g.Dead
+	}},
+	{"numgroupsstable", "Groups whose members all have their assignment.", func(g Groups) int64 { return g.Stable }},
+	{"numgroupspreparingrebalance", "Groups that wait for members to join.", func(g Groups) int64 { return g.PreparingRebalance }},
+	{"numgroupscompletingrebalance", "Groups that wait for their leader's assignment.", func(g Groups) int64 { return g.CompletingRebalance }},
+	{"numgroupsempty", "Groups without members.", func(g Groups) int64 { return g.Empty }},
+	{"numgroupsdead", "Groups that are going away.", func(g Groups) int64 { return g.Dead }},
+	{"numoffsets", "Offsets kept.", func(g Groups) int64 { return g.Offsets }},
+}
+
+// idleGauges are the shares of idle time, each under both names that rules of the JMX
+// exporter in use give it.
+var idleGauges = []struct {
+	names []string
+	help  string
+	of    func(*Sources) func() float64
+}{
+	{[]string{"kafka_network_socketserver_networkprocessoravgidle_percent", "kafka_network_socketserver_networkprocessoravgidlepercent"},
+		"Share of time, 0 to 1, that event loops have nothing to do.", func(s *Sources) func() float64 { return s.LoopsIdle }},
+	{[]string{"kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent", "kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent"},
+		"Share of time, 0 to 1, that shards have nothing to do.", func(s *Sources) func() float64 { return s.ShardsIdle }},
+}
+
+// connectionMetrics are the numbers of each listener and event loop.
+var connectionMetrics = []struct {
+	name, help string
+	counter    bool
+	of         func(Connections) float64
+}{
+	{"connection_count", "Open connections.", false, func(c Connections) float64 { return float64(c.Open) }},
+	{"connection_creation_total", "Connections accepted.", true, func(c Connections) float64 { return float64(c.Created) }},
+	{"connection_close_total", "Connections closed.", true, func(c Connections) float64 { return float64(c.Closed) }},
+	{"expired_connections_killed_count", "Connections closed because they were idle.", true, func(c Connections) float64 { return float64(c.Expired) }},
+	{"incoming_byte_total", "Bytes received.", true, func(c Connections) float64 { return float64(c.BytesIn) }},
+	{"outgoing_byte_total", "Bytes sent.", true, func(c Connections) float64 { return float64(c.BytesOut) }},
+	{"connection_refused_total", "Connections closed at once because they were too many.", true, func(c Connections) float64 { return float64(c.Refused) }},
+}
+
+// logGauges are the numbers of each partition's log.
+var logGauges = []struct {
+	name, help string
+	of         func(Log) int64
+}{
+	{"kafka_log_log_size", "Bytes of the log.", func(l Log) int64 { return l.Bytes }},
+	{"kafka_log_log_logstartoffset", "First offset of the log.", func(l Log) int64 { return l.Start }},
+	{"kafka_log_log_logendoffset", "Offset after the last of the log.", func(l Log) int64 { return l.End }},
+	{"kafka_log_log_numlogsegments", "Segments of the log.", func(l Log) int64 { return l.Segments }},
+}
