@@ -8,7 +8,7 @@ import (
 	"github.com/millrace/millrace/sdk/setting"
 )
 
-// Help prints every setting as an aligned table of that many columns: what
+// Help prints the settings as an aligned table of that many columns: what
 // `millrace serve --help-settings` shows.
 func Help(w io.Writer, columns int) error { return Settings.Help(w, columns) }
 

@@ -42,17 +42,27 @@ func TestHelpIsAligned(t *testing.T) {
 	if err := config.Help(&out, 120); err != nil {
 		t.Fatal(err)
 	}
-	head, _, _ := strings.Cut(out.String(), "\n")
+	text, rest, ok := strings.Cut(out.String(), "\nKnown, checked and without effect:\n")
+	if !ok || !strings.Contains(rest, " zookeeper.connect ") {
+		t.Error("the help does not list what has no effect")
+	}
+	head, _, _ := strings.Cut(text, "\n")
 	value, meaning := strings.Index(head, "DEFAULT"), strings.Index(head, "MEANING")
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if len(line) > meaning && strings.TrimSpace(line[value-2:value]) != "" {
 			t.Errorf("no gap before the default: %q", line)
 		}
+		if len(line) > 120 {
+			t.Errorf("%d columns: %q", len(line), line)
+		}
 	}
-	for _, want := range []string{"log.segment.bytes ", "1073741824 ", "fsync", "No effect:", "Older names"} {
-		if !strings.Contains(out.String(), want) {
+	for _, want := range []string{"\nlog.segment.bytes ", " 1073741824 ", "(fsync", "\nDurability\n"} {
+		if !strings.Contains(text, want) {
 			t.Errorf("the help does not say %q", want)
 		}
+	}
+	if strings.Contains(text, "\nzookeeper.connect ") {
+		t.Error("the help explains what has no effect")
 	}
 }

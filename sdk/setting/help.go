@@ -7,43 +7,62 @@ import (
 )
 
 // Widest default that Help still puts into its column; a wider one gets a line of its own.
-const widestDefault = 24
+const widestDefault = 26
 
-// Help prints every setting of server.properties as one aligned table: name,
-// default and meaning, the meaning wrapped at width columns.
-func (s *Set) Help(w io.Writer, width int) error {
+// Help prints the settings of server.properties that have an effect as one aligned
+// table: name, default and meaning, the meaning wrapped so that a line has at most that
+// many columns. Below it stand the names of those that have none.
+func (s *Set) Help(w io.Writer, columns int) error {
 	names := 0
 	for _, d := range s.all {
-		if !d.Internal {
+		if d.Effect == Honoured && !d.Internal {
 			names = max(names, len(d.Name))
 		}
 	}
-	indent := names + 2 + widestDefault + 2
 	var out strings.Builder
-	fmt.Fprintf(&out, "%-*s  %-*s  %s\n", names, "NAME", widestDefault, "DEFAULT", "MEANING")
+	t := table{out: &out, names: names, columns: columns}
+	t.row("NAME", "DEFAULT", "MEANING")
+	var rest []string
 	for _, section := range s.sections {
 		title := "\n" + section.Title + "\n"
 		for _, d := range s.all {
-			if d.Section != section || d.Name == "" || d.Internal {
-				continue
-			}
-			out.WriteString(title)
-			title = ""
-			lines := wrap(d.Meaning(), max(width-indent, 30))
-			value := d.shownDefault()
-			if len(value) > widestDefault {
-				fmt.Fprintf(&out, "%-*s  %s\n", names, d.Name, value)
-			} else {
-				fmt.Fprintf(&out, "%-*s  %-*s  %s\n", names, d.Name, widestDefault, value, lines[0])
-				lines = lines[1:]
-			}
-			for _, line := range lines {
-				fmt.Fprintf(&out, "%*s%s\n", indent, "", line)
+			switch {
+			case d.Section != section || d.Name == "" || d.Internal:
+			case d.Effect != Honoured:
+				rest = append(rest, d.Name)
+			default:
+				out.WriteString(title)
+				title = ""
+				t.row(d.Name, d.shownDefault(), d.Meaning())
 			}
 		}
 	}
+	out.WriteString("\nKnown, checked and without effect:\n")
+	for _, line := range wrap(strings.Join(rest, " "), columns-2) {
+		out.WriteString("  " + line + "\n")
+	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// table writes rows of three columns.
+type table struct {
+	out            *strings.Builder
+	names, columns int
+}
+
+func (t table) row(name, value, meaning string) {
+	indent := t.names + 2 + widestDefault + 2
+	lines := wrap(meaning, max(t.columns-indent, 30))
+	if len(value) > widestDefault {
+		fmt.Fprintf(t.out, "%-*s  %s\n", t.names, name, value)
+	} else {
+		fmt.Fprintf(t.out, "%-*s  %-*s  %s\n", t.names, name, widestDefault, value, lines[0])
+		lines = lines[1:]
+	}
+	for _, line := range lines {
+		fmt.Fprintf(t.out, "%*s%s\n", indent, "", line)
+	}
 }
 
 // Meaning is the documentation with the limits and the effect said in words.
@@ -54,12 +73,9 @@ func (d *Declaration) Meaning() string {
 	}
 	switch d.Effect {
 	case Ignored:
-		text += " No effect: " + d.Note
+		text += " No effect: " + d.Note + "."
 	case Refused:
-		text += " Refused when changed: " + d.Note
-	}
-	if d.Effect != Honoured && !strings.HasSuffix(text, ".") {
-		text += "."
+		text += " Refused when changed: " + d.Note + "."
 	}
 	return text
 }
