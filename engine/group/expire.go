@@ -140,6 +140,6 @@ func (g *group) appendTombstones(over []change, done func(error)) {
 // beSimple leaves of a group that was deleted what came after: offsets without members.
 func (g *group) beSimple() {
 	if g.state == empty {
-		g.protocolType, g.generation, g.subscribed = "", 0, nil
+		g.protocolType, g.generation, g.assigning, g.subscribed = "", 0, none, nil
 	}
 }

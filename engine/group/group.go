@@ -21,6 +21,9 @@ var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance
 
 func (s state) String() string { return stateNames[s] }
 
+// none is a generation that no group is in.
+const none = -1
+
 // consumerType is the one protocol type whose metadata is looked into, for the topics
 // that the members subscribe to. Every other type, such as Connect's, is opaque.
 const consumerType = "consumer"
@@ -45,6 +48,8 @@ type group struct {
 	joining  int                  // members that wait in JoinGroup
 	unsynced int                  // members that owe a SyncGroup
 
+	assigning int32 // generation whose assignment was last appended, or none
+
 	subscribed map[string]struct{} // topics of a consumer group; nil: not known
 
 	moreCame bool // a member came while the first rebalance waits for more
@@ -60,7 +65,7 @@ type group struct {
 
 func newGroup(c *Coordinator, name string, now int64) *group {
 	g := &group{
-		c: c, name: name, state: empty, previous: dead, since: now,
+		c: c, name: name, state: empty, previous: dead, since: now, assigning: none,
 		byID: map[string]*member{}, static: map[string]*member{}, voters: map[string]int{},
 	}
 	g.expiry.fire = g.expire

@@ -119,9 +119,9 @@ func (g *group) appendChanges(changes []change, tail []Record, done func(error))
 	}
 }
 
-// sizeOf is about how many bytes the record of a change takes.
+// sizeOf is about how many bytes the record of a change takes within a batch.
 func (g *group) sizeOf(c *change) int {
-	size := len(g.name) + len(c.topic) + 10
+	size := len(g.name) + len(c.topic) + 22
 	if c.value != nil {
 		size += len(c.value.metadata) + 48
 	}

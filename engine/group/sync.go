@@ -36,7 +36,8 @@ func (c *Coordinator) Sync(now time.Time, q *kmsg.SyncGroupRequest, reply func(*
 	}
 	g.answerSync(m, syncError(kerr.RebalanceInProgress)) // one that it sent before and gave up
 	m.sync = reply
-	if g.leader == m.id {
+	// A leader that sends its assignment again waits for the first one: two could differ.
+	if g.leader == m.id && g.assigning != g.generation {
 		g.assign(now.UnixMilli(), q)
 	}
 }
@@ -66,11 +67,13 @@ func (g *group) assign(now int64, q *kmsg.SyncGroupRequest) {
 		assignments[a.MemberID] = bytes.Clone(a.MemberAssignment)
 	}
 	generation := g.generation
+	g.assigning = generation
 	g.store(g.metadata(assignments), func(err error) {
 		if g.state != completing || g.generation != generation {
 			return // overtaken by another rebalance
 		}
 		if err != nil {
+			g.assigning = none
 			g.propagate(now, nil, asError(err))
 			g.prepareRebalance(now)
 			return
