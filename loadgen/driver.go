@@ -3,6 +3,7 @@ package loadgen
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -41,6 +42,17 @@ type job struct {
 	stop      int64 // nothing is sent from here on
 	intervals chan *interval
 	recorders []*recorder
+	budget    *atomic.Int64 // bytes of record values that may still be sent; nil: no bound
+}
+
+func newJob(w *Workload, t *target, p *Phase) *job {
+	j := &job{Phase: p, workload: w, target: t, clock: new(clock), intervals: make(chan *interval, 64)}
+	j.measured, j.stop = int64(p.Warmup), int64(p.Warmup+p.Duration)
+	if p.Bytes > 0 {
+		j.budget = new(atomic.Int64)
+		j.budget.Store(p.Bytes)
+	}
+	return j
 }
 
 // firstSecond is the index of the first interval: negative when there is a warm-up.

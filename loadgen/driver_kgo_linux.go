@@ -35,10 +35,7 @@ func newKgoDriver() driver { return &kgoDriver{} }
 func (d *kgoDriver) start(ctx context.Context, j *job) error {
 	d.job = j
 	d.target.Store(-1)
-	if j.Bytes > 0 {
-		d.budget = new(atomic.Int64)
-		d.budget.Store(j.Bytes)
-	}
+	d.budget = j.budget
 	topics, err := j.target.layouts(ctx, j.workload)
 	if err != nil {
 		return err

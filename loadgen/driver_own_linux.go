@@ -31,10 +31,7 @@ func (d *ownDriver) start(ctx context.Context, j *job) error {
 	}
 	d.job = j
 	d.target.Store(-1)
-	if j.Bytes > 0 {
-		d.budget = new(atomic.Int64)
-		d.budget.Store(j.Bytes)
-	}
+	d.budget = j.budget
 	var err error
 	if d.nodes, err = j.target.nodes(ctx); err != nil {
 		return err

@@ -227,6 +227,7 @@ var settingFields = []field[Settings]{
 	{"warmup", "a time as 2s", span(func(s *Settings) *time.Duration { return &s.Warmup })},
 	{"duration", "a time as 10s", span(func(s *Settings) *time.Duration { return &s.Duration })},
 	{"bytes", "bytes as 500MB or 1GiB, of record values", setBytes},
+	{"warm_memory", "true or false", truth(func(s *Settings) *bool { return &s.Warm })},
 	{"min_bytes", "bytes, from 0 to 1GiB", size(func(s *Settings) *int { return &s.MinBytes }, 0, 1<<30)},
 	{"max_wait", "a time as 500ms", span(func(s *Settings) *time.Duration { return &s.MaxWait })},
 	{"fetch_bytes", "bytes, from 1 to 200MiB", size(func(s *Settings) *int { return &s.FetchBytes }, 1, 200<<20)},

@@ -225,6 +225,7 @@ func (p *Phase) complaints(partitions int) []string {
 	rule(p.Arrival == ArriveRecord && p.Rate == 0, "arrival: record needs a rate")
 	rule(p.Arrival == ArriveRecord && p.RequestBatches > 1, "arrival: record needs request_batches: 1")
 	rule(p.Arrival == ArriveBatch && p.Linger > 0, "linger needs arrival: record")
+	rule(p.Warm && p.Bytes == 0, "warm_memory needs bytes, to know how much")
 	rule(p.Ramp.Over > 0 && p.Rate == 0, "ramp needs a rate")
 	rule(p.Do == results.EndToEnd && p.Rate == 0, "end-to-end needs a rate")
 	rule(p.Do == results.EndToEnd && (p.File() || smallest < stampSize), "end-to-end needs values of at least %d bytes that may be overwritten", stampSize)

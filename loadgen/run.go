@@ -113,8 +113,7 @@ func (o *Options) phases(ctx context.Context, t *target, r *results.Result) erro
 // phase runs one phase.
 func (o *Options) phase(ctx context.Context, t *target, r *results.Result, p *Phase) (out *results.Phase, err error) {
 	runtime.GC() // garbage of the phase before is not this one's
-	j := &job{Phase: p, workload: o.Workload, target: t, clock: new(clock), intervals: make(chan *interval, 64)}
-	j.measured, j.stop = int64(p.Warmup), int64(p.Warmup+p.Duration)
+	j := newJob(o.Workload, t, p)
 	d, err := newDriver(o.Driver)
 	if err != nil {
 		return nil, err
@@ -145,23 +144,46 @@ func (o *Options) phase(ctx context.Context, t *target, r *results.Result, p *Ph
 func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *measurement) error {
 	collected, sampled := make(chan struct{}), make(chan struct{})
 	over, cancel := context.WithCancel(ctx)
-	go func() { defer close(collected); c.run() }()
+	defer cancel()
+	warm, err := j.warm()
+	if err != nil {
+		return err
+	}
 	if j.measured == 0 {
 		m.begin(over) // before the first request, not beside it
 	}
 	j.clock.begin()
+	go func() { defer close(collected); c.run() }()
 	go func() {
 		defer close(sampled)
 		if j.measured > 0 {
 			m.begin(over)
 		}
 	}()
-	err := d.run(ctx)
+	err = d.run(ctx)
 	cancel()
 	<-sampled
 	m.end()
 	<-collected
-	return err
+	return errors.Join(err, warm())
+}
+
+// warm touches memory for the phase, if it asks for that. The function that it returns
+// ends the giving back.
+func (j *job) warm() (end func() error, err error) {
+	if !j.Warm {
+		return func() error { return nil }, nil
+	}
+	w, err := newWarmMemory(j.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- w.follow(j.budget, j.Bytes, stop) }()
+	return func() error {
+		close(stop)
+		return <-done
+	}, nil
 }
 
 func (j *job) primary() kind {

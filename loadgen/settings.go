@@ -51,6 +51,7 @@ type Settings struct {
 	Warmup         time.Duration
 	Duration       time.Duration
 	Bytes          int64 // of record values after which a phase ends early. Zero: no bound
+	Warm           bool  // touch as much memory as bytes before the phase; see warmMemory
 	MinBytes       int
 	MaxWait        time.Duration
 	FetchBytes     int
