@@ -20,6 +20,20 @@
 // Requests are answered through a reply function that is called exactly once, now or
 // later, on the owner's goroutine. A reply function must not call the Coordinator.
 //
+// Differs from Kafka, whose answers testdata/matrix has otherwise:
+//
+//   - Every request is answered. Kafka forgets a JoinGroup or SyncGroup that the same member
+//     sends again, and the SyncGroup of a member that is removed; here the forgotten one
+//     gets REBALANCE_IN_PROGRESS or UNKNOWN_MEMBER_ID.
+//   - A leader that sends its assignment twice waits for the first one. Kafka stores both, and
+//     may hand out one and restart from the other.
+//   - A group is written when it has a generation or an offset; one that is only being joined
+//     leaves no record. One that somebody is joining is not deleted by retention.
+//   - Who leads after a leader left, and who wins a vote that is tied, is the member that
+//     joined first, not chance.
+//   - Records that cannot be written for a reason that is not a Kafka error (a full disk) are
+//     answered with COORDINATOR_NOT_AVAILABLE, which clients retry.
+//
 // Ownership: a Coordinator and all of its groups belong to one goroutine. Byte slices of
 // a request that outlive the call are copied; strings must not be views of a reused buffer.
 //

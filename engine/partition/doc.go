@@ -22,6 +22,11 @@
 //
 // Sequences follow each other up to 2³¹−1 and go on at 0.
 //
+// Differs from Kafka: a producer is idle since the broker last took a batch of it, not since
+// the timestamp of its last record, which may lie in any year; and all five batches survive
+// a restart. Transactional batches are refused with INVALID_TXN_STATE, as Kafka does for one
+// that is part of no ongoing transaction; those that Replay finds hold the stable offset.
+//
 // Ownership: a Partition belongs to one goroutine. It keeps nothing of a batch.
 //
 // Invariants, checked by Check after every step of the tests:
