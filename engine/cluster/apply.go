@@ -27,6 +27,7 @@ type draft struct {
 	state
 	names   edit[string, *Topic]
 	ids     edit[ID, *Topic]
+	topics  listEdit
 	unified edit[string, []string]
 	fresh   map[ID]*Topic // topics that this draft made and may change
 	own     struct{ brokers, configs, features, placed bool }
@@ -34,13 +35,13 @@ type draft struct {
 
 func newDraft(i *Image) *draft {
 	d := &draft{state: i.state}
-	d.names.table, d.ids.table, d.unified.table = i.names, i.ids, i.unified
+	d.names.table, d.ids.table, d.topics.list, d.unified.table = i.names, i.ids, i.topics, i.unified
 	return d
 }
 
 func (d *draft) publish() *Image {
 	next := &Image{state: d.state}
-	next.names, next.ids, next.unified = d.names.table, d.ids.table, d.unified.table
+	next.names, next.ids, next.topics, next.unified = d.names.table, d.ids.table, d.topics.list, d.unified.table
 	return next
 }
 
@@ -87,6 +88,7 @@ func (d *draft) keep(topic *Topic) {
 	d.fresh[topic.ID] = topic
 	d.names.set(spreadName(topic.Name), topic.Name, topic)
 	d.ids.set(spreadID(topic.ID), topic.ID, topic)
+	d.topics.set(topic)
 }
 
 func (r *ClusterRecord) apply(d *draft) error {
@@ -236,6 +238,7 @@ func (r *RemoveTopicRecord) apply(d *draft) error {
 	delete(d.fresh, r.ID)
 	d.names.remove(spreadName(topic.Name), topic.Name)
 	d.ids.remove(spreadID(r.ID), r.ID)
+	d.topics.remove(topic.Name)
 	for n := range topic.Partitions {
 		d.place(&topic.Partitions[n], -1)
 	}

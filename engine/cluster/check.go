@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,7 +38,11 @@ func (p *Partition) check() error {
 func (i *Image) Check() error {
 	placed := make(map[ID]int)
 	partitions, colliding := 0, make(map[string][]string)
-	for _, topic := range i.Topics() {
+	topics := i.Topics()
+	if !slices.IsSortedFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) }) {
+		return errors.New("topics are not in the order of their names")
+	}
+	for _, topic := range topics {
 		if i.Topic(topic.Name) != topic || i.TopicByID(topic.ID) != topic {
 			return fmt.Errorf("topic %q with id %s is not what is found by its name or its id", topic.Name, topic.ID)
 		}
@@ -54,9 +59,9 @@ func (i *Image) Check() error {
 			colliding[form] = append(colliding[form], topic.Name)
 		}
 	}
-	if i.names.size != len(i.Topics()) || i.ids.size != i.names.size || i.partitions != partitions {
+	if i.names.size != len(topics) || i.ids.size != i.names.size || i.partitions != partitions {
 		return fmt.Errorf("counted %d names, %d ids, %d partitions; there are %d topics with %d partitions",
-			i.names.size, i.ids.size, i.partitions, len(i.Topics()), partitions)
+			i.names.size, i.ids.size, i.partitions, len(topics), partitions)
 	}
 	if !maps.Equal(placed, i.placed) {
 		return fmt.Errorf("replicas by directory are %v, counted as %v", placed, i.placed)

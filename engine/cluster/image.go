@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"sync/atomic"
 )
 
 // NoLeader is the leader of a partition that has none.
@@ -14,8 +13,6 @@ const NoLeader = -1
 // methods return is shared and must not be changed.
 type Image struct {
 	state
-	// sorted is filled by the first call of Topics.
-	sorted atomic.Pointer[[]*Topic]
 }
 
 // state is what an image is made of; a draft begins with a copy of it.
@@ -23,6 +20,7 @@ type state struct {
 	clusterID      string
 	names          table[string, *Topic]
 	ids            table[ID, *Topic]
+	topics         list
 	unified        table[string, []string] // names that collide in metrics, by their unified form
 	brokers        map[int32]*Broker
 	configs        map[string]map[string]string // dynamic broker settings by broker id; "" is every broker's default
@@ -102,21 +100,8 @@ func (i *Image) TopicCount() int { return i.names.size }
 // PartitionCount is how many partitions all topics have together.
 func (i *Image) PartitionCount() int { return i.partitions }
 
-// Topics are all topics in the order of their names. The first call on an image sorts
-// them, later ones do not.
-func (i *Image) Topics() []*Topic {
-	if known := i.sorted.Load(); known != nil {
-		return *known
-	}
-	topics := make([]*Topic, 0, i.names.size)
-	i.names.all(func(_ string, topic *Topic) bool {
-		topics = append(topics, topic)
-		return true
-	})
-	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
-	i.sorted.Store(&topics)
-	return topics
-}
+// Topics are all topics in the order of their names. The slice is the caller's.
+func (i *Image) Topics() []*Topic { return i.topics.all(i.names.size) }
 
 // Broker finds a broker by id, or answers nil.
 func (i *Image) Broker(id int32) *Broker { return i.brokers[id] }

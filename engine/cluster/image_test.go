@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -170,15 +171,60 @@ func TestCheckFinds(t *testing.T) {
 func TestTopicsAreSortedAndFound(t *testing.T) {
 	i := withTopics(t, 5000)
 	topics := i.Topics()
-	if !slices.IsSortedFunc(topics, func(a, b *Topic) int { return int(a.Name[6]) - int(b.Name[6]) }) || len(topics) != 5000 {
+	if !slices.IsSortedFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) }) || len(topics) != 5000 {
 		t.Fatalf("%d topics, not in order", len(topics))
 	}
-	if &topics[0] != &i.Topics()[0] {
-		t.Fatal("the second call sorted again")
+	for n, topic := range topics {
+		if name := fmt.Sprintf("topic.%05d", n); topic.Name != name || i.Topic(name) != topic || i.TopicByID(topic.ID) != topic {
+			t.Fatalf("topic %d is %s", n, topic.Name)
+		}
 	}
 	if i.Topic("topic.5000") != nil || i.TopicByID(ID{}) != nil {
 		t.Fatal("found a topic that is not there")
 	}
+}
+
+// TestListAgainstPlainSlice puts names in and out in an order that splits chunks and
+// empties them, and looks at every list that was published on the way.
+func TestListAgainstPlainSlice(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	var published list
+	var plain []string
+	for round := range 60 {
+		e := listEdit{list: published}
+		before := names(published.all(0))
+		for range random.IntN(200) {
+			name := fmt.Sprintf("%03d", random.IntN(900))
+			at, found := slices.BinarySearch(plain, name)
+			switch {
+			case round%3 == 2 && found:
+				plain = slices.Delete(plain, at, at+1)
+				e.remove(name)
+			case round%3 == 2:
+				e.remove(name)
+			case !found:
+				plain = slices.Insert(plain, at, name)
+				e.set(&Topic{Name: name})
+			default:
+				e.set(&Topic{Name: name})
+			}
+		}
+		if after := names(published.all(0)); !slices.Equal(before, after) {
+			t.Fatalf("round %d changed a published list", round)
+		}
+		published = e.list
+		if got := names(published.all(0)); !slices.Equal(got, plain) {
+			t.Fatalf("round %d: list is %v, want %v", round, got, plain)
+		}
+	}
+}
+
+func names(topics []*Topic) []string {
+	var names []string
+	for _, topic := range topics {
+		names = append(names, topic.Name)
+	}
+	return names
 }
 
 // TestSinceSkipsWhatIsShared shows that a comparison after one change does not look at
