@@ -1,0 +1,115 @@
+// Package serve is the command that runs a broker.
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/config"
+)
+
+// stopGrace is how long answers that are owed may take when the broker stops.
+const stopGrace = 10 * time.Second
+
+// Command is `millrace serve`.
+func Command() *cobra.Command {
+	var overrides []string
+	var helpSettings bool
+	c := &cobra.Command{
+		Use:   "serve [server.properties]",
+		Short: "Run a broker",
+		Long: "Run a broker until it is told to stop (SIGINT, SIGTERM).\n\n" +
+			"Without a file it serves on 127.0.0.1:9092 and keeps its data in ./millrace-data.\n" +
+			"A file has the form, and the names, of Kafka's server.properties.",
+		Args:          cobra.MaximumNArgs(1),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if helpSettings {
+				return config.Help(cmd.OutOrStdout(), width())
+			}
+			file := ""
+			if len(args) == 1 {
+				file = args[0]
+			}
+			settings, err := config.Load(file, overrides)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), settings, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	c.Flags().StringArrayVar(&overrides, "override", nil, "a setting that wins over the file, as `key=value`; may be repeated")
+	c.Flags().BoolVar(&helpSettings, "help-settings", false, "list every setting and exit")
+	return c
+}
+
+// width is how wide the terminal is, 100 when there is none.
+func width() int {
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		return w
+	}
+	return 100
+}
+
+func run(ctx context.Context, settings *config.Broker, out, errOut io.Writer) error {
+	log := logger(settings, errOut)
+	for _, warning := range settings.Warnings {
+		log.Warn(warning)
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	begin := time.Now()
+	b, err := engine.Start(engine.Options{Settings: settings, Log: log})
+	if err != nil {
+		return err
+	}
+	greet(out, b)
+	log.Info("started", "took", time.Since(begin).Round(time.Millisecond), "version", engine.Version, "admin", b.AdminAddress())
+	var failure error
+	select {
+	case <-ctx.Done():
+		stop() // a second signal ends the process at once
+		log.Info("stopping")
+	case failure = <-b.Failed():
+		log.Error("the broker cannot go on", "error", failure)
+	}
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	if err := b.Stop(grace); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	log.Info("stopped")
+	return failure
+}
+
+// greet prints the three lines that a newcomer needs.
+func greet(out io.Writer, b *engine.Broker) {
+	address := b.Addresses()[0]
+	fmt.Fprintf(out, "Millrace listens on %s\n", strings.Join(b.Addresses(), ", "))
+	fmt.Fprintf(out, "Data is in          %s\n", strings.Join(b.Folders(), ", "))
+	fmt.Fprintf(out, "Try                 echo hello | millrace produce --bootstrap-server %s --topic first && millrace consume --bootstrap-server %s --topic first --from-beginning\n", address, address)
+}
+
+func logger(settings *config.Broker, out io.Writer) *slog.Logger {
+	var level slog.Level
+	if level.UnmarshalText([]byte(config.LoggerLevel.Of(settings.Values))) != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if strings.EqualFold(config.LoggerFormat.Of(settings.Values), "json") {
+		return slog.New(slog.NewJSONHandler(out, o))
+	}
+	return slog.New(slog.NewTextHandler(out, o))
+}

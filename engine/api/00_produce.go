@@ -1,0 +1,264 @@
+package api
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/valyala/bytebufferpool"
+
+	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/wire"
+	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// produceCall is one produce request: a batch for each partition, each on its way
+// through the shard that owns the partition. The last that ends answers.
+//
+// Ownership: the loop's until every append is sent, then that of the appends together;
+// whoever brings left to zero answers and gives the call back to the pool.
+type produceCall struct {
+	call
+	request wire.Produce
+	frame   *netpoll.Frame
+	appends []shard.Append
+	results []wire.ProduceResult
+	left    atomic.Int32
+	scratch []byte // the answer is put together here
+}
+
+var produceCalls = sync.Pool{New: func() any { return new(produceCall) }}
+
+// produce serves Produce.
+//
+//	v3 record batches v2 · v5 log start offset · v8 record errors · v9 flexible
+//	v10 current leader · v12 transactions v2 · v13 topic ids
+//
+// Versions 0 to 2 are advertised, because old librdkafka decides by them whether it may
+// compress, and refused (KAFKA-18659).
+func produce(c call, frame *netpoll.Frame, body []byte) error {
+	p := produceCalls.Get().(*produceCall)
+	p.call, p.frame = c, frame
+	if err := p.request.Parse(c.version, body); err != nil {
+		p.free()
+		return err
+	}
+	p.begin()
+	return nil
+}
+
+// begin checks all partitions, then sends what passed, so that no append can end before
+// the count of them is known.
+func (p *produceCall) begin() {
+	n := len(p.request.Partitions)
+	if cap(p.appends) < n {
+		p.appends = make([]shard.Append, n)
+		p.results = make([]wire.ProduceResult, n)
+	}
+	p.appends, p.results = p.appends[:n], p.results[:n]
+	p.left.Store(1) // of the loop, until all are sent
+	at := 0
+	for i := range p.request.Topics {
+		t := &p.request.Topics[i]
+		topic, missing := p.topic(t)
+		for ; at < t.End; at++ {
+			p.check(at, topic, missing)
+		}
+	}
+	if p.request.Acks == 0 {
+		p.slot.Discard() // later answers of the connection need not wait for this one
+	}
+	for i := range p.appends {
+		if p.results[i].Error == 0 {
+			p.left.Add(1)
+			p.frame.Retain()
+			p.appends[i].Send()
+		}
+	}
+	p.ended()
+}
+
+func (p *produceCall) topic(t *wire.ProduceTopic) (*shard.Topic, *kerr.Error) {
+	if p.version >= 13 {
+		return p.server.Registry.ByID(t.ID), unknownTopic(true)
+	}
+	return p.server.Registry.ByName(t.Name), unknownTopic(false)
+}
+
+// check fills in the append or the error of one partition.
+func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
+	a, r := &p.appends[i], &p.results[i]
+	*r = wire.ProduceResult{Base: -1, LogAppendTime: -1, LogStart: -1}
+	sent := p.request.Partitions[i]
+	if topic == nil {
+		r.Error = missing.Code
+		return
+	}
+	replica := topic.Replica(sent.Index)
+	switch {
+	case replica == nil:
+		r.Error = kerr.UnknownTopicOrPartition.Code
+	case p.request.Acks < -1 || p.request.Acks > 1:
+		r.Error = kerr.InvalidRequiredAcks.Code
+	default:
+		if err, why := verify(sent.Records, topic.Settings(), p.received, p.version); err != nil {
+			r.Error, r.Message = err.Code, why
+			topic.Counts.ProduceFailed()
+			return
+		}
+		topic.Counts.Produced(len(sent.Records), int(batch.Batch(sent.Records).Count()))
+		a.Replica, a.Batch, a.Owner, a.Finish, a.Index = replica, sent.Records, p.frame, p, i
+	}
+}
+
+// verify checks one partition's records before they reach its shard: exactly one whole
+// batch whose CRC holds, that a producer may send, and that the topic takes.
+func verify(records []byte, s *shard.Settings, now time.Time, version int16) (*kerr.Error, string) {
+	if len(records) == 0 {
+		return kerr.InvalidRecord, "there is no record batch"
+	}
+	size, err := batch.Peek(records)
+	if len(records) > 16 && batch.Batch(records).Magic() != 2 {
+		if magic := batch.Batch(records).Magic(); magic >= 0 && magic < 2 {
+			return kerr.UnsupportedForMessageFormat, "message formats before version 2 are not supported (KIP-724)"
+		}
+		return kerr.CorruptMessage, "the magic of the record batch is unknown"
+	}
+	if err != nil {
+		return kerr.CorruptMessage, err.Error()
+	}
+	if size != len(records) {
+		return kerr.InvalidRecord, "a partition takes exactly one record batch per request"
+	}
+	b := batch.Batch(records)
+	if size > s.MaxMessageBytes {
+		return kerr.MessageTooLarge, ""
+	}
+	if err := b.Check(); err != nil {
+		return kerr.CorruptMessage, err.Error()
+	}
+	return admissible(b, s, now, version)
+}
+
+// admissible checks what a whole batch says of itself.
+func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) (*kerr.Error, string) {
+	switch {
+	case b.Control():
+		return kerr.InvalidRecord, "clients cannot write control batches"
+	case b.Count() <= 0 || b.Count() != b.LastOffsetDelta()+1:
+		return kerr.InvalidRecord, "the record batch counts its records wrongly"
+	case b.Codec() == batch.Zstd && version < 7:
+		return kerr.UnsupportedCompressionType, "zstd needs Produce version 7 or later"
+	case b.ProducerID() >= 0 && (b.ProducerEpoch() < 0 || b.BaseSequence() < 0):
+		return kerr.InvalidRecord, "a producer id comes with an epoch and a sequence number"
+	case b.Transactional():
+		return kerr.InvalidTxnState, "this broker has no transactions"
+	case s.LogAppendTime:
+	case b.MaxTimestamp() < 0 && b.MaxTimestamp() != -1:
+		return kerr.InvalidTimestamp, "the timestamp is negative"
+	case s.MaxAfter >= 0 && b.MaxTimestamp()-now.UnixMilli() > s.MaxAfter.Milliseconds():
+		return kerr.InvalidTimestamp, "a timestamp lies too far in the future (message.timestamp.after.max.ms)"
+	case s.MaxBefore >= 0 && now.UnixMilli()-b.BaseTimestamp() > s.MaxBefore.Milliseconds():
+		return kerr.InvalidTimestamp, "a timestamp lies too far in the past (message.timestamp.before.max.ms)"
+	}
+	return walk(b, s)
+}
+
+// walk looks at the records themselves where that is cheap or needed: always when they
+// are not compressed, and for a compacted topic, whose records must have keys.
+func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
+	if b.Codec() != batch.None && !s.Compacted {
+		return nil, ""
+	}
+	records := []byte(b[batch.HeaderSize:])
+	if b.Codec() != batch.None {
+		buffer := bytebufferpool.Get()
+		defer bytebufferpool.Put(buffer)
+		var err error
+		if buffer.B, err = batch.Decompress(buffer.B[:0], b.Codec(), records, maxUncompressed); err != nil {
+			return kerr.InvalidRecord, err.Error()
+		}
+		records = buffer.B
+	}
+	if err := batch.CheckRecords(records, b.Count(), s.Compacted); err != nil {
+		return kerr.InvalidRecord, err.Error()
+	}
+	return nil, ""
+}
+
+// maxUncompressed bounds what one batch may become when it must be looked into.
+const maxUncompressed = 256 << 20
+
+// Appended takes the result of one partition. It runs on shards.
+func (p *produceCall) Appended(a *shard.Append) {
+	p.finish(&p.results[a.Index], a)
+	p.ended()
+}
+
+func (p *produceCall) finish(r *wire.ProduceResult, a *shard.Append) {
+	r.Base, r.LogAppendTime, r.LogStart = a.Base, a.LogAppendTime, a.LogStart
+	if a.Err != nil {
+		r.Error = code(a.Err)
+		r.Message = message(a.Err)
+	}
+}
+
+// ended counts one of the parties down; the last answers.
+func (p *produceCall) ended() {
+	if p.left.Add(-1) > 0 {
+		return
+	}
+	if p.request.Acks == 0 {
+		p.unanswered()
+	} else {
+		p.scratch = wire.AppendHeader(p.scratch[:0], p.correlation, p.version >= 9)
+		p.scratch = p.request.AppendProduce(p.scratch, p.results, nil)
+		p.slot.Write(p.scratch)
+		p.observe()
+		p.slot.Send()
+	}
+	p.free()
+}
+
+// unanswered ends a request that wants no answer. If it failed, closing the connection
+// is the only way to say so.
+func (p *produceCall) unanswered() {
+	for i := range p.results {
+		if code := p.results[i].Error; code != 0 {
+			p.conn.Close(kerr.ErrorForCode(code))
+			break
+		}
+	}
+}
+
+func (p *produceCall) free() {
+	p.frame.Release()
+	p.frame = nil
+	p.call = call{}
+	for i := range p.appends {
+		p.appends[i].Replica, p.appends[i].Batch, p.appends[i].Finish = nil, nil, nil
+	}
+	produceCalls.Put(p)
+}
+
+// refuseOldProduce answers versions 0 to 2 in their own form.
+func (c *call) refuseOldProduce(frame *netpoll.Frame, body []byte) error {
+	defer frame.Release()
+	var q wire.Produce
+	if err := q.Parse(c.version, body); err != nil {
+		return err
+	}
+	if q.Acks == 0 {
+		c.slot.Discard()
+		return errUnsupportedVersion
+	}
+	results := make([]wire.ProduceResult, len(q.Partitions))
+	for i := range results {
+		results[i] = wire.ProduceResult{Error: kerr.UnsupportedVersion.Code, Base: -1, LogAppendTime: -1, LogStart: -1}
+	}
+	c.slot.Write(q.AppendProduce(wire.AppendHeader(nil, c.correlation, false), results, nil))
+	c.slot.Send()
+	return nil
+}

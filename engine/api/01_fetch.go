@@ -1,0 +1,419 @@
+package api
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/wire"
+	"github.com/millrace/millrace/netpoll"
+)
+
+// fetchCall is one fetch: where it reads, what it found, and how it waits.
+//
+// Ownership: the loop's, except that the shards hold the wait between Begin and Idle.
+// It goes back to the pool when it is answered and no shard knows of it any more.
+type fetchCall struct {
+	call
+	request  wire.Fetch
+	frame    *netpoll.Frame
+	session  *fetchSession // nil: the request stands alone
+	full     bool          // every partition is listed in the answer, news or not
+	targets  []target
+	scratch  []byte
+	wait     shard.Wait
+	waiting  bool
+	answered bool
+	wakeup   netpoll.Task // runs resume on the loop
+	settling atomic.Int32
+	parties  atomic.Int32 // the answer, and the wait while it is on
+	next     *fetchCall   // in the session's list of waiting fetches
+	prev     *fetchCall
+}
+
+// target is one partition that is read.
+type target struct {
+	name    string
+	id      [16]byte
+	topic   *shard.Topic
+	replica *shard.Replica
+	read    wire.FetchPartition
+	known   *sessionPartition
+	seen    int64 // committed bytes when it was looked at
+	result  wire.FetchResult
+	found   commitlog.Range
+	has     bool // found holds a segment
+	silent  bool // nothing new for a session that knows the partition
+}
+
+var fetchCalls sync.Pool
+
+func newFetchCall() *fetchCall {
+	if f, _ := fetchCalls.Get().(*fetchCall); f != nil {
+		return f
+	}
+	f := new(fetchCall)
+	f.wakeup.Run = f.resume
+	f.wait.Call = f
+	return f
+}
+
+// fetch serves Fetch.
+//
+//	v4 isolation level · v5 log start offset · v7 sessions · v9 leader epochs
+//	v11 rack id · v12 flexible · v13 topic ids · v15 replica state · v16 leaders' nodes
+//	v17 directory ids · v18 high watermark
+//
+// Differs from Kafka: a session ends with its connection.
+func fetch(c call, frame *netpoll.Frame, body []byte) error {
+	f := newFetchCall()
+	f.call, f.frame = c, frame
+	f.session, f.waiting, f.answered = nil, false, false
+	f.parties.Store(1)
+	if err := f.request.Parse(c.version, body); err != nil {
+		f.drop()
+		return err
+	}
+	full, refused := f.openSession()
+	if refused != nil {
+		f.refuse(refused)
+		return nil
+	}
+	f.full = full
+	f.aim()
+	if !f.settle() {
+		f.first()
+	}
+	return nil
+}
+
+// aim lists the partitions to read: those of the session, or of the request alone.
+func (f *fetchCall) aim() {
+	if s := f.session; s != nil {
+		s.update(&f.request)
+		if n := len(s.order); n > 0 {
+			s.target %= n
+			for i := range n {
+				p := s.order[(s.target+i)%n]
+				f.add(p.topic.find(f.server.Registry), p.topic.name, p.topic.id, p.read, p)
+			}
+			s.target++
+		}
+		return
+	}
+	at := 0
+	for i := range f.request.Topics {
+		t := &f.request.Topics[i]
+		var topic *shard.Topic
+		name := ""
+		if f.version >= 13 {
+			topic = f.server.Registry.ByID(t.ID)
+		} else if topic = f.server.Registry.ByName(t.Name); topic != nil {
+			name = topic.Name
+		} else {
+			name = string(t.Name)
+		}
+		for ; at < t.End; at++ {
+			f.add(topic, name, t.ID, f.request.Partitions[at], nil)
+		}
+	}
+}
+
+func (f *fetchCall) add(topic *shard.Topic, name string, id [16]byte, read wire.FetchPartition, known *sessionPartition) {
+	t := target{name: name, id: id, topic: topic, read: read, known: known}
+	if topic != nil {
+		t.replica = topic.Replica(read.Index)
+	}
+	f.targets = append(f.targets, t)
+}
+
+// settle has the disk looked at for partitions that nobody used yet. It reports whether
+// there were any; then resume follows.
+func (f *fetchCall) settle() bool {
+	f.settling.Store(1)
+	some := false
+	for i := range f.targets {
+		r := f.targets[i].replica
+		if r == nil || r.Settled() {
+			continue
+		}
+		some = true
+		f.settling.Add(1)
+		r.Shard().Do(func() {
+			r.Settle()
+			f.settled()
+		})
+	}
+	if some {
+		f.settled()
+	}
+	return some
+}
+
+func (f *fetchCall) settled() {
+	if f.settling.Add(-1) == 0 {
+		f.conn.Loop().Post(&f.wakeup)
+	}
+}
+
+// resume runs on the loop, once settled or once woken.
+func (f *fetchCall) resume() {
+	if f.answered { // the connection closed while a wake was on its way
+		f.drop()
+		return
+	}
+	if !f.waiting {
+		f.first()
+		return
+	}
+	f.leave()
+	f.look()
+	f.answer()
+}
+
+// first looks, and answers or waits.
+func (f *fetchCall) first() {
+	bytes, failed := f.look()
+	if failed || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
+		f.answer()
+		return
+	}
+	for i := range f.targets {
+		f.releaseRange(&f.targets[i])
+		f.wait.Add(f.targets[i].replica, f.targets[i].seen)
+	}
+	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
+	f.wait.When = f.received.Add(time.Duration(f.request.MaxWaitMillis) * time.Millisecond)
+	f.waiting = true
+	f.parties.Add(2) // the wait, and the wake that will come
+	f.call.session.park(f)
+	f.wait.Begin()
+}
+
+// Wake has the loop look again. It runs on a shard.
+func (f *fetchCall) Wake() { f.conn.Loop().Post(&f.wakeup) }
+
+// Idle says that no shard knows of the wait any more. It runs on a shard, or on the loop.
+func (f *fetchCall) Idle() { f.drop() }
+
+// leave ends the wait.
+func (f *fetchCall) leave() {
+	f.waiting = false
+	f.call.session.unpark(f)
+	f.wait.End()
+	f.drop() // of the wake
+}
+
+// abandon ends a fetch whose connection closed. If a wake is on its way, resume drops
+// the party that the wake is.
+func (f *fetchCall) abandon() {
+	f.answered = true
+	f.waiting = false
+	if f.wait.Cancel() {
+		f.drop()
+	}
+	f.slot.Discard()
+	f.drop()
+}
+
+// look reads where every partition stands. It reports how many bytes there are to send,
+// and whether one has an error, which does not wait.
+func (f *fetchCall) look() (bytes int, failed bool) {
+	left := min(int(f.request.MaxBytes), config.FetchMaxBytes.Of(f.server.Values()))
+	for i := range f.targets {
+		t := &f.targets[i]
+		f.releaseRange(t)
+		t.result = wire.FetchResult{Index: t.read.Index, HighWatermark: -1, LastStable: -1, LogStart: -1}
+		if err := f.locate(t, left-bytes, bytes == 0); err != nil {
+			t.result.Error = code(err)
+			failed = true
+		}
+		bytes += t.result.RecordBytes
+	}
+	return bytes, failed
+}
+
+// locate finds what of one partition is sent: whole batches up to the high watermark,
+// within the bounds of partition and response, save that the first batch of a response
+// is sent whatever its size (KIP-74).
+func (f *fetchCall) locate(t *target, left int, first bool) error {
+	switch {
+	case t.topic == nil:
+		return unknownTopic(f.version >= 13)
+	case t.replica == nil:
+		return kerr.UnknownTopicOrPartition
+	}
+	r := t.replica
+	log, err := r.Log()
+	if err != nil {
+		return err
+	}
+	if err := r.CheckEpoch(t.read.LeaderEpoch); err != nil {
+		return err
+	}
+	t.seen = r.Committed()
+	high, start := r.HighWatermark(), r.Start()
+	if t.read.Offset < start || t.read.Offset > high {
+		return kerr.OffsetOutOfRange
+	}
+	t.result.HighWatermark, t.result.LastStable, t.result.LogStart = high, high, start
+	if log == nil || t.read.Offset == high || left <= 0 && !first {
+		return nil
+	}
+	allowed := min(int(t.read.MaxBytes), left)
+	found, err := log.Locate(t.read.Offset, max(allowed, 0), high)
+	if err != nil {
+		return err
+	}
+	t.found, t.has = found, true
+	if found.Bytes == 0 || found.Bytes > allowed && !first {
+		f.releaseRange(t)
+		return nil
+	}
+	t.result.RecordBytes = found.Bytes
+	return nil
+}
+
+func (f *fetchCall) releaseRange(t *target) {
+	if t.has {
+		t.found.Release()
+		t.has = false
+	}
+}
+
+// refuse answers an error of the session.
+func (f *fetchCall) refuse(err *kerr.Error) {
+	f.targets = f.targets[:0]
+	f.begin(wire.FetchHead{Error: err.Code})
+	f.finish()
+}
+
+// answer sends what was found.
+func (f *fetchCall) answer() {
+	head := wire.FetchHead{}
+	if f.session != nil {
+		head.SessionID = f.session.id
+	}
+	for i := range f.targets {
+		t := &f.targets[i]
+		t.silent = t.known != nil && !t.known.news(&t.result) && !f.full
+	}
+	head.Topics = f.groups(func(int, int) {})
+	f.begin(head)
+	f.groups(f.topic)
+	f.finish()
+}
+
+// groups calls each for every run of targets of one topic that has something to tell,
+// and returns how many runs there are.
+func (f *fetchCall) groups(each func(begin, end int)) (count int) {
+	for begin := 0; begin < len(f.targets); {
+		end, tell := begin, false
+		for ; end < len(f.targets) && f.targets[end].name == f.targets[begin].name && f.targets[end].id == f.targets[begin].id; end++ {
+			tell = tell || !f.targets[end].silent
+		}
+		if tell {
+			count++
+			each(begin, end)
+		}
+		begin = end
+	}
+	return count
+}
+
+func (f *fetchCall) begin(head wire.FetchHead) {
+	p := wire.AppendHeader(f.scratch[:0], f.correlation, f.version >= 12)
+	f.scratch = wire.AppendFetchHead(p, f.version, head)
+}
+
+// topic appends one topic. Heads gather in scratch; before records they go to the slot.
+func (f *fetchCall) topic(begin, end int) {
+	told := 0
+	for i := begin; i < end; i++ {
+		if !f.targets[i].silent {
+			told++
+		}
+	}
+	first := &f.targets[begin]
+	f.scratch = wire.AppendFetchTopic(f.scratch, f.version, first.name, first.id, told)
+	for i := begin; i < end; i++ {
+		t := &f.targets[i]
+		if t.silent {
+			continue
+		}
+		f.scratch = wire.AppendFetchResult(f.scratch, f.version, &t.result)
+		if t.result.RecordBytes > 0 {
+			f.slot.Write(f.scratch)
+			f.scratch = f.scratch[:0]
+			f.attach(t)
+		}
+		f.scratch = wire.AppendFetchResultEnd(f.scratch, f.version, &t.result)
+	}
+	f.scratch = wire.AppendFetchTopicEnd(f.scratch, f.version)
+}
+
+// attach hands the records of t to the slot, without reading them where that is
+// possible. The segment stays until they are sent.
+func (f *fetchCall) attach(t *target) {
+	t.topic.Counts.Fetched(t.found.Bytes)
+	t.has = false
+	f.slot.AttachFile(t.found.File.Fd(), t.found.Position, t.found.Bytes, t.found.Segment)
+}
+
+func (f *fetchCall) finish() {
+	f.slot.Write(wire.AppendFetchEnd(f.scratch, f.version, nil))
+	f.answered = true
+	f.observe()
+	f.slot.Send()
+	f.drop()
+}
+
+// drop counts one party down; the last frees the call.
+func (f *fetchCall) drop() {
+	if f.parties.Add(-1) > 0 {
+		return
+	}
+	f.frame.Release()
+	f.frame, f.session = nil, nil
+	f.call = call{}
+	clear(f.targets)
+	f.targets = f.targets[:0]
+	fetchCalls.Put(f)
+}
+
+// park remembers a waiting fetch, so that it ends with its connection.
+func (s *session) park(f *fetchCall) {
+	f.prev, f.next = nil, s.waiting
+	if s.waiting != nil {
+		s.waiting.prev = f
+	}
+	s.waiting = f
+}
+
+func (s *session) unpark(f *fetchCall) {
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		s.waiting = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+}
+
+// abandonFetches ends what waits for a connection that closed.
+func (s *session) abandonFetches() {
+	for f := s.waiting; f != nil; {
+		next := f.next
+		f.prev, f.next = nil, nil
+		f.abandon()
+		f = next
+	}
+	s.waiting = nil
+}

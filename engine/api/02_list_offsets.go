@@ -1,0 +1,86 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// Moments that a client may ask for by name instead of by time.
+const (
+	momentLatest       = -1
+	momentEarliest     = -2
+	momentMaxTimestamp = -3
+	momentLocal        = -4 // earliest that is not in tiered storage
+	momentTiered       = -5 // latest that is in tiered storage
+	momentPending      = -6 // earliest that is not uploaded yet
+)
+
+// ListOffsets finds offsets by time.
+//
+//	v1 one offset · v2 isolation level · v4 leader epochs · v6 flexible · v7 max timestamp
+//	v8 local start · v9 tiered · v10 timeout · v11 pending upload
+//
+// Differs from Kafka: there is no tiered storage, so −4 is the log start, −5 and −6 are
+// none.
+func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsResponse) {
+	g := newGather(func() { c.reply(a) })
+	for i := range q.Topics {
+		asked := &q.Topics[i]
+		topic := c.server.Registry.Named(asked.Topic)
+		t := kmsg.NewListOffsetsResponseTopic()
+		t.Topic = asked.Topic
+		t.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(asked.Partitions))
+		for j := range asked.Partitions {
+			p, answer := &asked.Partitions[j], &t.Partitions[j]
+			answer.Default()
+			answer.Partition = p.Partition
+			r := replicaOf(topic, p.Partition)
+			if r == nil {
+				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				continue
+			}
+			g.ask(r, func() { answer.ErrorCode = code(offsetAt(r, p, answer)) })
+		}
+		a.Topics = append(a.Topics, t)
+	}
+	g.done()
+}
+
+func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
+	if t == nil {
+		return nil
+	}
+	return t.Replica(partition)
+}
+
+// offsetAt answers for one partition. It runs on its shard, because a partition that
+// nobody used yet is opened for it.
+func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
+	r.Settle()
+	log, err := r.Log()
+	if err != nil {
+		return err
+	}
+	if err := r.CheckEpoch(q.CurrentLeaderEpoch); err != nil {
+		return err
+	}
+	switch {
+	case q.Timestamp == momentLatest:
+		a.Offset, a.LeaderEpoch = r.HighWatermark(), r.Epoch()
+	case q.Timestamp == momentEarliest || q.Timestamp == momentLocal:
+		a.Offset, a.LeaderEpoch = r.Start(), r.Epoch()
+	case q.Timestamp == momentTiered || q.Timestamp == momentPending:
+		a.Offset, a.LeaderEpoch = -1, -1
+	case q.Timestamp < momentPending:
+		return kerr.UnsupportedVersion
+	case log == nil:
+		a.Offset = -1
+	case q.Timestamp == momentMaxTimestamp:
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(r.HighWatermark())
+	default:
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, r.HighWatermark())
+	}
+	return err
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/group"
+)
+
+// OffsetFetch tells how far groups have read.
+//
+//	v1 offsets in the log · v2 all topics, top-level error · v5 leader epochs · v6 flexible
+//	v7 require stable · v8 many groups · v9 members (KIP-848) · v10 topic ids
+//
+// Differs from Kafka: nothing.
+func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchResponse) {
+	groups := q.Groups
+	if c.version < 8 {
+		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(q)}
+	}
+	a.Groups = make([]kmsg.OffsetFetchResponseGroup, len(groups))
+	all := newGather(func() {
+		if c.version < 8 {
+			oldOffsetAnswer(q, a)
+		}
+		c.reply(a)
+	})
+	for i := range groups {
+		all.later()
+		c.fetchOffsets(&groups[i], q.RequireStable, func(r *kmsg.OffsetFetchResponseGroup) {
+			a.Groups[i] = *r
+			all.done()
+		})
+	}
+	all.done()
+}
+
+// fetchOffsets asks the coordinator of one group.
+func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer func(*kmsg.OffsetFetchResponseGroup)) {
+	unknown := map[[16]byte]bool{}
+	if c.version >= 10 {
+		for i := range q.Topics {
+			if topic := c.server.Registry.ByID(q.Topics[i].TopicID); topic != nil {
+				q.Topics[i].Topic = topic.Name
+			} else {
+				unknown[q.Topics[i].TopicID] = true
+			}
+		}
+	}
+	c.server.onGroup(q.Group, func(err *kerr.Error) {
+		r := kmsg.NewOffsetFetchResponseGroup()
+		r.Group, r.ErrorCode = q.Group, err.Code
+		answer(&r)
+	}, func(g *group.Coordinator, now time.Time) {
+		g.Fetch(now, q, stable, func(r *kmsg.OffsetFetchResponseGroup) {
+			if c.version >= 10 {
+				c.server.withIDs(r, unknown)
+			}
+			answer(r)
+		})
+	})
+}
+
+// withIDs turns the topics of an answer into ids. A topic that does not exist any more
+// has none and is left out, unless it was asked for by an id.
+func (s *Server) withIDs(r *kmsg.OffsetFetchResponseGroup, unknown map[[16]byte]bool) {
+	kept := r.Topics[:0]
+	for _, t := range r.Topics {
+		switch {
+		case unknown[t.TopicID]:
+			for j := range t.Partitions {
+				t.Partitions[j].ErrorCode, t.Partitions[j].Offset = kerr.UnknownTopicID.Code, -1
+			}
+		case t.TopicID == [16]byte{}:
+			topic := s.Registry.Named(t.Topic)
+			if topic == nil {
+				continue
+			}
+			t.TopicID = topic.ID
+		}
+		t.Topic = ""
+		kept = append(kept, t)
+	}
+	r.Topics = kept
+}
+
+// oldOffsetFetch is a request of one group in the form of many.
+func oldOffsetFetch(q *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = q.Group
+	if q.Topics == nil {
+		return g
+	}
+	g.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+	for _, t := range q.Topics {
+		topic := kmsg.NewOffsetFetchRequestGroupTopic()
+		topic.Topic, topic.Partitions = t.Topic, t.Partitions
+		g.Topics = append(g.Topics, topic)
+	}
+	return g
+}
+
+// oldOffsetAnswer turns the answer for one group back. Version 1 has no top-level error,
+// so each partition tells it.
+func oldOffsetAnswer(q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchResponse) {
+	g := a.Groups[0]
+	a.Groups = nil
+	a.ErrorCode = g.ErrorCode
+	a.Topics = []kmsg.OffsetFetchResponseTopic{}
+	if q.Version < 2 && g.ErrorCode != 0 {
+		g.Topics = refusedOffsets(q, g.ErrorCode)
+	}
+	for _, t := range g.Topics {
+		topic := kmsg.NewOffsetFetchResponseTopic()
+		topic.Topic = t.Topic
+		for _, p := range t.Partitions {
+			partition := kmsg.NewOffsetFetchResponseTopicPartition()
+			partition.Partition, partition.Offset, partition.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
+			partition.Metadata, partition.ErrorCode = p.Metadata, p.ErrorCode
+			topic.Partitions = append(topic.Partitions, partition)
+		}
+		a.Topics = append(a.Topics, topic)
+	}
+}
+
+// refusedOffsets tells one error for all that was asked.
+func refusedOffsets(q *kmsg.OffsetFetchRequest, code int16) (topics []kmsg.OffsetFetchResponseGroupTopic) {
+	for _, t := range q.Topics {
+		topic := kmsg.NewOffsetFetchResponseGroupTopic()
+		topic.Topic = t.Topic
+		for _, index := range t.Partitions {
+			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			p.Partition, p.Offset, p.ErrorCode = index, -1, code
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		topics = append(topics, topic)
+	}
+	return topics
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"unicode/utf16"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// OffsetsTopic keeps the offsets and members of groups.
+const OffsetsTopic = "__consumer_offsets"
+
+// Kinds of coordinators.
+const (
+	coordinatesGroups       = 0
+	coordinatesTransactions = 1
+	coordinatesShares       = 2
+)
+
+// FindCoordinator tells which broker coordinates a group. The first question makes the
+// topic that groups are kept in.
+//
+//	v1 coordinator type · v3 flexible · v4 many keys · v6 share groups
+//
+// Differs from Kafka: there are no transactions or share groups to coordinate, and the
+// answer says so.
+func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordinatorResponse) {
+	c.server.withOffsetsTopic(func(image *cluster.Image, err *kerr.Error) {
+		keys := q.CoordinatorKeys
+		if c.version < 4 {
+			keys = []string{q.CoordinatorKey}
+		}
+		for _, key := range keys {
+			a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, err))
+		}
+		if c.version < 4 {
+			one := a.Coordinators[0]
+			a.ErrorCode, a.ErrorMessage, a.NodeID, a.Host, a.Port = one.ErrorCode, one.ErrorMessage, one.NodeID, one.Host, one.Port
+			a.Coordinators = nil
+		}
+		c.reply(a)
+	})
+}
+
+func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *kerr.Error) kmsg.FindCoordinatorResponseCoordinator {
+	out := kmsg.NewFindCoordinatorResponseCoordinator()
+	out.Key, out.NodeID, out.Port = key, -1, -1
+	refuse := func(err *kerr.Error, why string) kmsg.FindCoordinatorResponseCoordinator {
+		out.ErrorCode, out.ErrorMessage = err.Code, kmsg.StringPtr(why)
+		return out
+	}
+	switch {
+	case kind == coordinatesTransactions:
+		return refuse(kerr.InvalidRequest, "This broker does not support transactions.")
+	case kind == coordinatesShares:
+		return refuse(kerr.InvalidRequest, "This broker does not support share groups.")
+	case kind != coordinatesGroups:
+		return refuse(kerr.InvalidRequest, "The coordinator type is unknown.")
+	case err != nil:
+		return refuse(err, err.Description)
+	}
+	for _, n := range c.server.nodes(image, c.listener) {
+		if n.id == c.server.NodeID {
+			out.NodeID, out.Host, out.Port = n.id, n.host, n.port
+		}
+	}
+	return out
+}
+
+// withOffsetsTopic goes on once the offsets topic exists.
+func (s *Server) withOffsetsTopic(f func(*cluster.Image, *kerr.Error)) {
+	if image := s.Controller.Image(); image.Topic(OffsetsTopic) != nil {
+		f(image, nil)
+		return
+	}
+	s.createTopics([]string{OffsetsTopic}, func(image *cluster.Image, refused map[string]*kerr.Error) {
+		if image.Topic(OffsetsTopic) == nil && refused[OffsetsTopic] != nil {
+			f(image, kerr.CoordinatorNotAvailable)
+			return
+		}
+		f(image, nil)
+	})
+}
+
+// offsetsOf is the partition that keeps a group, nil when the offsets topic does not
+// exist. Kafka spreads groups by Java's hash of their name, and so do we, so that a
+// person finds a group where Kafka's documentation says.
+func (s *Server) offsetsOf(name string) *shard.Replica {
+	topic := s.Registry.Named(OffsetsTopic)
+	if topic == nil {
+		return nil
+	}
+	return topic.Replica(javaHash(name) & 0x7fffffff % int32(topic.Partitions()))
+}
+
+// javaHash is String.hashCode.
+func javaHash(s string) (h int32) {
+	for _, unit := range utf16.Encode([]rune(s)) {
+		h = 31*h + int32(unit)
+	}
+	return h
+}

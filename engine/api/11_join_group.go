@@ -1,0 +1,27 @@
+package api
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/group"
+)
+
+// JoinGroup makes a client a member of a group and, once all have come, tells the leader
+// who the members are.
+//
+//	v1 rebalance timeout · v4 member id required (KIP-394) · v5 static members (KIP-345)
+//	v6 flexible · v7 protocol type · v8 reason · v9 skip assignment
+//
+// Differs from Kafka: nothing.
+func joinGroup(c *call, q *kmsg.JoinGroupRequest, a *kmsg.JoinGroupResponse) {
+	client := group.Client{ID: c.session.clientID, Host: c.host()}
+	c.server.onGroup(q.Group, func(err *kerr.Error) {
+		a.ErrorCode, a.MemberID, a.Generation = err.Code, q.MemberID, -1
+		c.reply(a)
+	}, func(g *group.Coordinator, now time.Time) {
+		g.Join(now, client, c.version, q, uuid, func(r *kmsg.JoinGroupResponse) { c.reply(r) })
+	})
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"crypto/rand"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+)
+
+// CreateTopics creates topics.
+//
+//	v4 broker defaults (KIP-464) · v5 flexible, settings in the answer (KIP-525) · v7 topic ids
+//
+// Differs from Kafka: nothing.
+func createTopics(c *call, q *kmsg.CreateTopicsRequest, a *kmsg.CreateTopicsResponse) {
+	s := c.server
+	var answers []cluster.NewTopic
+	s.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
+		records, answers = cluster.CreateTopics(image, s.newTopics(q.Topics, q.ValidateOnly))
+		return records, nil
+	}, func(_ *cluster.Image, err error) {
+		for i := range answers {
+			a.Topics = append(a.Topics, s.createdTopic(&answers[i], err))
+		}
+		if len(answers) == 0 && err != nil {
+			for i := range q.Topics {
+				a.Topics = append(a.Topics, s.createdTopic(&cluster.NewTopic{Name: q.Topics[i].Topic}, err))
+			}
+		}
+		c.reply(a)
+	})
+}
+
+func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly bool) cluster.NewTopics {
+	values := s.Values()
+	return cluster.NewTopics{
+		Topics: topics, ValidateOnly: validateOnly,
+		DefaultPartitions: int32(config.Partitions.Of(values)), DefaultReplication: int16(config.ReplicationFactor.Of(values)),
+		CheckConfig: func(name string, value *string) error {
+			return config.CheckTopic(values, map[string]*string{name: value})
+		},
+		NewID: func() cluster.ID { return cluster.NewID(random) },
+	}
+}
+
+// random draws 16 bytes.
+func random() (id [16]byte) {
+	rand.Read(id[:]) //nolint:errcheck // never fails, by its contract
+	return id
+}
+
+func (s *Server) createdTopic(t *cluster.NewTopic, err error) kmsg.CreateTopicsResponseTopic {
+	out := kmsg.NewCreateTopicsResponseTopic()
+	out.Topic, out.NumPartitions, out.ReplicationFactor = t.Name, -1, -1
+	switch {
+	case t.Refusal != nil:
+		out.ErrorCode, out.ErrorMessage = t.Refusal.Code.Code, told(t.Refusal.Message)
+	case err != nil:
+		out.ErrorCode, out.ErrorMessage = code(err), told(err.Error())
+	default:
+		out.TopicID, out.NumPartitions, out.ReplicationFactor = t.ID, t.Partitions, t.Replication
+		for _, e := range config.DescribeTopic(s.Values().Topic(t.Configs), nil) {
+			entry := kmsg.NewCreateTopicsResponseTopicConfig()
+			entry.Name, entry.Value, entry.ReadOnly, entry.Source, entry.IsSensitive = e.Name, e.Value, e.ReadOnly, int8(e.Source), e.Sensitive
+			out.Configs = append(out.Configs, entry)
+		}
+	}
+	return out
+}
+
+// told is a message as the protocol has it: null when there is nothing to say.
+func told(message string) *string {
+	if message == "" {
+		return nil
+	}
+	return &message
+}
+
+// createTopics creates topics that somebody needs without saying more than their names.
+// Those that exist by then are as good as created.
+func (s *Server) createTopics(names []string, f func(image *cluster.Image, refused map[string]*kerr.Error)) {
+	refused := map[string]*kerr.Error{}
+	s.Controller.Change(func(image *cluster.Image) ([]cluster.Record, error) {
+		clear(refused)
+		wanted := map[string]kmsg.CreateTopicsRequestTopic{}
+		for _, name := range names {
+			if image.Topic(name) == nil {
+				wanted[name] = s.automatic(name)
+			}
+		}
+		sorted := slices.Sorted(maps.Keys(wanted))
+		topics := make([]kmsg.CreateTopicsRequestTopic, len(sorted))
+		for i, name := range sorted {
+			topics[i] = wanted[name]
+		}
+		records, answers := cluster.CreateTopics(image, s.newTopics(topics, false))
+		for _, answer := range answers {
+			if answer.Refusal != nil {
+				refused[answer.Name] = answer.Refusal.Code
+			}
+		}
+		return records, nil
+	}, func(image *cluster.Image, err error) {
+		if err != nil {
+			image = s.Controller.Image()
+			for _, name := range names {
+				refused[name] = kerr.LeaderNotAvailable
+			}
+		}
+		f(image, refused)
+	})
+}
+
+// automatic is what a topic is created with when a client just uses it.
+func (s *Server) automatic(name string) kmsg.CreateTopicsRequestTopic {
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = name, -1, -1
+	if name != OffsetsTopic {
+		return t
+	}
+	values := s.Values()
+	t.NumPartitions = int32(config.OffsetsPartitions.Of(values))
+	segment := strconv.Itoa(config.OffsetsSegmentBytes.Of(values))
+	for _, pair := range [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", segment}} {
+		entry := kmsg.NewCreateTopicsRequestTopicConfig()
+		entry.Name, entry.Value = pair[0], kmsg.StringPtr(pair[1])
+		t.Configs = append(t.Configs, entry)
+	}
+	return t
+}

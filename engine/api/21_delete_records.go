@@ -1,0 +1,42 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DeleteRecords moves the log start offset up (KIP-107).
+//
+//	v1 throttle time · v2 flexible
+//
+// Differs from Kafka: nothing.
+func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsResponse) {
+	g := newGather(func() { c.reply(a) })
+	for i := range q.Topics {
+		asked := &q.Topics[i]
+		topic := c.server.Registry.Named(asked.Topic)
+		t := kmsg.NewDeleteRecordsResponseTopic()
+		t.Topic = asked.Topic
+		t.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(asked.Partitions))
+		for j := range asked.Partitions {
+			p, answer := &asked.Partitions[j], &t.Partitions[j]
+			answer.Partition, answer.LowWatermark = p.Partition, -1
+			r := replicaOf(topic, p.Partition)
+			switch {
+			case r == nil:
+				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+			case topic.Internal:
+				answer.ErrorCode = kerr.InvalidTopicException.Code
+			case !topic.Settings().Deletes:
+				answer.ErrorCode = kerr.PolicyViolation.Code
+			default:
+				g.ask(r, func() {
+					low, err := r.DeleteRecords(p.Offset)
+					answer.LowWatermark, answer.ErrorCode = low, code(err)
+				})
+			}
+		}
+		a.Topics = append(a.Topics, t)
+	}
+	g.done()
+}

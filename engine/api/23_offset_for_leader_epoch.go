@@ -1,0 +1,56 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// OffsetForLeaderEpoch tells where the records of an epoch end, by which a client finds
+// out that the log was cut since (KIP-320).
+//
+//	v2 current leader epoch · v3 replica id · v4 flexible
+//
+// Differs from Kafka: nothing.
+func offsetForLeaderEpoch(c *call, q *kmsg.OffsetForLeaderEpochRequest, a *kmsg.OffsetForLeaderEpochResponse) {
+	g := newGather(func() { c.reply(a) })
+	for i := range q.Topics {
+		asked := &q.Topics[i]
+		topic := c.server.Registry.Named(asked.Topic)
+		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
+		t.Topic = asked.Topic
+		t.Partitions = make([]kmsg.OffsetForLeaderEpochResponseTopicPartition, len(asked.Partitions))
+		for j := range asked.Partitions {
+			p, answer := &asked.Partitions[j], &t.Partitions[j]
+			answer.Default()
+			answer.Partition, answer.LeaderEpoch, answer.EndOffset = p.Partition, -1, -1
+			r := replicaOf(topic, p.Partition)
+			if r == nil {
+				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				continue
+			}
+			g.ask(r, func() { answer.ErrorCode = code(epochEnd(r, p, answer)) })
+		}
+		a.Topics = append(a.Topics, t)
+	}
+	g.done()
+}
+
+func epochEnd(r *shard.Replica, q *kmsg.OffsetForLeaderEpochRequestTopicPartition, a *kmsg.OffsetForLeaderEpochResponseTopicPartition) error {
+	r.Settle()
+	log, err := r.Log()
+	if err != nil {
+		return err
+	}
+	if err := r.CheckEpoch(q.CurrentLeaderEpoch); err != nil {
+		return err
+	}
+	switch {
+	case q.LeaderEpoch == r.Epoch():
+		a.LeaderEpoch, a.EndOffset = r.Epoch(), r.HighWatermark()
+	case log != nil:
+		a.LeaderEpoch, a.EndOffset = log.EpochEnd(q.LeaderEpoch)
+	}
+	return nil
+}

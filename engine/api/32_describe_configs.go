@@ -1,0 +1,77 @@
+package api
+
+import (
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+)
+
+// DescribeConfigs tells settings, where they were given and what else would count.
+//
+//	v1 synonyms and sources · v3 types and documentation · v4 flexible
+//
+// Differs from Kafka: broker loggers, client metrics and groups have no settings here.
+func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeConfigsResponse) {
+	image := c.server.Controller.Image()
+	for i := range q.Resources {
+		asked := &q.Resources[i]
+		r := kmsg.NewDescribeConfigsResponseResource()
+		r.ResourceType, r.ResourceName = asked.ResourceType, asked.ResourceName
+		entries, refused := c.server.describe(image, asked)
+		if refused != nil {
+			r.ErrorCode, r.ErrorMessage = refused.Code.Code, told(refused.Message)
+		}
+		for _, e := range entries {
+			r.Configs = append(r.Configs, describedConfig(e, q))
+		}
+		a.Resources = append(a.Resources, r)
+	}
+	c.reply(a)
+}
+
+func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestResource) ([]config.Entry, *cluster.Refusal) {
+	values := s.Values()
+	switch q.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if refused := cluster.CheckName(q.ResourceName); refused != nil {
+			return nil, refused
+		}
+		topic := image.Topic(q.ResourceName)
+		if topic == nil {
+			return nil, &cluster.Refusal{Code: kerr.UnknownTopicOrPartition}
+		}
+		return config.DescribeTopic(values.Topic(topic.Configs), q.ConfigNames), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if q.ResourceName == "" {
+			return config.DescribeDefaults(values, q.ConfigNames), nil
+		}
+		if id, err := strconv.Atoi(q.ResourceName); err != nil || int32(id) != s.NodeID {
+			return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unexpected broker id, expected " +
+				strconv.Itoa(int(s.NodeID)) + " or empty string, but received " + q.ResourceName}
+		}
+		return config.DescribeBroker(values, q.ConfigNames), nil
+	}
+	return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(q.ResourceType))}
+}
+
+func describedConfig(e config.Entry, q *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	out := kmsg.NewDescribeConfigsResponseResourceConfig()
+	out.Name, out.Value, out.ReadOnly, out.IsSensitive = e.Name, e.Value, e.ReadOnly, e.Sensitive
+	out.Source, out.IsDefault = kmsg.ConfigSource(e.Source), kmsg.ConfigSource(e.Source) == kmsg.ConfigSourceDefaultConfig
+	out.ConfigType = kmsg.ConfigType(e.Type)
+	if q.IncludeSynonyms {
+		for _, s := range e.Synonyms {
+			synonym := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			synonym.Name, synonym.Value, synonym.Source = s.Name, s.Value, kmsg.ConfigSource(s.Source)
+			out.ConfigSynonyms = append(out.ConfigSynonyms, synonym)
+		}
+	}
+	if q.IncludeDocumentation {
+		out.Documentation = told(e.Doc)
+	}
+	return out
+}

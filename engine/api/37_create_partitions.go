@@ -1,0 +1,35 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/cluster"
+)
+
+// CreatePartitions adds partitions to topics (KIP-195).
+//
+//	v2 flexible · v3 controller mutation quotas
+//
+// Differs from Kafka: nothing.
+func createPartitions(c *call, q *kmsg.CreatePartitionsRequest, a *kmsg.CreatePartitionsResponse) {
+	var answers []cluster.NewPartitions
+	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
+		records, answers = cluster.CreatePartitions(image, q.Topics)
+		if q.ValidateOnly {
+			records = nil
+		}
+		return records, nil
+	}, func(_ *cluster.Image, err error) {
+		for _, answer := range answers {
+			t := kmsg.NewCreatePartitionsResponseTopic()
+			t.Topic = answer.Name
+			if answer.Refusal != nil {
+				t.ErrorCode, t.ErrorMessage = answer.Refusal.Code.Code, told(answer.Refusal.Message)
+			} else if err != nil {
+				t.ErrorCode, t.ErrorMessage = code(err), told(err.Error())
+			}
+			a.Topics = append(a.Topics, t)
+		}
+		c.reply(a)
+	})
+}

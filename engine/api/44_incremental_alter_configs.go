@@ -1,0 +1,52 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// IncrementalAlterConfigs changes single settings (KIP-339).
+//
+//	v1 flexible
+//
+// Differs from Kafka: nothing.
+func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a *kmsg.IncrementalAlterConfigsResponse) {
+	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
+		return cluster.IncrementalAlterConfigs(image, q.Resources, rules)
+	}, func(answer cluster.AlteredConfig, code int16, message *string) {
+		r := kmsg.NewIncrementalAlterConfigsResponseResource()
+		r.ResourceType, r.ResourceName, r.ErrorCode, r.ErrorMessage = answer.Type, answer.Name, code, message
+		a.Resources = append(a.Resources, r)
+	}, a)
+}
+
+// configRules are what the declarations say of a setting that is about to change.
+func (s *Server) configRules() cluster.ConfigRules {
+	values := s.Values()
+	return cluster.ConfigRules{
+		Node: s.NodeID,
+		Check: func(kind cluster.ConfigKind, name string, value *string) error {
+			change := []config.Change{{Name: name, Op: config.Set, Value: value}}
+			if kind == cluster.TopicConfig {
+				_, err := config.ChangeTopic(values, nil, change)
+				return err
+			}
+			_, err := config.ChangeBroker(values, nil, false, change)
+			return err
+		},
+		List: func(kind cluster.ConfigKind, name string) (bool, string) {
+			d := config.Settings.Lookup(name)
+			if kind == cluster.TopicConfig {
+				d = config.Settings.LookupTopic(name)
+			}
+			if d == nil || d.Type != setting.TypeList {
+				return false, ""
+			}
+			text, _ := values.Text(d)
+			return true, text
+		},
+	}
+}

@@ -1,0 +1,89 @@
+package api
+
+import (
+	"encoding/hex"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// onGroup runs f on the shard that owns the group, with its coordinator, or refuse when
+// there is none to be had. Exactly one of the two runs.
+func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
+	r := s.offsetsOf(name)
+	if r == nil {
+		refuse(kerr.CoordinatorNotAvailable)
+		return
+	}
+	r.Shard().Do(func() { s.withCoordinator(r, refuse, f) })
+}
+
+// withCoordinator is onGroup on the shard itself, for all groups that r keeps.
+func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
+	err := r.Groups(s.GroupOptions(), func(g *group.Coordinator) { f(g, r.Shard().Now()) })
+	if err != nil {
+		refuse(kerr.CoordinatorNotAvailable)
+	}
+}
+
+// onAllGroups runs f with every coordinator, each on its shard, then finish. Where the
+// offsets topic does not exist, there are no groups.
+func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time, done func()), finish func()) {
+	topic := s.Registry.Named(OffsetsTopic)
+	if topic == nil {
+		finish()
+		return
+	}
+	all := newGather(finish)
+	for i := range int32(topic.Partitions()) {
+		r := topic.Replica(i)
+		all.later()
+		r.Shard().Do(func() {
+			s.withCoordinator(r, func(err *kerr.Error) {
+				refuse(err)
+				all.done()
+			}, func(g *group.Coordinator, now time.Time) { f(g, now, all.done) })
+		})
+	}
+	all.done()
+}
+
+// uuid is a random (version 4) UUID as text, which makes member ids unique.
+func uuid() string {
+	id := random()
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	text := hex.AppendEncode(make([]byte, 0, 32), id[:])
+	return string(text[:8]) + "-" + string(text[8:12]) + "-" + string(text[12:16]) + "-" + string(text[16:20]) + "-" + string(text[20:])
+}
+
+// host is where a member is, as Kafka shows it: "/127.0.0.1".
+func (c *call) host() string { return "/" + hostOf(c.conn.RemoteAddr()) }
+
+// LoadGroups rebuilds the groups that r keeps. It returns when that is done; never call
+// it on a shard.
+func (s *Server) LoadGroups(r *shard.Replica) {
+	r.Shard().Wait(func() {
+		r.Settle()
+		if log, err := r.Log(); log != nil && err == nil {
+			s.withCoordinator(r, func(*kerr.Error) {}, func(*group.Coordinator, time.Time) {})
+		}
+	})
+}
+
+// EachCoordinator runs f with every coordinator that has groups, some time later.
+func (s *Server) EachCoordinator(f func(g *group.Coordinator, now time.Time)) {
+	topic := s.Registry.Named(OffsetsTopic)
+	if topic == nil {
+		return
+	}
+	topic.Used(func(r *shard.Replica) {
+		r.Shard().Do(func() {
+			if log, err := r.Log(); log != nil && err == nil {
+				s.withCoordinator(r, func(*kerr.Error) {}, f)
+			}
+		})
+	})
+}

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/wire"
+	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// ErrRequest closes a connection whose peer sent something that is no request of ours.
+var ErrRequest = errors.New("malformed request")
+
+// Controller decides about the cluster.
+type Controller interface {
+	// Image is the newest committed picture (any goroutine).
+	Image() *cluster.Image
+	// Change has decide look at the newest picture, later decisions seeing earlier ones,
+	// and calls done once its records are committed and this broker serves what they say.
+	// Both run on the controller's goroutine and must not block.
+	Change(decide func(*cluster.Image) ([]cluster.Record, error), done func(*cluster.Image, error))
+}
+
+// Options are what the API needs to know and whom it asks.
+type Options struct {
+	NodeID     int32
+	Controller Controller
+	Registry   *shard.Registry
+	Shards     []*shard.Shard
+	Disks      []*shard.Disk
+	Values     func() *setting.Values // settings as they are now
+	Metrics    *metrics.Metrics
+	Log        *slog.Logger
+}
+
+// Server answers what arrives on the connections of one broker.
+type Server struct {
+	Options
+	table     [128]*entry
+	sessions  fetchSlots
+	producers producerBlock
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	s := &Server{Options: o, table: table()}
+	s.sessions.limit = int32(config.FetchSessionSlots.Of(o.Values()))
+	return s
+}
+
+// Listener is one address that clients come in by. It is the handler of its connections.
+type Listener struct {
+	server *Server
+	name   string
+	host   string
+	port   atomic.Int32
+}
+
+// Listener makes the handler of a listener, which tells clients to come to host and port.
+func (s *Server) Listener(name, host string, port int) *Listener {
+	l := &Listener{server: s, name: name, host: host}
+	l.port.Store(int32(port))
+	return l
+}
+
+// SetPort says which port was found when any would do.
+func (l *Listener) SetPort(port int) { l.port.Store(int32(port)) }
+
+func (l *Listener) advertised() (host string, port int32) { return l.host, l.port.Load() }
+
+// session is what a listener remembers of one connection; its loop owns it.
+type session struct {
+	clientID        string // of the last request
+	software        string // from ApiVersions (KIP-511)
+	softwareVersion string
+	fetches         fetchSessions
+	waiting         *fetchCall
+	closed          bool
+}
+
+// Open begins a connection.
+func (l *Listener) Open(c *netpoll.Conn) {
+	c.State = &session{}
+}
+
+// Close ends it, and what waits for it.
+func (l *Listener) Close(c *netpoll.Conn, cause error) {
+	state := c.State.(*session)
+	state.closed = true
+	state.abandonFetches()
+	state.fetches.closeAll(&l.server.sessions)
+	if errors.Is(cause, ErrRequest) || errors.Is(cause, netpoll.ErrFrameTooLarge) {
+		l.server.Log.Warn("connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
+	}
+}
+
+// Frame answers one request.
+//
+// Ownership: the frame is released by the handler of its key, or here.
+func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
+	s := l.server
+	h, err := wire.ParseHeader(frame.Bytes(), s.flexibleFrom)
+	if err != nil {
+		conn.Close(fmt.Errorf("%w: %d bytes do not hold a request header", ErrRequest, len(frame.Bytes())))
+		frame.Release()
+		return
+	}
+	e := s.lookup(h.Key)
+	if e == nil {
+		frame.Release()
+		conn.Close(fmt.Errorf("%w: API key %d is not served", ErrRequest, h.Key))
+		return
+	}
+	state := conn.State.(*session)
+	state.remember(h.ClientID)
+	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
+	if h.Version < e.served || h.Version > e.max {
+		err = c.unsupported(frame, h.Body)
+	} else {
+		err = e.serve(c, frame, h.Body)
+	}
+	if err != nil {
+		c.slot.Discard()
+		conn.Close(fmt.Errorf("%w: %s version %d: %w", ErrRequest, e.name, h.Version, err))
+	}
+}
+
+// remember keeps the client's name without taking memory for it each time.
+func (s *session) remember(clientID []byte) {
+	if s.clientID != string(clientID) {
+		s.clientID = string(clientID)
+	}
+}
+
+func (s *Server) lookup(key int16) *entry {
+	if key < 0 || int(key) >= len(s.table) {
+		return nil
+	}
+	return s.table[key]
+}
+
+func (s *Server) flexibleFrom(key int16) (int16, bool) {
+	if e := s.lookup(key); e != nil {
+		return e.flexible, true
+	}
+	return 0, false
+}
+
+// GroupOptions are the settings of group coordinators.
+func (s *Server) GroupOptions() group.Options {
+	v := s.Values()
+	delay := config.GroupInitialDelay.Of(v)
+	if delay <= 0 {
+		delay = -1 // none; zero would mean the default
+	}
+	return group.Options{
+		SessionMin: config.GroupMinSession.Of(v), SessionMax: config.GroupMaxSession.Of(v), InitialDelay: delay,
+		MaxSize: config.GroupMaxSize.Of(v), MetadataMax: config.OffsetMetadataMax.Of(v),
+		Retention: config.OffsetsRetention.Of(v), CheckInterval: config.OffsetsRetentionCheck.Of(v),
+	}
+}
+
+// hostOf is the host of "host:port".
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/netpoll"
+)
+
+var errUnsupportedVersion = errors.New("this version is not served; ask with ApiVersions which are")
+
+// entry is one API key: the versions that are advertised and how a request is served.
+type entry struct {
+	key      int16
+	name     string
+	min, max int16 // advertised
+	served   int16 // the first version that is really served
+	flexible int16 // first version with tagged fields; −1: none
+	// serve answers. An error means that the request cannot be read: the connection is
+	// closed. Ownership: frame belongs to serve.
+	serve func(c call, frame *netpoll.Frame, body []byte) error
+}
+
+// table is every key that is served, with Kafka 4.4's versions. Nothing is in it that
+// does not work.
+func table() (t [128]*entry) {
+	for _, e := range []*entry{
+		{key: 0, name: "Produce", min: 0, max: 13, served: 3, flexible: 9, serve: produce},
+		{key: 1, name: "Fetch", min: 4, max: 18, served: 4, flexible: 12, serve: fetch},
+		handle(2, 1, 11, listOffsets),
+		handle(3, 0, 13, metadata),
+		handle(8, 2, 10, offsetCommit),
+		handle(9, 1, 10, offsetFetch),
+		handle(10, 0, 6, findCoordinator),
+		handle(11, 0, 9, joinGroup),
+		handle(12, 0, 4, heartbeat),
+		handle(13, 0, 5, leaveGroup),
+		handle(14, 0, 5, syncGroup),
+		handle(15, 0, 6, describeGroups),
+		handle(16, 0, 5, listGroups),
+		handle(18, 0, 5, apiVersions),
+		handle(19, 2, 7, createTopics),
+		handle(20, 1, 6, deleteTopics),
+		handle(21, 0, 2, deleteRecords),
+		handle(22, 0, 5, initProducerID),
+		handle(23, 2, 4, offsetForLeaderEpoch),
+		handle(32, 1, 4, describeConfigs),
+		handle(33, 0, 2, alterConfigs),
+		handle(35, 1, 5, describeLogDirs),
+		handle(37, 0, 3, createPartitions),
+		handle(42, 0, 3, deleteGroups),
+		handle(44, 0, 1, incrementalAlterConfigs),
+		handle(47, 0, 0, offsetDelete),
+		handle(60, 0, 2, describeCluster),
+		handle(75, 0, 0, describeTopicPartitions),
+	} {
+		t[e.key] = e
+	}
+	return t
+}
+
+// request is a kmsg request type *Q.
+type request[Q any] interface {
+	*Q
+	kmsg.Request
+	Default()
+}
+
+// response is a kmsg response type *A.
+type response[A any] interface {
+	*A
+	kmsg.Response
+	Default()
+}
+
+// handle makes the entry of a key whose requests kmsg decodes.
+func handle[Q, A any, PQ request[Q], PA response[A]](key, min, max int16, answer func(c *call, q PQ, a PA)) *entry {
+	e := &entry{key: key, name: kmsg.NameForKey(key), min: min, max: max, served: min, flexible: flexibleSince(key)}
+	e.serve = func(c call, frame *netpoll.Frame, body []byte) error {
+		// kmsg leaves byte fields in the buffer that it decodes, and the answer may come
+		// after the frame is gone.
+		body = bytes.Clone(body)
+		frame.Release()
+		q, a := PQ(new(Q)), PA(new(A))
+		q.SetVersion(c.version)
+		if err := q.ReadFrom(body); err != nil {
+			return err
+		}
+		a.Default()
+		answer(&c, q, a)
+		return nil
+	}
+	return e
+}
+
+// flexibleSince asks kmsg from which version on requests of a key are flexible.
+func flexibleSince(key int16) int16 {
+	q := kmsg.RequestForKey(key)
+	for v := int16(0); v <= q.MaxVersion(); v++ {
+		q.SetVersion(v)
+		if q.IsFlexible() {
+			return v
+		}
+	}
+	return -1
+}

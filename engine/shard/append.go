@@ -1,0 +1,84 @@
+package shard
+
+import (
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// Releaser is what a pooled buffer comes back by.
+type Releaser interface{ Release() }
+
+// Append is one batch on its way into a partition. It is part of the request that it
+// came with.
+//
+// Ownership: from Send until Finish is called, the shard's.
+type Append struct {
+	Node
+	Replica *Replica
+	Batch   batch.Batch // checked by the sender; offset and epoch are patched in place
+	Owner   Releaser    // of the batch's memory; released once the batch is written or refused. May be nil
+	Finish  Finisher    // told how it ended
+	Index   int         // the sender's own mark
+
+	// What became of it, valid when Finish is called.
+	Base          int64 // offset of the first record; −1 on error
+	LogAppendTime int64 // milliseconds; −1 when records keep the producer's time
+	LogStart      int64
+	Err           error // nil, or a *kerr.Error
+
+	required  int64 // the high watermark at which it is acknowledged
+	duplicate bool
+}
+
+// Finisher is told that an append ended, well or not, on the shard's goroutine. It must
+// not block.
+type Finisher interface{ Appended(a *Append) }
+
+// Send hands a to the shard of its replica, from any goroutine.
+func (a *Append) Send() { a.Replica.shard.Post(&a.Node, a) }
+
+// Run admits the batch; it is written at the end of the turn.
+func (a *Append) Run(s *Shard) {
+	a.Base, a.LogAppendTime, a.LogStart, a.Err = -1, -1, -1, nil
+	r := a.Replica
+	if err := r.ready(true); err != nil {
+		a.end(err)
+		return
+	}
+	if r.settings.LogAppendTime {
+		a.LogAppendTime = s.now.UnixMilli()
+		a.Batch.SetMaxTimestamp(a.LogAppendTime)
+	}
+	admitted, err := r.machine.Admit(a.Batch, s.now.UnixMilli())
+	if err != nil {
+		a.end(err)
+		return
+	}
+	a.Base, a.LogStart, a.duplicate = admitted.Base, r.machine.Start(), admitted.Duplicate
+	if admitted.Duplicate {
+		a.required = admitted.End
+		a.release()
+		r.await(a)
+		return
+	}
+	a.Batch.SetBaseOffset(admitted.Base)
+	a.Batch.SetLeaderEpoch(r.epoch)
+	a.required = admitted.End
+	r.gather(a)
+}
+
+func (a *Append) release() {
+	if a.Owner != nil {
+		a.Owner.Release()
+		a.Owner = nil
+	}
+	a.Batch = nil
+}
+
+// end tells the sender.
+func (a *Append) end(err error) {
+	a.release()
+	if err != nil {
+		a.Base, a.LogAppendTime, a.LogStart, a.Err = -1, -1, -1, err
+	}
+	a.Finish.Appended(a)
+}
