@@ -157,7 +157,7 @@ func (m *measurement) judge(p *results.Phase) {
 		}
 	}
 	busy := math.Round(p.CPU.LoopShare * 100)
-	lag := time.Duration(p.Latency[results.OwnLag].P99 * 1e3)
+	lag := time.Duration(p.Latency[results.OwnLag].P99 * 1e3).Round(time.Microsecond)
 	failed := int64(0)
 	for _, n := range p.Errors {
 		failed += n
@@ -175,7 +175,10 @@ func (m *measurement) judge(p *results.Phase) {
 	if p.Mode == results.Max && p.CPU.LoopShare > maxLoopShare {
 		p.Notes = append(p.Notes, fmt.Sprintf("the load generator was busy %.0f %% of the time: this may be its limit and not the broker's", busy))
 	}
-	if p.Mode == results.Fixed && m.job.Ramp.Over == 0 && p.Rate < 0.98*p.IntendedRate {
+	if p.Mode == results.Fixed && m.job.Ramp.Over == 0 && p.Rate < p.IntendedRate*(1-chance(p.IntendedRate*p.Seconds)) {
 		p.Notes = append(p.Notes, fmt.Sprintf("the broker fell behind: %s of %s records/s", results.Figure(p.Rate), results.Figure(p.IntendedRate)))
 	}
 }
+
+// chance is by what part the number of random arrivals may fall short of what is expected.
+func chance(expected float64) float64 { return max(0.02, 4/math.Sqrt(max(expected, 1))) }

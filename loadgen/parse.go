@@ -179,8 +179,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// The fields, declared once each: the parser, its error messages and `millrace bench
-// keys` read them.
+// The fields, declared once each: the parser, its error messages and
+// `millrace bench keys` read them.
 
 var workloadFields = []field[Workload]{
 	{"name", "a name", text(func(w *Workload) *string { return &w.Name })},
@@ -259,6 +259,27 @@ var rampFields = []field[Ramp]{
 		return err
 	}},
 	{"over", "a time as 10s", span(func(r *Ramp) *time.Duration { return &r.Over })},
+}
+
+// KeyDoc is one key that a workload file may have.
+type KeyDoc struct{ Name, Allowed string }
+
+// Keys lists every key of a workload file and what is allowed for it.
+func Keys() []KeyDoc {
+	all := append(docs("", workloadFields), KeyDoc{"phases", "a list of phases, each with its own settings"})
+	all = append(all, docs("phases[].", phaseFields)...)
+	all = append(all, docs("", settingFields)...)
+	all = append(all, docs("value.", valueFields)...)
+	all = append(all, docs("key.", keyFields)...)
+	return append(all, docs("ramp.", rampFields)...)
+}
+
+func docs[T any](prefix string, fields []field[T]) []KeyDoc {
+	var all []KeyDoc
+	for _, f := range fields {
+		all = append(all, KeyDoc{prefix + f.name, f.allowed})
+	}
+	return all
 }
 
 // Setters for the common kinds of values.

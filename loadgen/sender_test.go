@@ -248,7 +248,7 @@ func TestJudge(t *testing.T) {
 		"busy at full speed is a note":     {results.Phase{Mode: results.Max, Acked: 100, CPU: results.CPU{LoopShare: 0.99}}, true, 1},
 		"errors":                           {results.Phase{Mode: results.Max, Acked: 100, Errors: map[string]int64{"NOT_LEADER": 1}}, false, 0},
 		"nothing":                          {results.Phase{Mode: results.Max}, false, 0},
-		"a broker that fell behind counts": {results.Phase{Mode: results.Fixed, Acked: 100, Rate: 50, IntendedRate: 100, Latency: lag(10)}, true, 1},
+		"a broker that fell behind counts": {results.Phase{Mode: results.Fixed, Acked: 50000, Rate: 5000, IntendedRate: 10000, Seconds: 10, Latency: lag(10)}, true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := test.phase

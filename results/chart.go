@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ type chart struct {
 	Bands []band
 }
 
-// line is one series of points in the order of x.
+// line is one series of points in the order of x. Lines of one name share their colour
+// and are named once.
 type line struct {
 	Name   string
 	Points []point
@@ -56,10 +58,10 @@ func (a axis) place(v float64) float64 {
 
 // Sizes of a chart in SVG units.
 const (
-	chartWidth   = 640
-	chartHeight  = 300
-	marginLeft   = 64
-	marginRight  = 14
+	chartWidth   = 500
+	chartHeight  = 280
+	marginLeft   = 62
+	marginRight  = 22
 	marginTop    = 46
 	marginBottom = 40
 )
@@ -80,7 +82,8 @@ func (c chart) SVG() string {
 	c.bands(&out)
 	c.axes(&out)
 	c.legend(&out)
-	for i, l := range c.Lines {
+	names := c.names()
+	for _, l := range c.Lines {
 		if len(l.Points) == 0 {
 			continue
 		}
@@ -92,7 +95,7 @@ func (c chart) SVG() string {
 			}
 			fmt.Fprintf(&path, "%s%.1f %.1f", verb, c.x(p.X), c.y(p.Y))
 		}
-		fmt.Fprintf(&out, `<path class="line s%d" d="%s"><title>%s</title></path>`, i%palette, path.String(), html.EscapeString(l.Name))
+		fmt.Fprintf(&out, `<path class="line s%d" d="%s"><title>%s</title></path>`, slices.Index(names, l.Name)%palette, path.String(), html.EscapeString(l.Name))
 	}
 	out.WriteString("</svg>")
 	return out.String()
@@ -128,17 +131,29 @@ func (c chart) axes(out *strings.Builder) {
 	fmt.Fprintf(out, `<text class="label" text-anchor="end" x="%d" y="%d">%s</text>`, marginLeft-8, 18, html.EscapeString(c.Y.Label))
 }
 
+// names are those of the lines, each once, in the order of their colours.
+func (c chart) names() []string {
+	var names []string
+	for _, l := range c.Lines {
+		if !slices.Contains(names, l.Name) {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
 // legend names the lines in one row under the title, as far as they fit.
 func (c chart) legend(out *strings.Builder) {
 	x := float64(marginLeft)
-	for i, l := range c.Lines {
-		width := 26 + 6.2*float64(len([]rune(l.Name)))
+	names := c.names()
+	for i, name := range names {
+		width := 34 + 6.6*float64(len([]rune(name)))
 		if x+width > chartWidth-marginRight && i > 0 {
-			fmt.Fprintf(out, `<text class="tick" x="%.1f" y="36">+%d</text>`, x, len(c.Lines)-i)
+			fmt.Fprintf(out, `<text class="tick" x="%.1f" y="36">+%d</text>`, x, len(names)-i)
 			return
 		}
 		fmt.Fprintf(out, `<line class="line s%d" x1="%.1f" x2="%.1f" y1="32" y2="32"/>`, i%palette, x, x+14)
-		fmt.Fprintf(out, `<text class="tick" x="%.1f" y="36">%s</text>`, x+19, html.EscapeString(l.Name))
+		fmt.Fprintf(out, `<text class="tick" x="%.1f" y="36">%s</text>`, x+19, html.EscapeString(name))
 		x += width
 	}
 }

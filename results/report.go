@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"math"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,7 +18,7 @@ import (
 var reportFile embed.FS
 
 var reportPage = template.Must(template.New("report.html").Funcs(template.FuncMap{
-	"figure": Figure, "micros": Micros, "seconds": func(v float64) string { return fmt.Sprintf("%.3g s", v) },
+	"figure": Figure, "micros": Micros, "seconds": func(v float64) string { return Figure(v) + " s" },
 	"bytes": byteSize, "known": func(v *float64) bool { return v != nil }, "value": func(v *float64) float64 { return *v },
 	"primary": func(p Phase) string { return p.Primary() },
 }).ParseFS(reportFile, "report.html"))
@@ -192,40 +193,59 @@ func warmup(p *Phase) []band {
 	return []band{{0, p.WarmupSeconds, "warm-up"}}
 }
 
-// groups overlays the primary latency of every phase that several results have.
+// groups overlays the primary latency of every phase of runs with the same labels, one
+// colour for each system.
 func groups(all []*Result) ([]groupView, error) {
 	var views []groupView
-	for _, name := range phaseNames(all) {
-		var latencies []named
-		for _, r := range all {
-			p := r.Phase(name)
-			if p == nil {
+	for _, same := range byLabels(all) {
+		view := groupView{Name: same[0].label()}
+		for _, name := range phaseNames(same) {
+			var latencies []named
+			for _, r := range same {
+				if p := r.Phase(name); p != nil {
+					if l, ok := p.Latency[p.Primary()]; ok {
+						latencies = append(latencies, named{r.System, l})
+					}
+				}
+			}
+			if len(latencies) == 0 {
 				continue
 			}
-			if l, ok := p.Latency[p.Primary()]; ok {
-				latencies = append(latencies, named{r.label(), l})
+			c, err := percentileChart(name, latencies)
+			if err != nil {
+				return nil, err
 			}
+			view.Charts = append(view.Charts, template.HTML(c.SVG()))
 		}
-		if len(latencies) == 0 {
-			continue
-		}
-		c, err := percentileChart(name, latencies)
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, groupView{name, []template.HTML{template.HTML(c.SVG())}})
+		views = append(views, view)
 	}
 	return views, nil
 }
 
-// label tells a result from the others of a report.
-func (r *Result) label() string {
-	var parts []string
-	for key, value := range r.Labels {
-		parts = append(parts, key+" "+value)
+func byLabels(all []*Result) [][]*Result {
+	var order []string
+	same := map[string][]*Result{}
+	for _, r := range all {
+		label := r.label()
+		if same[label] == nil {
+			order = append(order, label)
+		}
+		same[label] = append(same[label], r)
 	}
-	sort.Strings(parts)
-	return strings.Join(append([]string{fmt.Sprintf("%s #%d", r.System, r.Run)}, parts...), " ")
+	var out [][]*Result
+	for _, label := range order {
+		out = append(out, same[label])
+	}
+	return out
+}
+
+// label is what runs that may be drawn over each other have in common.
+func (r *Result) label() string {
+	parts := []string{r.Suite}
+	for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
+		parts = append(parts, key+" "+r.Labels[key])
+	}
+	return strings.Join(parts, ", ")
 }
 
 func byteSize(n int64) string {

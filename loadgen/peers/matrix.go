@@ -88,7 +88,8 @@ type MatrixOptions struct {
 	Work     string // folder for the brokers; deleted by the caller
 	Kafka    KafkaOptions
 	Millrace MillraceOptions
-	Progress func(Step) // called before each run; may be nil
+	Progress func(Step)            // called before each run; may be nil
+	Finished func(*results.Result) // called after each run; may be nil
 }
 
 // Step is one run that is about to begin.
@@ -240,6 +241,9 @@ func (m *matrix) measure(ctx context.Context, b *Broker, cell Cell, repeat int) 
 		return "", err
 	}
 	m.done++
+	if m.Finished != nil {
+		m.Finished(r)
+	}
 	return results.Write(m.Out, r)
 }
 
