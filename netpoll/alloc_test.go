@@ -1,0 +1,143 @@
+package netpoll
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"testing"
+)
+
+// shape is a way to answer that must not allocate.
+type shape struct {
+	name    string
+	request int // bytes
+	reply   int
+	frame   func(c *Conn, f *Frame)
+	end     func()
+}
+
+func shapes(t testing.TB) []shape {
+	f, content := newFile(t, 1<<20)
+	fd := int(f.Fd())
+	var owner releases
+	jobs := make(chan *Slot, 256)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range jobs {
+			s.Write(content[:16])
+			s.Send()
+		}
+	}()
+	return []shape{
+		{"on the loop", 100, 100, echo, nil},
+		{"16 KiB in, 16 bytes out by another goroutine", 16 << 10, 16,
+			func(c *Conn, f *Frame) { f.Release(); jobs <- c.Reserve() }, func() { close(jobs); <-done }},
+		{"1 MiB in", 1 << 20, 16,
+			func(c *Conn, f *Frame) {
+				f.Release()
+				s := c.Reserve()
+				s.Write(content[:16])
+				s.Send()
+			}, nil},
+		{"64 KiB of a file", 100, 16 + 64<<10,
+			func(c *Conn, f *Frame) {
+				f.Release()
+				s := c.Reserve()
+				s.SetBuffer(append(s.Buffer(16), content[:16]...))
+				s.AttachFile(fd, 4096, 64<<10, &owner)
+				s.Send()
+			}, nil},
+		{"1 MiB of memory", 100, 1 << 20,
+			func(c *Conn, f *Frame) {
+				f.Release()
+				s := c.Reserve()
+				s.Attach(content, &owner)
+				s.Send()
+			}, nil},
+	}
+}
+
+// exchange writes depth requests and reads their replies.
+func exchange(t testing.TB, c net.Conn, requests, replies []byte) {
+	if _, err := c.Write(requests); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, replies); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and empties pools at random")
+	}
+	defer func(before bool) { poison = before }(poison)
+	poison = false
+	for _, shape := range shapes(t) {
+		t.Run(shape.name, func(t *testing.T) {
+			s := serve(t, Options{}, &served{frame: shape.frame})
+			c := dial(t, s)
+			const depth = 4
+			requests := framed(make([]byte, shape.request), make([]byte, shape.request), make([]byte, shape.request), make([]byte, shape.request))
+			replies := make([]byte, depth*(4+shape.reply))
+			for range 50 {
+				exchange(t, c, requests, replies)
+			}
+			if n := testing.AllocsPerRun(300, func() { exchange(t, c, requests, replies) }); n != 0 {
+				t.Errorf("%d requests allocate %v times, want 0", depth, n)
+			}
+			if shape.end != nil {
+				shape.end()
+			}
+		})
+	}
+}
+
+func BenchmarkExchange(b *testing.B) {
+	defer func(before bool) { poison = before }(poison)
+	poison = false
+	for _, shape := range shapes(b) {
+		for _, depth := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%s/depth=%d", shape.name, depth), func(b *testing.B) {
+				s := serve(b, Options{}, &served{frame: shape.frame})
+				c := dial(b, s)
+				one := framed(make([]byte, shape.request))
+				var requests []byte
+				for range depth {
+					requests = append(requests, one...)
+				}
+				replies := make([]byte, depth*(4+shape.reply))
+				b.SetBytes(int64(shape.request + shape.reply))
+				b.ReportAllocs()
+				for b.Loop() {
+					go c.Write(requests)
+					if _, err := io.ReadFull(c, replies); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+			})
+		}
+	}
+}
+
+// BenchmarkHandOver measures the inbox: bursts of slots completed by another goroutine.
+func BenchmarkHandOver(b *testing.B) {
+	s := serve(b, Options{}, &served{})
+	l := s.loops[0]
+	var tasks [64]Task
+	done := make(chan struct{}, 1)
+	for i := range tasks {
+		tasks[i].Run = func() {}
+	}
+	tasks[len(tasks)-1].Run = func() { done <- struct{}{} }
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range tasks {
+			l.Post(&tasks[i])
+		}
+		<-done
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(tasks)), "ns/task")
+}

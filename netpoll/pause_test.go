@@ -1,0 +1,232 @@
+package netpoll
+
+import (
+	"net"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// each calls f, on its loop, with every connection.
+func each(s *Server, f func(c *Conn)) {
+	for _, l := range s.loops {
+		on(l, func() {
+			for _, c := range l.conns {
+				if c != nil {
+					f(c)
+				}
+			}
+		})
+	}
+}
+
+// A thousand clients send 500 requests each and never read: 4 GB of replies, of which the
+// server keeps what its bounds allow. One client that reads is served meanwhile.
+func TestClientsThatNeverRead(t *testing.T) {
+	const clients, requests, reply, slots, waiting = 1000, 500, 8 << 10, 4, 32 << 10
+	body := make([]byte, reply)
+	s := serve(t, Options{Loops: 2, MaxSlots: slots, MaxWaiting: waiting, SendBuffer: 16 << 10}, &served{
+		frame: func(c *Conn, f *Frame) {
+			f.Release()
+			s := c.Reserve()
+			s.Write(body)
+			s.Send()
+		}})
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	flood := framed(make([][]byte, requests)...)
+	for i := range flood {
+		flood[i] = 0 // requests of no bytes
+	}
+	for range clients {
+		c := dial(t, s)
+		c.SetReadBuffer(8 << 10)
+		write(t, c, flood)
+	}
+	until(t, "all connections are stopped by what waits", func() bool {
+		stopped := 0
+		each(s, func(c *Conn) {
+			if c.stop&(stopSlots|stopReplies) != 0 && c.blocked {
+				stopped++
+			}
+		})
+		return stopped == clients
+	})
+	most, frames := 0, s.Stats().Frames
+	each(s, func(c *Conn) { most = max(most, c.waiting) })
+	if limit := waiting + slots*(reply+4); most > limit {
+		t.Errorf("%d bytes wait for one connection, want at most %d", most, limit)
+	}
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > clients*(waiting+slots*reply+8<<10) {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	c := dial(t, s)
+	for range 50 {
+		write(t, c, framed(nil))
+		expect(t, c, body)
+	}
+	if more := s.Stats().Frames - frames; more != 50 {
+		t.Errorf("%d frames of stopped connections were delivered", more-50)
+	}
+}
+
+// MaxSlots requests are in flight, no more; each that completes lets others in.
+func TestReadingPausesAtMaxSlots(t *testing.T) {
+	const slots, requests = 8, 100
+	taken := make(chan *Slot, requests)
+	s := serve(t, Options{MaxSlots: slots}, &served{frame: func(c *Conn, f *Frame) { f.Release(); taken <- c.Reserve() }})
+	c := dial(t, s)
+	write(t, c, framed(make([][]byte, requests)...))
+	for done := 0; done < requests; {
+		var held []*Slot
+		for range min(slots/2, requests-done) {
+			held = append(held, take(t, taken))
+		}
+		on(s.loops[0], func() {
+			if n := held[0].conn.slots; n > slots {
+				t.Fatalf("%d requests are in flight, want at most %d", n, slots)
+			}
+		})
+		for _, s := range held {
+			s.Send()
+		}
+		for range held {
+			expect(t, c, nil)
+		}
+		done += len(held)
+	}
+}
+
+// When the frame budget is spent reading pauses, on all loops, and goes on when frames
+// are released.
+func TestReadingPausesWhenTheBudgetIsSpent(t *testing.T) {
+	const budget, frame, clients, each = 1 << 20, 60_000, 8, 20
+	frames := make(chan *Frame, clients*each)
+	s := serve(t, Options{Loops: 2, FrameBudget: budget}, &served{frame: func(_ *Conn, f *Frame) { frames <- f }})
+	for range clients {
+		c := dial(t, s)
+		go func() {
+			for range each {
+				c.Write(framed(make([]byte, frame)))
+			}
+		}()
+	}
+	stopped := func() bool {
+		n := 0
+		for _, l := range s.loops {
+			on(l, func() { n += len(l.waiting) })
+		}
+		return n == clients
+	}
+	until(t, "every connection waits for memory", stopped)
+	// One frame may overdraw, and each connection may have read one scratch ahead.
+	if used, limit := s.Stats().FrameBytes, int64(budget+64<<10+clients*scratchSize); used > limit {
+		t.Errorf("%d bytes are used, want at most %d", used, limit)
+	}
+	delivered := s.Stats().Frames
+	if delivered > budget/frame+1 {
+		t.Errorf("%d frames were delivered", delivered)
+	}
+	for range clients * each {
+		f := take(t, frames)
+		if used := s.Stats().FrameBytes; used > budget+64<<10+clients*scratchSize {
+			t.Fatalf("%d bytes are used", used)
+		}
+		f.Release()
+	}
+	if s.Stats().Frames != clients*each {
+		t.Fatalf("%d frames were delivered, want %d", s.Stats().Frames, clients*each)
+	}
+}
+
+// Were the budget spent on frames that are only partly read, nobody could go on; so one
+// may overdraw it at a time, and all come through.
+func TestBudgetSpentOnPartsOfFrames(t *testing.T) {
+	const budget, frame, clients = 256 << 10, 200 << 10, 6
+	s := serve(t, Options{FrameBudget: budget}, &served{})
+	body := pattern(frame)
+	p := framed(body)
+	var all []net.Conn
+	for range clients {
+		c := dial(t, s)
+		all = append(all, c)
+		write(t, c, p[:frame/2])
+	}
+	until(t, "some wait for memory", func() bool {
+		n := 0
+		on(s.loops[0], func() { n = len(s.loops[0].waiting) })
+		return n > 0
+	})
+	for _, c := range all {
+		go c.Write(p[frame/2:])
+	}
+	for _, c := range all {
+		expect(t, c, body)
+	}
+}
+
+// A frame longer than the whole budget is served, alone.
+func TestFrameBeyondTheBudget(t *testing.T) {
+	s := serve(t, Options{FrameBudget: 64 << 10}, &served{})
+	body := pattern(1 << 20)
+	for range 3 {
+		c := dial(t, s)
+		go c.Write(framed(body))
+		expect(t, c, body)
+	}
+}
+
+func TestIdleConnectionIsClosed(t *testing.T) {
+	causes := make(chan error, 2)
+	s := serve(t, Options{IdleTimeout: 100 * time.Millisecond}, &served{close: func(_ *Conn, cause error) { causes <- cause }})
+	idle, lively := dial(t, s), dial(t, s)
+	stop := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				write(t, lively, framed([]byte("here")))
+				expect(t, lively, []byte("here"))
+			case <-stop:
+				return
+			}
+		}
+	}()
+	begin := time.Now()
+	expectEnd(t, idle)
+	if after := time.Since(begin); after < 90*time.Millisecond {
+		t.Errorf("closed after %v", after)
+	}
+	if cause := take(t, causes); cause != ErrIdle {
+		t.Errorf("closed because of %v", cause)
+	}
+	// The lively one has outlived several timeouts when a second idle one is closed.
+	expectEnd(t, dial(t, s))
+	take(t, causes)
+	close(stop)
+	<-stopped
+	expectEnd(t, lively)
+}
+
+// A peer that sends a large frame slowly is not idle, though the kernel gathers it.
+func TestSlowSenderIsNotIdle(t *testing.T) {
+	s := serve(t, Options{IdleTimeout: 100 * time.Millisecond}, &served{})
+	c := dial(t, s)
+	body := pattern(1 << 20)
+	p := framed(body)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for len(p) > 0 {
+		<-tick.C
+		n := min(len(p), 64<<10)
+		write(t, c, p[:n])
+		p = p[n:]
+	}
+	expect(t, c, body)
+}
