@@ -59,6 +59,7 @@ func (d *ownDriver) loops(members int, kinds ...kind) ([]*loop, error) {
 		if err != nil {
 			return all, err
 		}
+		l.scheduled = d.job.mode() == results.Fixed
 		all = append(all, l)
 	}
 	return all, nil
