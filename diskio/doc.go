@@ -1,0 +1,14 @@
+// Package diskio is every file operation of the broker. It knows bytes and file
+// descriptors, nothing of Kafka.
+//
+//	FS, File   what the broker needs of a file system: OS is the real one, Memory one
+//	           that tests can crash
+//	Syncer     gathers requests for fdatasync: one sync serves all who wait for a file,
+//	           and the first that fails stops the disk for good
+//	WriteFile  replaces a small file so that it has its old or its new content, never
+//	           a mixture
+//
+// What durable means here, on OS and on Memory alike: written bytes survive a loss of
+// power once Sync of their file returned; a file that was made, renamed or removed stays
+// so once SyncDir of its folder returned; a folder that MkdirAll made stays at once.
+package diskio

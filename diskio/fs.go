@@ -1,0 +1,119 @@
+package diskio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// ErrLocked says that another process, or this one, holds the lock already.
+var ErrLocked = errors.New("locked by another process")
+
+// Info describes a file or folder.
+type Info struct {
+	Size    int64 // bytes
+	ModTime time.Time
+	Dir     bool
+}
+
+// FS is a file system. Its methods are safe from every goroutine. Errors are of the
+// kinds that package os has: errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ENOSPC).
+type FS interface {
+	// Open opens a file with the flags of package os; a new file has mode 0644.
+	Open(name string, flag int) (File, error)
+	// MkdirAll makes a folder and those above it. What it makes is durable.
+	MkdirAll(name string) error
+	// Rename replaces new if it is there. Durable after SyncDir.
+	Rename(old, new string) error
+	Remove(name string) error
+	RemoveAll(name string) error
+	// ReadDir lists the names in a folder, sorted.
+	ReadDir(name string) ([]string, error)
+	Stat(name string) (Info, error)
+	// SyncDir makes durable which files are in a folder.
+	SyncDir(name string) error
+	// Free is how many bytes may still be written to the disk that holds name.
+	Free(name string) (uint64, error)
+	// Lock takes the lock of this name for this process alone, or fails with ErrLocked.
+	// Closing gives it back, and so does the end of the process.
+	Lock(name string) (io.Closer, error)
+}
+
+// File is an open file. Its methods are safe from every goroutine; one that begins after
+// Close fails with os.ErrClosed, one that is under way ends in peace. Reading and
+// writing allocate nothing.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	// Writev writes the buffers one behind the other at offset, as few system calls as
+	// there may be. It returns how many bytes are written; fewer than all is an error.
+	Writev(bufs [][]byte, offset int64) (int, error)
+	// Sync makes the content durable (fdatasync).
+	Sync() error
+	// Truncate sets the size, and frees what Allocate reserved beyond it.
+	Truncate(size int64) error
+	// Allocate reserves space from offset on without changing the size of the file.
+	Allocate(offset, size int64) error
+	Size() (int64, error)
+	// Fd is the descriptor for sendfile, or -1. It is good until Close.
+	Fd() int
+	Name() string
+	Close() error
+}
+
+// WriteFile replaces the content of a small file. After a crash the file has its old or
+// its new content; when WriteFile returned without an error, its new.
+func WriteFile(fs FS, name string, data []byte) error {
+	temporary := name + ".tmp"
+	if err := writeSynced(fs, temporary, data); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", temporary, err), removed(fs.Remove(temporary)))
+	}
+	if err := fs.Rename(temporary, name); err != nil {
+		return fmt.Errorf("replace %s: %w", name, err)
+	}
+	if err := fs.SyncDir(filepath.Dir(name)); err != nil {
+		return fmt.Errorf("make %s durable: %w", name, err)
+	}
+	return nil
+}
+
+func writeSynced(fs FS, name string, data []byte) error {
+	f, err := fs.Open(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(data, 0); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// removed makes nothing of the error that a file to be removed was not there.
+func removed(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// ReadFile reads a whole file, which should be small.
+func ReadFile(fs FS, name string) ([]byte, error) {
+	f, err := fs.Open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	n, err := f.ReadAt(data, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return data[:n], nil
+}
