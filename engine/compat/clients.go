@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/millrace/millrace/engine/compat/franz"
 	"github.com/millrace/millrace/engine/compat/install"
 	"github.com/millrace/millrace/engine/compat/report"
 	"github.com/millrace/millrace/engine/compat/sarama"
+	"github.com/millrace/millrace/engine/compat/tools"
 )
 
 // A feature is a row of the table: what a check is called, and what it shows in words.
@@ -45,9 +47,23 @@ var features = []feature{
 	{"groups", "list, describe and delete groups"},
 	{"offsets", "earliest and latest offsets"},
 	{"max-time", "the offset of the greatest timestamp"},
-	{"group-offsets", "set and delete a group's offsets"},
+	{"group-offsets", "set and, where the client can, delete a group's offsets"},
 	{"log-dirs", "describe log folders"},
 	{"epochs", "end offset of a leader epoch"},
+	{"tool-topics", "topics: create, list, describe, alter, delete, and the errors"},
+	{"tool-console", "console producer and consumer: keys, headers, columns, a group, an offset"},
+	{"tool-codecs", "console producer with every codec"},
+	{"tool-groups", "consumer groups: list, describe with and without members, states, delete"},
+	{"tool-reset", "consumer groups: every way to reset offsets"},
+	{"tool-configs", "configs: describe, alter, delete"},
+	{"tool-get-offsets", "get-offsets: latest, earliest, by time"},
+	{"tool-producer-perf", "producer-perf-test"},
+	{"tool-consumer-perf", "consumer-perf-test"},
+	{"tool-verifiable", "verifiable producer and consumer"},
+	{"tool-delete-records", "delete-records"},
+	{"tool-log-dirs", "log-dirs"},
+	{"tool-versions", "broker-api-versions, cluster id"},
+	{"tool-e2e", "end-to-end latency"},
 	{"old", "a client pinned to the protocol of Kafka 2.1"},
 }
 
@@ -60,8 +76,31 @@ type client struct {
 	prepare func(ctx context.Context, d *driver) (command []string, environment []string, err error)
 }
 
+// toolChecks are what Kafka's tools and Millrace's of the same names have in common.
+var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-reset", "tool-configs",
+	"tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
+
 // clients in the order in which they are shown.
 var clients = []client{
+	{
+		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
+		checks:  append(slices.Clone(toolChecks), "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
+		prepare: javaTools,
+	},
+	{
+		name: "java", title: "Kafka's Java clients 4.3.1",
+		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
+			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs"},
+		prepare: javaClient,
+	},
+	{
+		name: "librdkafka", title: "librdkafka 2.16.0 (confluent-kafka 2.16.1, Python)",
+		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
+			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets"},
+		prepare: python,
+	},
 	{
 		name: "franz-go", title: "franz-go 1.22.2 (Go)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
@@ -80,8 +119,10 @@ var clients = []client{
 
 // suites are the checks that this program runs itself.
 var suites = map[string]func(*report.Suite){
-	"franz-go": franz.Run,
-	"sarama":   sarama.Run,
+	"franz-go":       franz.Run,
+	"sarama":         sarama.Run,
+	"java-tools":     tools.Java,
+	"millrace-tools": tools.Links,
 }
 
 func runSelf(name string) error {
