@@ -1,0 +1,201 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/millrace/millrace/cmd/command/kafka"
+	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// constructors make the sub-commands. A new one is added here, and nowhere else.
+var constructors = []func(*environment) *cobra.Command{
+	topicsCommand,
+	produceCommand,
+	consumeCommand,
+	groupsCommand,
+	configsCommand,
+	clusterCommand,
+	linkCommand,
+}
+
+// environment is what every sub-command gets: the streams, and the flags that all
+// which talk to a broker share.
+type environment struct {
+	session.Streams
+	ctx     context.Context //nolint:containedctx // lives as long as the program
+	connect connectFlags
+}
+
+// Main runs the program that was called as args[0] and returns the exit code.
+func Main(args []string, in, out, errs *os.File) int {
+	streams := session.Streams{In: in, Out: out, Err: errs, Terminal: term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd()))}
+	signal.Ignore(syscall.SIGPIPE) // writing to a closed pipe is an error like any other
+	ctx, caught := untilSignal()
+	code := Run(ctx, args, streams)
+	select {
+	case number := <-caught:
+		return 128 + int(number)
+	default:
+		return code
+	}
+}
+
+// untilSignal is a context that ends with SIGINT or SIGTERM; the channel tells
+// which it was. A second signal ends the program at once.
+func untilSignal() (context.Context, <-chan syscall.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	caught := make(chan syscall.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		number, _ := (<-signals).(syscall.Signal)
+		signal.Stop(signals)
+		caught <- number
+		cancel()
+	}()
+	return ctx, caught
+}
+
+// Run is Main without the process around it.
+func Run(ctx context.Context, args []string, streams session.Streams) int {
+	if tool, ok := kafka.Lookup(args[0]); ok {
+		return tool.Run(ctx, streams, args[1:])
+	}
+	if len(args) > 1 {
+		if tool, ok := kafka.Lookup(args[1]); ok && tool.Name == args[1] {
+			return tool.Run(ctx, streams, args[2:])
+		}
+	}
+	root := Root(ctx, streams)
+	root.SetArgs(args[1:])
+	err := root.ExecuteContext(ctx)
+	var misuse *session.Misuse
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, session.ErrReported):
+		return 1
+	case errors.As(err, &misuse), errors.As(err, &usage):
+		fmt.Fprintf(streams.Err, "millrace: %v\n", err)
+		return 2
+	}
+	fmt.Fprintf(streams.Err, "millrace: %v\n", err)
+	return 1
+}
+
+// Root is the command line as a whole.
+func Root(ctx context.Context, streams session.Streams) *cobra.Command {
+	env := &environment{Streams: streams, ctx: ctx}
+	root := &cobra.Command{
+		Use:   "millrace",
+		Short: "A broker for every Kafka client, its tools, and a load generator",
+		Long: "Millrace is a broker that Kafka clients can use, with tools for any Kafka cluster and a load generator.\n\n" +
+			"Called as kafka-topics, kafka-console-producer and so on (see `millrace link`) it takes the options of Kafka's tools.",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w (try `%s --help`)", err, cmd.CommandPath())}
+	})
+	for _, constructor := range constructors {
+		root.AddCommand(constructor(env))
+	}
+	return root
+}
+
+// usageError is a mistake in flags or arguments.
+type usageError struct{ error }
+
+func (u *usageError) Unwrap() error { return u.error }
+
+// arguments makes a usage error of what a check of cobra's says.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{fmt.Errorf("%s: %w (try `%s --help`)", cmd.CommandPath(), err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// parent is a command that only holds others.
+func parent(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: arguments(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// version is the module's, as the build has recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}
+
+// linkCommand makes the links by whose names the program is Kafka's tools.
+func linkCommand(env *environment) *cobra.Command {
+	var bare bool
+	cmd := &cobra.Command{
+		Use:   "link DIR",
+		Short: "Make the links kafka-topics, kafka-topics.sh and so on to this program",
+		Long: "Make links to this program in DIR, one for each of Kafka's tools that it stands in for, with and without .sh. " +
+			"Put DIR on your PATH and scripts made for Kafka run unchanged.",
+		Args: arguments(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("find this program: %w", err)
+			}
+			return link(env.Out, program, args[0], bare)
+		},
+	}
+	cmd.Flags().BoolVar(&bare, "without-sh", false, "make only the names without .sh")
+	return cmd
+}
+
+// link replaces links of its own making; it touches no other file.
+func link(out io.Writer, program, dir string, bare bool) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make links: %w", err)
+	}
+	var names []string
+	for _, tool := range kafka.Tools() {
+		names = append(names, tool.Name)
+		if !bare {
+			names = append(names, tool.Name+".sh")
+		}
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if info, err := os.Lstat(path); err == nil {
+			if info.Mode()&os.ModeSymlink == 0 {
+				return fmt.Errorf("make links: %s is there already and is not a link", path)
+			}
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("make links: %w", err)
+			}
+		}
+		if err := os.Symlink(program, path); err != nil {
+			return fmt.Errorf("make links: %w", err)
+		}
+		fmt.Fprintln(out, path)
+	}
+	return nil
+}
