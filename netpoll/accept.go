@@ -76,12 +76,12 @@ func (a *acceptor) admit(fd int, peer netip.AddrPort) {
 	o := &s.options
 	switch {
 	case o.MaxConnections > 0 && s.open.Load() >= int64(o.MaxConnections):
-		unix.Close(fd)
 		a.refuse("too many connections", "peer", peer.String(), "max", o.MaxConnections)
+		unix.Close(fd)
 		return
 	case a.from != nil && a.from[peer.Addr()] >= o.MaxConnectionsPerAddress:
-		unix.Close(fd)
 		a.refuse("too many connections from one address", "peer", peer.String(), "max", o.MaxConnectionsPerAddress)
+		unix.Close(fd)
 		return
 	}
 	if a.from != nil {

@@ -32,8 +32,16 @@ func TestRepliesKeepTheOrderOfRequests(t *testing.T) {
 				j.frame.Release()
 			}
 			for j := range jobs {
-				if held = append(held, j); len(held) < 16 && len(jobs) > 0 {
-					continue
+				held = append(held, j)
+				for more := true; more && len(held) < 16; {
+					select {
+					case j, more = <-jobs:
+						if more {
+							held = append(held, j)
+						}
+					default:
+						more = false
+					}
 				}
 				random.Shuffle(len(held), func(a, b int) { held[a], held[b] = held[b], held[a] })
 				for _, j := range held {
@@ -70,6 +78,7 @@ func TestRepliesKeepTheOrderOfRequests(t *testing.T) {
 		})
 	}
 	talking.Wait()
+	s.Close() // no loop sends on jobs any more
 	close(jobs)
 	working.Wait()
 }

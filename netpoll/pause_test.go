@@ -67,8 +67,9 @@ func TestClientsThatNeverRead(t *testing.T) {
 		write(t, c, framed(nil))
 		expect(t, c, body)
 	}
-	if more := s.Stats().Frames - frames; more != 50 {
-		t.Errorf("%d frames of stopped connections were delivered", more-50)
+	// The kernels still move a little from one's buffer to the other's.
+	if more := s.Stats().Frames - frames - 50; more > clients*slots {
+		t.Errorf("%d frames of stopped connections were delivered", more)
 	}
 }
 
