@@ -11,14 +11,17 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/millrace/millrace/cmd/bench"
 	"github.com/millrace/millrace/cmd/command/kafka"
 	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/cmd/serve"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
 // constructors make the sub-commands. A new one is added here, and nowhere else.
 var constructors = []func(*environment) *cobra.Command{
+	func(*environment) *cobra.Command { return serve.Command() },
 	topicsCommand,
 	produceCommand,
 	consumeCommand,
@@ -26,6 +29,8 @@ var constructors = []func(*environment) *cobra.Command{
 	configsCommand,
 	clusterCommand,
 	linkCommand,
+	func(*environment) *cobra.Command { return bench.Command() },
+	func(*environment) *cobra.Command { return bench.ReportCommand() },
 }
 
 // environment is what every sub-command gets: the streams, and the flags that all

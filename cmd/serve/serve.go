@@ -25,7 +25,7 @@ const stopGrace = 10 * time.Second
 // Command is `millrace serve`.
 func Command() *cobra.Command {
 	var overrides []string
-	var helpSettings bool
+	var helpSettings string
 	c := &cobra.Command{
 		Use:   "serve [server.properties]",
 		Short: "Run a broker",
@@ -36,8 +36,14 @@ func Command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if helpSettings {
+			switch helpSettings {
+			case "":
+			case "table":
 				return config.Help(cmd.OutOrStdout(), width())
+			case "markdown":
+				return config.Page(cmd.OutOrStdout())
+			default:
+				return fmt.Errorf("--help-settings=%s: use table or markdown", helpSettings)
 			}
 			file := ""
 			if len(args) == 1 {
@@ -51,7 +57,8 @@ func Command() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&overrides, "override", nil, "a setting that wins over the file, as `key=value`; may be repeated")
-	c.Flags().BoolVar(&helpSettings, "help-settings", false, "list every setting and exit")
+	c.Flags().StringVar(&helpSettings, "help-settings", "", "list every setting and exit: as a `table` or as markdown")
+	c.Flags().Lookup("help-settings").NoOptDefVal = "table"
 	return c
 }
 

@@ -1,0 +1,271 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The conversations in testdata/tools hold what Apache Kafka 4.3.1's own tools print,
+// byte for byte but for ids and times. They are run in three ways:
+//
+//	go test ./cmd/command                                     our tools, kfake as the broker
+//	MILLRACE_COMPAT_BOOTSTRAP=host:port go test …             our tools, that broker
+//	… MILLRACE_COMPAT_TOOLS=/opt/kafka/bin go test …          Kafka's tools, that broker
+//
+// Only the last way may write them, with -rewrite and a real Kafka as the broker: when
+// it and the one before it both pass, ours and Kafka's print the same.
+const (
+	bootstrapVariable = "MILLRACE_COMPAT_BOOTSTRAP"
+	toolsVariable     = "MILLRACE_COMPAT_TOOLS"
+)
+
+// placeholder stands in the conversations for the beginning of names, which differs
+// from run to run and always is as long, so that columns stay where they are.
+const placeholder = "xxxxxx"
+
+// stage is where a conversation takes place.
+type stage struct {
+	bootstrap string
+	tools     string // a folder with Kafka's own; "": ours
+	prefix    string
+	fake      bool
+	dir       string // for files; its name is written DIR in conversations
+	members   map[string]func()
+}
+
+func TestTools(t *testing.T) {
+	datadriven.Walk(t, "testdata/tools", func(t *testing.T, path string) {
+		s := newStage(t)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if s.fake && d.HasArg("real-broker") {
+				return d.Expected
+			}
+			switch d.Cmd {
+			case "run":
+				return s.run(t, d)
+			case "join":
+				return s.join(t, d)
+			case "leave":
+				return s.leave(t, d)
+			case "file":
+				return s.file(t, d)
+			}
+			t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+			return ""
+		})
+	})
+}
+
+func newStage(t *testing.T) *stage {
+	s := &stage{bootstrap: os.Getenv(bootstrapVariable), tools: os.Getenv(toolsVariable), dir: t.TempDir(), members: map[string]func(){},
+		prefix: fmt.Sprintf("t%05d", rand.IntN(100000))}
+	if s.bootstrap == "" {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(1),
+			kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cluster.Close)
+		s.bootstrap, s.fake, s.tools = cluster.ListenAddrs()[0], true, ""
+	}
+	t.Cleanup(func() {
+		for _, leave := range s.members {
+			leave()
+		}
+	})
+	return s
+}
+
+// file writes a file that later commands may name as DIR/name.
+func (s *stage) file(t *testing.T, d *datadriven.TestData) string {
+	var name string
+	d.ScanArgs(t, "name", &name)
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(s.concrete(d.Input)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return ""
+}
+
+func (s *stage) concrete(text string) string {
+	return strings.NewReplacer(placeholder, s.prefix, "DIR/", s.dir+"/").Replace(text)
+}
+
+// run runs a tool. The first line is its command line, the others are its input.
+//
+//	bare         no --bootstrap-server is added
+//	err          what it prints on standard error is shown too
+//	numbers      the digits of numbers do not matter
+//	real-broker  kfake answers otherwise than Kafka does
+func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
+	line, input, _ := strings.Cut(s.concrete(d.Input), "\n")
+	args := words(line)
+	if !d.HasArg("bare") {
+		args = slices.Insert(args, 1, "--bootstrap-server", s.bootstrap)
+	}
+	if input != "" {
+		input += "\n"
+	}
+	var out, errs bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	code := 0
+	if s.tools == "" {
+		code = Run(ctx, args, session.Streams{In: strings.NewReader(input), Out: &out, Err: &errs})
+	} else {
+		cmd := exec.CommandContext(ctx, filepath.Join(s.tools, args[0]+".sh"), args[1:]...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
+		var exit *exec.ExitError
+		if err := cmd.Run(); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	result := out.String()
+	if result != "" && !strings.HasSuffix(result, "\n") {
+		result += "\\ no newline\n"
+	}
+	if d.HasArg("err") {
+		result += remarks(errs.String())
+	}
+	if code != 0 {
+		result += fmt.Sprintf("exit %d\n", code)
+	}
+	if code != 0 && out.Len() == 0 && !d.HasArg("err") {
+		t.Logf("%s: %s", d.Pos, errs.String())
+	}
+	return s.abstract(result, d.HasArg("numbers"))
+}
+
+// remarks are the lines of standard error that count, marked with "! ". Stack traces,
+// what Java's clients log, and the list of options behind a mistake do not.
+func remarks(text string) string {
+	var out strings.Builder
+	usage := false
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "Option  ") && strings.Contains(line, "Description"):
+			return out.String()
+		case strings.HasPrefix(line, "usage: "):
+			usage = true
+		case usage && strings.Contains(line, ": error: "):
+			usage = false
+		}
+		if usage || noise.MatchString(line) {
+			continue
+		}
+		out.WriteString("! " + line)
+	}
+	return out.String()
+}
+
+var noise = regexp.MustCompile(`^\tat |^Caused by: |^\t\.\.\. |^\[\d{4}-|^ \(org\.apache|KIP-848|^(\w+\.)+\w+(Exception|Error)\b.*$|^WARN New offset`)
+
+// What differs from run to run, and what stands for it.
+var (
+	topicID   = regexp.MustCompile(`TopicId: [\w-]{22}`)
+	timestamp = regexp.MustCompile(`(Time:|commitTimestamp":)\d{13}`)
+	address   = regexp.MustCompile(`127\.0\.0\.1:\d{5}`)
+	uuid      = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	decimal   = regexp.MustCompile(`\d+(\.\d+)?`)
+)
+
+func (s *stage) abstract(text string, numbers bool) string {
+	text = strings.NewReplacer(s.prefix, placeholder, s.dir+"/", "DIR/").Replace(text)
+	text = topicID.ReplaceAllString(text, "TopicId: "+strings.Repeat("I", 22))
+	text = timestamp.ReplaceAllString(text, "${1}"+strings.Repeat("T", 13))
+	text = address.ReplaceAllString(text, "127.0.0.1:PPPPP")
+	text = uuid.ReplaceAllString(text, strings.Repeat("U", 36))
+	if numbers {
+		text = decimal.ReplaceAllStringFunc(text, func(n string) string {
+			_, digits, found := strings.Cut(n, ".")
+			if !found {
+				return "N"
+			}
+			return "N." + strings.Repeat("n", len(digits))
+		})
+	}
+	return text
+}
+
+// words cuts a command line at blanks, but for those in quotes.
+func words(line string) []string {
+	var all []string
+	word, quote, open := "", rune(0), false
+	for _, r := range line {
+		switch {
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, open = r, true
+		case r == quote:
+			quote = 0
+		case r == ' ' && quote == 0:
+			if open || word != "" {
+				all = append(all, word)
+			}
+			word, open = "", false
+		default:
+			word += string(r)
+		}
+	}
+	if open || word != "" {
+		all = append(all, word)
+	}
+	return all
+}
+
+// join makes a member of a group consume a topic, and waits until it has partitions.
+func (s *stage) join(t *testing.T, d *datadriven.TestData) string {
+	var group, topic, client, protocol string
+	d.ScanArgs(t, "group", &group)
+	d.ScanArgs(t, "topic", &topic)
+	d.ScanArgs(t, "client", &client)
+	d.MaybeScanArgs(t, "protocol", &protocol)
+	assigned := make(chan struct{}, 8)
+	options := []kgo.Opt{kgo.SeedBrokers(s.bootstrap), kgo.ClientID(client), kgo.ConsumerGroup(s.concrete(group)), kgo.ConsumeTopics(s.concrete(topic)),
+		kgo.Balancers(kgo.RangeBalancer()), kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { assigned <- struct{}{} })}
+	if protocol == "consumer" {
+		options = append(options, kgo.ServerSideBalancer())
+	}
+	if d.HasArg("instance") {
+		var instance string
+		d.ScanArgs(t, "instance", &instance)
+		options = append(options, kgo.InstanceID(instance))
+	}
+	member, err := kgo.NewClient(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.members[client] = member.Close
+	select {
+	case <-assigned:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s: %s was given no partitions", d.Pos, client)
+	}
+	return ""
+}
+
+// leave ends a member.
+func (s *stage) leave(t *testing.T, d *datadriven.TestData) string {
+	var client string
+	d.ScanArgs(t, "client", &client)
+	s.members[client]()
+	delete(s.members, client)
+	return ""
+}
