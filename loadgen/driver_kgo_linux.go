@@ -233,13 +233,13 @@ func (p *kgoProducer) run(ctx context.Context) error {
 func (p *kgoProducer) produce(ctx context.Context, due int64) {
 	key, value := p.shape.record()
 	value = append([]byte(nil), value...)
-	if p.budget != nil {
-		p.budget.Add(-int64(len(value)))
-	}
 	if len(value) >= stampSize {
 		binary.BigEndian.PutUint64(value, uint64(p.job.clock.epoch+due))
 	}
 	sent := p.job.clock.now()
+	if p.budget != nil && sent >= p.job.measured {
+		p.budget.Add(-int64(len(value)))
+	}
 	record := &kgo.Record{Topic: p.topics[p.shape.next%len(p.topics)], Key: key, Value: value}
 	p.client.Produce(ctx, record, func(r *kgo.Record, err error) { p.promise(r, err, due, sent) })
 }

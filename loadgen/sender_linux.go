@@ -179,7 +179,7 @@ func (s *sender) send(due int64) error {
 	s.next++
 	s.sent++
 	p.sent = s.clock.now()
-	if s.budget != nil {
+	if s.budget != nil && p.sent >= s.recorder.measured {
 		s.budget.Add(-int64(p.bytes))
 	}
 	if s.schedule != nil {

@@ -50,7 +50,7 @@ type Settings struct {
 	Ramp           Ramp
 	Warmup         time.Duration
 	Duration       time.Duration
-	Bytes          int64 // of record values after which a phase ends early. Zero: no bound
+	Bytes          int64 // of record values, warm-up not counted, after which a phase ends early. Zero: no bound
 	Warm           bool  // touch as much memory as bytes before the phase; see warmMemory
 	MinBytes       int
 	MaxWait        time.Duration

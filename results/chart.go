@@ -182,6 +182,9 @@ func percentileOf(nines float64) float64 { return 100 * (1 - math.Pow(10, -nines
 // latencyAxis is logarithmic, in microseconds, from the decade of the least to that of
 // the largest value.
 func latencyAxis(low, high float64) axis {
+	if low > high {
+		low, high = 100, 10_000 // there are no values at all
+	}
 	first, last := math.Floor(math.Log10(max(low, 1))), math.Ceil(math.Log10(max(high, 10)))
 	if last <= first {
 		last = first + 1

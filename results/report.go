@@ -81,11 +81,14 @@ func Report(w io.Writer, all []*Result) error {
 var drawn = []string{E2E, Response, Service, Fetch}
 
 func phaseCharts(p *Phase) ([]template.HTML, error) {
-	curves, err := percentileChart("Latency by percentile", namedLatencies(p))
-	if err != nil {
-		return nil, err
+	var charts []template.HTML
+	if all := namedLatencies(p); len(all) > 0 {
+		curves, err := percentileChart("Latency by percentile", all)
+		if err != nil {
+			return nil, err
+		}
+		charts = append(charts, template.HTML(curves.SVG()))
 	}
-	charts := []template.HTML{template.HTML(curves.SVG())}
 	if len(p.Series) > 1 {
 		charts = append(charts, template.HTML(timeChart(p).SVG()), template.HTML(rateChart(p).SVG()))
 	}

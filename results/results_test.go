@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -294,6 +295,36 @@ func TestReportIsSelfContained(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A run in which nothing was measured is INVALID, and still has a page that says so.
+func TestReportOfNothing(t *testing.T) {
+	r := sample(t, "a", 1, 1000, 200)
+	r.Valid, r.InvalidReason = false, "produce: nothing was measured"
+	for i := range r.Phases {
+		p := &r.Phases[i]
+		p.Latency, p.Valid, p.InvalidReason = nil, false, "nothing was measured"
+		for j := range p.Series {
+			p.Series[j] = Point{T: float64(j)}
+		}
+	}
+	for _, all := range [][]*Result{{r}, {r, r}} {
+		var out bytes.Buffer
+		if err := Report(&out, all); err != nil || !strings.Contains(out.String(), "INVALID") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestAxesOfOddValues(t *testing.T) {
+	for name, a := range map[string]axis{
+		"no latencies": latencyAxis(math.Inf(1), 0), "one latency": latencyAxis(1000, 1000), "large latencies": latencyAxis(1, 1e30),
+		"no rate": linearAxis(0, "", shortFigure), "huge rate": linearAxis(1e300, "", shortFigure), "no time": timeAxis(0), "one value": percentileAxis(1), "many values": percentileAxis(1e18),
+	} {
+		if len(a.Ticks) < 2 || len(a.Ticks) > 40 || a.High <= a.Low {
+			t.Errorf("%s: the axis goes from %v to %v with %d ticks", name, a.Low, a.High, len(a.Ticks))
+		}
 	}
 }
 

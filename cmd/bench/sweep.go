@@ -99,7 +99,18 @@ func verdict(p *results.Phase, kept bool) string {
 	}
 }
 
-func (o *sweeping) try(c *cobra.Command, ctx context.Context, s *subject, rate float64, step int) (*results.Phase, error) {
+// try measures one rate. A run in which the load generator was late says nothing about the
+// broker and is repeated, a few times.
+func (o *sweeping) try(c *cobra.Command, ctx context.Context, s *subject, rate float64, step int) (p *results.Phase, err error) {
+	for attempt := range 3 {
+		if p, err = o.once(c, ctx, s, rate, step*10+attempt); err != nil || p.Valid {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+func (o *sweeping) once(c *cobra.Command, ctx context.Context, s *subject, rate float64, run int) (*results.Phase, error) {
 	w, err := loadgen.ParseWorkload("sweep.yaml", []byte(sweepText))
 	if err != nil {
 		return nil, err
@@ -111,7 +122,7 @@ func (o *sweeping) try(c *cobra.Command, ctx context.Context, s *subject, rate f
 	if err := w.OverrideAll(append(overrides, fmt.Sprintf("rate=%.0f", rate))); err != nil {
 		return nil, err
 	}
-	r, err := loadgen.Run(ctx, loadgen.Options{Workload: w, Brokers: s.brokers, Driver: o.driver, System: s.system, Run: step, BrokerPID: s.pid, DataDir: s.dir, Config: s.config})
+	r, err := loadgen.Run(ctx, loadgen.Options{Workload: w, Brokers: s.brokers, Driver: o.driver, System: s.system, Run: run, BrokerPID: s.pid, DataDir: s.dir, Config: s.config})
 	if err != nil {
 		return nil, err
 	}

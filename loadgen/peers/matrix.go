@@ -109,13 +109,15 @@ type matrix struct {
 	began    time.Time
 	done     int
 	topics   int
+
+	steadySeconds int // of the steady phase
 }
 
 // RunMatrix measures Millrace and Apache Kafka side by side: every cell on both, one after
 // the other, then the next cell; and all of it again for every repeat. All brokers are up
 // the whole time, idle but for the one that is measured. Paths of the results are returned.
 func RunMatrix(ctx context.Context, o MatrixOptions) (paths []string, err error) {
-	m := &matrix{MatrixOptions: o, millrace: map[string]*Broker{}}
+	m := &matrix{MatrixOptions: o, millrace: map[string]*Broker{}, steadySeconds: 4}
 	defer func() { err = errors.Join(err, m.stop()) }()
 	if err := m.start(ctx); err != nil {
 		return nil, err
@@ -124,8 +126,13 @@ func RunMatrix(ctx context.Context, o MatrixOptions) (paths []string, err error)
 		return nil, fmt.Errorf("warm up: %w", err)
 	}
 	m.began = time.Now()
-	for repeat := 1; repeat <= o.Repeats; repeat++ {
-		for _, cell := range o.Cells {
+	return m.repeats(ctx)
+}
+
+// repeats measures every cell on both systems, as often as asked.
+func (m *matrix) repeats(ctx context.Context) (paths []string, err error) {
+	for repeat := 1; repeat <= m.Repeats; repeat++ {
+		for _, cell := range m.Cells {
 			for _, b := range []*Broker{m.millrace[cell.Flush], m.kafka} {
 				path, err := m.measure(ctx, b, cell, repeat)
 				if err != nil {
@@ -223,7 +230,7 @@ phases:
   - {name: settle, do: produce, discard: true, rate: max, bytes: 20MB, duration: 1s}
   - {name: produce, do: produce, rate: max, bytes: %d, duration: %s, warm_memory: true}
   - {name: consume, do: consume, warmup: 300ms, duration: 2s}
-  - {name: steady, do: end-to-end, rate: %d, warmup: 500ms, duration: 4s}
+  - {name: steady, do: end-to-end, rate: %d, warmup: 500ms, duration: %ds}
 `
 
 // steadyBytes is the rate of the steady phase, in bytes of record values a second.
@@ -235,7 +242,7 @@ func (m *matrix) measure(ctx context.Context, b *Broker, cell Cell, repeat int) 
 	if b == m.kafka && cell.Flush == Commit {
 		config = "flush.messages: 1"
 	}
-	text := fmt.Sprintf(cellText, m.nextTopic(), cell.Partitions, cell.Record, cell.Batch, min(2, cell.Partitions), config, m.Volume, m.Duration, steadyBytes/cell.Record)
+	text := fmt.Sprintf(cellText, m.nextTopic(), cell.Partitions, cell.Record, cell.Batch, min(2, cell.Partitions), config, m.Volume, m.Duration, steadyBytes/cell.Record, m.steadySeconds)
 	r, err := m.run(ctx, b, text, loadgen.Options{Suite: "peers", System: b.Name, Run: repeat, Labels: cell.Labels()})
 	if err != nil {
 		return "", err
