@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/franz"
 	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/millrace/millrace/engine/compat/kcat"
 	"github.com/millrace/millrace/engine/compat/report"
 	"github.com/millrace/millrace/engine/compat/sarama"
 	"github.com/millrace/millrace/engine/compat/tools"
@@ -88,6 +90,11 @@ var clients = []client{
 		prepare: javaTools,
 	},
 	{
+		name: "millrace-tools", title: "Millrace's tools under Kafka's names",
+		checks:  toolChecks,
+		prepare: links,
+	},
+	{
 		name: "java", title: "Kafka's Java clients 4.3.1",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
@@ -100,6 +107,11 @@ var clients = []client{
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets"},
 		prepare: python,
+	},
+	{
+		name: "kcat", title: "kcat 1.7.1 (librdkafka 2.0.2)",
+		checks:  []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "drops", "assign", "time", "group"},
+		prepare: withKcat,
 	},
 	{
 		name: "franz-go", title: "franz-go 1.22.2 (Go)",
@@ -115,11 +127,19 @@ var clients = []client{
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "old"},
 		prepare: self("sarama"),
 	},
+	{
+		name: "kafkajs", title: "KafkaJS 2.2.4 (Node)",
+		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
+			"reset", "time", "pause", "group", "pattern", "commit",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets"},
+		prepare: node,
+	},
 }
 
 // suites are the checks that this program runs itself.
 var suites = map[string]func(*report.Suite){
 	"franz-go":       franz.Run,
+	"kcat":           kcat.Run,
 	"sarama":         sarama.Run,
 	"java-tools":     tools.Java,
 	"millrace-tools": tools.Links,
@@ -172,12 +192,24 @@ func javaTools(ctx context.Context, d *driver) ([]string, []string, error) {
 	return command, []string{"COMPAT_CLASSPATH=" + java.ClassPath, "COMPAT_LOGGING=" + java.Logging, "COMPAT_JAVA=" + java.Dir}, err
 }
 
+// links runs the checks of Kafka's tools with ours, which must also work on Apache Kafka.
+func links(ctx context.Context, d *driver) ([]string, []string, error) {
+	if d.binary == "" {
+		var err error
+		if d.binary, err = broker.Build(ctx, d.root, d.work); err != nil {
+			return nil, nil, err
+		}
+	}
+	command, _, err := self("millrace-tools")(ctx, d)
+	return command, []string{"COMPAT_BINARY=" + d.binary}, err
+}
+
 func python(ctx context.Context, d *driver) ([]string, []string, error) {
 	interpreter, err := install.Python(ctx, d.sources("python"))
 	return []string{interpreter, "-u", filepath.Join(d.sources("python"), "compat.py")}, nil, err
 }
 
-func kcat(ctx context.Context, d *driver) ([]string, []string, error) {
+func withKcat(ctx context.Context, d *driver) ([]string, []string, error) {
 	path, err := install.Kcat(ctx)
 	if err != nil {
 		return nil, nil, err

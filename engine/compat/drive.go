@@ -156,7 +156,7 @@ func (d *driver) runClients(ctx context.Context, t broker.Target, run, address s
 			}
 			session.run(ctx, []string{
 				"COMPAT_BOOTSTRAP=" + address, "COMPAT_PREFIX=" + run + "-" + c.name, "COMPAT_FOREIGN=" + run + "-foreign",
-				"COMPAT_ONLY=" + strings.Join(c.checks, "|"), "COMPAT_BINARY=" + d.binary,
+				"COMPAT_ONLY=" + strings.Join(c.checks, "|"),
 			})
 		})
 	}
