@@ -251,8 +251,7 @@ func (c *call) refuseOldProduce(frame *netpoll.Frame, body []byte) error {
 		return err
 	}
 	if q.Acks == 0 {
-		c.slot.Discard()
-		return errUnsupportedVersion
+		return errUnsupportedVersion // nobody reads an answer, so the connection ends
 	}
 	results := make([]wire.ProduceResult, len(q.Partitions))
 	for i := range results {
