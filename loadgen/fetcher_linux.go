@@ -43,6 +43,7 @@ type fetcher struct {
 	asked          int64 // when the request under way was sent
 	waiting        bool
 	ended          bool
+	failures       int
 	request        []position
 	answer         []fetched
 	buffer         []byte // uncompressed records
@@ -78,6 +79,9 @@ func (f *fetcher) step(now int64) (int64, error) {
 
 // through reports whether there is nothing left to read.
 func (f *fetcher) through(now int64) bool {
+	if f.failures > maxFailures {
+		return true
+	}
 	if f.follow {
 		target := f.target.Load()
 		return target >= 0 && f.received.Load() >= target || now >= f.stop+int64(patience)
@@ -139,7 +143,7 @@ func (f *fetcher) take(frame []byte) error {
 		return nil
 	}
 	if head.code != 0 {
-		f.recorder.fail(head.code, 1)
+		f.fail(head.code)
 		return nil
 	}
 	f.keepSession(head.session)
@@ -157,6 +161,15 @@ func (f *fetcher) take(frame []byte) error {
 		f.recorder.lastAck = now
 	}
 	return nil
+}
+
+// maxFailures is how many refusals a fetcher takes before it gives up: the phase is
+// INVALID by then, and asking on would only keep the broker busy.
+const maxFailures = 100
+
+func (f *fetcher) fail(code int16) {
+	f.recorder.fail(code, 1)
+	f.failures++
 }
 
 // keepSession follows the broker's session. Id 0 means that it keeps none, and every
@@ -180,7 +193,7 @@ func (f *fetcher) partition(a *fetched, now int64) (batches int, err error) {
 	}
 	w := &f.windows[i]
 	if a.code != 0 {
-		f.recorder.fail(a.code, 1)
+		f.fail(a.code)
 		w.moved = true
 		return 0, nil
 	}

@@ -41,14 +41,27 @@ func Benchmarks(w io.Writer, all []*Result) error {
 		fmt.Fprintf(&out, "\n## %s\n", flushTitle[flush])
 		throughputTable(&out, "Produce, as fast as it goes", some, "produce")
 		throughputTable(&out, "Consume, as fast as it goes", some, "consume")
-		latencyTable(&out, "Acknowledgement at a steady 20 MB/s: due → acknowledged", some, "steady", Response)
-		latencyTable(&out, "End to end at a steady 20 MB/s: due → read by a consumer", some, "steady", E2E)
+		rate := steadyRate(some)
+		latencyTable(&out, "Acknowledgement at a steady "+rate+": due → acknowledged", some, "steady", Response)
+		latencyTable(&out, "End to end at a steady "+rate+": due → read by a consumer", some, "steady", E2E)
 	}
 	benchmarksFoot(&out, cells)
 	if _, err := io.WriteString(w, out.String()); err != nil {
 		return fmt.Errorf("write benchmarks: %w", err)
 	}
 	return nil
+}
+
+// steadyRate is the rate that the steady phases were to have, in bytes of values.
+func steadyRate(cells []cell) string {
+	for _, c := range cells {
+		for _, r := range c.runs[ours] {
+			if p := r.Phase("steady"); p != nil {
+				return fmt.Sprintf("%.0f MB/s", p.IntendedRate*float64(c.record)/1e6)
+			}
+		}
+	}
+	return "rate"
 }
 
 var flushTitle = map[string]string{
@@ -109,7 +122,7 @@ the interval excludes 1 and Mann-Whitney p < 0.05).
 | systems | Millrace %.10s%s (%s) · Apache Kafka 4.3.1, 1 GB heap, its defaults |
 | client | the own wire client of `+"`millrace bench`"+`, on the same machine: 2 producing connections, 5 requests in flight each, idempotent, acks=all |
 | full speed | a bounded volume per run (1 GB of values or 4 seconds, whatever is first); as much memory is touched before the run and given back as it writes, so that the page cache of both systems grows into memory that is equally warm |
-| steady | open model at 20 MB/s; latency counts from the moment at which a batch was due |
+| steady | open model, at a rate that both systems carry; latency counts from the moment at which a batch was due |
 | GB, MB | 10⁹ and 10⁶ bytes of record values |
 `, first.Started.UTC().Format("2006-01-02 15:04"), last.Started.UTC().Format("2006-01-02 15:04 UTC"), len(peers), len(cells),
 		e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem, e.Git, dirtyMark(e.Dirty), e.Go)
@@ -143,17 +156,17 @@ func throughputTable(out *strings.Builder, title string, cells []cell, phase str
 	megabytes := Metric{Name: "MB/s", Higher: true, read: func(p *Phase) (float64, bool) { return p.Megabytes, p.Megabytes > 0 }}
 	for _, c := range cells {
 		fmt.Fprintf(out, "| %s |", c.name())
-		c.columns(out, phase, metrics["throughput"], true, true)
-		c.columns(out, phase, megabytes, false, false)
-		c.columns(out, phase, metrics["broker CPU"], true, true)
-		c.columns(out, phase, metrics["broker memory"], false, false)
+		c.columns(out, phase, metrics["throughput"], Figure, true, true)
+		c.columns(out, phase, megabytes, Figure, false, false)
+		c.columns(out, phase, metrics["broker CPU"], Figure, true, true)
+		c.columns(out, phase, metrics["broker memory"], Figure, false, false)
 		out.WriteString("\n")
 	}
 }
 
 func latencyTable(out *strings.Builder, title string, cells []cell, phase, latency string) {
 	fmt.Fprintf(out, "\n### %s\n\n", title)
-	out.WriteString("| record × batch × partitions | p50 µs, Millrace | Kafka | ratio | p99 µs, M | K | ratio | p99.9 µs, M | K | ratio |\n")
+	out.WriteString("| record × batch × partitions | p50, Millrace | Kafka | ratio | p99, M | K | ratio | p99.9, M | K | ratio |\n")
 	out.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	of := func(pick func(Latency) float64) Metric {
 		return Metric{Name: latency, read: func(p *Phase) (float64, bool) {
@@ -163,18 +176,18 @@ func latencyTable(out *strings.Builder, title string, cells []cell, phase, laten
 	}
 	for _, c := range cells {
 		fmt.Fprintf(out, "| %s |", c.name())
-		c.columns(out, phase, of(func(l Latency) float64 { return l.P50 }), true, true)
-		c.columns(out, phase, of(func(l Latency) float64 { return l.P99 }), true, true)
-		c.columns(out, phase, of(func(l Latency) float64 { return l.P999 }), true, true)
+		c.columns(out, phase, of(func(l Latency) float64 { return l.P50 }), Micros, true, true)
+		c.columns(out, phase, of(func(l Latency) float64 { return l.P99 }), Micros, true, true)
+		c.columns(out, phase, of(func(l Latency) float64 { return l.P999 }), Micros, true, true)
 		out.WriteString("\n")
 	}
 }
 
 // columns writes ours, theirs and, if asked, the ratio.
-func (c cell) columns(out *strings.Builder, phase string, m Metric, spread, ratio bool) {
+func (c cell) columns(out *strings.Builder, phase string, m Metric, format func(float64) string, spread, ratio bool) {
 	a, lostA := c.side(theirs, phase, m)
 	b, lostB := c.side(ours, phase, m)
-	fmt.Fprintf(out, " %s | %s |", side(b, lostB, spread), side(a, lostA, spread))
+	fmt.Fprintf(out, " %s | %s |", side(b, lostB, format, spread), side(a, lostA, format, spread))
 	if !ratio {
 		return
 	}
@@ -192,12 +205,12 @@ func (c cell) columns(out *strings.Builder, phase string, m Metric, spread, rati
 }
 
 // side prints the median and range of the valid runs, and how many were not.
-func side(values []float64, invalid int, spread bool) string {
+func side(values []float64, invalid int, format func(float64) string, spread bool) string {
 	text := "–"
 	if len(values) > 0 {
-		text = Figure(Median(values))
+		text = format(Median(values))
 		if spread && len(values) > 1 {
-			text += fmt.Sprintf(" [%s–%s]", Figure(slices.Min(values)), Figure(slices.Max(values)))
+			text += fmt.Sprintf(" [%s–%s]", format(slices.Min(values)), format(slices.Max(values)))
 		}
 	}
 	if invalid > 0 && spread {

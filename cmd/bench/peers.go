@@ -19,6 +19,7 @@ import (
 type peering struct {
 	repeats    int
 	duration   time.Duration
+	steady     time.Duration
 	volume     string
 	warmup     string
 	only       string
@@ -48,6 +49,7 @@ flush.messages=1) and without (flush=os). Kafka's jars come from Maven Central o
 	f := c.Flags()
 	f.IntVar(&o.repeats, "repeats", results.MinRepeats, "how often every cell is measured on both systems")
 	f.DurationVar(&o.duration, "duration", 4*time.Second, "of producing at full speed, at most")
+	f.DurationVar(&o.steady, "steady", 4*time.Second, "of the phase at a fixed rate")
 	f.StringVar(&o.volume, "volume", "1GB", "of record values that are produced at full speed, at most")
 	f.StringVar(&o.warmup, "warmup", "2GB", "of record values that every broker takes before anything counts")
 	f.StringVar(&o.only, "only", "", "cells to measure, as record=100,batch=64KiB,partitions=1,flush=os")
@@ -94,7 +96,7 @@ func (o *peering) run(c *cobra.Command) (err error) {
 func (o *peering) options(c *cobra.Command) (m peers.MatrixOptions, err error) {
 	if o.quick {
 		for name, value := range map[string]string{
-			"repeats": "1", "duration": "2s", "volume": "200MB", "warmup": "200MB", "only": "record=100,batch=64KiB,partitions=6",
+			"repeats": "1", "duration": "2s", "steady": "2s", "volume": "200MB", "warmup": "200MB", "only": "record=100,batch=64KiB,partitions=6",
 		} {
 			if c.Flags().Changed(name) {
 				continue
@@ -104,7 +106,7 @@ func (o *peering) options(c *cobra.Command) (m peers.MatrixOptions, err error) {
 			}
 		}
 	}
-	m = peers.MatrixOptions{Repeats: o.repeats, Duration: o.duration, Driver: o.driver, Out: o.out, Kafka: peers.KafkaOptions{Libs: o.libs, Heap: o.heap}}
+	m = peers.MatrixOptions{Repeats: o.repeats, Duration: o.duration, Steady: o.steady, Driver: o.driver, Out: o.out, Kafka: peers.KafkaOptions{Libs: o.libs, Heap: o.heap}}
 	if m.Volume, err = loadgen.Bytes(o.volume); err != nil {
 		return m, fmt.Errorf("--volume: %w", err)
 	}

@@ -169,12 +169,11 @@ func TestMatrix(t *testing.T) {
 	var steps []string
 	m := &matrix{
 		MatrixOptions: MatrixOptions{
-			Cells: cells, Repeats: 1, Duration: 100 * time.Millisecond, Volume: 1e6, Warmup: 1e6, Out: filepath.Join(dir, "results"),
+			Cells: cells, Repeats: 1, Duration: 100 * time.Millisecond, Steady: time.Second, Volume: 1e6, Warmup: 1e6, Out: filepath.Join(dir, "results"),
 			Progress: func(s Step) { steps = append(steps, s.System+" "+strconv.Itoa(s.Cell.Partitions)) },
 		},
 		kafka: kafka, millrace: map[string]*Broker{System: millrace}, began: time.Now(),
 	}
-	m.steadySeconds = 1
 	defer func() {
 		if err := m.stop(); err != nil {
 			t.Error(err)
