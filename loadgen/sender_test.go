@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -113,7 +114,11 @@ func newBench(t testing.TB, address string, s Settings, span time.Duration) *ben
 		t.Fatal(err)
 	}
 	b.loop = l
-	t.Cleanup(func() { l.close() })
+	t.Cleanup(func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	shape, err := newShape(s.Value, s.Key, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +278,11 @@ func pairOf(t testing.TB, b *bench) (peer int) {
 		t.Fatal(err)
 	}
 	b.sender.c.fd = fds[0]
-	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]) })
+	t.Cleanup(func() {
+		if err := errors.Join(unix.Close(fds[0]), unix.Close(fds[1])); err != nil {
+			t.Error(err)
+		}
+	})
 	return fds[1]
 }
 

@@ -21,7 +21,6 @@ type target struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	brokers []string
-	version string // of the broker's software, as far as its API tells
 }
 
 // node is one broker and the versions that both sides speak.

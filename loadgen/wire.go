@@ -26,13 +26,6 @@ func (r *reader) take(n int) []byte {
 	return field
 }
 
-func (r *reader) int8() int8 {
-	if p := r.take(1); p != nil {
-		return int8(p[0])
-	}
-	return 0
-}
-
 func (r *reader) int16() int16 {
 	if p := r.take(2); p != nil {
 		return int16(binary.BigEndian.Uint16(p))

@@ -25,8 +25,12 @@ type KafkaOptions struct {
 	Settings map[string]string // of the broker, beyond its defaults
 }
 
-// LibsVariable names the environment variable that says where the jars are.
-const LibsVariable = "MILLRACE_KAFKA_LIBS"
+// The environment variables that say where the jars are: their folder, or a folder for
+// everything that was downloaded once.
+const (
+	LibsVariable  = "MILLRACE_KAFKA_LIBS"
+	CacheVariable = "MILLRACE_CACHE"
+)
 
 // KafkaLibs is where the jars are looked for, and put when they are not there: what the
 // environment says, else a folder in the user's cache.
@@ -34,11 +38,15 @@ func KafkaLibs() (string, error) {
 	if dir := os.Getenv(LibsVariable); dir != "" {
 		return dir, nil
 	}
+	name := "kafka-" + KafkaVersion + "-broker"
+	if dir := os.Getenv(CacheVariable); dir != "" {
+		return filepath.Join(dir, name), nil
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("find a folder for Kafka's jars (or set %s): %w", LibsVariable, err)
 	}
-	return filepath.Join(cache, "millrace", "kafka-"+KafkaVersion), nil
+	return filepath.Join(cache, "millrace", name), nil
 }
 
 // InstallKafka fetches the jars from Maven Central (about 90 MB, needs mvn) unless they

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -31,7 +32,7 @@ func serve(arguments []string) int {
 	for i := 0; i+1 < len(arguments); i += 2 {
 		key, value, _ := strings.Cut(arguments[i+1], "=")
 		if key == "fail" {
-			os.Stderr.WriteString("cannot " + value + "\n")
+			fmt.Fprintln(os.Stderr, "cannot", value)
 			return 1
 		}
 		if key != "listeners" {
