@@ -77,11 +77,11 @@ func (a *acceptor) admit(fd int, peer netip.AddrPort) {
 	switch {
 	case o.MaxConnections > 0 && s.open.Load() >= int64(o.MaxConnections):
 		a.refuse("too many connections", "peer", peer.String(), "max", o.MaxConnections)
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return
 	case a.from != nil && a.from[peer.Addr()] >= o.MaxConnectionsPerAddress:
 		a.refuse("too many connections from one address", "peer", peer.String(), "max", o.MaxConnectionsPerAddress)
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return
 	}
 	if a.from != nil {
@@ -124,13 +124,13 @@ func (a *acceptor) complain(text string, what ...any) {
 // instead of hanging; then it leaves the others' connections to free some.
 func (a *acceptor) exhausted(cause error) {
 	if a.spare >= 0 {
-		unix.Close(a.spare)
+		_ = unix.Close(a.spare)
 		for range acceptTurn {
 			fd, _, err := unix.Accept4(a.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 			if err != nil {
 				break
 			}
-			unix.Close(fd)
+			_ = unix.Close(fd)
 			a.loop.server.refused.Add(1)
 			a.refused++
 		}
@@ -178,10 +178,10 @@ func (a *acceptor) stop() {
 	if !a.paused {
 		_ = a.loop.poller.Delete(a.fd)
 	}
-	unix.Close(a.fd)
+	_ = unix.Close(a.fd)
 	a.fd = -1
 	if a.spare >= 0 {
-		unix.Close(a.spare)
+		_ = unix.Close(a.spare)
 		a.spare = -1
 	}
 }

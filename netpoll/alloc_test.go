@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // shape is a way to answer that must not allocate.
@@ -111,7 +116,7 @@ func BenchmarkExchange(b *testing.B) {
 				b.SetBytes(int64(shape.request + shape.reply))
 				b.ReportAllocs()
 				for b.Loop() {
-					go c.Write(requests)
+					writeLater(c, requests)
 					if _, err := io.ReadFull(c, replies); err != nil {
 						b.Fatal(err)
 					}
@@ -140,4 +145,69 @@ func BenchmarkHandOver(b *testing.B) {
 		<-done
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(tasks)), "ns/task")
+}
+
+// BenchmarkProduce is the shape of a busy broker: sixteen connections keep five requests
+// of 16 KiB in flight, one goroutine completes them in bursts.
+func BenchmarkProduce(b *testing.B) {
+	defer func(before bool) { poison = before }(poison)
+	poison = false
+	const clients, depth, size = 16, 5, 16 << 10
+	jobs := make(chan *Slot, clients*depth)
+	var working sync.WaitGroup
+	working.Go(func() {
+		var ack [40]byte
+		for s := range jobs {
+			s.Write(ack[:])
+			s.Send()
+		}
+	})
+	s := serve(b, Options{}, &served{frame: func(c *Conn, f *Frame) { f.Release(); jobs <- c.Reserve() }})
+	request := framed(make([]byte, size))
+	var conns []net.Conn
+	for range clients {
+		conns = append(conns, dial(b, s))
+	}
+	b.SetBytes(size)
+	b.ReportAllocs()
+	before := cpu()
+	b.ResetTimer()
+	var talking sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	for _, c := range conns {
+		window := make(chan struct{}, depth)
+		talking.Go(func() {
+			defer close(window)
+			for left.Add(-1) >= 0 {
+				window <- struct{}{}
+				if _, err := c.Write(request); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		talking.Go(func() {
+			var reply [44]byte
+			for range window {
+				if _, err := io.ReadFull(c, reply[:]); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	talking.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64((cpu()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+	_ = s.Close()
+	close(jobs)
+	working.Wait()
+}
+
+// cpu is the time that this process, clients included, has computed.
+func cpu() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -27,7 +27,7 @@ func TestHalfCloseIsAnswered(t *testing.T) {
 	})
 	c := dial(t, s)
 	write(t, c, framed([]byte("1"), []byte("2"), []byte("3")))
-	c.CloseWrite()
+	_ = c.CloseWrite()
 	first, second, third := take(t, slots), take(t, slots), take(t, slots)
 	until(t, "the end is noticed", func() bool {
 		ended := false
@@ -53,7 +53,7 @@ func TestEndWithinAFrame(t *testing.T) {
 	for name, sent := range map[string][]byte{"in a prefix": {0, 0}, "after a prefix": {0, 0, 0, 9}, "in a frame": {0, 0, 0, 9, 1}} {
 		c := dial(t, s)
 		write(t, c, append(framed([]byte("whole")), sent...))
-		c.CloseWrite()
+		_ = c.CloseWrite()
 		expect(t, c, []byte("whole"))
 		expectEnd(t, c)
 		if cause := take(t, causes); !errors.Is(cause, io.ErrUnexpectedEOF) {
@@ -67,8 +67,8 @@ func TestEndWithinAFrame(t *testing.T) {
 func TestOwnersAreReleasedOnce(t *testing.T) {
 	end := map[string]func(*Server, *Conn, *net.TCPConn){
 		"the handler closes": func(_ *Server, c *Conn, _ *net.TCPConn) { c.Close(errors.New("enough")) },
-		"the peer resets":    func(_ *Server, _ *Conn, p *net.TCPConn) { p.SetLinger(0); p.Close() },
-		"the server closes":  func(s *Server, _ *Conn, _ *net.TCPConn) { s.Close() },
+		"the peer resets":    func(_ *Server, _ *Conn, p *net.TCPConn) { reset(p) },
+		"the server closes":  func(s *Server, _ *Conn, _ *net.TCPConn) { _ = s.Close() },
 	}
 	for name, end := range end {
 		t.Run(name, func(t *testing.T) {
@@ -93,12 +93,12 @@ func TestOwnersAreReleasedOnce(t *testing.T) {
 			attach(discarded)
 			discarded.Discard()
 			end(s, pending.conn, c)
-			take(t, closed)
+			_ = take(t, closed)
 			late.Send()
 			attach(pending)
 			pending.Send()
 			until(t, "all is released", func() bool { return owner.n.Load() == 8 })
-			s.Close()
+			_ = s.Close()
 			if n := owner.n.Load(); n != 8 {
 				t.Fatalf("%d releases, want 8", n)
 			}
@@ -126,14 +126,13 @@ func TestOwnersAreReleasedOnceUnderFire(t *testing.T) {
 	for range 60 {
 		c := dial(t, s)
 		talking.Go(func() {
-			c.Write(framed(make([][]byte, 40)...))
-			io.CopyN(io.Discard, c, 30_000)
-			c.SetLinger(0)
-			c.Close()
+			_, _ = c.Write(framed(make([][]byte, 40)...))
+			_, _ = io.CopyN(io.Discard, c, 30_000)
+			reset(c)
 		})
 	}
 	talking.Wait()
-	s.Close()
+	_ = s.Close()
 	close(slots)
 	working.Wait()
 	if owner.n.Load() != attached.Load() || attached.Load() == 0 {
@@ -184,8 +183,7 @@ func TestResetOfAPausedPeer(t *testing.T) {
 		on(s.loops[0], func() { now = slot.conn.interest })
 		return now == watching
 	})
-	c.SetLinger(0)
-	c.Close()
+	reset(c)
 	if cause := take(t, causes); !isReset(cause) {
 		t.Fatalf("closed because of %v", cause)
 	}

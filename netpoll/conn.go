@@ -162,7 +162,7 @@ func (c *Conn) adopt() {
 // refuse closes a connection that no handler has seen.
 func (c *Conn) refuse() {
 	c.closed = true
-	unix.Close(c.fd)
+	_ = unix.Close(c.fd)
 	c.loop.server.gone(c)
 }
 
@@ -174,7 +174,7 @@ func (c *Conn) close(cause error) {
 	// Deleted by hand: a descriptor that a starting child process still holds would go on
 	// being reported after it was closed here.
 	_ = l.poller.Delete(c.fd)
-	unix.Close(c.fd)
+	_ = unix.Close(c.fd)
 	l.conns[c.fd] = nil
 	l.open--
 	l.idle.remove(c)

@@ -43,7 +43,7 @@ func TestFileRangesToASlowReader(t *testing.T) {
 	}})
 	want := bytes.Join([][]byte{[]byte("head"), content[1 : 1+10<<20], []byte("between"), content[11<<20 : 21<<20], content[:3], content[:1]}, nil)
 	c := dial(t, s)
-	c.SetReadBuffer(32 << 10)
+	_ = c.SetReadBuffer(32 << 10)
 	write(t, c, framed(nil, nil))
 	for range 2 {
 		got := make([]byte, 4+len(want))
@@ -171,7 +171,9 @@ func TestTurnIsBounded(t *testing.T) {
 	}
 	s.loops[0].Post(&look)
 	write(t, c, framed(nil))
-	io.CopyN(io.Discard, c, 8<<20+4)
+	if _, err := io.CopyN(io.Discard, c, 8<<20+4); err != nil {
+		t.Fatal(err)
+	}
 	<-done
 	if last != 8<<20+4 || most > 2*writeTurn {
 		t.Fatalf("%d bytes were sent, at most %d between two looks", last, most)

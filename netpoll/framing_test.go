@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 )
 
 func TestByteAtATime(t *testing.T) {
@@ -54,7 +53,7 @@ func TestLongestFrameIsTaken(t *testing.T) {
 	s := serve(t, Options{MaxFrame: most}, &served{})
 	c := dial(t, s)
 	p := pattern(most)
-	go c.Write(framed(p))
+	writeLater(c, framed(p))
 	expect(t, c, p)
 }
 
@@ -68,7 +67,7 @@ func TestMemoryIsTakenAsBytesArrive(t *testing.T) {
 			c := dial(t, s)
 			all = append(all, c)
 			write(t, c, binary.BigEndian.AppendUint32(nil, 100<<20))
-			go c.Write(make([]byte, sent))
+			writeLater(c, make([]byte, sent))
 		}
 		before := s.Stats().BytesIn
 		until(t, "the bytes are read, or gathered", func() bool {
@@ -87,7 +86,7 @@ func TestMemoryIsTakenAsBytesArrive(t *testing.T) {
 				sent, clients, s.Stats().FrameBytes, most, before)
 		}
 		for _, c := range all {
-			c.Close()
+			_ = c.Close()
 		}
 		until(t, "the clients are gone", func() bool { return s.Stats().Connections == 0 })
 		if used := s.Stats().FrameBytes; used != 0 {
@@ -167,13 +166,14 @@ func TestGatheredFrame(t *testing.T) {
 		}
 	})
 	write(t, c, all[:500_000])
-	c.Close()
+	_ = c.Close()
 	if cause := take(t, causes); !errors.Is(cause, io.ErrUnexpectedEOF) && !isReset(cause) {
 		t.Fatalf("closed because of %v", cause)
 	}
 }
 
-// frames is the slow, clear way to cut a stream: the oracle of the fuzz target.
+// cutSlowly is the slow, clear way to cut a stream: the oracle of cut. The replies of an
+// echo are the stream's whole frames.
 func cutSlowly(stream []byte, most int) (replies []byte, cause error) {
 	for len(stream) > 0 {
 		if len(stream) < 4 {
@@ -194,44 +194,119 @@ func cutSlowly(stream []byte, most int) (replies []byte, cause error) {
 	return replies, nil
 }
 
-func FuzzFraming(f *testing.F) {
+// streams are good and bad ones, to begin with.
+func streams() [][]byte {
+	return [][]byte{
+		nil,
+		framed([]byte("one"), nil, []byte("three")),
+		framed(pattern(5000), pattern(3)),
+		framed(pattern(1<<16), pattern(1<<16-1)),
+		{0, 0, 0},
+		{0xFF, 0xFF, 0xFF, 0xFF, 1, 2},
+		{0x7F, 0xFF, 0xFF, 0xFF},
+		append(framed(nil), 0, 1, 0, 1, 7),
+		append(framed(bytes.Repeat([]byte("x"), 200)), 0, 0, 1, 0, 9),
+		bytes.Repeat(framed([]byte("many")), 300),
+	}
+}
+
+// Whatever a peer sends, in whatever pieces, over sockets: whole frames are answered, and
+// the rest closes the connection for the right reason.
+func TestAnyStream(t *testing.T) {
 	const most = 1 << 16
 	causes := make(chan error, 1)
-	s := serve(f, Options{MaxFrame: most, MaxSlots: 4, FrameBudget: 1 << 16}, &served{close: func(_ *Conn, cause error) { causes <- cause }})
-	f.Add(framed([]byte("one"), nil, []byte("three")), uint64(1))
-	f.Add(framed(pattern(5000), pattern(3)), uint64(2))
-	f.Add([]byte{0, 0, 0}, uint64(3))
-	f.Add([]byte{0xFF, 0xFF, 0xFF, 0xFF, 1, 2}, uint64(4))
-	f.Add([]byte{0x7F, 0xFF, 0xFF, 0xFF}, uint64(5))
-	f.Add(append(framed(bytes.Repeat([]byte("x"), 200)), 0, 0, 1, 0, 9), uint64(6))
-	f.Add(bytes.Repeat(framed([]byte("many")), 300), uint64(7))
-	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
-		want, reason := cutSlowly(stream, most)
-		random := rand.New(rand.NewPCG(seed, seed))
-		raw, err := net.Dial("tcp", s.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := raw.(*net.TCPConn)
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
-		go func() {
-			for rest := stream; len(rest) > 0; {
-				n := min(len(rest), 1+random.IntN(1<<random.IntN(12)))
-				if _, err := c.Write(rest[:n]); err != nil {
-					return
+	s := serve(t, Options{MaxFrame: most, MaxSlots: 4, FrameBudget: 1 << 16}, &served{close: func(_ *Conn, cause error) { causes <- cause }})
+	for seed := range uint64(30) {
+		for _, stream := range streams() {
+			want, reason := cutSlowly(stream, most)
+			random := rand.New(rand.NewPCG(seed, seed))
+			c := dial(t, s)
+			var sending sync.WaitGroup
+			sending.Go(func() {
+				for rest := stream; len(rest) > 0; {
+					n := min(len(rest), 1+random.IntN(1<<random.IntN(16)))
+					if _, err := c.Write(rest[:n]); err != nil {
+						return // the server has closed
+					}
+					rest = rest[n:]
 				}
-				rest = rest[n:]
+				_ = c.CloseWrite()
+			})
+			got, err := io.ReadAll(c)
+			_ = c.Close()
+			sending.Wait()
+			if cause := take(t, causes); !errors.Is(cause, reason) {
+				t.Fatalf("closed because of %v, want %v", cause, reason)
 			}
-			c.CloseWrite()
-		}()
-		got, err := io.ReadAll(c)
-		if cause := take(t, causes); !errors.Is(cause, reason) {
-			t.Fatalf("closed because of %v, want %v", cause, reason)
+			orderly := reason == nil || reason == io.ErrUnexpectedEOF
+			if orderly && (err != nil || !bytes.Equal(got, want)) || !bytes.HasPrefix(want, got) {
+				t.Fatalf("%d bytes of replies (error %v), want %d", len(got), err, len(want))
+			}
 		}
-		orderly := reason == nil || reason == io.ErrUnexpectedEOF
-		if orderly && (err != nil || !bytes.Equal(got, want)) || !bytes.HasPrefix(want, got) {
-			t.Fatalf("%d bytes of replies (error %v), want %d", len(got), err, len(want))
+	}
+}
+
+// FuzzFraming cuts any stream in any pieces, while reading stops for slots and for memory
+// at any frame, and compares with cutSlowly. No socket: each input takes one way.
+func FuzzFraming(f *testing.F) {
+	const most = 1 << 12
+	for seed, stream := range streams() {
+		if len(stream) < 300 { // what is longer the fuzzer spends its time on shortening
+			f.Add(stream, uint64(seed))
+		}
+	}
+	f.Add(framed(pattern(smallest+100), nil), uint64(1))
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var got []byte
+		var held []*Frame
+		h := &served{frame: func(c *Conn, f *Frame) {
+			got = append(got, framed(f.Bytes())...)
+			held = append(held, f)
+			if random.IntN(4) == 0 {
+				c.stop |= stopSlots
+			}
+		}}
+		s := &Server{options: Options{MaxFrame: most}, handler: h}
+		l := &Loop{server: s}
+		s.budget.limit, s.budget.loops = int64(1+random.IntN(2*most)), []*Loop{l}
+		l.feedTask.Run = l.feed
+		l.awake.Store(true) // so that nobody rings
+		c := &Conn{loop: l, low: 1, opened: true}
+		goOn := func() {
+			for !c.mayRead() && !c.closing.Load() {
+				for _, f := range held {
+					f.Release()
+				}
+				held = held[:0]
+				for n := l.inbox.take(); n != nil; n = n.next {
+					n.item.arrive(l)
+				}
+				c.resume(stopSlots)
+			}
+		}
+		for rest := stream; len(rest) > 0 && !c.closing.Load(); {
+			n := min(len(rest), 1+random.IntN(1<<random.IntN(13)))
+			piece := bytes.Clone(rest[:n]) // the scratch is used again
+			c.keep(c.cut(piece))
+			clear(piece)
+			rest = rest[n:]
+			goOn()
+		}
+		want, reason := cutSlowly(stream, most)
+		cause := c.cause
+		if c.partial = c.frame != nil || c.got > 0; !c.closing.Load() {
+			cause = c.ended()
+		}
+		if cause != reason || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes in frames, then %v; want %d, then %v", len(got), cause, len(want), reason)
+		}
+		c.dropInput()
+		for _, f := range held {
+			f.Release()
+		}
+		if used := s.budget.used.Load(); used != 0 || s.budget.overdraft.Load() {
+			t.Fatalf("%d bytes are not released, overdraft taken: %v", used, s.budget.overdraft.Load())
 		}
 	})
 }

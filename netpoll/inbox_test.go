@@ -52,7 +52,7 @@ func TestTaskMayPostItself(t *testing.T) {
 
 func TestPostAfterCloseSaysSo(t *testing.T) {
 	s := serve(t, Options{Loops: 2}, &served{})
-	s.Close()
+	_ = s.Close()
 	for _, l := range s.loops {
 		if l.Post(&Task{Run: func() { t.Error("ran after Close") }}) {
 			t.Error("Post promised to run a task after Close")
@@ -75,7 +75,7 @@ func TestPostDuringClose(t *testing.T) {
 				}
 			})
 		}
-		s.Close()
+		_ = s.Close()
 		posting.Wait()
 		if ran != promised {
 			t.Fatalf("ran %v tasks, promised %v", ran, promised)

@@ -85,10 +85,10 @@ func newLoop(s *Server, index int) (*Loop, error) {
 func (l *Loop) closeDescriptors() {
 	for _, fd := range []int{l.bell, l.timer.fd} {
 		if fd >= 0 {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}
-	l.poller.Close()
+	_ = l.poller.Close()
 }
 
 // Index is the loop's number, from 0.

@@ -78,7 +78,7 @@ func TestRepliesKeepTheOrderOfRequests(t *testing.T) {
 		})
 	}
 	talking.Wait()
-	s.Close() // no loop sends on jobs any more
+	_ = s.Close() // no loop sends on jobs any more
 	close(jobs)
 	working.Wait()
 }

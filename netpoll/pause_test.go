@@ -41,7 +41,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 	}
 	for range clients {
 		c := dial(t, s)
-		c.SetReadBuffer(8 << 10)
+		_ = c.SetReadBuffer(8 << 10)
 		write(t, c, flood)
 	}
 	until(t, "all connections are stopped by what waits", func() bool {
@@ -110,7 +110,7 @@ func TestReadingPausesWhenTheBudgetIsSpent(t *testing.T) {
 		c := dial(t, s)
 		go func() {
 			for range each {
-				c.Write(framed(make([]byte, frame)))
+				_, _ = c.Write(framed(make([]byte, frame)))
 			}
 		}()
 	}
@@ -161,7 +161,7 @@ func TestBudgetSpentOnPartsOfFrames(t *testing.T) {
 		return n > 0
 	})
 	for _, c := range all {
-		go c.Write(p[frame/2:])
+		writeLater(c, p[frame/2:])
 	}
 	for _, c := range all {
 		expect(t, c, body)
@@ -174,7 +174,7 @@ func TestFrameBeyondTheBudget(t *testing.T) {
 	body := pattern(1 << 20)
 	for range 3 {
 		c := dial(t, s)
-		go c.Write(framed(body))
+		writeLater(c, framed(body))
 		expect(t, c, body)
 	}
 }
@@ -209,7 +209,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	}
 	// The lively one has outlived several timeouts when a second idle one is closed.
 	expectEnd(t, dial(t, s))
-	take(t, causes)
+	_ = take(t, causes)
 	close(stop)
 	<-stopped
 	expectEnd(t, lively)

@@ -77,7 +77,7 @@ func serve(t testing.TB, o Options, h *served) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		s.Close()
+		_ = s.Close()
 		if used := s.Stats().FrameBytes; used != 0 {
 			t.Errorf("%d bytes of frames are not released", used)
 		}
@@ -96,7 +96,7 @@ func dial(t testing.TB, s *Server) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return c.(*net.TCPConn)
 }
 
@@ -115,6 +115,17 @@ func write(t testing.TB, c net.Conn, p []byte) {
 	if _, err := c.Write(p); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// writeLater writes in the background; who reads the replies notices if it fails.
+func writeLater(c net.Conn, p []byte) {
+	go func() { _, _ = c.Write(p) }()
+}
+
+// reset ends the connection without good order.
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
 }
 
 // read takes one reply.

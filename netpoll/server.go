@@ -125,7 +125,7 @@ func Listen(address string, o Options, h Handler) (*Server, error) {
 		s.loops[0].accept, err = newAcceptor(s.loops[0], fd, bound)
 	}
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		for _, l := range s.loops {
 			l.closeDescriptors()
 		}
@@ -155,7 +155,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	s.Close()
+	_ = s.Close()
 	return err
 }
 

@@ -30,7 +30,7 @@ func listen(address string, o *Options) (fd int, bound netip.AddrPort, err error
 	}
 	name, err := unix.Getsockname(fd)
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, bound, fmt.Errorf("listen on %q: %w", address, os.NewSyscallError("getsockname", err))
 	}
 	return fd, addrPort(name), nil
@@ -77,7 +77,7 @@ func bind(ip netip.Addr, port int, o *Options) (fd int, err error) {
 		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
 	}
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
