@@ -18,18 +18,22 @@ type measurement struct {
 	job *job
 	pid int // of the broker, or zero
 
+	profiler  *profiler
+	profiling chan error // gets one value when the profiles are taken; nil: none are
+
 	begun          bool
 	client, broker [2]usage
 	notes          []string
 	err            error
 }
 
-// begin waits for the end of the warm-up and takes the first sample.
-func (m *measurement) begin(ctx context.Context) {
+// begin waits for the end of the warm-up, unless the phase is over before, takes the
+// first sample and lets the profiles begin.
+func (m *measurement) begin(ctx, over context.Context) {
 	timer := time.NewTimer(time.Until(m.job.clock.at(m.job.measured)))
 	defer timer.Stop()
 	select {
-	case <-ctx.Done():
+	case <-over.Done():
 		return
 	case <-timer.C:
 	}
@@ -40,6 +44,20 @@ func (m *measurement) begin(ctx context.Context) {
 	}
 	m.sample(0)
 	m.begun = true
+	if m.profiler != nil && len(m.profiler.Kinds) > 0 {
+		m.profiling = make(chan error, 1)
+		go func() { m.profiling <- m.profiler.take(ctx) }()
+	}
+}
+
+// profiled waits for the profiles. A profile that was taken says so in the notes.
+func (m *measurement) profiled() error {
+	if m.profiling == nil {
+		return nil
+	}
+	err := <-m.profiling
+	m.notes = append(m.notes, m.profiler.notes...)
+	return err
 }
 
 func (m *measurement) pids() []int {

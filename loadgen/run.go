@@ -25,6 +25,7 @@ type Options struct {
 	Keep      bool                     // leave the topics that were created
 	HDRDir    string                   // where .hgrm and .hlog files go. Empty: nowhere
 	Config    map[string]string        // of the broker, for the result
+	Profiling Profiling                // of the broker
 	Progress  func(Progress)           // called once a second; may be nil
 	Prepare   func(phase *Phase) error // called before each phase; may be nil
 }
@@ -47,6 +48,9 @@ const (
 // anywhere yet.
 func Run(ctx context.Context, o Options) (*results.Result, error) {
 	o.defaults()
+	if err := o.Profiling.check(); err != nil {
+		return nil, err
+	}
 	r := &results.Result{
 		Schema: results.Version, Suite: o.Suite, System: o.System, Run: o.Run, Labels: o.Labels, Started: time.Now(),
 		Workload: o.Workload.source, Environment: Describe(o.DataDir), Valid: true,
@@ -126,7 +130,7 @@ func (o *Options) phase(ctx context.Context, t *target, r *results.Result, p *Ph
 	if o.Progress != nil && !p.Discard {
 		c.tick = func(point results.Point) { o.Progress(Progress{p, point, p.Warmup + p.Duration}) }
 	}
-	m := &measurement{job: j, pid: o.BrokerPID}
+	m := &measurement{job: j, pid: o.BrokerPID, profiler: o.Profiling.newProfiler(r.ID, p)}
 	files, err := o.openFiles(r, p, c)
 	if err != nil {
 		return nil, err
@@ -136,6 +140,9 @@ func (o *Options) phase(ctx context.Context, t *target, r *results.Result, p *Ph
 	}
 	if err := files.close(c); err != nil {
 		return nil, err
+	}
+	if !p.Discard {
+		r.Profiles = append(r.Profiles, m.profiler.files...)
 	}
 	return m.phase(c, d.share())
 }
@@ -150,14 +157,14 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 		return err
 	}
 	if j.measured == 0 {
-		m.begin(over) // before the first request, not beside it
+		m.begin(ctx, over) // before the first request, not beside it
 	}
 	j.clock.begin()
 	go func() { defer close(collected); c.run() }()
 	go func() {
 		defer close(sampled)
 		if j.measured > 0 {
-			m.begin(over)
+			m.begin(ctx, over)
 		}
 	}()
 	err = d.run(ctx)
@@ -165,7 +172,7 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 	<-sampled
 	m.end()
 	<-collected
-	return errors.Join(err, warm())
+	return errors.Join(err, warm(), m.profiled())
 }
 
 // warm touches memory for the phase, if it asks for that. The function that it returns

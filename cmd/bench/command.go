@@ -81,6 +81,8 @@ type flags struct {
 	warmup    time.Duration
 	keep      bool
 	noHDR     bool
+	profiles  string
+	admin     string
 	short     map[string]*string // options that stand for one key of the workload
 }
 
@@ -109,6 +111,8 @@ func (f *flags) declare(c *cobra.Command) {
 	o.DurationVar(&f.warmup, "warmup", 0, "of every phase, not counted")
 	o.BoolVar(&f.keep, "keep-topic", false, "do not delete the topics afterwards")
 	o.BoolVar(&f.noHDR, "no-hdr", false, "do not write .hlog and .hgrm files")
+	o.StringVar(&f.profiles, "pprof", "", "profiles of the broker to take in every phase: cpu,heap,mutex,block")
+	o.StringVar(&f.admin, "broker-admin", "", "host:port of the broker's /debug/pprof, for --pprof with --bootstrap-server")
 	f.short = map[string]*string{}
 	for _, s := range shorthands {
 		f.short[s[0]] = o.String(s[0], "", s[1])

@@ -25,6 +25,7 @@ type subject struct {
 	system  string
 	dir     string
 	config  map[string]string
+	admin   string
 	end     func() error // stops what was started and removes its folder
 }
 
@@ -67,6 +68,9 @@ func (f *flags) once(ctx context.Context, w *loadgen.Workload, s *subject, run i
 	if !f.noHDR {
 		o.HDRDir = f.out
 	}
+	if f.profiles != "" {
+		o.Profiling = loadgen.Profiling{Admin: s.admin, Kinds: strings.Split(f.profiles, ","), Dir: f.out}
+	}
 	r, err := loadgen.Run(ctx, o)
 	screen.done()
 	if err != nil {
@@ -108,7 +112,7 @@ func (f *flags) subject(ctx context.Context) (*subject, error) {
 		if system == "" {
 			system = f.bootstrap
 		}
-		return &subject{brokers: strings.Split(f.bootstrap, ","), pid: f.brokerPID, system: system, end: func() error { return nil }}, nil
+		return &subject{brokers: strings.Split(f.bootstrap, ","), pid: f.brokerPID, system: system, admin: f.admin, end: func() error { return nil }}, nil
 	}
 	settings := map[string]string{}
 	for _, one := range f.settings {
@@ -136,7 +140,7 @@ func embedded(ctx context.Context, executable string, settings map[string]string
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &subject{
-		brokers: []string{b.Address}, pid: b.PID, system: "millrace", dir: dir, config: settings,
+		brokers: []string{b.Address}, pid: b.PID, system: "millrace", dir: dir, config: settings, admin: b.Admin,
 		end: func() error { return errors.Join(b.Stop(), os.RemoveAll(dir)) },
 	}, nil
 }

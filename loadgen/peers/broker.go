@@ -20,6 +20,7 @@ import (
 type Broker struct {
 	Name    string
 	Address string
+	Admin   string // host:port of metrics and profiles, if it has one
 	PID     int
 	Dir     string            // all that it writes, its log included
 	Config  map[string]string // what it was told beyond its defaults

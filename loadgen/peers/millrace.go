@@ -29,19 +29,22 @@ func StartMillrace(ctx context.Context, o MillraceOptions) (*Broker, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start millrace: %w", err)
 	}
-	ports, err := freePorts(1)
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, fmt.Errorf("start millrace: %w", err)
 	}
-	b := &Broker{Name: "millrace", Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), Dir: o.Dir, Config: o.Settings}
-	return start(ctx, b, exec.CommandContext(context.WithoutCancel(ctx), executable, millraceArguments(b.Address, o.Dir, o.Settings)...))
+	b := &Broker{
+		Name: "millrace", Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), Admin: fmt.Sprintf("127.0.0.1:%d", ports[1]), Dir: o.Dir, Config: o.Settings,
+	}
+	return start(ctx, b, exec.CommandContext(context.WithoutCancel(ctx), executable, millraceArguments(b, o.Settings)...))
 }
 
 // millraceArguments is the command line of a broker that is to be measured.
-func millraceArguments(address, dir string, settings map[string]string) []string {
+func millraceArguments(b *Broker, settings map[string]string) []string {
 	all := map[string]string{
-		"listeners": "PLAINTEXT://" + address,
-		"log.dirs":  filepath.Join(dir, "data"),
+		"listeners":      "PLAINTEXT://" + b.Address,
+		"admin.listener": b.Admin,
+		"log.dirs":       filepath.Join(b.Dir, "data"),
 	}
 	maps.Copy(all, settings)
 	arguments := []string{"serve"}

@@ -90,8 +90,8 @@ func TestStartTellsWhyNot(t *testing.T) {
 }
 
 func TestMillraceArguments(t *testing.T) {
-	got := millraceArguments("127.0.0.1:9", "/d", map[string]string{"log.flush.mode": "os"})
-	want := []string{"serve", "--override", "listeners=PLAINTEXT://127.0.0.1:9", "--override", "log.dirs=/d/data", "--override", "log.flush.mode=os"}
+	got := millraceArguments(&Broker{Address: "127.0.0.1:9", Admin: "127.0.0.1:8", Dir: "/d"}, map[string]string{"log.flush.mode": "os"})
+	want := []string{"serve", "--override", "admin.listener=127.0.0.1:8", "--override", "listeners=PLAINTEXT://127.0.0.1:9", "--override", "log.dirs=/d/data", "--override", "log.flush.mode=os"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
