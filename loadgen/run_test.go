@@ -93,7 +93,7 @@ phases:
   - {name: warm, do: produce, discard: true, bytes: 10kB}
   - {name: produce, do: produce, rate: max, bytes: 3MB}
   - {name: without acks, do: produce, acks: 0, rate: max, bytes: 1MB}
-  - {name: again and again, do: consume, duration: 400ms, session: false, decode: crc}
+  - {name: again and again, do: consume, duration: 1200ms, session: false, decode: crc}
 `, Options{Brokers: fakeCluster(t, 1)})
 	if len(r.Phases) != 3 {
 		t.Fatalf("%d phases are reported, want 3: one was to be discarded", len(r.Phases))
