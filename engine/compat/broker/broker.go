@@ -124,8 +124,8 @@ func answers(address string) error {
 	return nil
 }
 
-// freeAddress picks a loopback port that nobody listens on now.
-func freeAddress() (string, error) {
+// FreeAddress picks a loopback port that nobody listens on now.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)

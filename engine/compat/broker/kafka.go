@@ -27,42 +27,52 @@ func (k *Kafka) Name() string { return "Apache Kafka " + KafkaVersion }
 
 // Start implements Target. Each proxy gets a listener of its own that advertises the proxy.
 func (k *Kafka) Start(ctx context.Context, behind map[string]string) (string, map[string]string, error) {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return "", nil, err
 	}
 	through := map[string]string{}
 	for name := range behind {
-		if through[name], err = freeAddress(); err != nil {
+		if through[name], err = FreeAddress(); err != nil {
 			return "", nil, err
 		}
 	}
+	r, err := k.Serve(ctx, address, behind, through)
+	if err != nil {
+		return "", nil, err
+	}
+	k.process = r.process
+	return address, through, nil
+}
+
+// Serve runs the node at an address, on the data that it left there before, if any, and waits until it answers.
+func (k *Kafka) Serve(ctx context.Context, address string, behind, through map[string]string) (*Running, error) {
 	settings, err := k.configure(address, behind, through)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	format := exec.CommandContext(ctx, "java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-Dlog4j2.configurationFile="+k.Logging,
-		"-cp", k.ClassPath, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)
+		"-cp", k.ClassPath, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)
 	if output, err := format.CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, output)
+		return nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, output)
 	}
-	k.process, err = launch(filepath.Join(k.Dir, "server.log"), "java", "-Xmx1G", "-XX:+UseG1GC", "-Djava.awt.headless=true",
+	p, err := launch(filepath.Join(k.Dir, "server.log"), "java", "-Xmx1G", "-XX:+UseG1GC", "-Djava.awt.headless=true",
 		"-Dlog4j2.configurationFile="+k.Logging, "-cp", k.ClassPath, "kafka.Kafka", settings)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
-	if err := k.process.ready(ctx, address); err != nil {
-		k.process.kill()
-		return "", nil, err
+	if err := p.ready(ctx, address); err != nil {
+		p.kill()
+		return nil, err
 	}
-	return address, through, nil
+	return &Running{p}, nil
 }
 
 // configure writes server.properties and answers its path.
 func (k *Kafka) configure(address string, behind, through map[string]string) (string, error) {
-	controller, err := freeAddress()
+	controller, err := FreeAddress()
 	if err != nil {
 		return "", err
 	}

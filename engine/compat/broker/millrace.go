@@ -53,7 +53,7 @@ func (m *Millrace) Start(ctx context.Context, behind map[string]string) (string,
 }
 
 func (m *Millrace) serve(ctx context.Context, name, advertised string) (string, error) {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return "", err
 	}

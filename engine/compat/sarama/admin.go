@@ -107,6 +107,16 @@ func (c client) partitions(ctx context.Context) error {
 	return err
 }
 
+// describe answers one setting of a topic.
+func describe(a kafka.ClusterAdmin, topic string) ([]kafka.ConfigEntry, error) {
+	resource := &kafka.ConfigResource{Type: kafka.TopicResource, Name: topic, ConfigNames: []string{"retention.ms"}}
+	results, err := a.DescribeConfigs([]*kafka.ConfigResource{resource}, kafka.DescribeConfigsOptions{IncludeSynonyms: true})
+	if err != nil || len(results) != 1 {
+		return nil, fmt.Errorf("%d answers: %w", len(results), err)
+	}
+	return results[0].Configs, nil
+}
+
 func (c client) configs(context.Context) error {
 	topic, err := c.topic("configs", 1)
 	if err != nil {
@@ -118,7 +128,7 @@ func (c client) configs(context.Context) error {
 	}
 	defer a.Close()
 	expect := func(doing, value string, source kafka.ConfigSource) error {
-		entries, err := a.DescribeConfig(kafka.ConfigResource{Type: kafka.TopicResource, Name: topic, ConfigNames: []string{"retention.ms"}})
+		entries, err := describe(a, topic)
 		if err != nil || len(entries) != 1 || entries[0].Value != value || entries[0].Source != source {
 			return fmt.Errorf("%s: retention.ms is %+v (%w), want %s from %v", doing, entries, err, value, source)
 		}
