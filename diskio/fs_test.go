@@ -29,7 +29,7 @@ func create(t testing.TB, fs FS, name string) File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
 

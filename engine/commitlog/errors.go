@@ -1,0 +1,12 @@
+package commitlog
+
+import "errors"
+
+// What a caller must tell from other errors.
+var (
+	// ErrSync says that a sync failed. What it should have made durable may be lost, and
+	// no later sync would tell: not even one that failed for want of space may be repeated.
+	ErrSync = errors.New("sync failed")
+	// ErrForeign says that a folder belongs to another topic, of the same name.
+	ErrForeign = errors.New("the folder belongs to another topic")
+)

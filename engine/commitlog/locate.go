@@ -1,0 +1,266 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/diskio"
+)
+
+// Range is a run of whole batches in one segment.
+//
+// Ownership: it holds a reference of the segment until Release.
+type Range struct {
+	File     diskio.File
+	Position int64
+	Bytes    int
+	First    int // size of the first batch
+	Segment  *Segment
+}
+
+// Release lets the segment go. A second call, or one on an empty range, does nothing.
+func (r *Range) Release() {
+	if r.Segment != nil {
+		r.Segment.Release()
+		r.Segment = nil
+	}
+}
+
+// Locate finds the batches from the one that contains offset on, at most maxBytes, though
+// at least the first whatever its size, and none that reaches limit (exclusive). The range
+// is empty when there is none. Outside of [Start, End] the error is
+// kerr.OffsetOutOfRange (any).
+func (l *Log) Locate(offset int64, maxBytes int, limit int64) (Range, error) {
+	end := l.end.Load()
+	if offset < l.start.Load() || offset > end {
+		return Range{}, kerr.OffsetOutOfRange
+	}
+	limit = min(limit, end)
+	for offset < limit {
+		s, next := l.acquire(offset)
+		if s == nil {
+			return Range{}, l.missing()
+		}
+		r, err := s.locate(offset, int64(maxBytes), limit, next)
+		if err == nil && r.Bytes > 0 {
+			return r, nil
+		}
+		s.Release()
+		if err != nil || next > limit {
+			return Range{}, err
+		}
+		offset = next // nothing is left of the end of s
+	}
+	return Range{}, nil
+}
+
+// missing explains why there is no segment for an offset that was in range.
+func (l *Log) missing() error {
+	if len(*l.segments.Load()) == 0 {
+		return ErrClosed
+	}
+	return kerr.OffsetOutOfRange
+}
+
+// acquire takes a reference of the segment that would contain offset, and tells where
+// the next begins (any).
+func (l *Log) acquire(offset int64) (s *Segment, next int64) {
+	for {
+		list := *l.segments.Load()
+		i := sort.Search(len(list), func(i int) bool { return list[i].base > offset })
+		if i == 0 {
+			return nil, 0
+		}
+		next = math.MaxInt64
+		if i < len(list) {
+			next = list[i].base
+		}
+		if list[i-1].retain() {
+			return list[i-1], next
+		}
+		// It went away after the list was loaded: there is a newer list.
+	}
+}
+
+// locate is Locate within one segment, which ends before next. The caller holds a
+// reference; it passes to the range unless that is empty.
+func (s *Segment) locate(offset, maxBytes, limit, next int64) (Range, error) {
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return Range{}, err
+	}
+	defer w.done()
+	x, err := s.trusted(w)
+	if err != nil {
+		return Range{}, err
+	}
+	r, err := s.span(w, x, offset, maxBytes, limit, next)
+	if errors.Is(err, errIndex) {
+		if x, err = s.mistrust(w); err == nil {
+			r, err = s.span(w, x, offset, maxBytes, limit, next)
+		}
+	}
+	return r, err
+}
+
+// span finds where the range begins and ends, by the entries of an index.
+func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit, next int64) (Range, error) {
+	found, err := w.find(entries, offset)
+	if err != nil || !found || w.head.NextOffset() > limit {
+		return Range{}, err
+	}
+	r := Range{File: w.file, Position: w.at, First: w.head.Size(), Segment: s}
+	begin, last := w.at, w.head.LastOffset()
+	most := begin + maxBytes
+	if most < begin { // overflow
+		most = math.MaxInt64
+	}
+	if next <= limit && most >= w.end {
+		r.Bytes = int(w.end - begin)
+		return r, nil
+	}
+	// Jump to the last entry that surely lies within both bounds, and walk on from there.
+	if e, ok := byPosition(entries, most); ok {
+		if near, ok := byOffset(entries, limit-1-s.base); ok && near.position < e.position {
+			e = near
+		} else if !ok {
+			e = offsetEntry{}
+		}
+		if int64(e.position) > begin {
+			if err := w.jump(e); err != nil {
+				return Range{}, err
+			}
+			if w.next() > most {
+				r.Bytes = int(w.at - begin)
+				return r, nil
+			}
+			last = w.head.LastOffset()
+		}
+	}
+	end := w.next()
+	for last+1 < limit && end < w.end {
+		if err := w.load(end); err != nil {
+			return Range{}, err
+		}
+		if w.next() > most || w.head.NextOffset() > limit {
+			break
+		}
+		last, end = w.head.LastOffset(), w.next()
+	}
+	r.Bytes = int(end - begin)
+	return r, nil
+}
+
+// find loads the first batch that ends at or behind offset. It reports whether there is one.
+func (w *walker) find(entries []offsetEntry, offset int64) (bool, error) {
+	at := int64(0)
+	if e, ok := byOffset(entries, offset-w.base); ok {
+		if err := w.jump(e); err != nil {
+			return false, err
+		}
+		at = int64(e.position)
+	}
+	for at < w.end {
+		if err := w.load(at); err != nil {
+			return false, err
+		}
+		if w.head.LastOffset() >= offset {
+			return true, nil
+		}
+		at = w.next()
+	}
+	return false, nil
+}
+
+// trusted is the offset index of s, read from its file or made again when it has to be (any).
+func (s *Segment) trusted(w *walker) ([]offsetEntry, error) {
+	x, err := s.load(w)
+	if err != nil || s.distrust.Load() {
+		return nil, err
+	}
+	return x.offsets.view(), nil
+}
+
+// load is both indexes of s.
+func (s *Segment) load(w *walker) (*indexes, error) {
+	s.used.Store(true)
+	if x := s.index.Load(); x != nil {
+		return x, nil
+	}
+	x, err := s.readIndexes(w)
+	if err != nil {
+		if x, err = s.scanIndexes(w); err != nil {
+			return nil, err
+		}
+	}
+	if !s.index.CompareAndSwap(nil, x) {
+		return s.index.Load(), nil
+	}
+	return x, nil
+}
+
+// readIndexes reads the index files. That the last entry names the last batch shows that
+// they are complete.
+func (s *Segment) readIndexes(w *walker) (*indexes, error) {
+	data, err := diskio.ReadFile(s.log.fs, s.path+indexSuffix)
+	if err != nil {
+		return nil, err
+	}
+	offsets, err := decodeOffsets(data, w.end)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = diskio.ReadFile(s.log.fs, s.path+timeSuffix); err != nil {
+		return nil, err
+	}
+	times, err := decodeTimes(data)
+	if err != nil {
+		return nil, err
+	}
+	if w.end > 0 {
+		if len(offsets) == 0 {
+			return nil, fmt.Errorf("%w: it is empty", errIndex)
+		}
+		if err := w.jump(offsets[len(offsets)-1]); err != nil || w.next() != w.end {
+			return nil, fmt.Errorf("%w: its last entry is not the last batch", errIndex)
+		}
+	}
+	x := new(indexes)
+	x.offsets.set(offsets)
+	x.times.set(times)
+	return x, nil
+}
+
+// scanIndexes makes the indexes again from the headers of all batches.
+func (s *Segment) scanIndexes(w *walker) (*indexes, error) {
+	i := newIndexer(s.base, defaultInterval)
+	for at := int64(0); at < w.end; at = w.next() {
+		if err := w.load(at); err != nil {
+			return nil, err
+		}
+		i.add(w.head, at)
+	}
+	i.finish()
+	s.unseal()
+	s.log.logger.Info("made the index again", "segment", s.path)
+	return i.indexes, nil
+}
+
+// mistrust is called when an entry contradicts the data. A sealed segment gets a new
+// index here; the active one when its owner comes by, and is read without one until then.
+func (s *Segment) mistrust(w *walker) ([]offsetEntry, error) {
+	if list := *s.log.segments.Load(); len(list) == 0 || list[len(list)-1] == s {
+		s.distrust.Store(true)
+		return nil, nil
+	}
+	x, err := s.scanIndexes(w)
+	if err != nil {
+		return nil, err
+	}
+	s.index.Store(x)
+	return x.offsets.view(), nil
+}

@@ -1,0 +1,251 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// maxRecords bounds what one batch may become when it is decompressed, in bytes.
+const maxRecords = 256 << 20
+
+// OffsetForTime finds the first record below limit whose timestamp is at or after ts:
+// its offset, timestamp and leader epoch, or −1, −1, −1 (any).
+func (l *Log) OffsetForTime(ts, limit int64) (offset, timestamp int64, epoch int32, err error) {
+	limit = min(limit, l.end.Load())
+	for at := l.start.Load(); at < limit; {
+		s, next := l.acquire(at)
+		if s == nil {
+			return -1, -1, -1, l.missing()
+		}
+		found, err := s.firstSince(ts, at, limit)
+		s.Release()
+		if err != nil || found.offset >= 0 {
+			return found.offset, found.timestamp, found.epoch, err
+		}
+		at = next
+	}
+	return -1, -1, -1, nil
+}
+
+// MaxTimestamp finds the first of the records below limit that have the largest
+// timestamp of all: its offset, timestamp and leader epoch, or −1, −1, −1 (any).
+func (l *Log) MaxTimestamp(limit int64) (offset, timestamp int64, epoch int32, err error) {
+	limit = min(limit, l.end.Load())
+	best := noRecord
+	for at := l.start.Load(); at < limit; {
+		s, next := l.acquire(at)
+		if s == nil {
+			return -1, -1, -1, l.missing()
+		}
+		found, err := s.latest(best.timestamp, at, limit)
+		s.Release()
+		if err != nil {
+			return -1, -1, -1, err
+		}
+		if found.offset >= 0 {
+			best = found
+		}
+		at = next
+	}
+	return best.offset, best.timestamp, best.epoch, nil
+}
+
+// place is a record that was looked for.
+type place struct {
+	offset, timestamp int64
+	epoch             int32
+}
+
+var noRecord = place{-1, -1, -1}
+
+// firstSince is OffsetForTime within one segment, from the offset start on.
+func (s *Segment) firstSince(ts, start, limit int64) (place, error) {
+	if largest, err := s.largestTimestamp(); err != nil || largest < ts {
+		return noRecord, err
+	}
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return noRecord, err
+	}
+	defer w.done()
+	at, err := s.before(w, start, func(e timeEntry) bool { return e.timestamp > ts })
+	if err != nil {
+		return noRecord, err
+	}
+	for next := start; at < w.end && next < limit; at, next = w.next(), w.head.NextOffset() {
+		if err := w.load(at); err != nil {
+			return noRecord, err
+		}
+		if w.head.MaxTimestamp() < ts || w.head.LastOffset() < start {
+			continue
+		}
+		found, err := w.firstRecord(ts, start, limit)
+		if err != nil || found.offset >= 0 {
+			return found, err
+		}
+	}
+	return noRecord, nil
+}
+
+// latest is MaxTimestamp within one segment, if there is something larger than best.
+func (s *Segment) latest(best, start, limit int64) (place, error) {
+	if largest, err := s.largestTimestamp(); err != nil || largest <= best {
+		return noRecord, err
+	}
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return noRecord, err
+	}
+	defer w.done()
+	top, found, at, err := s.known(w, best, start, limit)
+	if err != nil {
+		return noRecord, err
+	}
+	for next := start; at < w.end && next < limit; at, next = w.next(), w.head.NextOffset() {
+		if err := w.load(at); err != nil {
+			return noRecord, err
+		}
+		if w.head.LastOffset() >= start && w.head.NextOffset() <= limit && w.head.MaxTimestamp() > top {
+			top, found = w.head.MaxTimestamp(), at
+		}
+	}
+	if found < 0 {
+		return noRecord, nil
+	}
+	if err := w.load(found); err != nil {
+		return noRecord, err
+	}
+	return w.firstRecord(top, start, limit)
+}
+
+// known is what the indexes tell about the largest timestamp between start and limit, if
+// it is larger than best: where its batch lies (or −1), and from where on to look for more.
+func (s *Segment) known(w *walker, best, start, limit int64) (top, found, at int64, err error) {
+	x, err := s.load(w)
+	if err != nil {
+		return best, -1, 0, err
+	}
+	times := x.times.view()
+	i := sort.Search(len(times), func(i int) bool { return s.base+int64(times[i].relative) >= limit })
+	if i == 0 || s.base+int64(times[i-1].relative) < start {
+		// The largest lies below the start: the rest has to be walked.
+		at, err = s.before(w, start, func(timeEntry) bool { return true })
+		return best, -1, at, err
+	}
+	entry := times[i-1]
+	at, err = s.before(w, s.base+int64(entry.relative), func(timeEntry) bool { return true })
+	if err != nil {
+		return best, -1, 0, err
+	}
+	top, found = best, -1
+	if entry.timestamp > best {
+		top, found = entry.timestamp, at
+	}
+	// Whenever an offset entry was made, so was the time entry that was due.
+	if entries, err := s.trusted(w); err == nil {
+		if e, ok := byOffset(entries, limit-1-s.base); ok {
+			at = max(at, int64(e.position))
+		}
+	}
+	return top, found, at, nil
+}
+
+// before is a position at or before the first batch, from the offset start on, behind the
+// last time entry that after does not reject.
+func (s *Segment) before(w *walker, start int64, after func(timeEntry) bool) (int64, error) {
+	x, err := s.load(w)
+	if err != nil {
+		return 0, err
+	}
+	relative := start - s.base
+	times := x.times.view()
+	if i := sort.Search(len(times), func(i int) bool { return after(times[i]) }); i > 0 {
+		relative = max(relative, int64(times[i-1].relative))
+	}
+	entries, err := s.trusted(w)
+	if err != nil {
+		return 0, err
+	}
+	found, err := w.find(entries, s.base+relative)
+	if errors.Is(err, errIndex) {
+		if entries, err = s.mistrust(w); err == nil {
+			found, err = w.find(entries, s.base+relative)
+		}
+	}
+	if err != nil || !found {
+		return w.end, err
+	}
+	return w.at, nil
+}
+
+// firstRecord finds the first record of the loaded batch, from start to limit, that is at or after ts.
+func (w *walker) firstRecord(ts, start, limit int64) (place, error) {
+	b := make(batch.Batch, w.head.Size())
+	if _, err := w.file.ReadAt(b, w.at); err != nil {
+		return noRecord, fmt.Errorf("read batch: %w", err)
+	}
+	if err := b.Check(); err != nil {
+		return noRecord, w.damage(err)
+	}
+	records, err := b.Records(nil, maxRecords)
+	if err != nil {
+		return noRecord, w.damage(err)
+	}
+	for records.Next() {
+		offset := b.BaseOffset() + int64(records.Record().OffsetDelta)
+		timestamp := b.BaseTimestamp() + records.Record().TimestampDelta
+		if b.LogAppendTime() {
+			timestamp = b.MaxTimestamp()
+		}
+		if timestamp >= ts && offset >= start && offset < limit {
+			return place{offset, timestamp, b.LeaderEpoch()}, nil
+		}
+	}
+	if err := records.Err(); err != nil {
+		return noRecord, w.damage(err)
+	}
+	return noRecord, nil
+}
+
+// Headers calls f with the header of every batch from the one that contains from to the
+// end. A header is good during the call.
+func (l *Log) Headers(from int64, f func(batch.Batch) error) error {
+	end := l.end.Load()
+	for at := max(from, l.start.Load()); at < end; {
+		s, next := l.acquire(at)
+		if s == nil {
+			return l.missing()
+		}
+		err := s.headers(at, end, f)
+		s.Release()
+		if err != nil {
+			return err
+		}
+		at = next
+	}
+	return nil
+}
+
+func (s *Segment) headers(from, end int64, f func(batch.Batch) error) error {
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return err
+	}
+	defer w.done()
+	at, err := s.before(w, from, func(timeEntry) bool { return true })
+	if err != nil {
+		return err
+	}
+	for next := from; at < w.end && next < end; at, next = w.next(), w.head.NextOffset() {
+		if err := w.load(at); err != nil {
+			return err
+		}
+		if err := f(w.head); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,390 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/diskio"
+)
+
+// Open opens the log in a folder, which it makes if need be. After an unclean stop it
+// drops a torn tail, and fails with a *Damage when something is broken that was durable.
+func Open(dir string, o Options, r Recovery) (*Log, error) {
+	o = o.complete()
+	if r.Log == nil {
+		r.Log = slog.Default()
+	}
+	l := &Log{fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
+	l.publish(nil)
+	l.epochs.Store(new([]epoch))
+	if err := l.open(r); err != nil {
+		l.release()
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+func (l *Log) open(r Recovery) error {
+	if err := l.fs.MkdirAll(l.dir); err != nil {
+		return err
+	}
+	if !r.Clean {
+		// The process may have died between making a folder or file and making it durable.
+		if err := errors.Join(l.fs.SyncDir(filepath.Dir(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
+			return err
+		}
+	}
+	list, err := l.list()
+	if err != nil {
+		return err
+	}
+	start, err := readStart(l.fs, l.dir)
+	if err != nil {
+		return err
+	}
+	l.savedStart = start
+	if err := l.claimTopic(); err != nil {
+		return err
+	}
+	known, err := l.readEpochs(r.Clean)
+	if err != nil {
+		return err
+	}
+	if list, err = l.dropBelow(list, start); err != nil {
+		return err
+	}
+	if err := l.recover(list, known, r); err != nil {
+		return err
+	}
+	return l.settle(start)
+}
+
+// list finds the segments in the folder, lowest first, and removes what a stop left behind.
+func (l *Log) list() ([]*Segment, error) {
+	names, err := l.fs.ReadDir(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Segment
+	for _, name := range names {
+		base, ok := parseName(name, logSuffix)
+		if !ok {
+			continue
+		}
+		found, err := l.fs.Stat(filepath.Join(l.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		s := l.newSegment(base, found.Size)
+		s.sealed = true
+		list = append(list, s)
+	}
+	for _, name := range names {
+		if leftover(name, list) {
+			if err := ignoreMissing(l.fs.Remove(filepath.Join(l.dir, name))); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
+}
+
+// leftover says whether a file is of no use: half removed, half written, or the index of
+// no segment. Files that are not ours stay.
+func leftover(name string, list []*Segment) bool {
+	stem, removed := strings.CutSuffix(name, deletedSuffix)
+	if !removed {
+		stem, removed = strings.CutSuffix(name, temporarySuffix)
+	}
+	if removed && (stem == epochFile || stem == startFile || stem == topicFile) {
+		return true
+	}
+	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, snapshotSuffix} {
+		base, ok := parseName(stem, suffix)
+		if !ok {
+			continue
+		}
+		index := suffix == indexSuffix || suffix == timeSuffix
+		return removed || index && !slices.ContainsFunc(list, func(s *Segment) bool { return s.base == base })
+	}
+	return false
+}
+
+// dropBelow removes segments that lie wholly below the start: a deletion that the stop
+// interrupted. Below the start there may be gaps.
+func (l *Log) dropBelow(list []*Segment, start int64) ([]*Segment, error) {
+	for len(list) > 1 && list[1].base <= start {
+		if err := l.removeFiles(list[0].path); err != nil {
+			return nil, err
+		}
+		list = list[1:]
+	}
+	return list, nil
+}
+
+func (l *Log) removeFiles(path string) error {
+	var errs []error
+	for _, suffix := range []string{indexSuffix, timeSuffix, logSuffix} {
+		errs = append(errs, ignoreMissing(l.fs.Remove(path+suffix)))
+	}
+	return errors.Join(errs...)
+}
+
+// readEpochs reads the checkpoint and reports whether it could.
+func (l *Log) readEpochs(clean bool) (known bool, err error) {
+	name := filepath.Join(l.dir, epochFile)
+	data, err := diskio.ReadFile(l.fs, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read leader epochs: %w", err)
+	}
+	all, err := parseEpochs(string(data))
+	if err != nil {
+		l.logger.Warn("leader epochs cannot be read; they are made again from the batches", "file", name, "error", err)
+		return false, nil
+	}
+	l.epochs.Store(&all)
+	if clean {
+		l.savedEpochs = &all
+	}
+	return true, nil
+}
+
+// recover finds where the log ends, and makes the last segment active.
+// Epochs says that the leader epochs of sealed segments are known.
+func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
+	for i := 0; i < len(list)-1; i++ {
+		s, next := list[i], list[i+1].base
+		from := int64(math.MaxInt64) // headers only
+		if !r.Clean {
+			switch {
+			case r.From >= 0 && r.From < next:
+				from = r.From
+			case !l.endsAt(s, next):
+				from = -1
+			}
+		}
+		if from == math.MaxInt64 && epochs {
+			continue
+		}
+		cut, err := l.checkSealed(s, next, from)
+		if err != nil {
+			return err
+		}
+		if cut {
+			if err := l.dropSegments(list[i+1:]); err != nil {
+				return err
+			}
+			list = list[:i+1]
+		}
+	}
+	if len(list) == 0 {
+		return l.begin(l.savedStart)
+	}
+	s := list[len(list)-1]
+	if err := s.activate(0); err != nil {
+		return err
+	}
+	l.active = s
+	l.publish(list)
+	if r.Clean && epochs && l.resume(s) {
+		return nil
+	}
+	return l.recoverTail(s, r)
+}
+
+// begin makes the first segment of an empty log.
+func (l *Log) begin(offset int64) error {
+	s, err := l.create(offset)
+	if err != nil {
+		return err
+	}
+	l.active = s
+	l.publish([]*Segment{s})
+	l.end.Store(offset)
+	return nil
+}
+
+// endsAt reports whether the indexes of a sealed segment are complete and its last batch
+// ends where the next segment begins. It reads two places only.
+func (l *Log) endsAt(s *Segment, next int64) bool {
+	defer s.closeFile()
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return false
+	}
+	defer w.done()
+	last, ok := s.lastEntry()
+	return ok && w.jump(last) == nil && w.next() == w.end && w.head.NextOffset() == next
+}
+
+// lastEntry reads the end of the index file.
+func (s *Segment) lastEntry() (offsetEntry, bool) {
+	f, err := s.log.fs.Open(s.path+indexSuffix, os.O_RDONLY)
+	if err != nil {
+		return offsetEntry{}, false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	size, err := f.Size()
+	if err != nil || size < offsetEntrySize || size%offsetEntrySize != 0 {
+		return offsetEntry{}, false
+	}
+	var data [offsetEntrySize]byte
+	if _, err := f.ReadAt(data[:], size-offsetEntrySize); err != nil {
+		return offsetEntry{}, false
+	}
+	entries, err := decodeOffsets(data[:], s.size.Load())
+	if err != nil {
+		return offsetEntry{}, false
+	}
+	return entries[0], true
+}
+
+// checkSealed checks every batch of a sealed segment from the recovery point on. In commit
+// mode, and where complete indexes say that the segment was durable, damage is an error;
+// else it is where the log was torn: cut reports that the segment now ends there.
+func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
+	defer s.closeFile()
+	vouched := l.o.SyncOnRoll || l.vouched(s)
+	found, err := l.scan(s, from)
+	if err != nil {
+		return false, err
+	}
+	if found.damage == nil && found.next != next {
+		found.damage = &Damage{s.path + logSuffix, found.size, fmt.Errorf("the batches end at offset %d, the next segment begins at %d", found.next, next)}
+	}
+	if found.damage == nil {
+		found.indexer.finish()
+		s.index.Store(found.indexer.indexes)
+		s.largest.Store(found.indexer.time.timestamp)
+		s.sealed = false
+		s.synced.Store(-1)
+		return false, s.seal()
+	}
+	if vouched {
+		return false, found.damage
+	}
+	return true, l.cutTail(s, found)
+}
+
+// vouched reports whether the index says that s was durable once.
+func (l *Log) vouched(s *Segment) bool {
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return false
+	}
+	defer w.done()
+	_, err = s.readIndexes(w)
+	return err == nil
+}
+
+// dropSegments removes what lies behind a torn segment, last first.
+func (l *Log) dropSegments(list []*Segment) error {
+	for _, s := range slices.Backward(list) {
+		l.logger.Warn("dropped a segment behind a torn one", "file", s.path+logSuffix, "bytes", s.size.Load())
+		if err := errors.Join(l.removeFiles(s.path), l.fs.SyncDir(l.dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume continues an active segment that Close has left: its index says where it ends.
+func (l *Log) resume(s *Segment) bool {
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return false
+	}
+	defer w.done()
+	x, err := s.readIndexes(w)
+	if err != nil {
+		return false
+	}
+	i := indexer{indexes: x, base: s.base, interval: l.o.IndexInterval, time: timeEntry{timestamp: -1}}
+	if times := x.times.view(); len(times) > 0 {
+		i.time = times[len(times)-1]
+	}
+	if offsets := x.offsets.view(); len(offsets) > 0 {
+		i.last, i.some = offsets[len(offsets)-1], true
+		l.end.Store(w.head.NextOffset()) // readIndexes has loaded the last batch
+		l.assign(w.head.LeaderEpoch(), w.head.BaseOffset())
+	} else {
+		l.end.Store(s.base)
+	}
+	s.useIndexer(i)
+	s.largest.Store(i.time.timestamp)
+	return true
+}
+
+// recoverTail checks the last segment and drops what is torn.
+func (l *Log) recoverTail(s *Segment, r Recovery) error {
+	found, err := l.scan(s, r.From)
+	if err != nil {
+		return err
+	}
+	if err := l.cutTail(s, found); err != nil {
+		return err
+	}
+	s.useIndexer(found.indexer)
+	s.largest.Store(found.indexer.time.timestamp)
+	l.end.Store(found.next)
+	return nil
+}
+
+// cutTail ends a segment where a scan found it torn, and makes what is left durable: the
+// process may have died with a live page cache, and readers will see it.
+func (l *Log) cutTail(s *Segment, found scanned) error {
+	s.sealed = false
+	s.synced.Store(-1)
+	if found.damage != nil {
+		l.logger.Warn("dropped a torn tail", "file", s.path+logSuffix, "position", found.size,
+			"bytes", s.size.Load()-found.size, "offset", found.next, "reason", found.damage.Err)
+	}
+	s.size.Store(found.size)
+	if s.commit.File == nil {
+		if err := s.activate(0); err != nil {
+			return err
+		}
+	}
+	// Even if the size is right: this frees what was reserved behind it.
+	if err := s.commit.Truncate(found.size); err != nil {
+		return fmt.Errorf("drop torn tail: %w", err)
+	}
+	if err := s.removeIndexes(); err != nil {
+		return fmt.Errorf("drop torn tail: %w", err)
+	}
+	return s.sync()
+}
+
+// settle brings start, sizes, epochs and snapshots in line with where the log ends.
+func (l *Log) settle(start int64) error {
+	list := *l.segments.Load()
+	if start > l.end.Load() {
+		// What was below the start is lost, and would not be shown anyway.
+		l.logger.Warn("the log ends below its start; it goes on at its start", "end", l.end.Load(), "start", start)
+		if err := l.dropSegments(list); err != nil {
+			return err
+		}
+		l.release()
+		if err := l.begin(start); err != nil {
+			return err
+		}
+		list = *l.segments.Load()
+	}
+	l.start.Store(max(start, list[0].base))
+	size := int64(0)
+	for _, s := range list {
+		size += s.size.Load()
+	}
+	l.size.Store(size)
+	l.cutEpochs(l.start.Load(), l.end.Load())
+	return l.dropSnapshots(l.end.Load())
+}

@@ -1,0 +1,267 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/diskio"
+)
+
+// doomed are files that were renamed and will be removed.
+type doomed struct {
+	path string // of the segment
+	gone atomic.Bool
+}
+
+// Retain removes what retention does not keep, and what lies wholly below the start, but
+// never a record at or above the high watermark. It returns how many segments went. The
+// active segment goes too when it is too old; a new one begins.
+func (l *Log) Retain(now time.Time, highWatermark int64) (removed int, err error) {
+	if err := l.ready(); err != nil {
+		return 0, err
+	}
+	l.doomed = slices.DeleteFunc(l.doomed, func(d *doomed) bool { return d.gone.Load() })
+	list := *l.segments.Load()
+	n, err := l.deletable(list, now, highWatermark)
+	if err != nil {
+		return 0, err
+	}
+	if n == len(list) {
+		if err := l.Roll(now); err != nil {
+			return 0, err
+		}
+		list = *l.segments.Load()
+	}
+	l.forgetIndexes(list)
+	if n == 0 {
+		return 0, nil
+	}
+	return n, l.remove(list, n)
+}
+
+// deletable counts the oldest segments that go.
+func (l *Log) deletable(list []*Segment, now time.Time, highWatermark int64) (int, error) {
+	excess := int64(-1)
+	if l.o.RetentionBytes >= 0 {
+		excess = l.size.Load() - l.o.RetentionBytes
+	}
+	for i, s := range list {
+		next := l.end.Load()
+		if i+1 < len(list) {
+			next = list[i+1].base
+		}
+		size := s.size.Load()
+		if next > highWatermark || i+1 == len(list) && size == 0 {
+			return i, nil
+		}
+		expired := false
+		if l.o.RetentionAge >= 0 {
+			largest, err := s.largestTime()
+			if err != nil {
+				return i, err
+			}
+			expired = now.Sub(largest) > l.o.RetentionAge
+		}
+		if next > l.start.Load() && excess < size && !expired {
+			return i, nil
+		}
+		excess -= size
+	}
+	return len(list), nil
+}
+
+// largestTime is the largest timestamp of s, or when its file was last written to if its
+// batches have none.
+func (s *Segment) largestTime() (time.Time, error) {
+	largest, err := s.largestTimestamp()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if largest >= 0 {
+		return time.UnixMilli(largest), nil
+	}
+	found, err := s.log.fs.Stat(s.path + logSuffix)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at segment: %w", err)
+	}
+	return found.ModTime, nil
+}
+
+// largestTimestamp is the largest timestamp of s in milliseconds, −1 when there is none.
+// The caller holds a reference (any).
+func (s *Segment) largestTimestamp() (int64, error) {
+	if t := s.largest.Load(); t != unknownTime {
+		return t, nil
+	}
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return 0, err
+	}
+	defer w.done()
+	x, err := s.load(w)
+	if err != nil {
+		return 0, err
+	}
+	largest := int64(-1)
+	if times := x.times.view(); len(times) > 0 {
+		largest = times[len(times)-1].timestamp
+	}
+	s.largest.CompareAndSwap(unknownTime, largest)
+	return largest, nil
+}
+
+// forgetIndexes gives back the memory of indexes that nobody used since the last time.
+func (l *Log) forgetIndexes(list []*Segment) {
+	for _, s := range list[:len(list)-1] {
+		if !s.used.Swap(false) && s.guard.TryLock() {
+			if s.sealed {
+				s.index.Store(nil)
+			}
+			s.guard.Unlock()
+		}
+	}
+}
+
+// remove takes the n oldest segments away. The new start is durable before, so that what
+// was deleted never comes back, and no gap can be taken for damage.
+func (l *Log) remove(list []*Segment, n int) error {
+	start := max(l.start.Load(), list[n].base)
+	err := l.saveStart(start)
+	full := errors.Is(err, syscall.ENOSPC)
+	if err != nil && !full {
+		return err
+	}
+	gone, rest := list[:n], slices.Clone(list[n:])
+	l.start.Store(start)
+	l.publish(rest)
+	l.cutEpochs(start, l.end.Load())
+	var errs []error
+	for _, s := range gone {
+		s.deleted.Store(true)
+		l.size.Add(-s.size.Load())
+		errs = append(errs, l.doom(s.path))
+		if full {
+			// There was no space to say so first: then one after the other.
+			errs = append(errs, l.fs.SyncDir(l.dir))
+		}
+		s.Release()
+	}
+	return errors.Join(errs...)
+}
+
+// doom renames the files of a segment and has them removed later.
+func (l *Log) doom(path string) error {
+	// The log goes first: an index without one is removed when the log is opened.
+	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix} {
+		if err := ignoreMissing(l.fs.Rename(path+suffix, path+suffix+deletedSuffix)); err != nil {
+			return fmt.Errorf("delete segment: %w", err)
+		}
+	}
+	d := &doomed{path: path}
+	l.doomed = append(l.doomed, d)
+	l.o.Later(l.o.DeleteDelay, func() { l.removeOne(d) })
+	return nil
+}
+
+// removeOne removes the renamed files; a second time it finds nothing (any).
+func (l *Log) removeOne(d *doomed) {
+	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix} {
+		if err := ignoreMissing(l.fs.Remove(d.path + suffix + deletedSuffix)); err != nil {
+			l.logger.Warn("cannot remove what was deleted; the next start tries again", "error", err)
+			return
+		}
+	}
+	d.gone.Store(true)
+}
+
+func (l *Log) removeDoomed() {
+	for _, d := range l.doomed {
+		if !d.gone.Load() {
+			l.removeOne(d)
+		}
+	}
+	l.doomed = nil
+}
+
+// SetStart moves the log start offset up to offset, durably: what lies below is not read
+// any more, and goes with the next Retain. A lower offset changes nothing.
+func (l *Log) SetStart(offset int64) error {
+	if err := l.ready(); err != nil {
+		return err
+	}
+	if offset > l.end.Load() {
+		return fmt.Errorf("move log start to %d: the log ends at %d", offset, l.end.Load())
+	}
+	if offset <= l.start.Load() {
+		return nil
+	}
+	if err := l.saveStart(offset); err != nil {
+		return err
+	}
+	l.start.Store(offset)
+	l.cutEpochs(offset, l.end.Load())
+	return nil
+}
+
+// Delete closes the log and gives its folder a name that no partition has. The folder is
+// removed after DeleteDelay, or by RemoveDeleted at the next start.
+func (l *Log) Delete() error {
+	if l.active == nil {
+		return ErrClosed
+	}
+	for _, s := range *l.segments.Load() {
+		s.deleted.Store(true)
+	}
+	l.release()
+	above, name := filepath.Split(l.dir)
+	var to string
+	for i := 0; ; i++ {
+		suffix := fmt.Sprintf(".%032x%s", i, deletedFolder)
+		to = filepath.Join(above, name[:min(len(name), maxName-len(suffix))]+suffix)
+		if _, err := l.fs.Stat(to); err != nil {
+			break
+		}
+	}
+	if err := l.fs.Rename(l.dir, to); err != nil {
+		return fmt.Errorf("delete log: %w", err)
+	}
+	if err := l.fs.SyncDir(above); err != nil {
+		return fmt.Errorf("delete log: %w", err)
+	}
+	l.o.Later(l.o.DeleteDelay, func() {
+		if err := l.fs.RemoveAll(to); err != nil {
+			l.logger.Warn("cannot remove a deleted log; the next start tries again", "error", err)
+		}
+	})
+	return nil
+}
+
+// deletedFolder ends the name of the folder of a deleted log, as in Kafka. No partition's
+// does: that ends with a number.
+const deletedFolder = "-delete"
+
+// maxName is how long a name may be, in bytes.
+const maxName = 255
+
+// RemoveDeleted removes what is left of deleted logs in a data folder. Call it before any
+// log is opened.
+func RemoveDeleted(fs diskio.FS, data string) error {
+	names, err := fs.ReadDir(data)
+	if err != nil {
+		return fmt.Errorf("look for deleted logs: %w", err)
+	}
+	for _, name := range names {
+		if ok, _ := filepath.Match("*.????????????????????????????????"+deletedFolder, name); !ok {
+			continue
+		}
+		if err := fs.RemoveAll(filepath.Join(data, name)); err != nil {
+			return fmt.Errorf("remove deleted log: %w", err)
+		}
+	}
+	return nil
+}

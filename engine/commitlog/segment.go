@@ -1,0 +1,254 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/diskio"
+)
+
+// Endings of file names.
+const (
+	logSuffix       = ".log"
+	indexSuffix     = ".index"
+	timeSuffix      = ".timeindex"
+	snapshotSuffix  = ".snapshot"
+	deletedSuffix   = ".deleted"
+	temporarySuffix = ".tmp"
+)
+
+// unknownTime stands where a timestamp was not read yet.
+const unknownTime = math.MinInt64
+
+// Segment is a file of batches, named by the offset that it begins at, and its indexes.
+// The last segment of a log is active: the owner appends to it. The others are sealed.
+//
+// Ownership: the log holds a reference, and so does every Range; the file closes with the
+// last. Files of sealed segments are opened, and indexes read, when somebody needs them.
+type Segment struct {
+	log  *Log
+	base int64
+	path string // without an ending
+
+	refs     atomic.Int64
+	size     atomic.Int64            // bytes; what lies behind is no part of the log
+	handle   atomic.Pointer[handle]  // nil until somebody reads
+	index    atomic.Pointer[indexes] // nil until somebody looks
+	largest  atomic.Int64            // timestamp, or unknownTime
+	used     atomic.Bool             // the index was used since Retain looked
+	distrust atomic.Bool             // the active segment's index contradicts its data
+	deleted  atomic.Bool
+
+	// guard keeps two syncs of one file apart, for the kernel tells a lost page to one of
+	// them only; and two who seal.
+	guard  sync.Mutex //nolint:forbidigo // syncer and shard meet here at a roll, never in an append
+	synced atomic.Int64
+	sealed bool // the index files are complete; under guard
+
+	// The owner's, while the segment is active.
+	commit   commitFile
+	indexer  indexer
+	reserved int64 // bytes from the beginning of the file
+	first    int64 // timestamp of the first batch, or unknownTime
+	created  time.Time
+}
+
+type handle struct{ diskio.File }
+
+// commitFile is the active file for those who make it durable.
+type commitFile struct {
+	diskio.File
+	segment *Segment
+}
+
+// Sync makes the segment durable. One that was deleted meanwhile needs nothing.
+func (f *commitFile) Sync() error { return f.segment.sync() }
+
+func segmentName(base int64) string { return fmt.Sprintf("%020d", base) }
+
+// parseName reads a file name of 20 digits and the given ending.
+func parseName(name, suffix string) (offset int64, ok bool) {
+	digits, found := strings.CutSuffix(name, suffix)
+	if !found || len(digits) != 20 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	return int64(n), err == nil
+}
+
+func (l *Log) newSegment(base, size int64) *Segment {
+	s := &Segment{log: l, base: base, path: filepath.Join(l.dir, segmentName(base)), first: unknownTime}
+	s.refs.Store(1)
+	s.size.Store(size)
+	s.synced.Store(size)
+	s.largest.Store(unknownTime)
+	return s
+}
+
+// retain takes a reference, unless the segment is gone.
+func (s *Segment) retain() bool {
+	for {
+		n := s.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if s.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Release gives a reference back (any).
+func (s *Segment) Release() {
+	switch n := s.refs.Add(-1); {
+	case n == 0:
+		s.closeFile()
+	case n < 0:
+		panic(fmt.Sprintf("segment %s was released %d times too often", s.path, -n))
+	}
+}
+
+func (s *Segment) closeFile() {
+	h := s.handle.Swap(nil)
+	if h != nil {
+		_ = h.Close() // Sync has told what was to be told
+	}
+	if f := s.commit.File; f != nil && (h == nil || f != h.File) {
+		_ = f.Close()
+	}
+}
+
+// file is the open file; the caller holds a reference (any).
+func (s *Segment) file() (diskio.File, error) {
+	if h := s.handle.Load(); h != nil {
+		return h.File, nil
+	}
+	f, err := s.log.fs.Open(s.path+logSuffix, os.O_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("open segment: %w", err)
+	}
+	if s.handle.CompareAndSwap(nil, &handle{f}) {
+		return f, nil
+	}
+	_ = f.Close()
+	return s.handle.Load().File, nil
+}
+
+// activate opens the file for the owner to write.
+func (s *Segment) activate(flag int) error {
+	f, err := s.log.fs.Open(s.path+logSuffix, os.O_RDWR|flag)
+	if err != nil {
+		return fmt.Errorf("open active segment: %w", err)
+	}
+	// Readers of a segment that was sealed before go on with the file that they have.
+	s.handle.CompareAndSwap(nil, &handle{f})
+	s.commit = commitFile{f, s}
+	s.created = s.log.o.Now()
+	s.reserved = 0
+	return nil
+}
+
+// sync makes the file durable (any).
+func (s *Segment) sync() error {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.syncGuarded()
+}
+
+func (s *Segment) syncGuarded() error {
+	size := s.size.Load()
+	if s.synced.Load() >= size || s.deleted.Load() {
+		return nil
+	}
+	if !s.retain() {
+		return fmt.Errorf("sync segment %s: %w", s.path, ErrClosed)
+	}
+	defer s.Release()
+	f, err := s.file()
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		if s.deleted.Load() {
+			return nil
+		}
+		return fmt.Errorf("sync segment: %w: %w", ErrSync, err)
+	}
+	s.synced.Store(size)
+	return nil
+}
+
+// seal makes the file durable and writes the index files, which say so (any).
+func (s *Segment) seal() error {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	if s.sealed || s.deleted.Load() {
+		return nil
+	}
+	if err := s.syncGuarded(); err != nil {
+		return err
+	}
+	x := s.index.Load()
+	if x == nil {
+		return nil
+	}
+	err := s.writeIndexes(x)
+	if err != nil && !s.deleted.Load() {
+		// They are made again from the batches when they are needed.
+		s.log.logger.Warn("cannot write index", "segment", s.path, "error", err)
+		return nil
+	}
+	s.sealed = true
+	return nil
+}
+
+// unseal says that the index files are not what they should be (any).
+func (s *Segment) unseal() {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	s.sealed = false
+}
+
+// writeIndexes writes the offset index last: it vouches for the other.
+func (s *Segment) writeIndexes(x *indexes) error {
+	if err := s.writeIndex(timeSuffix, encodeTimes(x.times.view())); err != nil {
+		return err
+	}
+	return s.writeIndex(indexSuffix, encodeOffsets(x.offsets.view()))
+}
+
+func (s *Segment) writeIndex(suffix string, data []byte) error {
+	f, err := s.log.fs.Open(s.path+suffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(data, 0); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// removeIndexes takes away index files that are not true any more.
+func (s *Segment) removeIndexes() error {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	s.sealed = false
+	return errors.Join(
+		ignoreMissing(s.log.fs.Remove(s.path+indexSuffix)),
+		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)))
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
