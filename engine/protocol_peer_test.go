@@ -39,19 +39,22 @@ type peer struct {
 // own, or know more than the protocol does, are then passed over.
 func served(t testing.TB, overrides ...string) string {
 	t.Helper()
-	if address := os.Getenv("MILLRACE_PROTOCOL_PEER"); address != "" {
+	if foreign() {
 		if len(overrides) > 0 {
 			t.Skip("needs settings of its own")
 		}
-		return address
+		return os.Getenv("MILLRACE_PROTOCOL_PEER")
 	}
 	return start(t, t.TempDir(), overrides...).Addresses()[0]
 }
 
+// foreign reports whether the broker is not ours.
+func foreign() bool { return os.Getenv("MILLRACE_PROTOCOL_PEER") != "" }
+
 // onlyOurs passes a test over that asks for more than the protocol says.
 func onlyOurs(t testing.TB) {
 	t.Helper()
-	if os.Getenv("MILLRACE_PROTOCOL_PEER") != "" {
+	if foreign() {
 		t.Skip("is about this broker alone")
 	}
 }
@@ -259,7 +262,9 @@ func (p *peer) topicNamed(name string, partitions int32, settings ...string) sub
 func (p *peer) led(s subject) {
 	p.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if m := p.metadata(s.name); m.ErrorCode == 0 && len(m.Partitions) > 0 && m.Partitions[len(m.Partitions)-1].Leader >= 0 && m.TopicID == s.id {
+		m := p.metadata(s.name)
+		last := len(m.Partitions) - 1
+		if m.ErrorCode == 0 && last >= 0 && m.TopicID == s.id && p.offsetAt(4, s, int32(last), -1, -1).ErrorCode == 0 {
 			return
 		}
 	}
@@ -277,7 +282,9 @@ func (p *peer) metadata(name string) kmsg.MetadataResponseTopic {
 
 // records builds a batch of values, all of the same moment, that no idempotent producer
 // sends.
-func records(values ...string) []byte { return recordsAt(time.Now().UnixMilli(), batch.NoProducer(), values...) }
+func records(values ...string) []byte {
+	return recordsAt(time.Now().UnixMilli(), batch.NoProducer(), values...)
+}
 
 // recordsAt builds a batch whose records are a millisecond apart, from millis on.
 func recordsAt(millis int64, o batch.BatchOptions, values ...string) []byte {

@@ -130,6 +130,7 @@ func TestRule02ProduceAdvertisesVersionsItRefuses(t *testing.T) {
 	if k := advertised(p)[int16(kmsg.Produce)]; k.MinVersion != 0 || k.MaxVersion != 13 {
 		t.Fatalf("Produce is advertised as %d to %d", k.MinVersion, k.MaxVersion)
 	}
+	onlyOurs(t) // Kafka closes the connection
 	s := p.topic(1)
 	for version := int16(0); version < 3; version++ {
 		if r := p.produce(version, s, 0, records("old")); r.ErrorCode != kerr.UnsupportedVersion.Code {

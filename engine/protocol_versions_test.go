@@ -32,7 +32,9 @@ func joinRequest(group, member, protocol string) *kmsg.JoinGroupRequest {
 	q.Group, q.MemberID, q.ProtocolType = group, member, "consumer"
 	q.SessionTimeoutMillis, q.RebalanceTimeoutMillis = 30_000, 30_000
 	one := kmsg.NewJoinGroupRequestProtocol()
-	one.Name, one.Metadata = protocol, []byte("metadata")
+	subscription := kmsg.NewConsumerMemberMetadata() // which Kafka's coordinator reads
+	subscription.Topics = []string{"any"}
+	one.Name, one.Metadata = protocol, subscription.AppendTo(nil)
 	q.Protocols = append(q.Protocols, one)
 	return q
 }
@@ -77,6 +79,24 @@ func (p *peer) metadataByID(id [16]byte) kmsg.MetadataResponseTopic {
 	t.TopicID = id
 	q.Topics = append(q.Topics, t)
 	return ask[*kmsg.MetadataResponse](p, 12, q).Topics[0]
+}
+
+// producer is a new idempotent producer.
+func (p *peer) producer(version int16) int64 {
+	p.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		a := ask[*kmsg.InitProducerIDResponse](p, version, kmsg.NewPtrInitProducerIDRequest())
+		if a.ErrorCode == kerr.CoordinatorLoadInProgress.Code {
+			continue // the broker fetches a block of ids
+		}
+		want(p.t, "init producer id", a.ErrorCode, nil)
+		if a.ProducerEpoch != 0 {
+			p.t.Fatalf("a new producer has epoch %d", a.ProducerEpoch)
+		}
+		return a.ProducerID
+	}
+	p.t.Fatal("there is no producer id to be had")
+	return -1
 }
 
 // offsetAt asks ListOffsets for one moment of one partition.
@@ -236,11 +256,12 @@ func recordExercises() map[kmsg.Key]exercise {
 		}, func(_ int16, s subject, a *kmsg.DeleteRecordsResponse) bool {
 			return a.Topics[0].Topic != s.name || a.Topics[0].Partitions[0].ErrorCode != 0 || a.Topics[0].Partitions[0].LowWatermark != 0
 		}),
-		kmsg.InitProducerID: asked(func(int16, subject) kmsg.Request {
-			return kmsg.NewPtrInitProducerIDRequest()
-		}, func(_ int16, _ subject, a *kmsg.InitProducerIDResponse) bool {
-			return a.ErrorCode != 0 || a.ProducerID < 0 || a.ProducerEpoch != 0
-		}),
+		kmsg.InitProducerID: func(p *peer, version int16, _ subject) error {
+			if first, second := p.producer(version), p.producer(version); first < 0 || second == first {
+				return fmt.Errorf("producers %d and %d", first, second)
+			}
+			return nil
+		},
 	}
 }
 
@@ -326,7 +347,11 @@ func groupExercises() map[kmsg.Key]exercise {
 			q := kmsg.NewPtrDeleteGroupsRequest()
 			q.Groups = []string{group, unused(p.t)}
 			a := ask[*kmsg.DeleteGroupsResponse](p, version, q)
-			if len(a.Groups) != 2 || a.Groups[0].Group != group || a.Groups[0].ErrorCode != 0 || a.Groups[1].ErrorCode != kerr.GroupIDNotFound.Code {
+			codes := map[string]int16{}
+			for _, g := range a.Groups {
+				codes[g.Group] = g.ErrorCode
+			}
+			if len(a.Groups) != 2 || codes[group] != 0 || codes[q.Groups[1]] != kerr.GroupIDNotFound.Code {
 				return fmt.Errorf("answer %+v", a)
 			}
 			return nil
@@ -473,7 +498,9 @@ func clusterExercises() map[kmsg.Key]exercise {
 	return map[kmsg.Key]exercise{
 		kmsg.ApiVersions: asked(func(int16, subject) kmsg.Request {
 			return versionsRequest("test", "1")
-		}, func(_ int16, _ subject, a *kmsg.ApiVersionsResponse) bool { return a.ErrorCode != 0 || len(a.ApiKeys) < 20 }),
+		}, func(_ int16, _ subject, a *kmsg.ApiVersionsResponse) bool {
+			return a.ErrorCode != 0 || len(a.ApiKeys) < 20
+		}),
 		kmsg.DescribeLogDirs: asked(func(int16, subject) kmsg.Request {
 			return kmsg.NewPtrDescribeLogDirsRequest()
 		}, func(version int16, _ subject, a *kmsg.DescribeLogDirsResponse) bool {
@@ -494,17 +521,22 @@ func TestEveryAdvertisedVersionIsAnswered(t *testing.T) {
 	p.coordinated()
 	s := p.topic(1)
 	p.put(s, 0, records("first"))
-	for key, e := range exercises() {
+	all := exercises()
+	for key := range all {
 		if _, ok := advertised(p)[int16(key)]; !ok {
-			t.Errorf("%s is not advertised, exercise %p", key.Name(), e)
+			t.Errorf("%s is not advertised", key.Name())
 		}
 	}
-	onlyOurs(t) // Kafka has more keys
 	for key, versions := range advertised(p) {
-		e := exercises()[kmsg.Key(key)]
+		e := all[kmsg.Key(key)]
 		if e == nil {
-			t.Errorf("%s is advertised and not tested", kmsg.NameForKey(key))
+			if !foreign() {
+				t.Errorf("%s is advertised and not tested", kmsg.NameForKey(key))
+			}
 			continue
+		}
+		if key == int16(kmsg.Produce) && foreign() {
+			versions.MinVersion = 3 // Kafka closes the connection on those below
 		}
 		for version := versions.MinVersion; version <= versions.MaxVersion; version++ {
 			t.Run(fmt.Sprintf("%s-%d", kmsg.NameForKey(key), version), func(t *testing.T) {

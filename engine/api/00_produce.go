@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,24 +123,33 @@ func verify(records []byte, s *shard.Settings, now time.Time, version int16) (*k
 	size, err := batch.Peek(records)
 	if len(records) > 16 && batch.Batch(records).Magic() != 2 {
 		if magic := batch.Batch(records).Magic(); magic >= 0 && magic < 2 {
-			return kerr.UnsupportedForMessageFormat, "message formats before version 2 are not supported (KIP-724)"
+			return kerr.InvalidRecord, "message formats before version 2 are not supported (KIP-724)"
 		}
 		return kerr.CorruptMessage, "the magic of the record batch is unknown"
 	}
-	if err != nil {
-		return kerr.CorruptMessage, err.Error()
-	}
-	if size != len(records) {
+	if err == nil && size != len(records) {
 		return kerr.InvalidRecord, "a partition takes exactly one record batch per request"
+	}
+	if err != nil {
+		return malformed(err), err.Error()
 	}
 	b := batch.Batch(records)
 	if size > s.MaxMessageBytes {
 		return kerr.MessageTooLarge, ""
 	}
 	if err := b.Check(); err != nil {
-		return kerr.CorruptMessage, err.Error()
+		return malformed(err), err.Error()
 	}
 	return admissible(b, s, now, version)
+}
+
+// malformed is the code for a batch that does not hold together: CORRUPT_MESSAGE, after
+// which clients send it again, only where it may have been damaged on its way.
+func malformed(err error) *kerr.Error {
+	if errors.Is(err, batch.ErrShort) || errors.Is(err, batch.ErrCount) || errors.Is(err, batch.ErrCodec) {
+		return kerr.InvalidRecord
+	}
+	return kerr.CorruptMessage
 }
 
 // admissible checks what a whole batch says of itself.
@@ -156,8 +166,6 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 	case b.Transactional():
 		return kerr.InvalidTxnState, "this broker has no transactions"
 	case s.LogAppendTime:
-	case b.MaxTimestamp() < 0 && b.MaxTimestamp() != -1:
-		return kerr.InvalidTimestamp, "the timestamp is negative"
 	case s.MaxAfter >= 0 && b.MaxTimestamp()-now.UnixMilli() > s.MaxAfter.Milliseconds():
 		return kerr.InvalidTimestamp, "a timestamp lies too far in the future (message.timestamp.after.max.ms)"
 	case s.MaxBefore >= 0 && now.UnixMilli()-b.BaseTimestamp() > s.MaxBefore.Milliseconds():

@@ -149,6 +149,12 @@ func Recompress(dst []byte, b Batch, c Codec, level int, buf []byte, max int) (B
 			return nil, err
 		}
 	}
+	return Repack(dst, b, c, level, records)
+}
+
+// Repack builds b again around its records, which the caller has decompressed, with
+// another codec and all else unchanged. The result is appended to dst.
+func Repack(dst []byte, b Batch, c Codec, level int, records []byte) (Batch, error) {
 	out, err := Compress(append(dst, b[:HeaderSize]...), c, level, records)
 	if err != nil {
 		return nil, err
