@@ -3,11 +3,12 @@ package engine
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"time"
 
 	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
-	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/shard"
 )
@@ -18,7 +19,8 @@ import (
 func (b *Broker) apply(before, after *cluster.Image) {
 	delta := after.Since(before)
 	b.applyBrokerConfigs(after, delta)
-	b.registry.Change(b.created(delta.Created), b.deleted(delta.Deleted))
+	gone := b.deleted(delta.Deleted) // first: a topic may come again under the same name
+	b.registry.Change(b.created(delta.Created), gone)
 	for _, change := range delta.Changed {
 		b.changed(change)
 	}
@@ -30,48 +32,77 @@ func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
 		return
 	}
 	b.values.Store(b.settings.Values.With(after.BrokerConfigs(b.NodeID()), after.BrokerConfigs("")))
+	b.plain = nil
 	for _, t := range after.Topics() {
-		if known := b.registry.Named(t.Name); known != nil {
-			known.Configure(topicSettings(b.values.Load().Topic(t.Configs), b.fs))
+		if known := b.registry.ByID(t.ID); known != nil {
+			known.Configure(b.topicSettings(t))
 		}
 	}
 }
 
+// topicSettings is what the configuration of t means. Topics without settings of their
+// own share one value.
+func (b *Broker) topicSettings(t *cluster.Topic) *shard.Settings {
+	if len(t.Configs) > 0 {
+		return topicSettings(b.values.Load().Topic(t.Configs))
+	}
+	if b.plain == nil {
+		b.plain = topicSettings(b.values.Load().Topic(nil))
+	}
+	return b.plain
+}
+
 func (b *Broker) created(topics []*cluster.Topic) (made []*shard.Topic) {
 	for _, t := range topics {
-		settings := topicSettings(b.values.Load().Topic(t.Configs), b.fs)
-		made = append(made, shard.NewTopic(t.Name, t.ID, t.Internal, b.metrics.Topic(t.Name), settings, b.places(t, 0)))
+		made = append(made, shard.NewTopic(t.Name, t.ID, t.Internal, b.metrics.Topic(t.Name), b.topicSettings(t), b.places(t, 0)))
 	}
 	return made
 }
 
-// places are where the partitions of t from first on live in this broker.
-func (b *Broker) places(t *cluster.Topic, first int) (places []shard.Place) {
-	self := int32(config.NodeID.Of(b.values.Load()))
+// places are where the partitions of t from first on live in this broker. The shard
+// follows from the name: when a topic is made anew under the name of a deleted one, the
+// new partition's first task then comes after the old one's last.
+func (b *Broker) places(t *cluster.Topic, first int) []shard.Place {
+	places := make([]shard.Place, 0, len(t.Partitions)-first)
 	hash := fnv.New32a()
-	hash.Write(t.ID[:]) //nolint:errcheck // never fails, by its contract
+	hash.Write([]byte(t.Name)) //nolint:errcheck // never fails, by its contract
 	for i := first; i < len(t.Partitions); i++ {
 		p := &t.Partitions[i]
 		places = append(places, shard.Place{
 			Shard: b.shards[(hash.Sum32()+uint32(i))%uint32(len(b.shards))],
-			Disk:  b.diskOf(p.Directory(self)),
+			Disk:  b.placeOn(t, i, p.Directory(b.self())),
 			Epoch: p.LeaderEpoch,
 		})
 	}
 	return places
 }
 
-// diskOf finds a disk by its directory id. A partition whose disk is not there any more
-// is given the first one's failure: it must not begin anew, empty, somewhere else.
-func (b *Broker) diskOf(id cluster.ID) *shard.Disk {
+// placeOn finds the disk of a partition. One whose data lies elsewhere, or whose disk is
+// not there any more, gets a disk that has failed: it must not begin anew, empty.
+func (b *Broker) placeOn(t *cluster.Topic, partition int, id cluster.ID) *shard.Disk {
+	if len(b.elsewhere) > 0 {
+		folder := commitlog.FolderName(t.Name, int32(partition))
+		if d := b.elsewhere[folder]; d != nil {
+			return b.lostDisk(d.ID, fmt.Errorf("%s in %s: %w", folder, d.Path, errElsewhere))
+		}
+	}
 	for _, d := range b.disks {
 		if d.ID == id {
 			return d.Disk
 		}
 	}
-	lost := &shard.Disk{Path: b.disks[0].Path, ID: id, FS: b.fs, Log: b.log}
-	lost.Fail(fmt.Errorf("the data folder with directory.id %s is not in log.dirs", id))
-	return lost
+	return b.lostDisk(id, fmt.Errorf("the data folder with directory.id %s is not in log.dirs", id))
+}
+
+// lostDisk is a disk that nothing can be read from or written to.
+func (b *Broker) lostDisk(id cluster.ID, why error) *shard.Disk {
+	if d := b.lost[id]; d != nil {
+		return d
+	}
+	d := &shard.Disk{Path: "directory.id " + id.String(), ID: id, FS: b.fs, Log: b.log}
+	d.Fail(why)
+	b.lost[id] = d
+	return d
 }
 
 // deleted takes topics away and deletes their partitions in the background.
@@ -109,6 +140,8 @@ func (b *Broker) changed(c cluster.TopicChange) {
 	if n := t.Partitions(); n < len(c.After.Partitions) {
 		t.Grow(b.places(c.After, n))
 	}
-	t.Lead(b.places(c.After, 0))
-	t.Configure(topicSettings(b.values.Load().Topic(c.After.Configs), b.fs))
+	t.Lead(func(partition int) int32 { return c.After.Partitions[partition].LeaderEpoch })
+	if !maps.Equal(c.Before.Configs, c.After.Configs) {
+		t.Configure(b.topicSettings(c.After))
+	}
 }

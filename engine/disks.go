@@ -1,16 +1,21 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/shard"
 )
 
@@ -26,26 +31,31 @@ var ErrInUse = errors.New("another broker uses this data folder; stop it, or giv
 // disk is one of log.dirs while this broker has it.
 type disk struct {
 	*shard.Disk
-	lock io.Closer
+	lock   io.Closer
+	syncer *diskio.Syncer
+	// unclean: a log in it could not be closed in good order. Set while the broker stops.
+	unclean atomic.Bool
+	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
 // openDisk takes a data folder for this broker alone and reads how the last one left it.
 func openDisk(fs diskio.FS, path string, log *slog.Logger) (*disk, error) {
 	if err := fs.MkdirAll(path); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
+		return nil, fmt.Errorf("make data folder %s: %w", path, err)
 	}
 	lock, err := fs.Lock(filepath.Join(path, lockFile))
 	if errors.Is(err, diskio.ErrLocked) {
 		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock data folder: %w", err)
+		return nil, fmt.Errorf("lock data folder %s: %w", path, err)
 	}
 	d := &disk{Disk: &shard.Disk{Path: path, FS: fs, Log: log}, lock: lock}
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	d.Syncer = diskio.NewSyncer(diskio.SyncerOptions{})
+	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{})
+	d.Syncer = d.syncer
 	return d, nil
 }
 
@@ -61,68 +71,91 @@ func (d *disk) recall() error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("look for the marker of a clean stop: %w", err)
 	}
-	points, err := readPoints(d.FS, filepath.Join(d.Path, pointsFile))
-	if err != nil {
+	text, err := diskio.ReadFile(d.FS, filepath.Join(d.Path, pointsFile))
+	if err == nil {
+		d.points = text
+		d.Points, err = parsePoints(string(text))
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// Without points more is checked, and nothing is lost.
 		d.Log.Warn("recovery points cannot be read; logs are checked further back", "folder", d.Path, "error", err)
 	}
-	d.Points = points
 	return nil
 }
 
-// close lets the folder go; clean says that every log in it was closed in good order.
-func (d *disk) close(clean bool) error {
-	d.Syncer.Close()
+// close lets the folder go. If every log in it was closed in good order, the next start
+// is told so.
+func (d *disk) close() error {
+	d.syncer.Close()
+	d.Release()
 	var err error
-	if clean && d.Failed() == nil {
+	if d.Failed() == nil && !d.unclean.Load() {
 		err = diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n"))
 	}
 	return errors.Join(err, d.lock.Close())
 }
 
-// readPoints reads a checkpoint in Kafka's form: a version, how many lines follow, and
-// in each topic, partition and offset.
-func readPoints(fs diskio.FS, name string) (map[string]int64, error) {
-	data, err := diskio.ReadFile(fs, name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	return parsePoints(string(data))
-}
+// pointsVersion begins the checkpoint. Kafka's version 0 has no topic ids: a topic made
+// anew under an old name would inherit what is not true of it.
+const pointsVersion = "1"
 
-func parsePoints(text string) (map[string]int64, error) {
+// parsePoints reads a checkpoint: a version, how many lines follow, and in each topic,
+// partition, offset and topic id.
+func parsePoints(text string) (map[string]shard.Point, error) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if len(lines) < 2 || lines[0] != "0" {
-		return nil, errors.New("checkpoint: line 1: want version 0")
+	if len(lines) < 2 || lines[0] != pointsVersion {
+		return nil, fmt.Errorf("checkpoint: line 1: want version %s", pointsVersion)
 	}
 	count, err := strconv.Atoi(lines[1])
 	if err != nil || count != len(lines)-2 {
 		return nil, fmt.Errorf("checkpoint: line 2: want %d, the number of lines that follow", len(lines)-2)
 	}
-	points := make(map[string]int64, count)
+	points := make(map[string]shard.Point, count)
 	for i, line := range lines[2:] {
 		fields := strings.Fields(line)
-		if len(fields) != 3 {
-			return nil, fmt.Errorf("checkpoint: line %d: want topic, partition and offset", i+3)
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("checkpoint: line %d: want topic, partition, offset and topic id", i+3)
+		}
+		partition, err := strconv.ParseInt(fields[1], 10, 32)
+		if err != nil || partition < 0 {
+			return nil, fmt.Errorf("checkpoint: line %d: %q is no partition", i+3, fields[1])
 		}
 		offset, err := strconv.ParseInt(fields[2], 10, 64)
 		if err != nil || offset < 0 {
 			return nil, fmt.Errorf("checkpoint: line %d: %q is no offset", i+3, fields[2])
 		}
-		points[fields[0]+"-"+fields[1]] = offset
+		id, err := base64.RawURLEncoding.DecodeString(fields[3])
+		if err != nil || len(id) != 16 {
+			return nil, fmt.Errorf("checkpoint: line %d: %q is no topic id", i+3, fields[3])
+		}
+		points[commitlog.FolderName(fields[0], int32(partition))] = shard.Point{Topic: [16]byte(id), Offset: offset}
 	}
 	return points, nil
 }
 
-// writePoints writes what readPoints reads.
-func writePoints(fs diskio.FS, name string, replicas []*shard.Replica) error {
-	var text strings.Builder
-	fmt.Fprintf(&text, "0\n%d\n", len(replicas))
-	for _, r := range replicas {
-		fmt.Fprintf(&text, "%s %d %d\n", r.Topic, r.Index, r.HighWatermark())
+// pointLine is one line of the checkpoint.
+func pointLine(topic string, partition int32, p shard.Point) string {
+	return fmt.Sprintf("%s %d %d %s\n", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
+}
+
+// encodePoints is the checkpoint that parsePoints reads.
+func encodePoints(lines []string) []byte {
+	slices.Sort(lines)
+	text := fmt.Appendf(nil, "%s\n%d\n", pointsVersion, len(lines))
+	for _, line := range lines {
+		text = append(text, line...)
 	}
-	return diskio.WriteFile(fs, name, []byte(text.String()))
+	return text
+}
+
+// savePoints writes the checkpoint if it changed.
+func (d *disk) savePoints(text []byte) error {
+	if bytes.Equal(text, d.points) {
+		return nil
+	}
+	if err := diskio.WriteFile(d.FS, filepath.Join(d.Path, pointsFile), text); err != nil {
+		return fmt.Errorf("write recovery points: %w", err)
+	}
+	d.points = text
+	return nil
 }

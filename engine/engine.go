@@ -8,9 +8,10 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/api"
@@ -45,9 +46,15 @@ type Broker struct {
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
-	ended    chan struct{} // closed when the housekeeper has ended
+	stopped  atomic.Bool
 	stop     chan struct{} // closed to end the housekeeper
+	ended    chan struct{} // closed when the housekeeper has ended
 	failed   chan error    // why the broker cannot go on
+
+	// Those of whoever applies metadata: Start, then the quorum's goroutine.
+	plain     *shard.Settings            // of topics without settings of their own
+	lost      map[cluster.ID]*shard.Disk // that partitions lie on and log.dirs does not have
+	elsewhere map[string]*disk           // partitions by folder that lie on another disk than theirs; only at the start
 }
 
 // Start brings a broker up: when it returns, clients are served. On an error nothing of
@@ -61,7 +68,7 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b := &Broker{
 		log: o.Log, fs: o.FS, settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
-		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1),
+		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	b.values.Store(o.Settings.Values)
 	defer func() {
@@ -77,6 +84,7 @@ func Start(o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.server = api.New(b.apiOptions())
+	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
 		return nil, err
 	}
@@ -115,10 +123,14 @@ func (b *Broker) openDisks() error {
 		if err != nil {
 			return fmt.Errorf("data folder %s: %w", path, err)
 		}
+		if slices.ContainsFunc(b.disks, func(d *disk) bool { return d.Path == absolute }) {
+			return fmt.Errorf("log.dirs names %s twice", absolute)
+		}
 		d, err := openDisk(b.fs, absolute, b.log)
 		if err != nil {
 			return err
 		}
+		d.Stopped = func(error) { b.metrics.FsyncFailures.Add(1) }
 		b.disks = append(b.disks, d)
 	}
 	return nil
@@ -126,28 +138,36 @@ func (b *Broker) openDisks() error {
 
 func (b *Broker) startShards() {
 	for range config.IOThreads.Of(b.values.Load()) {
-		b.shards = append(b.shards, shard.Start(shard.Options{Log: b.log}))
+		b.shards = append(b.shards, shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed}))
 	}
 }
 
 func (b *Broker) openQuorum() error {
 	v := b.values.Load()
+	disks, err := b.metadataFirst()
+	if err != nil {
+		return err
+	}
 	var folders []string
-	for _, d := range b.disks {
+	for _, d := range disks {
 		folders = append(folders, d.Path)
 	}
-	q, err := quorum.Open(quorum.Options{
-		FS: b.fs, Folders: folders, NodeID: int32(config.NodeID.Of(v)), ClusterID: config.ClusterID.Of(v), Log: b.log,
+	b.quorum, err = quorum.Open(quorum.Options{
+		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log,
 		Applied: b.apply, Failed: b.fail,
 	})
 	if err != nil {
 		return err
 	}
-	b.quorum = q
-	for i, d := range b.disks {
-		d.ID = q.Directories()[i]
+	for i, d := range disks {
+		d.ID = b.quorum.Directories()[i]
 	}
-	b.apply(cluster.Empty(), q.Image())
+	image := b.quorum.Image()
+	if err := b.sortOut(image); err != nil {
+		return err
+	}
+	b.apply(cluster.Empty(), image)
+	b.elsewhere = nil
 	return nil
 }
 
@@ -161,7 +181,7 @@ func (b *Broker) fail(err error) {
 
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
-		NodeID: int32(config.NodeID.Of(b.values.Load())), Controller: b.quorum, Registry: b.registry, Shards: b.shards,
+		NodeID: b.self(), Controller: b.quorum, Registry: b.registry, Shards: b.shards,
 		Values: b.values.Load, Metrics: b.metrics, Log: b.log,
 	}
 	for _, d := range b.disks {
@@ -230,7 +250,7 @@ func loops(v *setting.Values) int {
 
 // register begins a new life of this broker in the cluster.
 func (b *Broker) register(host string, port int) error {
-	self := cluster.Broker{ID: int32(config.NodeID.Of(b.values.Load())), Incarnation: b.quorum.Incarnation(), Host: host, Port: int32(port)}
+	self := cluster.Broker{ID: b.self(), Incarnation: b.quorum.Incarnation(), Host: host, Port: int32(port)}
 	for _, d := range b.disks {
 		self.Directories = append(self.Directories, d.ID)
 	}
@@ -249,146 +269,123 @@ func (b *Broker) register(host string, port int) error {
 }
 
 // Stop takes the broker down: no new requests, answers flushed, logs closed and marked
-// clean. After it the data folders are free.
+// clean. After it the data folders are free. Only when ctx ends before the disks have
+// answered, something of the broker is left, and the process should end.
 func (b *Broker) Stop(ctx context.Context) error {
+	if b.stopped.Swap(true) {
+		return errors.New("the broker was stopped before")
+	}
 	close(b.stop)
 	<-b.ended
-	// While the sockets send what is owed, closing the logs answers those who wait.
+	// While the sockets send what is owed, retiring the shards answers those who wait.
 	flushed := make(chan error, len(b.sockets))
 	for _, s := range b.sockets {
 		go func() { flushed <- s.Shutdown(ctx) }()
 	}
-	err := b.closeReplicas()
-	clean := err == nil
+	open, err := b.retire(ctx)
 	for range b.sockets {
 		err = errors.Join(err, <-flushed)
 	}
+	if open == nil {
+		return err
+	}
 	b.sockets = nil
-	b.abandonClean(clean)
-	return err
+	return errors.Join(err, b.takeDown(open))
 }
 
-// closeReplicas closes every log on its shard.
-func (b *Broker) closeReplicas() error {
-	var wrong []error
-	results := make(chan error)
-	count := 0
-	for _, t := range b.registry.Topics() {
-		t.Used(func(r *shard.Replica) {
-			count++
-			r.Shard().Do(func() { r.Close(func(err error) { go func() { results <- err }() }) })
+// retire has all shards end their service, and answers the partitions whose logs are to
+// be closed; nil when ctx has ended before.
+func (b *Broker) retire(ctx context.Context) ([]*shard.Replica, error) {
+	retired := make(chan []*shard.Replica, len(b.shards))
+	for _, s := range b.shards {
+		s.Do(func() {
+			var open []*shard.Replica
+			s.Retire(func(r *shard.Replica) { open = append(open, r) }, func() { retired <- open })
 		})
 	}
-	for range count {
-		if err := <-results; err != nil {
-			wrong = append(wrong, err)
+	all := []*shard.Replica{}
+	for range b.shards {
+		select {
+		case open := <-retired:
+			all = append(all, open...)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err())
 		}
 	}
-	return errors.Join(wrong...)
+	return all, nil
+}
+
+// finish closes logs, of each disk as many at a time as num.recovery.threads.per.data.dir
+// says.
+func (b *Broker) finish(open []*shard.Replica) error {
+	queues := map[*shard.Disk]chan *shard.Replica{}
+	var workers sync.WaitGroup
+	wrong := make(chan error, len(open))
+	for _, d := range b.disks {
+		queue := make(chan *shard.Replica, len(open))
+		queues[d.Disk] = queue
+		for range config.RecoveryThreads.Of(b.values.Load()) {
+			workers.Go(func() {
+				for r := range queue {
+					if err := r.Finish(); err != nil {
+						d.unclean.Store(true)
+						wrong <- err
+					}
+				}
+			})
+		}
+	}
+	for _, r := range open {
+		queues[r.Disk()] <- r
+	}
+	for _, queue := range queues {
+		close(queue)
+	}
+	workers.Wait()
+	close(wrong)
+	var all []error
+	for err := range wrong {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
 }
 
 // abandon lets go of everything that Start had taken when it failed.
-func (b *Broker) abandon() { b.abandonClean(false) }
-
-func (b *Broker) abandonClean(clean bool) {
+func (b *Broker) abandon() {
 	for _, s := range b.sockets {
-		s.Close() //nolint:errcheck // going down anyway
+		s.Close()
 	}
-	if b.admin != nil {
-		b.admin.close()
+	b.sockets = nil
+	open, _ := b.retire(context.Background())
+	if err := b.takeDown(open); err != nil {
+		b.log.Error("cannot close the data folders in good order", "error", err)
 	}
+}
+
+// takeDown ends everything behind the sockets. The logs in open are closed.
+func (b *Broker) takeDown(open []*shard.Replica) error {
+	b.admin.close()
+	var err error
 	if b.quorum != nil {
-		if err := b.quorum.Close(); err != nil {
-			b.log.Error("cannot close the metadata log", "error", err)
-			clean = false
+		if failure := b.quorum.Close(); failure != nil {
+			err = fmt.Errorf("close the metadata log: %w", failure)
 		}
 	}
 	for _, s := range b.shards {
 		s.Stop()
 	}
+	err = errors.Join(err, b.finish(open))
+	b.checkpoint()
 	for _, d := range b.disks {
-		if err := d.close(clean); err != nil {
-			b.log.Error("cannot close data folder", "folder", d.Path, "error", err)
+		if failure := d.close(); failure != nil {
+			err = errors.Join(err, fmt.Errorf("close data folder %s: %w", d.Path, failure))
 		}
 	}
+	return err
 }
 
-// checkpointPause is the time between two writings of recovery points, Kafka's default.
-const checkpointPause = time.Minute
-
-// keepHouse applies retention and writes recovery points until the broker stops.
-func (b *Broker) keepHouse() {
-	defer close(b.ended)
-	retention := time.NewTicker(retentionPause(b.values.Load()))
-	defer retention.Stop()
-	checkpoint := time.NewTicker(checkpointPause)
-	defer checkpoint.Stop()
-	b.loadGroups()
-	for {
-		select {
-		case <-b.stop:
-			return
-		case now := <-retention.C:
-			b.retain(now)
-		case <-checkpoint.C:
-			b.checkpoint()
-		}
-	}
-}
-
-// retain has every shard look at its partitions.
-func (b *Broker) retain(now time.Time) {
-	for _, t := range b.registry.Topics() {
-		if s := t.Settings(); s.Log.RetentionAge < 0 && s.Log.RetentionBytes < 0 {
-			continue
-		}
-		for i := range int32(t.Partitions()) {
-			r := t.Replica(i)
-			r.Shard().Wait(func() { r.Retain(now) })
-		}
-	}
-}
-
-// checkpoint remembers how far each log is durable, so that recovery need not look
-// further back.
-func (b *Broker) checkpoint() {
-	used := map[*shard.Disk][]*shard.Replica{}
-	for _, t := range b.registry.Topics() {
-		if !t.Settings().Commit {
-			continue
-		}
-		t.Used(func(r *shard.Replica) {
-			if log, err := r.Log(); log != nil && err == nil {
-				used[r.Disk()] = append(used[r.Disk()], r)
-			}
-		})
-	}
-	for _, d := range b.disks {
-		if d.Failed() != nil || len(used[d.Disk]) == 0 {
-			continue
-		}
-		if err := writePoints(b.fs, filepath.Join(d.Path, pointsFile), used[d.Disk]); err != nil {
-			b.log.Warn("cannot write recovery points", "folder", d.Path, "error", err)
-		}
-	}
-}
-
-// loadGroups rebuilds the groups that the log knows, so that their offsets expire and
-// their first request need not wait.
-func (b *Broker) loadGroups() {
-	t := b.registry.Named(api.OffsetsTopic)
-	if t == nil {
-		return
-	}
-	for i := range int32(t.Partitions()) {
-		select {
-		case <-b.stop:
-			return
-		default:
-		}
-		b.server.LoadGroups(t.Replica(i))
-	}
-}
+// self is the broker's id.
+func (b *Broker) self() int32 { return int32(config.NodeID.Of(b.values.Load())) }
 
 // NodeID is the broker's id as text, for logs.
 func (b *Broker) NodeID() string { return strconv.Itoa(config.NodeID.Of(b.values.Load())) }

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"slices"
-	"time"
 
-	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/partition"
@@ -14,7 +12,7 @@ import (
 )
 
 // topicSettings is what a topic's configuration means for its partitions.
-func topicSettings(v *setting.Values, fs diskio.FS) *shard.Settings {
+func topicSettings(v *setting.Values) *shard.Settings {
 	commit := config.CommitOnAck(v)
 	policy := config.CleanupPolicy.Of(v)
 	deletes := slices.Contains(policy, "delete")
@@ -28,7 +26,7 @@ func topicSettings(v *setting.Values, fs diskio.FS) *shard.Settings {
 		MaxAfter:        config.TimestampAfterMax.Of(v),
 		Partition:       partition.Options{ProducerExpiry: config.ProducerExpiration.Of(v), Unsynced: !commit},
 		Log: commitlog.Options{
-			FS: fs, SegmentBytes: config.SegmentSize(v), SegmentAge: config.SegmentAge.Of(v),
+			SegmentBytes: config.SegmentSize(v), SegmentAge: config.SegmentAge.Of(v),
 			IndexInterval: config.IndexIntervalBytes.Of(v), IndexBytes: config.IndexBytes.Of(v),
 			RetentionBytes: -1, RetentionAge: -1,
 			DeleteDelay: config.DeleteDelay.Of(v), SyncOnRoll: commit,
@@ -57,6 +55,3 @@ func compression(v *setting.Values) (recompress bool, c batch.Codec, level int) 
 	}
 	return false, batch.None, 0
 }
-
-// retentionPause is the time between two looks for segments to remove.
-func retentionPause(v *setting.Values) time.Duration { return config.RetentionCheck.Of(v) }

@@ -62,6 +62,9 @@ func (l *Log) End() int64 { return l.end.Load() }
 // Size is how many bytes the segments have (any).
 func (l *Log) Size() int64 { return l.size.Load() }
 
+// Segments is how many segments there are (any).
+func (l *Log) Segments() int { return len(*l.segments.Load()) }
+
 // Active is the file that must be synced to make durable what was appended so far. It
 // changes with a roll.
 func (l *Log) Active() diskio.File { return &l.active.commit }

@@ -44,6 +44,10 @@ func (a *Append) Run(s *Shard) {
 		a.end(err)
 		return
 	}
+	if err := a.recompress(r.settings); err != nil {
+		a.end(err)
+		return
+	}
 	if r.settings.LogAppendTime {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
@@ -54,27 +58,27 @@ func (a *Append) Run(s *Shard) {
 		return
 	}
 	a.Base, a.LogStart, a.duplicate = admitted.Base, r.machine.Start(), admitted.Duplicate
+	a.required = admitted.End
 	if admitted.Duplicate {
-		a.required = admitted.End
 		a.release()
 		r.await(a)
 		return
 	}
 	a.Batch.SetBaseOffset(admitted.Base)
-	a.Batch.SetLeaderEpoch(r.epoch)
-	a.required = admitted.End
+	a.Batch.SetLeaderEpoch(r.Epoch())
 	r.gather(a)
 }
 
+// release gives the batch's memory back.
 func (a *Append) release() {
+	a.Batch = nil
 	if a.Owner != nil {
 		a.Owner.Release()
 		a.Owner = nil
 	}
-	a.Batch = nil
 }
 
-// end tells the sender.
+// end tells the sender, who may use a again at once.
 func (a *Append) end(err error) {
 	a.release()
 	if err != nil {

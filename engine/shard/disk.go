@@ -1,8 +1,15 @@
 package shard
 
 import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/diskio"
@@ -12,20 +19,44 @@ import (
 // complainEvery bounds how often one disk fills the log with the same trouble.
 const complainEvery = 10 * time.Second
 
+// Endings of folders that are no partition's any more.
+const (
+	// DeletedSuffix is that of a deleted partition, whose files go in the background.
+	DeletedSuffix = "-delete"
+	// StraySuffix is that of a folder that belonged to no partition; a person decides.
+	StraySuffix = "-stray"
+)
+
 // Disk is one of log.dirs. A disk whose fsync or write failed is stopped for good: the
 // kernel may have dropped what it could not write, so nothing on it is acknowledged any
-// more (https://www.usenix.org/conference/atc20/presentation/rebello).
+// more (https://www.usenix.org/conference/atc20/presentation/rebello). What was
+// committed before can still be read. A full disk is not stopped.
 type Disk struct {
 	Path   string
 	ID     [16]byte // directory id, as in KIP-858
 	FS     diskio.FS
-	Syncer *diskio.Syncer
+	Syncer Syncer
 	Clean  bool             // the last stop was clean
-	Points map[string]int64 // recovery points by folder name, from the last checkpoint
+	Points map[string]Point // recovery points by folder name, as the last run left them; never changed
 	Log    *slog.Logger
+	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
+	// nobody is told.
+	Stopped func(error)
 
 	failure    atomic.Pointer[error]
 	complained atomic.Int64 // unix nanoseconds
+	released   atomic.Bool
+}
+
+// Syncer makes files durable: a diskio.Syncer.
+type Syncer interface {
+	Sync(r *diskio.Request)
+}
+
+// Point says that the log of a topic's partition is durable up to an offset.
+type Point struct {
+	Topic  [16]byte // the topic's id: a topic made anew under an old name has none of its points
+	Offset int64
 }
 
 // Failed is why the disk was stopped, or nil (any goroutine).
@@ -38,30 +69,117 @@ func (d *Disk) Failed() error {
 
 // Fail stops the disk. The first reason stays.
 func (d *Disk) Fail(err error) {
-	if d.failure.CompareAndSwap(nil, &err) {
-		d.Log.Error("disk stopped: nothing on it is acknowledged any more; mend it and start again", "folder", d.Path, "error", err)
+	if !d.failure.CompareAndSwap(nil, &err) {
+		return
+	}
+	d.Log.Error("disk stopped: nothing on it is acknowledged any more; mend it and start again", "folder", d.Path, "error", err)
+	if d.Stopped != nil {
+		d.Stopped(err)
 	}
 }
 
+// Release says that the broker gives the folder back: work that was put off is left to
+// the next start.
+func (d *Disk) Release() { d.released.Store(true) }
+
+// later runs f after a while, unless the folder was given back by then.
+func (d *Disk) later(delay time.Duration, f func()) {
+	time.AfterFunc(delay, func() {
+		if !d.released.Load() {
+			f()
+		}
+	})
+}
+
+// trouble decides what an error of writing means: a full disk is waited out, anything
+// else stops the disk.
+func (d *Disk) trouble(now time.Time, err error) {
+	if full(err) {
+		d.complain(now, "the disk is full: producers are told to try again", err)
+		return
+	}
+	d.Fail(err)
+}
+
 // complain logs trouble with the disk, not more often than every ten seconds.
-func (d *Disk) complain(now time.Time, err error) {
+func (d *Disk) complain(now time.Time, what string, err error) {
 	last := d.complained.Load()
 	if now.UnixNano()-last < int64(complainEvery) || !d.complained.CompareAndSwap(last, now.UnixNano()) {
 		return
 	}
-	d.Log.Error("cannot write; producers are told to try again", "folder", d.Path, "error", err)
+	d.Log.Error(what, "folder", d.Path, "error", err)
+}
+
+// full reports whether err says that there is no space, and no more than that: a sync
+// that failed for want of space has lost what it should have kept.
+func full(err error) bool {
+	return (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && !errors.Is(err, commitlog.ErrSync)
+}
+
+// passing reports whether an error of opening may be gone when it is tried again.
+func passing(err error) bool {
+	return full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
 func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
-	from, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]
-	if !ok {
-		from = -1
+	from := int64(-1)
+	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {
+		from = p.Offset
 	}
 	return commitlog.Recovery{Clean: d.Clean, From: from, Log: log}
 }
 
-// Space is how many bytes the disk has and how many can still be written.
+// Discard takes a folder away whatever is in it: it has another name at once, and is
+// removed after delay. That there is none is no error.
+func (d *Disk) Discard(folder string, delay time.Duration) error {
+	gone, err := d.moveAside(folder, DeletedSuffix)
+	if err != nil || gone == "" {
+		return err
+	}
+	d.later(delay, func() { d.Remove(gone) })
+	return nil
+}
+
+// Remove removes a folder that has no use any more.
+func (d *Disk) Remove(folder string) {
+	if err := d.FS.RemoveAll(filepath.Join(d.Path, folder)); err != nil {
+		d.Log.Warn("cannot remove a deleted partition; the next start tries again", "folder", filepath.Join(d.Path, folder), "error", err)
+	}
+}
+
+// Estrange gives a folder that belongs to no partition another name, and leaves it to a
+// person what becomes of it, as Kafka does.
+func (d *Disk) Estrange(folder, why string) error {
+	stray, err := d.moveAside(folder, StraySuffix)
+	if err == nil && stray != "" {
+		d.Log.Warn("moved aside a folder that is no partition's of this cluster; nothing will read it, remove it if it is not missed",
+			"folder", filepath.Join(d.Path, folder), "now", stray, "because", why)
+	}
+	return err
+}
+
+// moveAside renames a folder to a name that is nobody's, and answers the name; empty
+// when there is no such folder.
+func (d *Disk) moveAside(folder, suffix string) (string, error) {
+	var mark [16]byte
+	rand.Read(mark[:]) //nolint:errcheck // never fails, by its contract
+	aside := folder + "." + hex.EncodeToString(mark[:]) + suffix
+	err := d.FS.Rename(filepath.Join(d.Path, folder), filepath.Join(d.Path, aside))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err == nil {
+		err = d.FS.SyncDir(d.Path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("move %s aside: %w", filepath.Join(d.Path, folder), err)
+	}
+	return aside, nil
+}
+
+// Space is how many bytes the disk has, −1 when that is not known, and how many can
+// still be written.
 func (d *Disk) Space() (total, free int64, err error) {
 	left, err := d.FS.Free(d.Path)
-	return int64(left), int64(left), err
+	return -1, int64(left), err
 }

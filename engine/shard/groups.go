@@ -4,32 +4,53 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
+const (
+	// loadHere is the largest log, in bytes, that is read on the shard; one that is larger
+	// is read beside it, while requests are told to try again.
+	loadHere = 1 << 20
+	// loadAgain is how long a log that could not be read is not tried again.
+	loadAgain = 10 * time.Second
+	// readChunk is how many bytes of a log are read at once when all of it is read.
+	readChunk = 1 << 20
+)
+
 // Groups runs the groups whose offsets one partition of __consumer_offsets keeps. It
 // lives on the shard of that partition, which does what the pure machine asks for:
-// appends, and ticks.
+// appends, and ticks. max.message.bytes does not bound what the machine appends: a group
+// with many members must be able to store itself.
 type Groups struct {
 	replica *Replica
 	machine *group.Coordinator
 	timer   Timer
+	loading bool      // the machine belongs to the goroutine that reads the log
+	again   time.Time // not zero: loading failed, and is not tried before
 }
 
 // Groups calls f with the coordinator that r keeps the log of. The first call reads the
 // whole log. On the shard only.
 func (r *Replica) Groups(o group.Options, f func(*group.Coordinator)) error {
-	if r.groups == nil {
-		g, err := r.loadGroups(o)
-		if err != nil {
+	g := r.groups
+	if g == nil || !g.again.IsZero() && !r.shard.now.Before(g.again) {
+		var err error
+		if g, err = r.loadGroups(o); err != nil {
 			return err
 		}
-		r.groups = g
 	}
-	f(r.groups.machine)
-	r.groups.schedule()
+	switch {
+	case g.loading:
+		return kerr.CoordinatorLoadInProgress
+	case !g.again.IsZero():
+		return kerr.CoordinatorNotAvailable
+	}
+	f(g.machine)
+	g.schedule()
 	return nil
 }
 
@@ -38,27 +59,77 @@ func (r *Replica) loadGroups(o group.Options) (*Groups, error) {
 	if err := r.ready(false); err != nil {
 		return nil, err
 	}
+	log, err := r.Log()
+	if err != nil {
+		return nil, err
+	}
 	g := &Groups{replica: r}
 	g.machine = group.New(o, g)
 	g.timer.Task = (*tick)(g)
-	begin, count := r.shard.clock(), 0
-	if log := r.log.Load(); log != nil {
-		err := eachRecord(log, func(timestamp int64, record *batch.Record) {
-			count++
-			if err := g.machine.Replay(group.Record{Key: record.Key, Value: record.Value}, timestamp); err != nil {
-				r.shard.log.Warn("a record of the offsets topic cannot be read and is passed over", "partition", r.Index, "error", err)
-			}
-		})
-		if err != nil {
-			r.shard.log.Error("cannot load groups", "topic", r.Topic, "partition", r.Index, "error", err)
-			return nil, fmt.Errorf("load groups: %w", err)
-		}
-	}
-	g.machine.Loaded(r.shard.now)
-	if count > 0 {
-		r.shard.log.Info("loaded groups", "topic", r.Topic, "partition", r.Index, "records", count, "took", r.shard.clock().Sub(begin).Round(time.Millisecond))
+	r.groups = g
+	l := &loaded{groups: g, begin: r.shard.clock()}
+	switch {
+	case log == nil:
+		g.opened(r.shard)
+	case log.Size() <= loadHere:
+		l.read(log)
+		l.Run(r.shard)
+	default:
+		g.loading = true
+		go func() {
+			l.read(log)
+			r.shard.Post(&l.Node, l)
+		}()
 	}
 	return g, nil
+}
+
+// loaded is the end of a load.
+type loaded struct {
+	Node
+	groups *Groups
+	begin  time.Time
+	count  int
+	err    error
+}
+
+// read feeds the log to the machine. On the shard, or beside it while nobody else has
+// the machine; the log is not appended to before its coordinator is there.
+func (l *loaded) read(log *commitlog.Log) {
+	r := l.groups.replica
+	l.err = eachRecord(log, r.high.Load(), func(timestamp int64, record *batch.Record) {
+		l.count++
+		if err := l.groups.machine.Replay(group.Record{Key: record.Key, Value: record.Value}, timestamp); err != nil {
+			r.shard.log.Warn("a record of the offsets topic cannot be read and is passed over", "partition", r.Index, "error", err)
+		}
+	})
+}
+
+// Run opens the coordinator, unless the partition went away meanwhile.
+func (l *loaded) Run(s *Shard) {
+	g := l.groups
+	r := g.replica
+	g.loading = false
+	if r.groups != g {
+		return
+	}
+	took := s.clock().Sub(l.begin).Round(time.Millisecond)
+	if l.err != nil {
+		g.again = s.now.Add(loadAgain)
+		s.log.Error("cannot load groups; the next request after a while tries again", "topic", r.Topic, "partition", r.Index, "error", l.err)
+		return
+	}
+	g.opened(s)
+	if l.count > 0 {
+		s.log.Info("loaded groups", "topic", r.Topic, "partition", r.Index, "records", l.count, "took", took)
+	}
+}
+
+// opened has the coordinator serve.
+func (g *Groups) opened(s *Shard) {
+	s.groups[g] = struct{}{}
+	g.machine.Loaded(s.now)
+	g.schedule()
 }
 
 // Append makes the records part of the partition (group.Env).
@@ -68,8 +139,7 @@ func (g *Groups) Append(records []group.Record, done func(error)) {
 	for _, r := range records {
 		b.Append(now, r.Key, r.Value, nil)
 	}
-	o := batch.NoProducer()
-	built, err := b.Finish(o)
+	built, err := b.Finish(batch.NoProducer())
 	if err != nil {
 		panic(fmt.Sprintf("group coordinator appended %d records: %v", len(records), err))
 	}
@@ -100,9 +170,10 @@ func (t *tick) Run(s *Shard) {
 	g.schedule()
 }
 
+// schedule has the machine ticked when it wants to be.
 func (g *Groups) schedule() {
 	next := g.machine.NextTick()
-	if next.IsZero() {
+	if next.IsZero() || g.replica.groups != g {
 		g.replica.shard.ClearTimer(&g.timer)
 		return
 	}
@@ -111,25 +182,29 @@ func (g *Groups) schedule() {
 
 // closeGroups sends the members of all groups to look for their coordinator again.
 func (r *Replica) closeGroups() {
-	if r.groups == nil {
+	g := r.groups
+	if g == nil {
 		return
 	}
-	r.groups.machine.Close(nil)
-	r.shard.ClearTimer(&r.groups.timer)
 	r.groups = nil
+	delete(r.shard.groups, g)
+	r.shard.ClearTimer(&g.timer)
+	if !g.loading { // else nobody waits for it
+		g.machine.Close(nil)
+	}
 }
 
-// readChunk is how many bytes of a log are read at once when all of it is read.
-const readChunk = 1 << 20
-
-// eachRecord calls f for every record of a log, oldest first. The record is valid
-// during the call.
-func eachRecord(log *commitlog.Log, f func(timestamp int64, r *batch.Record)) error {
-	var raw, plain []byte
-	for at := log.Start(); at < log.End(); {
-		found, err := log.Locate(at, readChunk, log.End())
+// eachRecord calls f for every record of a log below limit, oldest first. The record is
+// valid during the call.
+func eachRecord(log *commitlog.Log, limit int64, f func(timestamp int64, r *batch.Record)) error {
+	var raw []byte
+	for at := log.Start(); at < limit; {
+		found, err := log.Locate(at, readChunk, limit)
 		if err != nil {
 			return fmt.Errorf("find offset %d: %w", at, err)
+		}
+		if found.Bytes == 0 {
+			return nil // nothing is left but what a compaction has emptied
 		}
 		if cap(raw) < found.Bytes {
 			raw = make([]byte, found.Bytes)
@@ -140,7 +215,7 @@ func eachRecord(log *commitlog.Log, f func(timestamp int64, r *batch.Record)) er
 		if err != nil {
 			return fmt.Errorf("read at offset %d: %w", at, err)
 		}
-		if at, plain, err = eachRecordOf(raw, plain, at, f); err != nil {
+		if at, err = eachRecordOf(raw, at, f); err != nil {
 			return err
 		}
 	}
@@ -148,20 +223,20 @@ func eachRecord(log *commitlog.Log, f func(timestamp int64, r *batch.Record)) er
 }
 
 // eachRecordOf walks over whole batches and returns the offset behind them.
-func eachRecordOf(raw, plain []byte, from int64, f func(timestamp int64, r *batch.Record)) (int64, []byte, error) {
+func eachRecordOf(raw []byte, from int64, f func(timestamp int64, r *batch.Record)) (int64, error) {
 	at := from
 	for len(raw) > 0 {
 		size, err := batch.Peek(raw)
 		if err != nil {
-			return at, plain, fmt.Errorf("batch at offset %d: %w", at, err)
+			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
 		b := batch.Batch(raw[:size])
 		if err := b.Check(); err != nil {
-			return at, plain, fmt.Errorf("batch at offset %d: %w", at, err)
+			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
-		records, err := b.Records(plain, readChunk<<8)
+		records, err := b.Records(nil, readChunk<<8)
 		if err != nil {
-			return at, plain, fmt.Errorf("batch at offset %d: %w", at, err)
+			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
 		for records.Next() {
 			r := records.Record()
@@ -170,9 +245,9 @@ func eachRecordOf(raw, plain []byte, from int64, f func(timestamp int64, r *batc
 			}
 		}
 		if err := records.Err(); err != nil {
-			return at, plain, fmt.Errorf("batch at offset %d: %w", at, err)
+			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
 		at, raw = b.NextOffset(), raw[size:]
 	}
-	return at, plain, nil
+	return at, nil
 }

@@ -38,9 +38,12 @@ func (r *Registry) ByID(id [16]byte) *Topic { return r.index.Load().byID[id] }
 // Topics are all topics by name. The map must not be changed.
 func (r *Registry) Topics() map[string]*Topic { return r.index.Load().byName }
 
-// Change adds and removes topics in one step. Only the goroutine that applies metadata
+// Change removes and adds topics in one step. Only the goroutine that applies metadata
 // may call it.
 func (r *Registry) Change(add []*Topic, remove []*Topic) {
+	if len(add) == 0 && len(remove) == 0 {
+		return
+	}
 	old := r.index.Load()
 	next := &index{byName: maps.Clone(old.byName), byID: maps.Clone(old.byID)}
 	for _, t := range remove {
@@ -76,8 +79,10 @@ type Topic struct {
 
 // slot is one partition, perhaps not used yet.
 type slot struct {
+	shard   *Shard
+	disk    *Disk
+	epoch   atomic.Int32
 	making  sync.Once //nolint:forbidigo // two loops may ask for an unused partition at the same moment
-	place   Place
 	replica atomic.Pointer[Replica]
 }
 
@@ -108,18 +113,26 @@ func (t *Topic) Replica(partition int32) *Replica {
 		return r
 	}
 	s.making.Do(func() {
-		s.replica.Store(NewReplica(t, partition, s.place))
+		s.replica.Store(newReplica(t, partition, s))
 	})
 	return s.replica.Load()
 }
 
-// Used calls f for every replica that was ever asked for.
+// Each calls f for every partition, with the disk it lies on and its replica, which is
+// nil while nobody has asked for it (any goroutine).
+func (t *Topic) Each(f func(partition int32, d *Disk, r *Replica)) {
+	for i, s := range *t.slots.Load() {
+		f(int32(i), s.disk, s.replica.Load())
+	}
+}
+
+// Used calls f for every replica that was ever asked for (any goroutine).
 func (t *Topic) Used(f func(*Replica)) {
-	for _, s := range *t.slots.Load() {
-		if r := s.replica.Load(); r != nil {
+	t.Each(func(_ int32, _ *Disk, r *Replica) {
+		if r != nil {
 			f(r)
 		}
-	}
+	})
 }
 
 // Grow adds partitions. Only the goroutine that applies metadata may call it.
@@ -128,22 +141,22 @@ func (t *Topic) Grow(places []Place) {
 	slots := make([]*slot, len(old), len(old)+len(places))
 	copy(slots, old)
 	for _, p := range places {
-		slots = append(slots, &slot{place: p})
+		s := &slot{shard: p.Shard, disk: p.Disk}
+		s.epoch.Store(p.Epoch)
+		slots = append(slots, s)
 	}
 	t.slots.Store(&slots)
 }
 
-// Lead says under which leader epoch each partition is led now. A replica that is in use
-// keeps the epoch that it was opened with: this broker leads on.
-func (t *Topic) Lead(places []Place) {
+// Lead says under which leader epoch each partition is led from now on.
+func (t *Topic) Lead(epoch func(partition int) int32) {
 	for i, s := range *t.slots.Load() {
-		if i < len(places) && s.replica.Load() == nil {
-			s.place = places[i]
-		}
+		s.epoch.Store(epoch(i))
 	}
 }
 
-// Configure changes the settings; replicas that are in use follow on their shards.
+// Configure changes the settings; replicas that are open follow on their shards, the
+// others when they open.
 func (t *Topic) Configure(settings *Settings) {
 	t.settings.Store(settings)
 	t.Used(func(r *Replica) {

@@ -10,17 +10,34 @@
 // A turn takes all that waits, so that the busier a partition is, the larger its writes
 // and the fewer its syncs. The coordinators whose log a partition is run on its shard
 // too, and so need no locks either.
+//
+// What must stay true:
+//
+//   - Nothing is acknowledged that is not below the high watermark, and in commit mode
+//     nothing is below it that was not fsynced. Once a disk has failed nothing on it is
+//     acknowledged.
+//   - Every Append ends exactly once, in the order of its partition's offsets, and its
+//     memory is given back before.
+//   - No file is closed while a sync of it is asked for: a closed file is no failed disk.
+//   - A folder is opened only for the topic whose id it carries.
 package shard
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/engine/group"
 )
 
 // Options are what a shard needs from outside.
 type Options struct {
-	Now func() time.Time // Zero: time.Now
-	Log *slog.Logger     // Zero: slog.Default
+	// Now is the clock, asked from any goroutine. Nil: time.Now.
+	Now func() time.Time
+	Log *slog.Logger // Nil: slog.Default
+	// Flushed is told of every sync, how long it took and how many batches it made
+	// durable. Nil: nobody is told.
+	Flushed func(took time.Duration, batches int)
 }
 
 // Shard is one goroutine, its partitions and what waits for them.
@@ -28,16 +45,24 @@ type Shard struct {
 	queue Queue
 	wake  chan struct{} // holds one token when there is something to do
 	ended chan struct{}
+	clock func() time.Time
+	log   *slog.Logger
+
+	// Published by the goroutine.
+	asleep   atomic.Int64 // unix nanoseconds since when it waits, 0 while it works
+	idle     atomic.Int64 // nanoseconds that it waited before
+	produces atomic.Int64 // appends that wait for the high watermark
+	fetches  atomic.Int64 // fetches that wait for records
 
 	// Everything below belongs to the goroutine.
 	now      time.Time
-	clock    func() time.Time
-	log      *slog.Logger
+	flushed  func(time.Duration, int)
 	timers   timers
-	touched  []*Replica // appended to in this turn, to be written at its end
-	replicas map[*Replica]struct{}
+	touched  []*Replica            // appended to in this turn, to be written at its end
+	replicas map[*Replica]struct{} // that anybody has looked at
+	groups   map[*Groups]struct{}  // that are loaded
+	retired  bool                  // nothing is opened any more
 	stopping bool
-	busy     time.Duration
 }
 
 // Start starts a shard. The owner ends it by Stop.
@@ -48,16 +73,19 @@ func Start(o Options) *Shard {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Flushed == nil {
+		o.Flushed = func(time.Duration, int) {}
+	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		clock: o.Now, log: o.Log, now: o.Now(), replicas: map[*Replica]struct{}{},
+		clock: o.Now, log: o.Log, flushed: o.Flushed, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
 	}
 	go s.run()
 	return s
 }
 
 // Post hands a task to the shard, from any goroutine. Tasks of one poster run in the
-// order in which they were posted.
+// order in which they were posted. What is posted after Stop never runs.
 func (s *Shard) Post(n *Node, t Task) {
 	n.task = t
 	if s.queue.Push(n) {
@@ -82,14 +110,25 @@ func (s *Shard) Do(f func()) {
 	s.Post(&c.Node, c)
 }
 
-// Wait runs f on the shard and returns when it has run. Never call it on a shard.
-func (s *Shard) Wait(f func()) {
+// Wait runs f on the shard and returns when it has run, or when the shard has ended and
+// it never will. Never call it on a shard.
+func (s *Shard) Wait(f func()) (ran bool) {
 	done := make(chan struct{})
 	s.Do(func() {
 		defer close(done)
 		f()
 	})
-	<-done
+	select {
+	case <-done:
+		return true
+	case <-s.ended:
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Now is the time of the current turn. On the shard only.
@@ -101,7 +140,61 @@ func (s *Shard) SetTimer(t *Timer, when time.Time) { s.timers.set(t, when) }
 // ClearTimer forgets t. On the shard only.
 func (s *Shard) ClearTimer(t *Timer) { s.timers.clear(t) }
 
-// Stop ends the goroutine after what was posted before. Replicas must have been closed.
+// Waiting is how many appends wait to be committed, and how many fetches for records (any).
+func (s *Shard) Waiting() (produces, fetches int64) { return s.produces.Load(), s.fetches.Load() }
+
+// Idle is how long the shard had nothing to do since it was started (any).
+func (s *Shard) Idle() time.Duration {
+	idle := s.idle.Load()
+	if since := s.asleep.Load(); since != 0 {
+		idle += max(s.clock().UnixNano()-since, 0)
+	}
+	return time.Duration(idle)
+}
+
+// ExpireProducers forgets producers that were idle for too long. On the shard only.
+func (s *Shard) ExpireProducers() {
+	for r := range s.replicas {
+		if r.is(open) {
+			r.machine.Expire(s.now.UnixMilli())
+		}
+	}
+}
+
+// Coordinators calls f with every coordinator that is loaded. On the shard only.
+func (s *Shard) Coordinators(f func(*group.Coordinator)) {
+	for g := range s.groups {
+		f(g.machine)
+	}
+}
+
+// Retire ends the service of all partitions, and from here on none is opened: appends
+// that came before are written and acknowledged, whoever else waits is sent elsewhere.
+// Partitions that are open are handed to take once their last sync is done, to be closed
+// (Replica.Finish) on any goroutine; ready is called after the last. Both run on the
+// shard and must not block. On the shard only.
+func (s *Shard) Retire(take func(*Replica), ready func()) {
+	s.retired = true
+	left := 1
+	ended := func() {
+		if left--; left == 0 {
+			ready()
+		}
+	}
+	for r := range s.replicas {
+		left++
+		r.retire(func(usable bool) {
+			if usable {
+				take(r)
+			}
+			ended()
+		})
+	}
+	clear(s.replicas)
+	ended()
+}
+
+// Stop ends the goroutine after what was posted before.
 func (s *Shard) Stop() {
 	s.Do(func() { s.stopping = true })
 	<-s.ended
@@ -116,19 +209,28 @@ func (s *Shard) run() {
 		if s.stopping || s.queue.head.Load() != nil {
 			continue
 		}
-		if len(s.timers) == 0 {
-			<-s.wake
-			continue
-		}
-		alarm.Reset(s.timers[0].When.Sub(s.clock()))
+		s.sleep(alarm)
+	}
+}
+
+// sleep waits for a task or the next timer.
+func (s *Shard) sleep(alarm *time.Timer) {
+	begin := s.clock()
+	s.asleep.Store(begin.UnixNano())
+	if len(s.timers) == 0 {
+		<-s.wake
+	} else {
+		alarm.Reset(s.timers[0].When.Sub(begin))
 		select {
 		case <-s.wake:
 		case <-alarm.C:
 		}
 	}
+	s.asleep.Store(0)
+	s.idle.Add(int64(s.clock().Sub(begin)))
 }
 
-// turn does all that waits: tasks, then the writes they asked for, then what is due.
+// turn does all that waits: tasks, then what is due, then the writes that they asked for.
 func (s *Shard) turn() {
 	s.now = s.clock()
 	for n := s.queue.Take(); n != nil; {
@@ -140,12 +242,9 @@ func (s *Shard) turn() {
 	for t := s.timers.due(s.now); t != nil; t = s.timers.due(s.now) {
 		t.Task.Run(s)
 	}
-	// A write may answer a coordinator, which may append again: hence the loop.
-	for len(s.touched) > 0 {
-		last := len(s.touched) - 1
-		r := s.touched[last]
-		s.touched[last] = nil
-		s.touched = s.touched[:last]
+	for i, r := range s.touched {
+		s.touched[i] = nil
 		r.write()
 	}
+	s.touched = s.touched[:0]
 }

@@ -135,10 +135,12 @@ func (e *entering) Run(s *Shard) {
 	if p.keeper {
 		p.timer.Task = (*overdue)(p)
 		s.SetTimer(&p.timer, p.owner.When)
+		s.fetches.Add(1)
 	}
 	for i := range p.links {
 		l := &p.links[i]
-		if err := l.replica.ready(false); err != nil || l.replica.gone() {
+		l.replica.Settle()
+		if _, err := l.replica.Log(); err != nil {
 			p.owner.wake() // the answer is an error, and the fetch must look it up
 		}
 		l.replica.watch(l)
@@ -156,10 +158,12 @@ func (e *leaving) Run(s *Shard) {
 	p := (*part)(e)
 	if p.keeper {
 		s.ClearTimer(&p.timer)
+		s.fetches.Add(-1)
 	}
 	for i := range p.links {
 		p.links[i].replica.unwatch(&p.links[i])
 	}
+	clear(p.links) // a Wait that is kept for later must not keep replicas
 	p.owner.drop()
 }
 

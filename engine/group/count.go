@@ -1,0 +1,27 @@
+package group
+
+// Counts are how many groups a coordinator has in each state, and how many offsets.
+type Counts struct {
+	Stable, PreparingRebalance, CompletingRebalance, Empty, Dead int64
+	Offsets                                                      int64
+}
+
+// Count counts the groups.
+func (c *Coordinator) Count() (n Counts) {
+	for _, g := range c.groups {
+		n.Offsets += int64(len(g.offsets))
+		switch g.state {
+		case stable:
+			n.Stable++
+		case preparing:
+			n.PreparingRebalance++
+		case completing:
+			n.CompletingRebalance++
+		case empty:
+			n.Empty++
+		case dead:
+			n.Dead++
+		}
+	}
+	return n
+}

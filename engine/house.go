@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/engine/api"
+	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// checkpointPause is the time between two writings of recovery points, Kafka's default.
+const checkpointPause = time.Minute
+
+// keepHouse does what is due now and then, until the broker stops: it applies retention,
+// forgets producers and writes recovery points. It asks one shard for one partition at a
+// time, so that clients hardly notice.
+func (b *Broker) keepHouse() {
+	defer close(b.ended)
+	v := b.values.Load()
+	retention := time.NewTicker(config.RetentionCheck.Of(v))
+	defer retention.Stop()
+	producers := time.NewTicker(config.ProducerExpirationCheck.Of(v))
+	defer producers.Stop()
+	checkpoint := time.NewTicker(checkpointPause)
+	defer checkpoint.Stop()
+	b.loadGroups()
+	b.removeDeleted()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case now := <-retention.C:
+			b.retain(now)
+		case <-producers.C:
+			for _, s := range b.shards {
+				s.Do(s.ExpireProducers)
+			}
+		case <-checkpoint.C:
+			b.checkpoint()
+		}
+	}
+}
+
+// stopping reports whether the broker is about to stop.
+func (b *Broker) stopping() bool {
+	select {
+	case <-b.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// retain applies retention to every partition that has something to remove. Those that
+// nobody uses are looked at from here, without their shard, and stay unopened if there is
+// nothing.
+func (b *Broker) retain(now time.Time) {
+	for _, t := range b.registry.Topics() {
+		settings := t.Settings()
+		if !settings.Retains() {
+			continue
+		}
+		t.Each(func(partition int32, d *shard.Disk, r *shard.Replica) {
+			if b.stopping() || d.Failed() != nil {
+				return
+			}
+			if r == nil || !r.Settled() {
+				o := settings.Log
+				o.FS = d.FS
+				if !commitlog.Expired(o, filepath.Join(d.Path, commitlog.FolderName(t.Name, partition)), now) {
+					return
+				}
+				r = t.Replica(partition)
+			}
+			r.Shard().Wait(func() { r.Retain(now) })
+		})
+	}
+}
+
+// checkpoint remembers how far each log is durable, so that recovery need not look
+// further back. Partitions that were not opened keep the point that they had.
+func (b *Broker) checkpoint() {
+	lines := map[*shard.Disk][]string{}
+	for _, t := range b.registry.Topics() {
+		t.Each(func(partition int32, d *shard.Disk, r *shard.Replica) {
+			point, known := d.Points[commitlog.FolderName(t.Name, partition)]
+			known = known && point.Topic == t.ID
+			if r != nil && r.Durable() >= 0 {
+				// What is not synced on purpose has no point: its segments say themselves which
+				// of them are durable.
+				point, known = shard.Point{Topic: t.ID, Offset: r.Durable()}, r.Durable() == r.HighWatermark() || t.Settings().Commit
+			}
+			if known {
+				lines[d] = append(lines[d], pointLine(t.Name, partition, point))
+			}
+		})
+	}
+	for _, d := range b.disks {
+		if d.Failed() != nil {
+			continue
+		}
+		if err := d.savePoints(encodePoints(lines[d.Disk])); err != nil {
+			b.log.Warn("cannot write recovery points; after a crash logs are checked further back", "folder", d.Path, "error", err)
+		}
+	}
+}
+
+// loadGroups rebuilds the groups that the log knows, so that their offsets expire and
+// their first request need not wait.
+func (b *Broker) loadGroups() {
+	t := b.registry.Named(api.OffsetsTopic)
+	if t == nil {
+		return
+	}
+	for i := range int32(t.Partitions()) {
+		if b.stopping() {
+			return
+		}
+		b.server.LoadGroups(t.Replica(i))
+	}
+}
+
+// removeDeleted removes what is left of partitions that were deleted when the broker
+// stopped.
+func (b *Broker) removeDeleted() {
+	for _, d := range b.disks {
+		names, err := d.FS.ReadDir(d.Path)
+		if err != nil {
+			b.log.Warn("cannot look for deleted partitions", "folder", d.Path, "error", err)
+			continue
+		}
+		for _, name := range names {
+			if b.stopping() {
+				return
+			}
+			if deletedFolder(name) {
+				d.Remove(name)
+			}
+		}
+	}
+}
+
+// deletedFolder reports whether a folder is what remains of a deleted partition: a name,
+// 32 digits and a word.
+func deletedFolder(name string) bool {
+	rest, ok := strings.CutSuffix(name, shard.DeletedSuffix)
+	if !ok || len(rest) < 34 || rest[len(rest)-33] != '.' {
+		return false
+	}
+	return strings.Trim(rest[len(rest)-32:], "0123456789abcdef") == ""
+}

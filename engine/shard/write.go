@@ -1,0 +1,213 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/diskio"
+)
+
+// gather takes an admitted batch for the write at the end of the turn.
+func (r *Replica) gather(a *Append) {
+	if len(r.fresh) == 0 {
+		r.shard.touched = append(r.shard.touched, r)
+	}
+	r.fresh = append(r.fresh, a)
+	r.batches = append(r.batches, a.Batch)
+}
+
+// await parks a repeated append until the high watermark reaches the first.
+func (r *Replica) await(a *Append) {
+	switch {
+	case len(r.fresh) > 0:
+		r.fresh = append(r.fresh, a) // keeps its place behind those it may repeat
+	case a.required <= r.high.Load() && r.pending.len() == 0:
+		a.end(nil)
+	default:
+		r.park(a)
+	}
+}
+
+func (r *Replica) park(a *Append) {
+	r.pending.push(a)
+	r.shard.produces.Add(1)
+}
+
+// unpark takes the oldest parked append out.
+func (r *Replica) unpark() {
+	r.pending.pop()
+	r.shard.produces.Add(-1)
+}
+
+// write appends all that was gathered with one write, and has it made durable.
+func (r *Replica) write() {
+	if len(r.fresh) == 0 {
+		return // deleted, or written already, since it was gathered
+	}
+	log := r.log.Load()
+	before := r.written
+	err := log.Append(r.batches, r.shard.now)
+	for _, p := range r.batches {
+		r.written.bytes += int64(len(p))
+	}
+	r.written.batches += int64(len(r.batches))
+	clear(r.batches)
+	r.batches = r.batches[:0]
+	if err != nil {
+		r.written = before
+		r.refuse(err)
+		return
+	}
+	r.written.offset = log.End()
+	for i, a := range r.fresh {
+		r.fresh[i] = nil
+		a.release()
+		r.park(a)
+	}
+	r.fresh = r.fresh[:0]
+	r.machine.Written(r.written.offset)
+	if active := log.Active(); active != r.active {
+		r.active = active
+		r.save()
+	}
+	r.publish()
+	if r.settings.Commit {
+		r.sync()
+	}
+}
+
+// refuse undoes what could not be written. A batch that repeats one which was written
+// before keeps waiting for that.
+func (r *Replica) refuse(err error) {
+	r.disk.trouble(r.shard.now, fmt.Errorf("write to %s: %w", r.Folder(), err))
+	r.machine.Undo(r.written.offset)
+	for i, a := range r.fresh {
+		r.fresh[i] = nil
+		if a.duplicate && a.required <= r.written.offset {
+			r.park(a)
+			continue
+		}
+		a.end(kerr.KafkaStorageError)
+	}
+	r.fresh = r.fresh[:0]
+	if r.disk.Failed() != nil && !r.syncing {
+		r.abandon(kerr.KafkaStorageError)
+	}
+	r.settlePending()
+}
+
+// save keeps the producer state, once for every segment and at a clean stop, so that
+// opening the log need not read more than one.
+func (r *Replica) save() {
+	log := r.log.Load()
+	end := log.End()
+	if err := log.WriteSnapshot(end, r.machine.Snapshot(nil)); err != nil {
+		r.shard.log.Warn("cannot save producer state; the next start reads it from the log", "topic", r.Topic, "partition", r.Index, "error", err)
+		return
+	}
+	r.saved = end
+}
+
+// sync has the log made durable as far as it is written, unless that is under way: then
+// the next one follows it.
+func (r *Replica) sync() {
+	if r.syncing || r.promised.offset >= r.written.offset {
+		return
+	}
+	if r.disk.Failed() != nil {
+		r.abandon(kerr.KafkaStorageError)
+		return
+	}
+	r.syncing = true
+	r.settled, r.promised = r.promised.batches, r.written
+	r.asked = r.shard.clock()
+	r.request.File = r.log.Load().Active()
+	r.disk.Syncer.Sync(&r.request)
+}
+
+// synced brings the end of a sync back to the shard.
+type synced struct {
+	Node
+	replica *Replica
+	err     error
+}
+
+// post runs on the syncer's goroutine.
+func (d *synced) post(_ *diskio.Request, err error) {
+	r := d.replica
+	if d.err = err; err == nil {
+		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.settled))
+	}
+	r.shard.Post(&d.Node, d)
+}
+
+// Run moves the high watermark, and syncs what came meanwhile.
+func (d *synced) Run(*Shard) {
+	r := d.replica
+	r.syncing = false
+	r.request.File = nil
+	if !r.is(deleted) {
+		r.synced(d.err)
+	}
+	if r.idle != nil && !r.syncing {
+		r.idle()
+		r.idle = nil
+	}
+}
+
+func (r *Replica) synced(err error) {
+	switch {
+	case errors.Is(err, os.ErrClosed):
+		r.abandon(kerr.NotLeaderForPartition) // nobody asks after the syncer has closed; still no fault of the disk
+		return
+	case err != nil:
+		r.disk.Fail(fmt.Errorf("sync %s: %w", r.Folder(), err))
+	}
+	if r.disk.Failed() != nil {
+		r.abandon(kerr.KafkaStorageError)
+		r.wakeAll()
+		return
+	}
+	r.durable.Store(r.promised.offset)
+	r.machine.Synced(r.promised.offset)
+	r.publish()
+	if r.settings.Commit || r.idle != nil {
+		r.sync()
+	}
+}
+
+// publish shows how far the high watermark has come, wakes readers and answers those who
+// wait for it.
+func (r *Replica) publish() {
+	if high := r.machine.HighWatermark(); high > r.high.Load() {
+		// It is where the log ends, or where the last sync has brought it.
+		bytes := r.written.bytes
+		if high < r.written.offset {
+			bytes = r.promised.bytes
+		}
+		more := bytes - r.committed.Load()
+		r.high.Store(high)
+		r.committed.Store(bytes)
+		r.notify(more)
+	}
+	r.settlePending()
+}
+
+func (r *Replica) settlePending() {
+	high := r.high.Load()
+	for a := r.pending.first(); a != nil && a.required <= high; a = r.pending.first() {
+		r.unpark()
+		a.end(nil)
+	}
+}
+
+// abandon gives up everything that waits to be committed.
+func (r *Replica) abandon(err error) {
+	for a := r.pending.first(); a != nil; a = r.pending.first() {
+		r.unpark()
+		a.end(err)
+	}
+}

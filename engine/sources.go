@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// Kafka's numbers for the state of a broker.
+const (
+	stateRunning  = 3
+	stateStopping = 6
+)
+
+// sources are whom a scrape asks. Partitions have one copy each, which is in sync as long
+// as its disk works.
+func (b *Broker) sources() *metrics.Sources {
+	none := func() int64 { return 0 }
+	return &metrics.Sources{
+		BrokerState: func() int64 {
+			if b.stopping() {
+				return stateStopping
+			}
+			return stateRunning
+		},
+		Partitions: b.partitions, Leaders: func() int64 { return b.partitions() - b.offline() },
+		UnderReplicated: none, UnderMinISR: none, AtMinISR: func() int64 { return b.partitions() - b.offline() },
+		OfflineReplicas: b.offline, OfflinePartitions: b.offline,
+		ActiveController: func() int64 {
+			if b.quorum.Status().Leader == b.self() && b.quorum.Err() == nil {
+				return 1
+			}
+			return 0
+		},
+		Topics:           func() int64 { return int64(b.quorum.Image().TopicCount()) },
+		GlobalPartitions: func() int64 { return int64(b.quorum.Image().PartitionCount()) },
+		ActiveBrokers:    func() int64 { return int64(len(b.quorum.Image().Brokers())) }, FencedBrokers: none,
+		Groups:   b.groups,
+		Sessions: func() int64 { return b.server.FetchSessions() },
+		Waiting: func(yield func(string, int64)) {
+			var produces, fetches int64
+			for _, s := range b.shards {
+				p, f := s.Waiting()
+				produces, fetches = produces+p, fetches+f
+			}
+			yield("Produce", produces)
+			yield("Fetch", fetches)
+		},
+		Listeners: b.connections,
+		// Frames not yet released are not counted, their bytes are.
+		FrameBytes: func() (bytes int64) {
+			for _, s := range b.sockets {
+				bytes += s.Stats().FrameBytes
+			}
+			return bytes
+		},
+		ShardsIdle: b.shardsIdle(),
+		OfflineDirs: func() (failed int64) {
+			for _, d := range b.disks {
+				if d.Failed() != nil {
+					failed++
+				}
+			}
+			return failed
+		},
+		Logs: b.logs,
+	}
+}
+
+func (b *Broker) partitions() (n int64) {
+	for _, t := range b.registry.Topics() {
+		n += int64(t.Partitions())
+	}
+	return n
+}
+
+// offline counts partitions whose disk was stopped or is not there.
+func (b *Broker) offline() (n int64) {
+	for _, t := range b.registry.Topics() {
+		t.Each(func(_ int32, d *shard.Disk, _ *shard.Replica) {
+			if d.Failed() != nil {
+				n++
+			}
+		})
+	}
+	return n
+}
+
+// groups counts the groups of all coordinators that are loaded.
+func (b *Broker) groups() (all metrics.Groups) {
+	for _, s := range b.shards {
+		s.Wait(func() {
+			s.Coordinators(func(g *group.Coordinator) {
+				n := g.Count()
+				all.Stable += n.Stable
+				all.PreparingRebalance += n.PreparingRebalance
+				all.CompletingRebalance += n.CompletingRebalance
+				all.Empty += n.Empty
+				all.Dead += n.Dead
+				all.Offsets += n.Offsets
+			})
+		})
+	}
+	return all
+}
+
+// connections tells what each listener knows; its loops are counted together.
+func (b *Broker) connections(yield func(metrics.Connections)) {
+	at := 0
+	for _, l := range b.settings.Listeners {
+		if l.Controller || at == len(b.sockets) {
+			continue
+		}
+		s := b.sockets[at].Stats()
+		at++
+		yield(metrics.Connections{
+			Listener: l.Name, Open: int64(s.Connections), Created: s.Accepted, Closed: s.Accepted - uint64(s.Connections),
+			Refused: s.Refused, BytesIn: uint64(s.BytesIn), BytesOut: uint64(s.BytesOut),
+		})
+	}
+}
+
+// shardsIdle tells which share of the time since it was asked last, or since the start,
+// the shards had nothing to do.
+func (b *Broker) shardsIdle() func() float64 {
+	type asked struct {
+		at   time.Time
+		idle time.Duration
+	}
+	var last atomic.Pointer[asked]
+	last.Store(&asked{at: time.Now()})
+	return func() float64 {
+		now := &asked{at: time.Now()}
+		for _, s := range b.shards {
+			now.idle += s.Idle()
+		}
+		before := last.Swap(now)
+		passed := now.at.Sub(before.at) * time.Duration(len(b.shards))
+		if passed <= 0 {
+			return 1
+		}
+		return min(max(float64(now.idle-before.idle)/float64(passed), 0), 1)
+	}
+}
+
+// logs tells of every log that is open.
+func (b *Broker) logs(yield func(topic string, partition int32, log metrics.Log)) {
+	for _, t := range b.registry.Topics() {
+		t.Used(func(r *shard.Replica) {
+			if log, err := r.Log(); log != nil && err == nil {
+				yield(t.Name, r.Index, metrics.Log{Bytes: log.Size(), Start: log.Start(), End: log.End(), Segments: int64(log.Segments())})
+			}
+		})
+	}
+}
