@@ -1,6 +1,8 @@
 package api
 
 import (
+	"math"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -37,7 +39,11 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 			answer.Default()
 			answer.Partition = p.Partition
 			r := replicaOf(topic, p.Partition)
-			if r == nil {
+			switch {
+			case c.version < momentSince(p.Timestamp):
+				answer.ErrorCode = kerr.UnsupportedVersion.Code
+				continue
+			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}
@@ -46,6 +52,25 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 		a.Topics = append(a.Topics, t)
 	}
 	g.done()
+}
+
+// momentSince is the first version that knows a moment. A version that does not would
+// take it for a time before 1970.
+func momentSince(moment int64) int16 {
+	switch {
+	case moment >= momentEarliest:
+		return 0
+	case moment == momentMaxTimestamp:
+		return 7
+	case moment == momentLocal:
+		return 8
+	case moment == momentTiered:
+		return 9
+	case moment == momentPending:
+		return 11
+	default:
+		return math.MaxInt16
+	}
 }
 
 func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
@@ -73,8 +98,6 @@ func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kms
 		a.Offset, a.LeaderEpoch = r.Start(), r.Epoch()
 	case q.Timestamp == momentTiered || q.Timestamp == momentPending:
 		a.Offset, a.LeaderEpoch = -1, -1
-	case q.Timestamp < momentPending:
-		return kerr.UnsupportedVersion
 	case log == nil:
 		a.Offset = -1
 	case q.Timestamp == momentMaxTimestamp:
