@@ -24,7 +24,10 @@ func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.
 // withCoordinator is onGroup on the shard itself, for all groups that r keeps.
 func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
 	err := r.Groups(s.GroupOptions(), func(g *group.Coordinator) { f(g, r.Shard().Now()) })
-	if err != nil {
+	switch {
+	case err == kerr.CoordinatorLoadInProgress: //nolint:errorlint // the shard answers it bare
+		refuse(kerr.CoordinatorLoadInProgress)
+	case err != nil:
 		refuse(kerr.CoordinatorNotAvailable)
 	}
 }
