@@ -184,7 +184,8 @@ func (q *Quorum) ending() error {
 }
 
 // Close ends the quorum. What was handed in before is still done and answered. It answers
-// the fault that stopped the quorum before, if one did.
+// the fault that stopped the quorum before, if one did. It waits for the owner goroutine, so
+// nothing that runs there may call it.
 func (q *Quorum) Close() error {
 	select {
 	case q.closing <- struct{}{}:
