@@ -59,7 +59,6 @@ func (d *ownDriver) loops(members int, kinds ...kind) ([]*loop, error) {
 		if err != nil {
 			return all, err
 		}
-		l.scheduled = d.job.mode() == results.Fixed
 		all = append(all, l)
 	}
 	return all, nil

@@ -35,8 +35,6 @@ type loop struct {
 	events   [64]unix.EpollEvent
 	active   int
 
-	scheduled bool // keeps a schedule
-
 	measured int64         // when to begin to count busy time
 	busyFrom time.Duration // processor time of the thread at that moment
 	from     int64         // that moment, zero before
@@ -85,9 +83,6 @@ func (l *loop) add(m member) error {
 func (l *loop) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if l.scheduled {
-		defer punctual()()
-	}
 	err := l.turn(ctx)
 	now := l.clock.now()
 	if l.from > 0 && now > l.from {
@@ -190,22 +185,6 @@ func (l *loop) alarm(delay int64) error {
 		return fmt.Errorf("set a timer: %w", err)
 	}
 	return nil
-}
-
-// punctual makes the calling thread run as soon as it is due, where the system allows
-// that, and returns how to take it back. A load generator beside its broker on few
-// processors must not be late because the broker is busy: in earnest it would be on
-// another machine. It is for loops that keep a schedule, which sleep most of the time.
-func punctual() (end func()) {
-	thread := unix.Gettid()
-	const resetOnFork = 1 // what this thread starts does not inherit it
-	if unix.SchedSetAttr(thread, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 1, Flags: resetOnFork}, 0) != nil {
-		return func() {}
-	}
-	return func() {
-		// Giving a priority up is always allowed.
-		_ = unix.SchedSetAttr(thread, &unix.SchedAttr{Policy: unix.SCHED_NORMAL}, 0)
-	}
 }
 
 // threadTime is the processor time of the calling thread.

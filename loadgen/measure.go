@@ -23,6 +23,8 @@ type measurement struct {
 
 	begun          bool
 	client, broker [2]usage
+	machine        [2]time.Duration
+	at             [2]time.Time
 	notes          []string
 	err            error
 }
@@ -72,6 +74,10 @@ func (m *measurement) end() { m.sample(1) }
 
 func (m *measurement) sample(at int) {
 	var err error
+	m.at[at] = time.Now()
+	if m.machine[at], err = machineTime(); err != nil {
+		m.err = errors.Join(m.err, err)
+	}
 	if m.client[at], err = readUsage(os.Getpid()); err != nil {
 		m.err = errors.Join(m.err, err)
 	}
@@ -162,6 +168,10 @@ func (m *measurement) costs(p *results.Phase, share float64) {
 	}
 	broker := (m.broker[1].cpu - m.broker[0].cpu).Seconds()
 	perRecord, perGigabyte, peak := per(broker*1e9, records), per(broker, gigabytes), m.broker[1].peak
+	others := (m.machine[1] - m.machine[0]).Seconds() - client - broker
+	if length := m.at[1].Sub(m.at[0]).Seconds(); length > 0 {
+		p.CPU.OtherCores = max(0, others/length)
+	}
 	p.CPU.BrokerSeconds, p.CPU.BrokerPerRecord, p.CPU.BrokerPerGigabyte = &broker, &perRecord, &perGigabyte
 	p.Memory.BrokerPeak = &peak
 }
@@ -189,6 +199,9 @@ func (m *measurement) judge(p *results.Phase) {
 		invalid("the load generator was late: %v at the 99th percentile, allowed is %v", lag, maxOwnLag)
 	case p.Mode == results.Fixed && p.CPU.LoopShare > maxLoopShare:
 		invalid("the load generator was busy %.0f %% of the time, allowed is %.0f %%", busy, maxLoopShare*100)
+	}
+	if p.CPU.OtherCores > results.BusyCores {
+		p.Notes = append(p.Notes, fmt.Sprintf("others used %.1f cores meanwhile", p.CPU.OtherCores))
 	}
 	if p.Mode == results.Max && p.CPU.LoopShare > maxLoopShare {
 		p.Notes = append(p.Notes, fmt.Sprintf("the load generator was busy %.0f %% of the time: this may be its limit and not the broker's", busy))

@@ -167,7 +167,12 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 			m.begin(ctx, over)
 		}
 	}()
+	ordinary := func() {}
+	if j.mode() == results.Fixed {
+		ordinary = punctual()
+	}
 	err = d.run(ctx)
+	ordinary()
 	cancel()
 	<-sampled
 	m.end()

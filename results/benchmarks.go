@@ -222,18 +222,27 @@ func side(values []float64, invalid int, format func(float64) string, spread boo
 // benchmarksFoot lists the runs that do not count, and why.
 func benchmarksFoot(out *strings.Builder, cells []cell) {
 	var lines []string
+	phases, disturbed := 0, 0
 	repeats := math.MaxInt
 	for _, c := range cells {
 		for _, system := range []string{ours, theirs} {
 			repeats = min(repeats, len(c.runs[system]))
 			for _, r := range c.runs[system] {
 				for i := range r.Phases {
-					if p := &r.Phases[i]; !p.Valid {
+					p := &r.Phases[i]
+					phases++
+					if p.CPU.OtherCores > BusyCores {
+						disturbed++
+					}
+					if !p.Valid {
 						lines = append(lines, fmt.Sprintf("- %s (%s, %s): %s", r.ID, c.name(), p.Name, p.InvalidReason))
 					}
 				}
 			}
 		}
+	}
+	if disturbed > 0 {
+		fmt.Fprintf(out, "\nIn %d of %d phases something else than client and broker used more than %.2f cores (the kernel's\nwriting to disk counts as such).\n", disturbed, phases, BusyCores)
 	}
 	if repeats < MinRepeats {
 		fmt.Fprintf(out, "\nSome cells have %d runs of a system: too few to tell the systems apart, so their ratios are not bold.\n", repeats)

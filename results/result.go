@@ -103,8 +103,13 @@ type CPU struct {
 	BrokerPerRecord   *float64 `json:"broker_ns_per_record"`
 	ClientPerGigabyte float64  `json:"client_seconds_per_gb"`
 	BrokerPerGigabyte *float64 `json:"broker_seconds_per_gb"`
-	LoopShare         float64  `json:"loop_share"` // of the busiest load-generating thread's time, 0 to 1
+	LoopShare         float64  `json:"loop_share"`  // of the busiest load-generating thread's time, 0 to 1
+	OtherCores        float64  `json:"other_cores"` // that neither client nor broker used, when both are known
 }
+
+// BusyCores is how much others may use before a phase is noted as disturbed. The kernel's
+// own threads, which write what the broker wrote, are among the others.
+const BusyCores = 0.25
 
 // Memory is the peak resident size of the measured stretch.
 type Memory struct {
