@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/millrace/millrace/engine/compat/report"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -76,12 +77,14 @@ func (c client) topics(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := led(ctx, a, name, 3); err != nil {
+		return err
+	}
 	listed, err := a.ListTopics(ctx, name)
 	if err != nil {
 		return err
 	}
-	t := listed[name]
-	if t.Err != nil || len(t.Partitions) != 3 || t.ID != made.ID || t.ID == (kadm.TopicID{}) {
+	if t := listed[name]; t.ID != made.ID || t.ID == (kadm.TopicID{}) {
 		return fmt.Errorf("listed %+v, created with id %v", t, made.ID)
 	}
 	if _, err := a.DeleteTopic(ctx, name); err != nil {
@@ -119,6 +122,9 @@ func (c client) partitions(ctx context.Context) error {
 		return err
 	}
 	if err := want(r.Error(), kerr.InvalidPartitions, "to fewer partitions"); err != nil {
+		return err
+	}
+	if err := led(ctx, a, topic, 5); err != nil {
 		return err
 	}
 	if err := c.send(ctx, numbered(topic, 4, 0, 10)); err != nil {
@@ -189,9 +195,14 @@ func (c client) configs(ctx context.Context) error {
 				return err
 			}
 		}
-		value, source, err := valueOf(ctx, a, topic, "retention.ms")
-		if err != nil || (state{value, source}) != step.want {
-			return fmt.Errorf("%s: retention.ms is %s from %v (%w), want %s from %v", step.doing, value, source, err, step.want.value, step.want.source)
+		if err := report.Eventually(ctx, func() error {
+			value, source, err := valueOf(ctx, a, topic, "retention.ms")
+			if err != nil || (state{value, source}) != step.want {
+				return fmt.Errorf("%s: retention.ms is %s from %v (%w), want %s from %v", step.doing, value, source, err, step.want.value, step.want.source)
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
 	}
 	m, err := a.BrokerMetadata(ctx)

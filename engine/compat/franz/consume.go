@@ -97,7 +97,7 @@ func (c client) time(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	base := int64(1_700_000_000_000)
+	base := time.Now().UnixMilli() - 3_600_000
 	records := numbered(topic, 0, 0, 100)
 	for i, r := range records {
 		r.Timestamp = time.UnixMilli(base + int64(i)*1000)

@@ -69,7 +69,27 @@ func (c client) topic(ctx context.Context, what string, partitions int32) (strin
 	if err != nil {
 		return "", fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return name, nil
+	return name, led(ctx, a, name, int(partitions))
+}
+
+// led waits until every partition of a topic has a leader.
+func led(ctx context.Context, a *kadm.Client, topic string, partitions int) error {
+	return report.Eventually(ctx, func() error {
+		listed, err := a.ListTopics(ctx, topic)
+		if err != nil {
+			return err
+		}
+		t := listed[topic]
+		for _, p := range t.Partitions {
+			if p.Err != nil || p.Leader < 0 {
+				return fmt.Errorf("partition %d of %s has leader %d: %w", p.Partition, topic, p.Leader, p.Err)
+			}
+		}
+		if t.Err != nil || len(t.Partitions) != partitions {
+			return fmt.Errorf("topic %s has %d partitions, want %d: %w", topic, len(t.Partitions), partitions, t.Err)
+		}
+		return nil
+	})
 }
 
 // send produces with a client of its own and waits for every acknowledgement.
@@ -151,8 +171,12 @@ func Prepare(ctx context.Context, bootstrap, topic string) error {
 		return err
 	}
 	defer a.Close()
-	if _, err := a.CreateTopic(ctx, 1, 1, nil, topic); err != nil {
+	// Its records are old: retention must not take them.
+	if _, err := a.CreateTopic(ctx, 1, 1, map[string]*string{"retention.ms": kadm.StringPtr("-1")}, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	if err := led(ctx, a, topic, 1); err != nil {
+		return err
 	}
 	codecs := []kgo.CompressionCodec{
 		kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(),

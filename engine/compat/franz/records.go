@@ -56,7 +56,7 @@ func (c client) records(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := time.UnixMilli(1_700_000_000_123)
+	at := time.UnixMilli(time.Now().UnixMilli() - 3_600_123)
 	headers := []kgo.RecordHeader{{Key: "a", Value: []byte("1")}, {Key: "a", Value: []byte("2")}, {Key: "null"}, {Key: "empty", Value: []byte{}}, {Key: "", Value: []byte("no name")}}
 	sent := []*kgo.Record{
 		{Topic: topic, Timestamp: at, Key: nil, Value: []byte("no key")},

@@ -144,8 +144,37 @@ final class Compat {
     static String topic(String bootstrap, String what, int partitions) throws Exception {
         try (Admin admin = admin(bootstrap)) {
             admin.createTopics(List.of(new NewTopic(name(what), partitions, (short) 1))).all().get();
+            led(admin, name(what), partitions);
         }
         return name(what);
+    }
+
+    /** Waits until every partition of a topic has a leader. */
+    static void led(Admin admin, String topic, int partitions) throws Exception {
+        eventually(() -> {
+            var described = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+            expect(described.partitions().size() == partitions, "%s has %d partitions, want %d", topic, described.partitions().size(), partitions);
+            expect(described.partitions().stream().allMatch(p -> p.leader() != null), "%s has no leader", topic);
+        });
+    }
+
+    /**
+     * Asks until the answer is right, or for ten seconds. A cluster tells its brokers of a change after it acknowledged
+     * it, so a question that follows at once may get the old answer.
+     */
+    static void eventually(Check ask) throws Exception {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        while (true) {
+            try {
+                ask.run();
+                return;
+            } catch (AssertionError | Exception e) {
+                if (System.nanoTime() > deadline) {
+                    throw e;
+                }
+                Thread.sleep(50);
+            }
+        }
     }
 
     /** A producer with more settings, given as name, value, name, value. */

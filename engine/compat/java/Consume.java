@@ -46,7 +46,7 @@ final class Consume {
 
     static void time() throws Exception {
         String topic = Compat.topic("time", 1);
-        long base = 1_700_000_000_000L;
+        long base = System.currentTimeMillis() - 3_600_000;
         try (var producer = Compat.producer("linger.ms", 1000)) {
             for (int i = 0; i < 100; i++) {
                 producer.send(new ProducerRecord<>(topic, 0, base + i * 1000L, null, Compat.bytes(String.valueOf(i))));

@@ -55,6 +55,7 @@ final class Manage {
             refused(admin, InvalidPartitionsException.class, new NewTopic(Compat.name("zero"), 0, (short) 1));
             refused(admin, InvalidReplicationFactorException.class, new NewTopic(Compat.name("three"), 1, (short) 3));
             refused(admin, InvalidConfigurationException.class, new NewTopic(Compat.name("config"), 1, (short) 1).configs(Map.of("no.such", "1")));
+            Compat.led(admin, name, 3);
             Compat.expect(admin.listTopics().names().get().contains(name), "not listed");
             var described = admin.describeTopics(List.of(name)).allTopicNames().get().get(name);
             Compat.expect(described.partitions().size() == 3 && described.topicId().equals(made.topicId(name).get()), "described %s", described);
@@ -75,6 +76,7 @@ final class Manage {
         String topic = Compat.topic("partitions", 2);
         try (Admin admin = Compat.admin()) {
             admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(5))).all().get();
+            Compat.led(admin, topic, 5);
             Compat.fails(InvalidPartitionsException.class, "to fewer partitions", admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(3))).all());
         }
         Compat.numbered(topic, 4, 0, 10);
@@ -96,8 +98,10 @@ final class Manage {
             alter(admin, topic, "retention.ms", "", AlterConfigOp.OpType.DELETE);
             value(admin, topic, "604800000", ConfigEntry.ConfigSource.DEFAULT_CONFIG);
             alter(admin, topic, "cleanup.policy", "compact", AlterConfigOp.OpType.APPEND);
-            var policy = admin.describeConfigs(List.of(topic)).all().get().get(topic).get("cleanup.policy");
-            Compat.expect(Set.of(policy.value().split(",")).equals(Set.of("delete", "compact")), "appended: %s", policy);
+            Compat.eventually(() -> {
+                var policy = admin.describeConfigs(List.of(topic)).all().get().get(topic).get("cleanup.policy");
+                Compat.expect(Set.of(policy.value().split(",")).equals(Set.of("delete", "compact")), "appended: %s", policy);
+            });
             int node = admin.describeCluster().nodes().get().iterator().next().id();
             ConfigResource broker = new ConfigResource(ConfigResource.Type.BROKER, String.valueOf(node));
             var settings = admin.describeConfigs(List.of(broker)).all().get().get(broker);
@@ -110,8 +114,10 @@ final class Manage {
     }
 
     private static void value(Admin admin, ConfigResource topic, String value, ConfigEntry.ConfigSource source) throws Exception {
-        ConfigEntry entry = admin.describeConfigs(List.of(topic)).all().get().get(topic).get("retention.ms");
-        Compat.expect(entry.value().equals(value) && entry.source() == source, "retention.ms is %s, want %s from %s", entry, value, source);
+        Compat.eventually(() -> {
+            ConfigEntry entry = admin.describeConfigs(List.of(topic)).all().get().get(topic).get("retention.ms");
+            Compat.expect(entry.value().equals(value) && entry.source() == source, "retention.ms is %s, want %s from %s", entry, value, source);
+        });
     }
 
     static void deleteRecords() throws Exception {

@@ -18,7 +18,8 @@ const BOOTSTRAP = process.env.COMPAT_BOOTSTRAP
 const DROPS = process.env.COMPAT_DROPS
 const FOREIGN = process.env.COMPAT_FOREIGN
 const ONLY = new RegExp('^(' + (process.env.COMPAT_ONLY || '.*') + ')$')
-const BASE = 1_700_000_000_000
+const FOREIGN_BASE = 1_700_000_000_000
+const BASE = Date.now() - 3_600_000 // young enough for retention
 const LIMIT = 60_000
 const codecs = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 }
 
@@ -32,6 +33,18 @@ function kafka (broker = BOOTSTRAP, clientId = 'kafkajs') {
 
 function expect (isTrue, otherwise) {
   if (!isTrue) throw new Error(otherwise)
+}
+
+// eventually asks until the answer is right, or for ten seconds. A cluster tells its brokers of a change after it
+// acknowledged it, so a question that follows at once may get the old answer.
+async function eventually (ask) {
+  for (const end = Date.now() + 10_000; ; await pause(50)) {
+    try {
+      return await ask()
+    } catch (e) {
+      if (Date.now() > end) throw e
+    }
+  }
 }
 
 async function refused (type, doing, call) {
@@ -125,7 +138,7 @@ async function foreign () {
     expect(same(message.key, i % 10 === 0 ? null : Buffer.from('key-' + i % 7)), `record ${i}: key ${message.key}`)
     expect(same(message.value, Buffer.from(`record-${String(i).padStart(6, '0')}-` + 'abcdefghij'.repeat(i % 50))), `value ${i} differs`)
     expect(String(message.headers.number) === String(i), `record ${i}: headers ${message.headers}`)
-    expect(Number(message.timestamp) === BASE + i * 1000, `record ${i}: timestamp ${message.timestamp}`)
+    expect(Number(message.timestamp) === FOREIGN_BASE + i * 1000, `record ${i}: timestamp ${message.timestamp}`)
   })
 }
 
@@ -364,11 +377,11 @@ async function topics () {
       [{ topic: name('three'), numPartitions: 1, replicationFactor: 3 }, 'INVALID_REPLICATION_FACTOR'],
       [{ topic: name('config'), numPartitions: 1, replicationFactor: 1, configEntries: [{ name: 'no.such', value: '1' }] }, 'INVALID_CONFIG'],
     ]) await refused(type, 'create ' + wrong.topic, admin.createTopics({ topics: [wrong] }))
-    expect((await admin.listTopics()).includes(where), 'not listed')
+    await eventually(async () => expect((await admin.listTopics()).includes(where), 'not listed'))
     const { topics: [described] } = await admin.fetchTopicMetadata({ topics: [where] })
     expect(described.partitions.length === 3 && described.partitions[0].isr.length === 1, JSON.stringify(described))
     await admin.deleteTopics({ topics: [where] })
-    expect(!(await admin.listTopics()).includes(where), 'listed after it was deleted')
+    await eventually(async () => expect(!(await admin.listTopics()).includes(where), 'listed after it was deleted'))
   })
 }
 
@@ -385,16 +398,17 @@ async function partitions () {
 async function configs () {
   const where = await topic('configs')
   await withAdmin(async admin => {
+    const has = (wanted, doing) => eventually(async () => expect(await value() === wanted, `${doing}: ${await value()}`))
     const value = async () => {
       const { resources: [described] } = await admin.describeConfigs({ includeSynonyms: true, resources: [{ type: ConfigResourceTypes.TOPIC, name: where }] })
       return described.configEntries.find(entry => entry.configName === 'retention.ms').configValue
     }
     const replace = configEntries => admin.alterConfigs({ validateOnly: false, resources: [{ type: ConfigResourceTypes.TOPIC, name: where, configEntries }] })
-    expect(await value() === '604800000', `at first ${await value()}`)
+    await has('604800000', 'at first')
     await replace([{ name: 'retention.ms', value: '1234567' }])
-    expect(await value() === '1234567', `set: ${await value()}`)
+    await has('1234567', 'set')
     await replace([{ name: 'max.message.bytes', value: '100000' }])
-    expect(await value() === '604800000', `replaced by another: ${await value()}`)
+    await has('604800000', 'replaced by another')
     await refused('INVALID_CONFIG', 'a value that is no number', replace([{ name: 'retention.ms', value: 'soon' }]))
   })
 }

@@ -72,7 +72,13 @@ func (c client) topic(ctx context.Context, broker, what string, partitions int32
 	if _, err := a.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
 		return "", fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return name, nil
+	return name, report.Eventually(ctx, func() error {
+		listed, err := a.ListTopics(ctx, name)
+		if err == nil && len(listed[name].Partitions) != int(partitions) {
+			err = fmt.Errorf("topic %s has %d partitions, want %d: %w", name, len(listed[name].Partitions), partitions, listed[name].Err)
+		}
+		return err
+	})
 }
 
 // numbered is count lines, each with a number and some filling.

@@ -23,7 +23,8 @@ BOOTSTRAP = os.environ["COMPAT_BOOTSTRAP"]
 DROPS = os.environ.get("COMPAT_DROPS", "")
 FOREIGN = os.environ["COMPAT_FOREIGN"]
 ONLY = re.compile("(" + (os.environ.get("COMPAT_ONLY") or ".*") + ")$")
-BASE = 1_700_000_000_000
+FOREIGN_BASE = 1_700_000_000_000
+BASE = int(time.time() * 1000) - 3_600_000  # young enough for retention
 LIMIT = 60
 
 
@@ -78,7 +79,30 @@ def refused(code, doing, future):
 def topic(what, partitions=1, bootstrap=None):
     [made] = admin(bootstrap).create_topics([NewTopic(name(what), partitions, 1)]).values()
     made.result(20)
+    led(name(what), partitions, bootstrap)
     return name(what)
+
+
+def led(where, count, bootstrap=None):
+    """Waits until every partition of a topic has a leader."""
+    def ask():
+        found = admin(bootstrap).list_topics(where, timeout=10).topics[where]
+        expect(found.error is None and len(found.partitions) == count, f"{where} has {len(found.partitions)} partitions, want {count}: {found.error}")
+        expect(all(p.leader >= 0 for p in found.partitions.values()), f"{where} has no leader")
+    eventually(ask)
+
+
+def eventually(ask):
+    """Asks until the answer is right, or for ten seconds. A cluster tells its brokers of a change after it acknowledged
+    it, so a question that follows at once may get the old answer."""
+    end = time.monotonic() + 10
+    while True:
+        try:
+            return ask()
+        except (AssertionError, KafkaException):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def send(where, records, partition=0, **more):
@@ -148,7 +172,7 @@ def foreign():
         expect(message.key() == (None if i % 10 == 0 else f"key-{i % 7}".encode()), f"record {i}: key {message.key()}")
         expect(message.value() == (f"record-{i:06d}-" + "abcdefghij" * (i % 50)).encode(), f"value {i} differs")
         expect(message.headers() == [("number", str(i).encode())], f"record {i}: headers {message.headers()}")
-        expect(message.timestamp()[1] == BASE + i * 1000, f"record {i}: timestamp {message.timestamp()}")
+        expect(message.timestamp()[1] == FOREIGN_BASE + i * 1000, f"record {i}: timestamp {message.timestamp()}")
 
 
 def records():
@@ -460,6 +484,7 @@ def topics():
     wanted = NewTopic(where, 3, 1, config={"retention.ms": "3600000"})
     a.create_topics([wanted], validate_only=True)[where].result(20)
     a.create_topics([wanted])[where].result(20)
+    led(where, 3)
     for wrong, code in (
         (wanted, KafkaError.TOPIC_ALREADY_EXISTS), (NewTopic("not/a/name", 1, 1), KafkaError.TOPIC_EXCEPTION),
         (NewTopic(name("zero"), 0, 1), KafkaError.INVALID_PARTITIONS), (NewTopic(name("three"), 1, 3), KafkaError.INVALID_REPLICATION_FACTOR),
@@ -472,6 +497,7 @@ def topics():
     a.delete_topics([where])[where].result(20)
     refused(KafkaError.UNKNOWN_TOPIC_OR_PART, "delete again", a.delete_topics([where])[where])
     a.create_topics([wanted])[where].result(20)
+    led(where, 3)
     again = a.describe_topics(TopicCollection([where]))[where].result(20)
     expect(str(again.topic_id) != str(described.topic_id), "the new topic has the old one's id")
 
@@ -479,6 +505,7 @@ def topics():
 def partitions():
     where, a = topic("partitions", 2), admin()
     a.create_partitions([NewPartitions(where, 5)])[where].result(20)
+    led(where, 5)
     refused(KafkaError.INVALID_PARTITIONS, "to fewer partitions", a.create_partitions([NewPartitions(where, 3)])[where])
     numbered(where, 4, 0, 10)
     read_all(where, 5, 10)
@@ -488,6 +515,9 @@ def configs():
     a, resource = admin(), ConfigResource(ResourceType.TOPIC, topic("configs"))
 
     def value(wanted, source):
+        eventually(lambda: has(wanted, source))
+
+    def has(wanted, source):
         entry = a.describe_configs([resource])[resource].result(20)["retention.ms"]
         expect(entry.value == wanted and entry.source == source.value, f"retention.ms is {entry.value} from {entry.source}, want {wanted} from {source}")
 
@@ -554,7 +584,8 @@ def group_offsets():
     where, a = topic("group-offsets", 2), admin()
     wanted = [TopicPartition(where, 0, 10), TopicPartition(where, 1, 11)]
     request = ConsumerGroupTopicPartitions(name("group-offsets"), wanted)
-    a.alter_consumer_group_offsets([request])[name("group-offsets")].result(20)
+    altered = a.alter_consumer_group_offsets([request])[name("group-offsets")].result(20)
+    expect(all(p.error is None for p in altered.topic_partitions), f"altered {altered.topic_partitions}")
     listed = a.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name("group-offsets"))])[name("group-offsets")].result(20)
     found = {p.partition: p.offset for p in listed.topic_partitions}
     expect(found == {0: 10, 1: 11}, f"offsets {found}")

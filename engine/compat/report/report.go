@@ -84,6 +84,25 @@ func (s *Suite) Check(check string, f func(ctx context.Context) error) {
 	s.print(l)
 }
 
+// Eventually asks until the answer is right, or for ten seconds, and answers what was last wrong. A cluster tells its
+// brokers of a change after it acknowledged it, so a question that follows at once may get the old answer.
+func Eventually(ctx context.Context, ask func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		err := ask()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		pause := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+	}
+}
+
 // guard makes an error of a panic, so that one check does not end the others.
 func guard(ctx context.Context, f func(ctx context.Context) error) (err error) {
 	defer func() {

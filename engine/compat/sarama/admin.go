@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	kafka "github.com/IBM/sarama"
+	"github.com/millrace/millrace/engine/compat/report"
 )
 
 func (c client) cluster(context.Context) error {
@@ -54,6 +55,9 @@ func (c client) topics(context.Context) error {
 			return err
 		}
 	}
+	if err := led(a, name, 3); err != nil {
+		return err
+	}
 	listed, err := a.ListTopics()
 	if err != nil {
 		return err
@@ -73,6 +77,9 @@ func (c client) topics(context.Context) error {
 	}
 	if err := a.CreateTopic(name, detail, false); err != nil {
 		return fmt.Errorf("create again: %w", err)
+	}
+	if err := led(a, name, 3); err != nil {
+		return err
 	}
 	second, err := a.DescribeTopics([]string{name})
 	if err != nil {
@@ -100,6 +107,9 @@ func (c client) partitions(ctx context.Context) error {
 	if err := a.CreatePartitions(topic, 3, nil, false); err == nil {
 		return fmt.Errorf("to fewer partitions: no error")
 	}
+	if err := led(a, topic, 5); err != nil {
+		return err
+	}
 	if err := c.send(config(), numbered(topic, 4, 0, 10)); err != nil {
 		return fmt.Errorf("write to a new partition: %w", err)
 	}
@@ -117,7 +127,7 @@ func describe(a kafka.ClusterAdmin, topic string) ([]kafka.ConfigEntry, error) {
 	return results[0].Configs, nil
 }
 
-func (c client) configs(context.Context) error {
+func (c client) configs(ctx context.Context) error {
 	topic, err := c.topic("configs", 1)
 	if err != nil {
 		return err
@@ -128,11 +138,13 @@ func (c client) configs(context.Context) error {
 	}
 	defer a.Close()
 	expect := func(doing, value string, source kafka.ConfigSource) error {
-		entries, err := describe(a, topic)
-		if err != nil || len(entries) != 1 || entries[0].Value != value || entries[0].Source != source {
-			return fmt.Errorf("%s: retention.ms is %+v (%w), want %s from %v", doing, entries, err, value, source)
-		}
-		return nil
+		return report.Eventually(ctx, func() error {
+			entries, err := describe(a, topic)
+			if err != nil || len(entries) != 1 || entries[0].Value != value || entries[0].Source != source {
+				return fmt.Errorf("%s: retention.ms is %+v (%w), want %s from %v", doing, entries, err, value, source)
+			}
+			return nil
+		})
 	}
 	if err := expect("at first", "604800000", kafka.SourceDefault); err != nil {
 		return err

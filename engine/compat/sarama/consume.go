@@ -82,7 +82,7 @@ func (c client) time(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const base = 1_700_000_000_000
+	base := time.Now().UnixMilli() - 3_600_000
 	messages := numbered(topic, 0, 0, 100)
 	for i, m := range messages {
 		m.Timestamp = time.UnixMilli(base + int64(i)*1000)

@@ -56,7 +56,7 @@ func (c client) records(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := time.UnixMilli(1_700_000_000_123)
+	at := time.UnixMilli(time.Now().UnixMilli() - 3_600_123)
 	sent := []sample.Record{
 		{Key: nil, Value: []byte("no key")}, {Key: []byte("no value"), Value: nil}, {Key: []byte{}, Value: []byte{}}, {Key: nil, Value: nil},
 	}

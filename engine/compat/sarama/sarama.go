@@ -72,7 +72,26 @@ func (c client) topic(what string, partitions int32) (string, error) {
 	if err := a.CreateTopic(name, &kafka.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
 		return "", fmt.Errorf("create topic %s: %w", name, err)
 	}
-	return name, nil
+	return name, led(a, name, int(partitions))
+}
+
+// led waits until every partition of a topic has a leader.
+func led(a kafka.ClusterAdmin, topic string, partitions int) error {
+	return report.Eventually(context.Background(), func() error {
+		described, err := a.DescribeTopics([]string{topic})
+		if err != nil {
+			return err
+		}
+		for _, p := range described[0].Partitions {
+			if p.Err != kafka.ErrNoError || p.Leader < 0 {
+				return fmt.Errorf("partition %d of %s has leader %d: %w", p.ID, topic, p.Leader, p.Err)
+			}
+		}
+		if described[0].Err != kafka.ErrNoError || len(described[0].Partitions) != partitions {
+			return fmt.Errorf("topic %s has %d partitions, want %d: %w", topic, len(described[0].Partitions), partitions, described[0].Err)
+		}
+		return nil
+	})
 }
 
 // send produces with a client of its own and waits for every acknowledgement.
@@ -116,7 +135,9 @@ func take(ctx context.Context, p kafka.PartitionConsumer, n int) ([]*kafka.Consu
 		case m := <-p.Messages():
 			got = append(got, m)
 		case err := <-p.Errors():
-			return got, err
+			if !errors.Is(err, kafka.ErrNotLeaderForPartition) { // a new topic's leader may still be taking office; Sarama asks again
+				return got, err
+			}
 		case <-ctx.Done():
 			return got, fmt.Errorf("read %d of %d records: %w", len(got), n, ctx.Err())
 		}

@@ -232,6 +232,11 @@ func (t *set) create(ctx context.Context, topic string, partitions int) error {
 		prints("Created topic " + regexp.QuoteMeta(topic) + `\.`)
 }
 
+// eventually makes a step that asks until the tool prints what is wanted.
+func eventually(ctx context.Context, ask func() error) func() error {
+	return func() error { return report.Eventually(ctx, ask) }
+}
+
 // produce writes lines.
 func (t *set) produce(ctx context.Context, topic, lines string, arguments ...string) error {
 	return t.tool(ctx, lines, "kafka-console-producer", append([]string{"--topic", topic}, arguments...)...).Err()

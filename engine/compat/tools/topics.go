@@ -28,13 +28,13 @@ func (t *set) topics(ctx context.Context) error {
 			return topics("--create", "--topic", topic).fails("Error while executing topic command : Topic '" + topic + "' already exists.")
 		},
 		func() error { return topics("--create", "--topic", topic, "--if-not-exists").Err() },
-		func() error {
+		eventually(ctx, func() error {
 			s := topics("--list")
 			if !slices.Contains(s.lines(), topic) {
 				return s.wrong("the topic is not listed")
 			}
 			return s.Err()
-		},
+		}),
 		func() error {
 			s := topics("--list", "--exclude-internal")
 			if slices.Contains(s.lines(), "__consumer_offsets") {
@@ -42,13 +42,13 @@ func (t *set) topics(ctx context.Context) error {
 			}
 			return s.Err()
 		},
-		func() error {
+		eventually(ctx, func() error {
 			return topics("--describe", "--topic", topic).prints(head(2), partition(0), partition(1))
-		},
+		}),
 		func() error { return topics("--alter", "--topic", topic, "--partitions", "3").Err() },
-		func() error {
+		eventually(ctx, func() error {
 			return topics("--describe", "--topic", topic).prints(head(3), partition(0), partition(1), partition(2))
-		},
+		}),
 		func() error {
 			return topics("--alter", "--topic", topic, "--partitions", "1").fails("Error while executing topic command : ")
 		},
@@ -56,13 +56,13 @@ func (t *set) topics(ctx context.Context) error {
 			return topics("--describe", "--topic", t.Name("none")).fails("Topic '" + t.Name("none") + "' does not exist as expected")
 		},
 		func() error { return topics("--delete", "--topic", topic).Err() },
-		func() error {
+		eventually(ctx, func() error {
 			s := topics("--list")
 			if slices.Contains(s.lines(), topic) {
 				return s.wrong("the deleted topic is listed")
 			}
 			return s.Err()
-		},
+		}),
 		func() error { return topics("--delete", "--topic", topic).fails("does not exist as expected") },
 	)
 }
@@ -128,16 +128,16 @@ func (t *set) configs(ctx context.Context) error {
 		func() error {
 			return configs("--alter", "--add-config", "retention.ms=100000,cleanup.policy=[compact,delete]").prints(updated)
 		},
-		func() error {
+		eventually(ctx, func() error {
 			return configs("--describe").has("Dynamic configs for topic "+topic+" are:\n",
 				"  retention.ms=100000 sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:retention.ms=100000",
 				"  cleanup.policy=compact,delete sensitive=false synonyms={DYNAMIC_TOPIC_CONFIG:cleanup.policy=compact,delete, DEFAULT_CONFIG:log.cleanup.policy=delete}\n")
-		},
+		}),
 		func() error { return configs("--alter", "--delete-config", "retention.ms").prints(updated) },
-		func() error {
+		eventually(ctx, func() error {
 			return configs("--describe", "--all").has("All configs for topic "+topic+" are:\n",
 				"  retention.ms=604800000 sensitive=false synonyms={", "  max.message.bytes=1048588 sensitive=false synonyms={DEFAULT_CONFIG:message.max.bytes=1048588}")
-		},
+		}),
 		func() error { return configs("--alter", "--add-config", "no.such.thing=1").fails("no.such.thing") },
 	)
 }
