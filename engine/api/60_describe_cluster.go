@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strconv"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -30,6 +32,12 @@ func (s *Server) nodes(image *cluster.Image, l *Listener) (nodes []node) {
 	return nodes
 }
 
+// Kinds of brokers that a client may ask for (KIP-919).
+const (
+	endpointBroker     = 1
+	endpointController = 2
+)
+
 // DescribeCluster tells who is in the cluster (KIP-700).
 //
 //	v0 flexible · v1 endpoint type · v2 fenced brokers
@@ -39,11 +47,18 @@ func describeCluster(c *call, q *kmsg.DescribeClusterRequest, a *kmsg.DescribeCl
 	image := c.server.Controller.Image()
 	a.EndpointType = q.EndpointType
 	if c.version == 0 {
-		a.EndpointType = 1
+		a.EndpointType = endpointBroker
 	}
-	if a.EndpointType != 1 {
+	switch a.EndpointType {
+	case endpointBroker:
+	case endpointController:
 		a.ErrorCode = kerr.MismatchedEndpointType.Code
 		a.ErrorMessage = kmsg.StringPtr("The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER")
+	default:
+		a.ErrorCode = kerr.UnsupportedEndpointType.Code
+		a.ErrorMessage = kmsg.StringPtr("Unsupported endpoint type " + strconv.Itoa(int(a.EndpointType)))
+	}
+	if a.ErrorCode != 0 {
 		c.reply(a)
 		return
 	}

@@ -31,16 +31,17 @@ func describeTopicPartitions(c *call, q *kmsg.DescribeTopicPartitionsRequest, a 
 	names = slices.Compact(names)
 	first := int32(0)
 	if q.Cursor != nil {
-		at, _ := slices.BinarySearch(names, q.Cursor.Topic)
-		names = names[at:]
-		if len(names) > 0 && names[0] == q.Cursor.Topic {
-			first = max(q.Cursor.Partition, 0)
+		at, found := slices.BinarySearch(names, q.Cursor.Topic)
+		if q.Cursor.Partition < 0 || len(q.Topics) > 0 && !found {
+			refuseCursor(q, a)
+			c.reply(a)
+			return
+		}
+		if names = names[at:]; found {
+			first = q.Cursor.Partition
 		}
 	}
-	left := config.MaxRequestPartitions.Of(c.server.Values())
-	if q.ResponsePartitionLimit > 0 {
-		left = min(left, int(q.ResponsePartitionLimit))
-	}
+	left := max(1, min(config.MaxRequestPartitions.Of(c.server.Values()), int(q.ResponsePartitionLimit)))
 	for _, name := range names {
 		if left <= 0 {
 			a.NextCursor = nextCursor(name, 0)
@@ -56,6 +57,15 @@ func describeTopicPartitions(c *call, q *kmsg.DescribeTopicPartitionsRequest, a 
 		}
 	}
 	c.reply(a)
+}
+
+// refuseCursor answers a cursor that no answer of ours has given.
+func refuseCursor(q *kmsg.DescribeTopicPartitionsRequest, a *kmsg.DescribeTopicPartitionsResponse) {
+	for i := range q.Topics {
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.Topic, t.ErrorCode = &q.Topics[i].Topic, kerr.InvalidRequest.Code
+		a.Topics = append(a.Topics, t)
+	}
 }
 
 func nextCursor(topic string, partition int32) *kmsg.DescribeTopicPartitionsResponseNextCursor {
