@@ -37,7 +37,7 @@ func (l *Log) open(r Recovery) error {
 	if !r.Clean {
 		// The process may have died between making a folder or file and making it durable.
 		if err := errors.Join(l.fs.SyncDir(filepath.Dir(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrSync, err)
 		}
 	}
 	list, err := l.list()
@@ -267,7 +267,7 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 		s.largest.Store(found.indexer.time.timestamp)
 		s.sealed = false
 		s.synced.Store(-1)
-		return false, s.seal()
+		return false, s.seal(s.ends)
 	}
 	if vouched {
 		return false, found.damage
@@ -321,11 +321,15 @@ func (l *Log) resume(s *Segment) bool {
 	}
 	s.useIndexer(i)
 	s.largest.Store(i.time.timestamp)
+	s.resumed = true
 	return true
 }
 
 // recoverTail checks the last segment and drops what is torn.
 func (l *Log) recoverTail(s *Segment, r Recovery) error {
+	// The checkpoint is as old as the segment. What it says about offsets in it may be of
+	// batches that were undone.
+	l.cutEpochs(0, s.base)
 	found, err := l.scan(s, r.From)
 	if err != nil {
 		return err
@@ -358,7 +362,7 @@ func (l *Log) cutTail(s *Segment, found scanned) error {
 	if err := s.commit.Truncate(found.size); err != nil {
 		return fmt.Errorf("drop torn tail: %w", err)
 	}
-	if err := s.removeIndexes(); err != nil {
+	if err := s.reopen(); err != nil {
 		return fmt.Errorf("drop torn tail: %w", err)
 	}
 	return s.sync()

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -161,7 +162,7 @@ func (q *Quorum) settle() error {
 // full reports whether an error says that the disk is full and nothing was written. A
 // failed fsync is something else, whatever it says.
 func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) && !errors.As(err, new(*syncError))
+	return errors.Is(err, syscall.ENOSPC) && !errors.As(err, new(*syncError)) && !errors.Is(err, commitlog.ErrSync)
 }
 
 // noSpace tells those who wait that the disk is full. Their changes are raft's already:

@@ -69,6 +69,9 @@ func (r *Replica) tryOpen() error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, commitlog.ErrSync):
+		r.disk.Fail(fmt.Errorf("open %s: %w", r.Folder(), err))
+		return kerr.KafkaStorageError
 	case passing(err):
 		r.disk.complain(r.shard.now, "cannot open a partition; the next request tries again", err)
 		return kerr.KafkaStorageError
