@@ -25,26 +25,6 @@ type connection struct {
 	gone int
 
 	wantsWrite bool // EPOLLOUT is armed
-	low        int  // SO_RCVLOWAT
-}
-
-// From largeFrame missing bytes on, the socket is told to wake the loop only when all of
-// them are there: a frame of a MiB then costs one wake and one read, not sixteen.
-const largeFrame = 256 << 10
-
-// expect tells the socket how many bytes are missing. The kernel lowers what does not fit
-// its buffer.
-func (c *connection) expect(missing int) {
-	low := 1
-	if missing >= largeFrame {
-		low = missing
-	}
-	if low == c.low || low == 1 && c.low <= 1 {
-		return
-	}
-	if unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, low) == nil {
-		c.low = low
-	}
 }
 
 func dial(address string) (*connection, error) {
@@ -84,7 +64,7 @@ func (c *connection) flush() (all bool, err error) {
 	return true, nil
 }
 
-// receive reads what the socket has, once, and calls handle for every complete frame,
+// receive reads what the socket has, once, as ordinary clients do, and calls handle for every complete frame,
 // without its length.
 //
 // Ownership: a frame is the handler's until it returns.
@@ -106,7 +86,6 @@ func (c *connection) receive(handle func(frame []byte) error) error {
 		}
 		if c.have-c.read < 4+size {
 			c.room(4 + size)
-			c.expect(4 + size - (c.have - c.read))
 			return nil
 		}
 		frame := c.in[c.read+4 : c.read+4+size]
@@ -116,7 +95,6 @@ func (c *connection) receive(handle func(frame []byte) error) error {
 		}
 	}
 	c.room(4)
-	c.expect(0)
 	return nil
 }
 
