@@ -28,6 +28,7 @@ var constructors = []func(*environment) *cobra.Command{
 	groupsCommand,
 	configsCommand,
 	clusterCommand,
+	logCommand,
 	linkCommand,
 	func(*environment) *cobra.Command { return bench.Command() },
 	func(*environment) *cobra.Command { return bench.ReportCommand() },
@@ -47,12 +48,29 @@ func Main(args []string, in, out, errs *os.File) int {
 	signal.Ignore(syscall.SIGPIPE) // writing to a closed pipe is an error like any other
 	ctx, caught := untilSignal()
 	code := Run(ctx, args, streams)
+	if _, _, ok := kafkaTool(args); !ok {
+		return code
+	}
 	select {
 	case number := <-caught:
-		return 128 + int(number)
+		return 128 + int(number) // as the tools end that run in Java
 	default:
 		return code
 	}
+}
+
+// kafkaTool is the tool of Kafka's that the program was called as, by its own name or
+// as its first argument, and what is left of the arguments.
+func kafkaTool(args []string) (*kafka.Tool, []string, bool) {
+	if tool, ok := kafka.Lookup(args[0]); ok {
+		return tool, args[1:], true
+	}
+	if len(args) > 1 {
+		if tool, ok := kafka.Lookup(args[1]); ok && tool.Name == args[1] {
+			return tool, args[2:], true
+		}
+	}
+	return nil, nil, false
 }
 
 // untilSignal is a context that ends with SIGINT or SIGTERM; the channel tells
@@ -73,13 +91,8 @@ func untilSignal() (context.Context, <-chan syscall.Signal) {
 
 // Run is Main without the process around it.
 func Run(ctx context.Context, args []string, streams session.Streams) int {
-	if tool, ok := kafka.Lookup(args[0]); ok {
-		return tool.Run(ctx, streams, args[1:])
-	}
-	if len(args) > 1 {
-		if tool, ok := kafka.Lookup(args[1]); ok && tool.Name == args[1] {
-			return tool.Run(ctx, streams, args[2:])
-		}
+	if tool, rest, ok := kafkaTool(args); ok {
+		return tool.Run(ctx, streams, rest)
 	}
 	root := Root(ctx, streams)
 	root.SetArgs(args[1:])

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 
@@ -9,9 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// coordinator prints the records of __consumer_offsets as JSON, one a line: those
-// of committed offsets, or else those of groups. Other records are passed over.
-type coordinator struct{ offsets bool }
+// coordinator prints the records of __consumer_offsets as JSON: those of committed
+// offsets, or else those of groups. Other records are passed over. Kafka's classes
+// print nothing between two records; lines puts each on a line of its own.
+type coordinator struct{ offsets, lines bool }
 
 // typed is a key or value with the number that says what is in it.
 type typed struct {
@@ -50,7 +52,7 @@ type groupValue struct {
 
 type groupMember struct {
 	MemberID         string  `json:"memberId"`
-	GroupInstanceID  *string `json:"groupInstanceId,omitempty"`
+	GroupInstanceID  *string `json:"groupInstanceId"`
 	ClientID         string  `json:"clientId"`
 	ClientHost       string  `json:"clientHost"`
 	RebalanceTimeout *int32  `json:"rebalanceTimeout,omitempty"`
@@ -61,42 +63,88 @@ type groupMember struct {
 
 // Write prints one record, or nothing.
 func (c coordinator) Write(w *bufio.Writer, r *kgo.Record) error {
-	if len(r.Key) < 2 {
-		return nil
+	key, value, err := c.decode(r.Key, r.Value)
+	if key == nil || err != nil {
+		return err
 	}
-	kind := int16(r.Key[0])<<8 | int16(r.Key[1])
 	line := struct {
-		Key   typed  `json:"key"`
+		Key   *typed `json:"key"`
 		Value *typed `json:"value"`
-	}{Key: typed{Type: &kind}}
-	var err error
-	switch {
-	case c.offsets && (kind == 0 || kind == 1):
-		line.Key.Data, line.Value, err = offsetRecord(r)
-	case !c.offsets && kind == 2:
-		line.Key.Data, line.Value, err = groupRecord(r)
-	default:
-		return nil
-	}
+	}{key, value}
+	text, err := encode(line)
 	if err != nil {
 		return err
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(line)
+	w.Write(text) //nolint:errcheck // the writer remembers
+	if c.lines {
+		w.WriteByte('\n') //nolint:errcheck // the writer remembers
+	}
+	return nil
 }
 
-func offsetRecord(r *kgo.Record) (any, *typed, error) {
+// encode is JSON as Java's library writes it: <, > and & as they are.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+}
+
+// DecodeCoordinator is the text of a record of __consumer_offsets, for a dump. It
+// knows offsets and classic groups.
+func DecodeCoordinator(key, value []byte) (keyText, valueText string, ok bool) {
+	for _, c := range []coordinator{{offsets: true}, {}} {
+		k, v, err := c.decode(key, value)
+		if k == nil || err != nil {
+			continue
+		}
+		keyJSON, err := encode(k)
+		if err != nil {
+			continue
+		}
+		valueJSON := []byte("<DELETE>")
+		if v != nil {
+			if valueJSON, err = encode(v); err != nil {
+				continue
+			}
+		}
+		return string(keyJSON), string(valueJSON), true
+	}
+	return "", "", false
+}
+
+// decode reads a record of the kind that c prints; without a key it is of another.
+func (c coordinator) decode(key, value []byte) (*typed, *typed, error) {
+	if len(key) < 2 {
+		return nil, nil, nil
+	}
+	kind := int16(key[0])<<8 | int16(key[1])
+	var data any
+	var decoded *typed
+	var err error
+	switch {
+	case c.offsets && (kind == 0 || kind == 1):
+		data, decoded, err = offsetRecord(key, value)
+	case !c.offsets && kind == 2:
+		data, decoded, err = groupRecord(key, value)
+	default:
+		return nil, nil, nil
+	}
+	return &typed{Type: &kind, Data: data}, decoded, err
+}
+
+func offsetRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	var key kmsg.OffsetCommitKey
-	if err := key.ReadFrom(r.Key); err != nil {
+	if err := key.ReadFrom(keyBytes); err != nil {
 		return nil, nil, err
 	}
 	data := offsetKey{key.Group, key.Topic, key.Partition}
-	if r.Value == nil {
+	if valueBytes == nil {
 		return data, nil, nil
 	}
 	var v kmsg.OffsetCommitValue
-	if err := v.ReadFrom(r.Value); err != nil {
+	if err := v.ReadFrom(valueBytes); err != nil {
 		return nil, nil, err
 	}
 	value := offsetValue{Offset: v.Offset, Metadata: v.Metadata, CommitTimestamp: v.CommitTimestamp}
@@ -113,16 +161,16 @@ func offsetRecord(r *kgo.Record) (any, *typed, error) {
 	return data, &typed{Version: &v.Version, Data: value}, nil
 }
 
-func groupRecord(r *kgo.Record) (any, *typed, error) {
+func groupRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	var key kmsg.GroupMetadataKey
-	if err := key.ReadFrom(r.Key); err != nil {
+	if err := key.ReadFrom(keyBytes); err != nil {
 		return nil, nil, err
 	}
-	if r.Value == nil {
+	if valueBytes == nil {
 		return groupKey{key.Group}, nil, nil
 	}
 	var v kmsg.GroupMetadataValue
-	if err := v.ReadFrom(r.Value); err != nil {
+	if err := v.ReadFrom(valueBytes); err != nil {
 		return nil, nil, err
 	}
 	value := groupValue{ProtocolType: v.ProtocolType, Generation: v.Generation, Protocol: v.Protocol, Leader: v.Leader, Members: []groupMember{}}

@@ -23,9 +23,9 @@ func NewFormatter(class string, properties map[string]string) (Formatter, error)
 	case "NoOpMessageFormatter":
 		return nothing{}, nil
 	case "OffsetsMessageFormatter":
-		return coordinator{offsets: true}, nil
+		return coordinator{offsets: true, lines: !strings.Contains(class, ".")}, nil
 	case "GroupMetadataMessageFormatter":
-		return coordinator{}, nil
+		return coordinator{lines: !strings.Contains(class, ".")}, nil
 	}
 	return nil, fmt.Errorf("formatter %s is not known: expected org.apache.kafka.tools.consumer. followed by DefaultMessageFormatter, "+
 		"LoggingMessageFormatter, NoOpMessageFormatter, OffsetsMessageFormatter or GroupMetadataMessageFormatter", class)

@@ -137,7 +137,7 @@ func (r resetting) offsets() (offsets, error) {
 		return r.current(scope)
 	}
 	return nil, &session.Misuse{Text: "Option '[reset-offsets]' requires one of the following scenarios: " +
-		"[to-offset], [shift-by], [to-datetime], [by-duration], [to-earliest], [to-latest], [to-current], [from-file]"}
+		"[[to-offset], [shift-by], [to-datetime], [by-duration], [to-earliest], [to-latest], [to-current], [from-file]]"}
 }
 
 // scope are the partitions that the reset is about.

@@ -90,16 +90,25 @@ func Date(pattern string, t time.Time) (string, error) {
 	return out.String(), nil
 }
 
-// quoted is the text that begins pattern, and the length it has there.
+// quoted is the text that begins pattern, and the length it has there. Two quotes
+// stand for one, inside of others too.
 func quoted(pattern string) (string, int, error) {
 	if strings.HasPrefix(pattern, "''") {
 		return "'", 2, nil
 	}
-	end := strings.IndexByte(pattern[1:], '\'')
-	if end < 0 {
-		return "", 0, fmt.Errorf("date format %q: a quote is not closed", pattern)
+	var out strings.Builder
+	for i := 1; i < len(pattern); i++ {
+		if pattern[i] != '\'' {
+			out.WriteByte(pattern[i])
+			continue
+		}
+		if !strings.HasPrefix(pattern[i:], "''") {
+			return out.String(), i + 1, nil
+		}
+		out.WriteByte('\'')
+		i++
 	}
-	return pattern[1 : 1+end], end + 2, nil
+	return "", 0, fmt.Errorf("date format %q: a quote is not closed", pattern)
 }
 
 // dateField is n times the pattern letter c.

@@ -172,11 +172,11 @@ func validateRegex(c *call, expression string) {
 func failGroups(c *call, err error) int {
 	var mistake *option.Error
 	var misuse *session.Misuse
-	var conversion *option.ConversionError
+	var value *option.ValueError
 	switch {
 	case errors.Is(err, session.ErrReported):
 		return 0
-	case errors.As(err, &mistake), errors.As(err, &misuse), errors.As(err, &conversion):
+	case errors.As(err, &mistake), errors.As(err, &misuse), errors.As(err, &value):
 		return c.failed(err)
 	}
 	message := session.Message(err)

@@ -154,8 +154,8 @@ func checkProducerPerf(g *option.Given) error {
 // failArgparse prints mistakes in the command line as argparse4j does.
 func failArgparse(c *call, err error) int {
 	var mistake *option.Error
-	var conversion *option.ConversionError
-	if !errors.As(err, &mistake) && !errors.As(err, &conversion) {
+	var value *option.ValueError
+	if !errors.As(err, &mistake) && !errors.As(err, &value) {
 		return c.failed(err)
 	}
 	c.tool.set.Synopsis(c.Err)

@@ -97,12 +97,12 @@ func (c *call) usage(message string) int {
 func (c *call) failed(err error) int {
 	var mistake *option.Error
 	var misuse *session.Misuse
-	var conversion *option.ConversionError
+	var value *option.ValueError
 	switch {
 	case errors.Is(err, session.ErrReported):
 	case errors.As(err, &mistake), errors.As(err, &misuse):
 		return c.usage(err.Error())
-	case errors.As(err, &conversion):
+	case errors.As(err, &value):
 		fmt.Fprintln(c.Err, err)
 	default:
 		fmt.Fprintln(c.Err, session.Exception(err))

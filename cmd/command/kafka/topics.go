@@ -87,7 +87,7 @@ func checkTopics(c *call) error {
 	}
 	if g.Has("alter") {
 		if g.Has("config") {
-			return &session.Misuse{Text: `Option combination "[bootstrap-server],[config]" can't be used with option "[alter]" ` +
+			return &session.Misuse{Text: `Option combination "[[bootstrap-server], [config]]" can't be used with option "[alter]" ` +
 				"(To alter topic configurations, the kafka-configs tool can be used.)"}
 		}
 		if err := g.Require("partitions"); err != nil {
@@ -165,10 +165,10 @@ func (e *plainError) Error() string { return e.text }
 // does, and what was wrong with the command line on standard error.
 func failTopics(c *call, err error) int {
 	var work *topicError
-	var conversion *option.ConversionError
+	var value *option.ValueError
 	var mistake *option.Error
 	switch {
-	case errors.As(err, &work), errors.As(err, &conversion):
+	case errors.As(err, &work), errors.As(err, &value):
 		fmt.Fprintln(c.Out, "Error while executing topic command : "+session.Message(err))
 		return 1
 	case errors.As(err, &mistake) && !c.parsed():

@@ -22,7 +22,7 @@ func (s *Set) Usage(w io.Writer) {
 
 // form is how o is written: --topic <String: topic>.
 func (o *Option) form() string {
-	kind := map[Kind]string{Text: "String", Integer: "Integer", Long: "Long", Double: "Double"}[o.Kind]
+	kind := kindNames[o.Kind]
 	if o.Metavar != "" {
 		kind += ": " + o.Metavar
 	}

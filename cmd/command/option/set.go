@@ -29,6 +29,9 @@ const (
 	Double
 )
 
+// kindNames are the kinds as Java has them.
+var kindNames = map[Kind]string{Text: "String", Integer: "Integer", Long: "Long", Double: "Double"}
+
 // Option declares one option.
 type Option struct {
 	Name     string
@@ -65,11 +68,11 @@ type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// ConversionError is a value that is not of its option's kind. Kafka's tools find
-// it later than the other mistakes and some report it in another way.
-type ConversionError struct{ Text string }
+// ValueError is a value that an option cannot have: not of its kind, or one too many.
+// Kafka's tools find it later than other mistakes, and some report it in another way.
+type ValueError struct{ Text string }
 
-func (e *ConversionError) Error() string { return e.Text }
+func (e *ValueError) Error() string { return e.Text }
 
 func mistake(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
@@ -202,7 +205,7 @@ func (g *Given) check() error {
 			return mistake("Option(s) [%s] are unavailable given other options on the command line", name)
 		}
 		if n := len(g.values[name]); n > 1 && !o.Repeat && !g.set.Argparse {
-			return mistake("Found multiple arguments for option %s, but you asked for only one", name)
+			return &ValueError{fmt.Sprintf("Found multiple arguments for option %s, but you asked for only one", name)}
 		}
 	}
 	if g.set.Argparse && len(g.rest) > 0 {
@@ -210,7 +213,10 @@ func (g *Given) check() error {
 	}
 	for _, name := range g.order {
 		for _, value := range g.values[name] {
-			if err := convert(g.set.find(name), value); err != nil {
+			o := g.set.find(name)
+			if err := convert(o, value); err != nil && g.set.Argparse {
+				return mistake("argument --%s: could not convert '%s' to %s (For input string: %q)", name, value, kindNames[o.Kind], value)
+			} else if err != nil {
 				return err
 			}
 		}
@@ -232,5 +238,5 @@ func convert(o *Option, value string) error {
 	if err == nil {
 		return nil
 	}
-	return &ConversionError{fmt.Sprintf("Cannot parse argument '%s' of option %s", value, o.Name)}
+	return &ValueError{fmt.Sprintf("Cannot parse argument '%s' of option %s", value, o.Name)}
 }

@@ -57,7 +57,7 @@ func Consume(ctx context.Context, so session.Options, o ConsumerOptions) error {
 		c.printTotal(s.Out, start, end)
 	}
 	if o.PrintMetrics {
-		hooks.print(s.Out, "consumer")
+		hooks.print(s.Out, "consumer", c.records)
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (c *consuming) run(ctx context.Context, start time.Time) {
 
 func (c *consuming) printProgress(records, bytes int64, from, to time.Time, joining time.Duration) {
 	date, _ := java.Date(c.o.DateFormat, to) // Consume has tried the pattern
-	elapsed := float64(to.Sub(from).Milliseconds())
+	elapsed := millis(to.Sub(from))
 	megabytes := float64(bytes) / (1 << 20)
 	fmt.Fprintf(c.s.Out, "%s, 0, %.4f, %.4f, %d, %.4f", date, float64(c.bytes)/(1<<20), 1000*megabytes/elapsed, c.records, float64(records)/elapsed*1000)
 	fetching := to.Sub(from).Milliseconds() - joining.Milliseconds()
@@ -185,9 +185,8 @@ func (c *consuming) printTotal(w io.Writer, start, end time.Time) {
 	from, _ := java.Date(c.o.DateFormat, start) // Consume has tried the pattern
 	to, _ := java.Date(c.o.DateFormat, end)
 	joining, _ := c.joined.sums(false)
-	elapsed := end.Sub(start).Milliseconds()
-	fetching := elapsed - joining.Milliseconds()
-	seconds, fetchSeconds := float64(elapsed)/1000, float64(fetching)/1000
+	fetching := end.Sub(start).Milliseconds() - joining.Milliseconds()
+	seconds, fetchSeconds := millis(end.Sub(start))/1000, millis(end.Sub(start)-joining)/1000
 	megabytes := float64(c.bytes) / (1 << 20)
 	fmt.Fprintf(w, "%s, %s, %.4f, %.4f, %d, %.4f, %d, %d, %.4f, %.4f\n", from, to, megabytes, megabytes/seconds, c.records,
 		float64(c.records)/seconds, joining.Milliseconds(), fetching, megabytes/fetchSeconds, float64(c.records)/fetchSeconds)

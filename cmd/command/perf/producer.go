@@ -68,7 +68,7 @@ func Produce(ctx context.Context, so session.Options, o ProducerOptions) error {
 		r.steady.printTotal(end)
 	}
 	if o.PrintMetrics {
-		hooks.print(s.Out, "producer")
+		hooks.print(s.Out, "producer", r.all.count)
 	}
 	return nil
 }

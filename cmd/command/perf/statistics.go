@@ -37,17 +37,17 @@ func newStatistics(out io.Writer, records int64, interval time.Duration, steady 
 
 // record adds one record of size bytes that was acknowledged at now.
 func (s *statistics) record(latency time.Duration, size int, now time.Time) {
-	millis := latency.Milliseconds()
+	took := latency.Milliseconds()
 	s.count++
 	s.bytes += int64(size)
-	s.totalLatency += millis
-	s.maxLatency = max(s.maxLatency, millis)
+	s.totalLatency += took
+	s.maxLatency = max(s.maxLatency, took)
 	s.windowCount++
 	s.windowBytes += int64(size)
-	s.windowSum += millis
-	s.windowMax = max(s.windowMax, millis)
+	s.windowSum += took
+	s.windowMax = max(s.windowMax, took)
 	if s.iteration%s.sampling == 0 {
-		s.latencies = append(s.latencies, int32(millis))
+		s.latencies = append(s.latencies, int32(took))
 	}
 	s.iteration++
 	if now.Sub(s.windowStart) < s.interval {
@@ -63,7 +63,7 @@ func (s *statistics) record(latency time.Duration, size int, now time.Time) {
 }
 
 func (s *statistics) printWindow(now time.Time) {
-	elapsed := float64(now.Sub(s.windowStart).Milliseconds())
+	elapsed := millis(now.Sub(s.windowStart))
 	fmt.Fprintf(s.out, "%d records sent, %.1f records/sec (%.2f MB/sec), %.1f ms avg latency, %.1f ms max latency.\n",
 		s.windowCount, 1000*float64(s.windowCount)/elapsed, 1000*float64(s.windowBytes)/elapsed/(1<<20),
 		float64(s.windowSum)/float64(s.windowCount), float64(s.windowMax))
@@ -71,7 +71,7 @@ func (s *statistics) printWindow(now time.Time) {
 
 // printTotal prints the line that scripts read.
 func (s *statistics) printTotal(now time.Time) {
-	elapsed := float64(now.Sub(s.start).Milliseconds())
+	elapsed := millis(now.Sub(s.start))
 	word := ""
 	if s.steady {
 		word = " steady state"
@@ -81,6 +81,9 @@ func (s *statistics) printTotal(now time.Time) {
 		s.count, word, 1000*float64(s.count)/elapsed, 1000*float64(s.bytes)/elapsed/(1<<20),
 		float64(s.totalLatency)/float64(s.count), float64(s.maxLatency), p[0], p[1], p[2], p[3])
 }
+
+// millis is d in whole milliseconds, but at least one: rates are divided by it.
+func millis(d time.Duration) float64 { return float64(max(d.Milliseconds(), 1)) }
 
 // percentiles sorts latencies and picks; without any they are zero.
 func percentiles(latencies []int32, fractions ...float64) []int32 {

@@ -81,7 +81,7 @@ func tlsConfig(p Properties) (*tls.Config, error) {
 			return nil, fmt.Errorf("ssl.%s.type=%s: only PEM stores can be read; keytool and openssl convert others", store, kind)
 		}
 	}
-	trusted, err := pem(p, "ssl.truststore.certificates", "ssl.truststore.location")
+	trusted, err := pemText(p, "ssl.truststore.certificates", "ssl.truststore.location")
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func tlsConfig(p Properties) (*tls.Config, error) {
 			return nil, fmt.Errorf("ssl.truststore: no certificate in PEM form found")
 		}
 	}
-	chain, err := pem(p, "ssl.keystore.certificate.chain", "ssl.keystore.location")
+	chain, err := pemText(p, "ssl.keystore.certificate.chain", "ssl.keystore.location")
 	if err != nil || chain == nil {
 		return withoutHostCheck(p, config), err
 	}
@@ -126,8 +126,8 @@ func withoutHostCheck(p Properties, config *tls.Config) *tls.Config {
 	return config
 }
 
-// pem is the text of a store: given in place, or else in a file; nil: neither.
-func pem(p Properties, inPlace, file string) ([]byte, error) {
+// pemText is the text of a store: given in place, or else in a file; nil: neither.
+func pemText(p Properties, inPlace, file string) ([]byte, error) {
 	if text := p[inPlace]; text != "" {
 		return []byte(text), nil
 	}

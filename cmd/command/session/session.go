@@ -169,11 +169,14 @@ func fatal(err error) bool {
 	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
 }
 
-// cause is the part of a dial error that a person can act on.
+// cause is the part of an error that a person can act on.
 func cause(err error) error {
 	var dial *net.OpError
-	if errors.As(err, &dial) {
+	switch {
+	case errors.As(err, &dial):
 		return dial
+	case errors.Is(err, io.EOF):
+		return errors.New("something there closes the connection: are security.protocol and the password right?")
 	}
 	return err
 }
@@ -196,8 +199,9 @@ func (s *Session) ErrUnsupported(key kmsg.Key) error {
 // screaming is a name as Kafka writes those of its APIs: DESCRIBE_CLIENT_QUOTAS.
 func screaming(name string) string {
 	var out strings.Builder
+	upper := func(i int) bool { return i < len(name) && name[i] >= 'A' && name[i] <= 'Z' }
 	for i, r := range name {
-		if i > 0 && r >= 'A' && r <= 'Z' && (name[i-1] < 'A' || name[i-1] > 'Z') {
+		if i > 0 && upper(i) && (!upper(i-1) || i+1 < len(name) && !upper(i+1)) {
 			out.WriteByte('_')
 		}
 		out.WriteRune(r)

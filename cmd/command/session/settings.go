@@ -206,6 +206,9 @@ func inFlight(value string, all Properties) ([]kgo.Opt, error) {
 	if err != nil {
 		return nil, errNotInteger
 	}
+	if all["enable.idempotence"] != "false" && all["acks"] != "0" && all["acks"] != "1" {
+		return nil, nil
+	}
 	return []kgo.Opt{kgo.MaxProduceRequestsInflightPerBroker(n)}, nil
 }
 

@@ -1,4 +1,4 @@
-package command
+package kafka
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 // The conversations in testdata/tools hold what Apache Kafka 4.3.1's own tools print,
 // byte for byte but for ids and times. They are run in three ways:
 //
-//	go test ./cmd/command                                     our tools, kfake as the broker
+//	go test ./cmd/command/kafka                               our tools, kfake as the broker
 //	MILLRACE_COMPAT_BOOTSTRAP=host:port go test …             our tools, that broker
 //	… MILLRACE_COMPAT_TOOLS=/opt/kafka/bin go test …          Kafka's tools, that broker
 //
@@ -111,6 +111,7 @@ func (s *stage) concrete(text string) string {
 //	bare         no --bootstrap-server is added
 //	err          what it prints on standard error is shown too
 //	numbers      the digits of numbers do not matter
+//	any-order    the order of rows does not matter: Kafka's is that of a hash table
 //	real-broker  kfake answers otherwise than Kafka does
 func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 	line, input, _ := strings.Cut(s.concrete(d.Input), "\n")
@@ -126,7 +127,11 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 	defer cancel()
 	code := 0
 	if s.tools == "" {
-		code = Run(ctx, args, session.Streams{In: strings.NewReader(input), Out: &out, Err: &errs})
+		tool, ok := Lookup(args[0])
+		if !ok {
+			t.Fatalf("%s: no tool %s", d.Pos, args[0])
+		}
+		code = tool.Run(ctx, session.Streams{In: strings.NewReader(input), Out: &out, Err: &errs}, args[1:])
 	} else {
 		cmd := exec.CommandContext(ctx, filepath.Join(s.tools, args[0]+".sh"), args[1:]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
@@ -150,56 +155,89 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 	if code != 0 && out.Len() == 0 && !d.HasArg("err") {
 		t.Logf("%s: %s", d.Pos, errs.String())
 	}
+	if d.HasArg("any-order") {
+		result = sortRows(result)
+	}
 	return s.abstract(result, d.HasArg("numbers"))
 }
 
-// remarks are the lines of standard error that count, marked with "! ". Stack traces,
-// what Java's clients log, and the list of options behind a mistake do not.
-func remarks(text string) string {
-	var out strings.Builder
-	usage := false
-	for line := range strings.Lines(text) {
-		switch {
-		case strings.HasPrefix(line, "Option  ") && strings.Contains(line, "Description"):
-			return out.String()
-		case strings.HasPrefix(line, "usage: "):
-			usage = true
-		case usage && strings.Contains(line, ": error: "):
-			usage = false
-		}
-		if usage || noise.MatchString(line) {
-			continue
-		}
-		out.WriteString("! " + line)
-	}
-	return out.String()
+// sortRows sorts the lines behind the head of a table, or all where there is none.
+func sortRows(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	head := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "GROUP ") })
+	slices.Sort(lines[head+1:])
+	return strings.Join(lines, "")
 }
 
-var noise = regexp.MustCompile(`^\tat |^Caused by: |^\t\.\.\. |^\[\d{4}-|^ \(org\.apache|KIP-848|^(\w+\.)+\w+(Exception|Error)\b.*$|^WARN New offset`)
+// remarks are the lines of standard error that count, marked with "! ". Stack traces,
+// what Java's clients log, and the list of options behind a mistake do not; neither
+// does the order in which a set of options is listed, nor where argparse breaks lines.
+func remarks(text string) string {
+	if _, mistake, found := strings.Cut(text, "-perf-test"+argparseMistake.FindString(text)); found && argparseMistake.MatchString(text) {
+		return "! error: " + strings.ReplaceAll(strings.Join(strings.Fields(mistake), " "), "-- ", "--") + "\n"
+	}
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "Option  ") && strings.Contains(line, "Description") {
+			break
+		}
+		line = thrown.ReplaceAllString(line, "")
+		if !noise.MatchString(line) {
+			lines = append(lines, optionSet.ReplaceAllStringFunc(line, sortWords))
+		}
+	}
+	for len(lines) > 0 && lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return "! " + strings.Join(lines, "\n! ") + "\n"
+}
+
+func sortWords(list string) string {
+	words := strings.Split(list, ", ")
+	slices.Sort(words)
+	return strings.Join(words, ", ")
+}
+
+var (
+	argparseMistake = regexp.MustCompile(`: +error: +`)
+	thrown          = regexp.MustCompile(`^Exception in thread "main" [\w.]+: `)
+	optionSet       = regexp.MustCompile(`(\[[\w-]+\], )+\[[\w-]+\]|([A-Z]\w+, )+[A-Z]\w+$`)
+	noise           = regexp.MustCompile(`^\tat |^Caused by: |^\t\.\.\. |^\[\d{4}-|^ \(org\.apache|KIP-848|^(java\.lang|java\.text|joptsimple|org\.apache)\.\S+(Exception|Error)\b.*$|^WARN New offset|^ERROR `)
+)
 
 // What differs from run to run, and what stands for it.
 var (
 	topicID   = regexp.MustCompile(`TopicId: [\w-]{22}`)
 	timestamp = regexp.MustCompile(`(Time:|commitTimestamp":)\d{13}`)
 	address   = regexp.MustCompile(`127\.0\.0\.1:\d{5}`)
+	broker    = regexp.MustCompile(`  \(\d\)`)
 	uuid      = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	decimal   = regexp.MustCompile(`\d+(\.\d+)?`)
+	memberID  = regexp.MustCompile(`[\w+/-]{22}==`)
+	decimal   = regexp.MustCompile(`-?\d+(\.\d+)?`)
 )
 
 func (s *stage) abstract(text string, numbers bool) string {
 	text = strings.NewReplacer(s.prefix, placeholder, s.dir+"/", "DIR/").Replace(text)
 	text = topicID.ReplaceAllString(text, "TopicId: "+strings.Repeat("I", 22))
 	text = timestamp.ReplaceAllString(text, "${1}"+strings.Repeat("T", 13))
-	text = address.ReplaceAllString(text, "127.0.0.1:PPPPP")
+	text = broker.ReplaceAllString(address.ReplaceAllString(text, "127.0.0.1:PPPPP"), "  (1)")
 	text = uuid.ReplaceAllString(text, strings.Repeat("U", 36))
+	text = memberID.ReplaceAllString(text, strings.Repeat("M", 24))
 	if numbers {
 		text = decimal.ReplaceAllStringFunc(text, func(n string) string {
 			_, digits, found := strings.Cut(n, ".")
-			if !found {
+			if !found && n[0] == '-' { // a date: 2026-01-31
+				return "-N"
+			} else if !found {
 				return "N"
 			}
 			return "N." + strings.Repeat("n", len(digits))
 		})
+		text = strings.ReplaceAll(text, " -N", " N")
 	}
 	return text
 }

@@ -1,0 +1,139 @@
+package command
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/millrace/millrace/cmd/command/console"
+	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/spf13/cobra"
+)
+
+func logCommand(env *environment) *cobra.Command {
+	return parent("log", "Look at the files of a broker that is stopped", dumpLog(env), verifyLog(env))
+}
+
+func dumpLog(env *environment) *cobra.Command {
+	var o commitlog.DumpOptions
+	var offsets bool
+	cmd := &cobra.Command{
+		Use: "dump FILE...", Short: "Print what a .log, .index, .timeindex or .snapshot file holds",
+		Long:    "Print what files of a partition hold, as kafka-dump-log does. A folder stands for the .log files in it.",
+		Example: "  millrace log dump --records millrace-data/orders-0",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if offsets {
+				o.Decode, o.PrintDataLog = console.DecodeCoordinator, true
+			}
+			for _, path := range args {
+				files, err := logFiles(path)
+				if err != nil {
+					return err
+				}
+				for _, file := range files {
+					if err := commitlog.Dump(diskio.OS, file, o, env.Out); err != nil {
+						return fmt.Errorf("dump %s: %w", file, err)
+					}
+				}
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.PrintDataLog, "print-data-log", "p", false, "print the records, with key and value")
+	flags.BoolVar(&o.PrintDataLog, "records", false, "the same as --print-data-log")
+	flags.BoolVar(&o.DeepIteration, "deep-iteration", false, "print the records, without key and value")
+	flags.BoolVar(&o.SkipRecordMetadata, "skip-record-metadata", false, "print only key and value of records")
+	flags.BoolVar(&offsets, "offsets-decoder", false, "print the records of __consumer_offsets in words")
+	flags.BoolVar(&o.VerifyIndexOnly, "verify-index-only", false, "print only where an index contradicts its log")
+	flags.BoolVar(&o.IndexSanityCheck, "index-sanity-check", false, "print only whether an index can be read")
+	flags.Int64Var(&o.MaxBytes, "max-bytes", 0, "read only so much of each log (default: all)")
+	return cmd
+}
+
+// logFiles are the files that path stands for: itself, or the logs in it.
+func logFiles(path string) ([]string, error) {
+	info, err := diskio.OS.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", path, err)
+	}
+	if !info.Dir {
+		return []string{path}, nil
+	}
+	names, err := diskio.OS.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", path, err)
+	}
+	var files []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			files = append(files, filepath.Join(path, name))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s holds no .log file: name the folder of a partition", path)
+	}
+	return files, nil
+}
+
+func verifyLog(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify DIR...", Short: "Check every record of partitions, and their indexes",
+		Long: "Read all that partitions hold, down to the records, and report what should not be. DIR is the folder of a partition,\n" +
+			"or a data folder with many. Nothing is changed. The broker must be stopped: what it is writing looks like damage.",
+		Example: "  millrace log verify millrace-data",
+		Args:    arguments(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			problems, checked := 0, 0
+			for _, dir := range args {
+				folders, err := partitionFolders(dir)
+				if err != nil {
+					return err
+				}
+				for _, folder := range folders {
+					checked++
+					err := commitlog.Verify(diskio.OS, folder, func(p commitlog.Problem) {
+						problems++
+						fmt.Fprintln(env.Out, p)
+					})
+					if err != nil {
+						return fmt.Errorf("verify %s: %w", folder, err)
+					}
+				}
+			}
+			fmt.Fprintf(env.Out, "%d partitions checked, %d problems found\n", checked, problems)
+			if problems > 0 {
+				return session.ErrReported
+			}
+			return nil
+		},
+	}
+}
+
+var partitionFolder = regexp.MustCompile(`-\d+$`)
+
+// partitionFolders are dir itself when it holds a log, or else the partitions in it.
+func partitionFolders(dir string) ([]string, error) {
+	names, err := diskio.OS.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", dir, err)
+	}
+	var folders []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			return []string{dir}, nil
+		}
+		path := filepath.Join(dir, name)
+		if info, err := diskio.OS.Stat(path); err == nil && info.Dir && partitionFolder.MatchString(name) {
+			folders = append(folders, path)
+		}
+	}
+	if len(folders) == 0 {
+		return nil, fmt.Errorf("%s is neither the folder of a partition nor holds any", dir)
+	}
+	return folders, nil
+}
