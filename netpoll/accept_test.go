@@ -43,16 +43,19 @@ func TestMaxConnections(t *testing.T) {
 				write(t, other, framed([]byte("from elsewhere")))
 				expect(t, other, []byte("from elsewhere"))
 			}
-			_ = all[1].Close()
-			until(t, "there is room again", func() bool {
-				c := dial(t, s)
-				defer func() { _ = c.Close() }()
-				if _, err := c.Write(framed([]byte("in"))); err != nil {
-					return false
-				}
-				_, err := io.ReadFull(c, make([]byte, 6))
-				return err == nil
-			})
+			for _, c := range all {
+				_ = c.Close()
+			}
+			for range all {
+				until(t, "there is room again", func() bool {
+					c := dial(t, s)
+					if _, err := c.Write(framed([]byte("in"))); err != nil {
+						return false
+					}
+					_, err := io.ReadFull(c, make([]byte, 6))
+					return err == nil
+				})
+			}
 		})
 	}
 }

@@ -168,10 +168,17 @@ func TestCloseByTheHandler(t *testing.T) {
 
 // A peer whose requests are not read for now is noticed when it resets.
 func TestResetOfAPausedPeer(t *testing.T) {
-	causes := make(chan error, 1)
+	causes := make(chan error, 4)
 	slots := make(chan *Slot, 4)
 	s := serve(t, Options{MaxSlots: 1}, &served{
-		frame: func(c *Conn, f *Frame) { f.Release(); slots <- c.Reserve() },
+		frame: func(c *Conn, f *Frame) {
+			if len(f.Bytes()) > 0 {
+				echo(c, f)
+				return
+			}
+			f.Release()
+			slots <- c.Reserve()
+		},
 		close: func(_ *Conn, cause error) { causes <- cause },
 	})
 	c := dial(t, s)
@@ -183,6 +190,13 @@ func TestResetOfAPausedPeer(t *testing.T) {
 		on(s.loops[0], func() { now = slot.conn.interest })
 		return now == watching
 	})
+	talk := func(c net.Conn) {
+		write(t, c, framed([]byte("hello")))
+		expect(t, c, []byte("hello"))
+	}
+	quiet(t, s, talk)
+	_ = c.CloseWrite()
+	quiet(t, s, talk) // an end behind requests that are not read is no end
 	reset(c)
 	if cause := take(t, causes); !isReset(cause) {
 		t.Fatalf("closed because of %v", cause)
@@ -206,7 +220,8 @@ func TestShutdownFlushes(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
 	expectEnd(t, idle)
-	write(t, busy, framed(nil)) // not read any more
+	write(t, busy, framed(nil)) // not read any more, and no reason to lose what is sent
+	write(t, slow, framed(nil))
 	until(t, "the server accepts no more", func() bool {
 		c, err := net.Dial("tcp", s.Addr().String())
 		if err == nil {

@@ -147,11 +147,12 @@ func TestHugeBodyStarvesNobody(t *testing.T) {
 
 // A turn sends at most its share, whatever the socket would take.
 func TestTurnIsBounded(t *testing.T) {
-	f, _ := newFile(t, 8<<20)
-	s := serve(t, Options{}, &served{frame: func(c *Conn, r *Frame) {
+	const size, share = 32 << 20, 1 << 20
+	f, _ := newFile(t, size)
+	s := serve(t, Options{SendBuffer: 4 << 20}, &served{frame: func(c *Conn, r *Frame) {
 		r.Release()
 		s := c.Reserve()
-		s.AttachFile(int(f.Fd()), 0, 8<<20, nil)
+		s.AttachFile(int(f.Fd()), 0, size, nil)
 		s.Send()
 	}})
 	c := dial(t, s)
@@ -163,7 +164,7 @@ func TestTurnIsBounded(t *testing.T) {
 		now := s.Stats().BytesOut
 		most = max(most, now-last)
 		last = now
-		if now == 8<<20+4 || time.Since(begin) > patience {
+		if now == size+4 || time.Since(begin) > patience {
 			close(done)
 			return
 		}
@@ -171,11 +172,11 @@ func TestTurnIsBounded(t *testing.T) {
 	}
 	s.loops[0].Post(&look)
 	write(t, c, framed(nil))
-	if _, err := io.CopyN(io.Discard, c, 8<<20+4); err != nil {
+	if _, err := io.CopyN(io.Discard, c, size+4); err != nil {
 		t.Fatal(err)
 	}
 	<-done
-	if last != 8<<20+4 || most > 2*writeTurn {
-		t.Fatalf("%d bytes were sent, at most %d between two looks", last, most)
+	if last != size+4 || most > share+4 {
+		t.Fatalf("%d bytes were sent, at most %d between two looks, want at most %d", last, most, share)
 	}
 }

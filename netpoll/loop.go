@@ -140,6 +140,7 @@ func (l *Loop) run() {
 func (l *Loop) turn(fd int, event netpoll.IOEvent, _ netpoll.IOFlags) error {
 	l.awake.Store(true)
 	l.now = time.Now()
+	l.counts.turns.Add(1)
 	switch {
 	case fd == l.bell:
 	case fd == l.timer.fd:

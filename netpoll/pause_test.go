@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"bytes"
 	"net"
 	"runtime"
 	"testing"
@@ -70,6 +71,49 @@ func TestClientsThatNeverRead(t *testing.T) {
 	// The kernels still move a little from one's buffer to the other's.
 	if more := s.Stats().Frames - frames - 50; more > clients*slots {
 		t.Errorf("%d frames of stopped connections were delivered", more)
+	}
+}
+
+// Replies that wait stop the reading also where slots would not.
+func TestReadingPausesWhenRepliesWait(t *testing.T) {
+	const requests, request, reply, waiting = 1000, 4 << 10, 64 << 10, 64 << 10
+	body := make([]byte, reply)
+	s := serve(t, Options{MaxSlots: 10_000, MaxWaiting: waiting, SendBuffer: 64 << 10}, &served{
+		frame: func(c *Conn, f *Frame) {
+			f.Release()
+			s := c.Reserve()
+			s.Write(body)
+			s.Send()
+		}})
+	c := dial(t, s)
+	_ = c.SetReadBuffer(64 << 10) // a smaller window than loopback's segments would crawl
+	writeLater(c, bytes.Repeat(framed(make([]byte, request)), requests))
+	until(t, "reading stops", func() bool {
+		stopped := false
+		each(s, func(c *Conn) { stopped = c.stop == stopReplies && c.blocked })
+		return stopped
+	})
+	// What one turn reads may be answered before the first reply counts.
+	if most := int64(waiting/reply + readTurn/request + 64); s.Stats().Frames > most {
+		t.Errorf("%d requests were read, want at most %d", s.Stats().Frames, most)
+	}
+	for range requests {
+		expect(t, c, body)
+	}
+}
+
+// quiet sees that the loop turns for a client that talks, and for nothing else.
+func quiet(t *testing.T, s *Server, talk func(c net.Conn)) {
+	t.Helper()
+	const trips = 50
+	c := dial(t, s)
+	talk(c)
+	before := s.Stats().Turns
+	for range trips {
+		talk(c)
+	}
+	if turns := s.Stats().Turns - before; turns > 5*trips {
+		t.Errorf("the loop turned %d times for %d requests", turns, trips)
 	}
 }
 

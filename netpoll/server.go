@@ -204,13 +204,14 @@ func (s *Server) gone(c *Conn) {
 
 // counts of one loop.
 type counts struct {
-	frames, bytesIn, bytesOut atomic.Int64
+	turns, frames, bytesIn, bytesOut atomic.Int64
 }
 
 // Stats is a snapshot of a server.
 type Stats struct {
 	Connections       int
 	Accepted, Refused uint64 // since the start
+	Turns             int64  // of the loops since the start
 	Frames            int64  // delivered since the start
 	BytesIn, BytesOut int64  // since the start
 	FrameBytes        int64  // memory of frames not yet released
@@ -224,6 +225,7 @@ func (s *Server) Stats() Stats {
 		FrameBytes: s.budget.used.Load(), FrameBudget: s.budget.limit,
 	}
 	for _, l := range s.loops {
+		t.Turns += l.counts.turns.Load()
 		t.Frames += l.counts.frames.Load()
 		t.BytesIn += l.counts.bytesIn.Load()
 		t.BytesOut += l.counts.bytesOut.Load()
