@@ -1,12 +1,14 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/shard"
 )
 
 // OffsetCommit keeps how far a group has read.
@@ -18,26 +20,24 @@ import (
 func offsetCommit(c *call, q *kmsg.OffsetCommitRequest, a *kmsg.OffsetCommitResponse) {
 	asked := q.Topics
 	known := make([]bool, len(asked))
+	refused := make([]kmsg.OffsetCommitResponseTopic, len(asked))
 	q.Topics = nil
 	for i := range asked {
-		if t := c.server.committable(c.version, &asked[i]); t {
-			known[i] = true
-			q.Topics = append(q.Topics, asked[i])
+		t := asked[i]
+		refused[i] = c.server.committable(c.version, &t)
+		if known[i] = len(t.Partitions) > 0; known[i] {
+			q.Topics = append(q.Topics, t)
 		}
 	}
 	answer := func(r *kmsg.OffsetCommitResponse) {
 		next := 0
-		for i := range asked {
+		for i := range refused {
+			t := refused[i]
 			if known[i] {
-				t := r.Topics[next]
+				t.Partitions = append(r.Topics[next].Partitions, t.Partitions...)
 				next++
-				if c.version >= 10 {
-					t.Topic = ""
-				}
-				a.Topics = append(a.Topics, t)
-				continue
 			}
-			a.Topics = append(a.Topics, refusedCommit(&asked[i], unknownTopic(c.version >= 10)))
+			a.Topics = append(a.Topics, t)
 		}
 		c.reply(a)
 	}
@@ -52,17 +52,28 @@ func offsetCommit(c *call, q *kmsg.OffsetCommitRequest, a *kmsg.OffsetCommitResp
 	})
 }
 
-// committable reports whether the topic of a commit exists, and fills in its name.
-func (s *Server) committable(version int16, t *kmsg.OffsetCommitRequestTopic) bool {
-	if version < 10 {
-		return s.Registry.Named(t.Topic) != nil
+// committable leaves in t the partitions that exist, fills in the topic's name, and
+// answers for the others.
+func (s *Server) committable(version int16, t *kmsg.OffsetCommitRequestTopic) kmsg.OffsetCommitResponseTopic {
+	var topic *shard.Topic
+	if version >= 10 {
+		topic = s.Registry.ByID(t.TopicID)
+	} else {
+		topic = s.Registry.Named(t.Topic)
 	}
-	topic := s.Registry.ByID(t.TopicID)
 	if topic == nil {
-		return false
+		refused := refusedCommit(t, unknownTopic(version >= 10))
+		t.Partitions = nil
+		return refused
 	}
+	missing := *t
+	exists := func(p kmsg.OffsetCommitRequestTopicPartition) bool {
+		return p.Partition >= 0 && int(p.Partition) < topic.Partitions()
+	}
+	missing.Partitions = slices.DeleteFunc(slices.Clone(t.Partitions), exists)
+	t.Partitions = slices.DeleteFunc(t.Partitions, func(p kmsg.OffsetCommitRequestTopicPartition) bool { return !exists(p) })
 	t.Topic = topic.Name
-	return true
+	return refusedCommit(&missing, kerr.UnknownTopicOrPartition)
 }
 
 func refusedCommit(t *kmsg.OffsetCommitRequestTopic, err *kerr.Error) kmsg.OffsetCommitResponseTopic {
