@@ -33,6 +33,7 @@ type Log struct {
 	extra       []*Segment // whose files repair removes
 	savedEpochs *[]epoch   // what the checkpoint file holds
 	savedStart  int64      // what the start file holds
+	startDue    bool       // retention moved the start, and could not make that durable
 	doomed      []*doomed  // renamed, still to be removed
 	rolled      []*Segment // by the append that is under way
 }
@@ -40,16 +41,21 @@ type Log struct {
 // SetOptions changes the settings of the topic. FS and TopicID stay.
 func (l *Log) SetOptions(o Options) {
 	o.FS, o.TopicID = l.fs, l.o.TopicID
-	before := l.o
+	commit := l.o.SyncOnRoll
 	l.o = o.complete()
-	if l.active != nil {
-		l.active.indexer.interval = l.o.IndexInterval
+	if l.active == nil {
+		return
 	}
-	if l.o.SyncOnRoll && !before.SyncOnRoll && l.active != nil {
-		// From now on a sync of the active segment must be enough.
-		if err := l.Sync(); err != nil {
-			l.fail(err)
-		}
+	l.active.indexer.interval = l.o.IndexInterval
+	var err error
+	switch {
+	case l.o.SyncOnRoll && !commit:
+		err = l.Sync() // from now on a sync of the active segment must be enough
+	case commit && !l.o.SyncOnRoll:
+		err = l.active.reopen() // from now on an index vouches
+	}
+	if err != nil {
+		l.fail(err)
 	}
 }
 
@@ -78,12 +84,6 @@ func (l *Log) Sync() error {
 		if err := s.sync(); err != nil {
 			return err
 		}
-	}
-	if l.o.SyncOnRoll {
-		return l.failed() // folders are durable since the roll
-	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
-		return fmt.Errorf("sync folder: %w: %w", ErrSync, err)
 	}
 	return l.failed()
 }
@@ -202,6 +202,11 @@ func (l *Log) write(batches [][]byte) error {
 	for _, p := range batches {
 		bytes += int64(len(p))
 	}
+	if s.resumed {
+		if err := l.leaveIndexes(s); err != nil {
+			return fmt.Errorf("append to segment: %w", err)
+		}
+	}
 	l.reserve(s, size+bytes)
 	l.spoiled = true // until it is known what is in the file
 	n, err := s.commit.Writev(batches, size)
@@ -225,6 +230,18 @@ func (l *Log) write(batches [][]byte) error {
 		at += int64(len(p))
 	}
 	s.largest.Store(s.indexer.time.timestamp)
+	return nil
+}
+
+// leaveIndexes says that the index files of a segment that was closed, and goes on, will
+// not be true. Where they vouch for durability they have to go before.
+func (l *Log) leaveIndexes(s *Segment) error {
+	if l.o.SyncOnRoll {
+		s.unseal()
+	} else if err := s.reopen(); err != nil {
+		return err
+	}
+	s.resumed = false
 	return nil
 }
 
@@ -307,12 +324,11 @@ func (l *Log) create(base int64) (*Segment, error) {
 	}
 	s.useIndexer(newIndexer(base, l.o.IndexInterval))
 	s.largest.Store(-1)
-	if l.o.SyncOnRoll {
-		if err := l.fs.SyncDir(l.dir); err != nil {
-			s.deleted.Store(true)
-			l.extra, l.spoiled = append(l.extra, s), true
-			return nil, fmt.Errorf("sync folder of segment: %w: %w", ErrSync, err)
-		}
+	// In both modes: a missing segment is damage.
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		s.deleted.Store(true)
+		l.extra, l.spoiled = append(l.extra, s), true
+		return nil, fmt.Errorf("sync folder of segment: %w: %w", ErrSync, err)
 	}
 	return s, nil
 }
@@ -335,9 +351,10 @@ func (l *Log) sealRolled() {
 		if !s.retain() {
 			continue
 		}
+		ends := s.ends
 		l.o.Later(0, func() {
 			defer s.Release()
-			if err := s.seal(); err != nil {
+			if err := s.seal(ends); err != nil {
 				l.fail(err)
 			}
 		})
@@ -387,27 +404,20 @@ func (l *Log) undo(m mark) {
 	}
 }
 
-// repair makes the files as the segments say: removes those that have none, last first,
-// and cuts the active one.
+// repair makes the files as the segments say: removes those that have none, last first
+// and each for good before the next, for none may follow a gap; and cuts the active one.
 func (l *Log) repair() error {
-	removed := len(l.extra) > 0
-	for len(l.extra) > 0 {
-		s := l.extra[len(l.extra)-1]
-		if err := ignoreMissing(l.fs.Remove(s.path + logSuffix)); err != nil {
-			return fmt.Errorf("undo append: %w", err)
-		}
-		s.Release()
-		l.extra = l.extra[:len(l.extra)-1]
-	}
 	s := l.active
-	if removed {
-		if err := s.removeIndexes(); err != nil {
+	for len(l.extra) > 0 {
+		last := l.extra[len(l.extra)-1]
+		if err := ignoreMissing(l.fs.Remove(last.path + logSuffix)); err != nil {
 			return fmt.Errorf("undo append: %w", err)
 		}
-		// A segment that comes back after a crash must not follow a gap.
-		if err := l.fs.SyncDir(l.dir); err != nil {
+		if err := s.reopen(); err != nil {
 			return fmt.Errorf("undo append: %w", err)
 		}
+		last.Release()
+		l.extra = l.extra[:len(l.extra)-1]
 	}
 	if err := s.commit.Truncate(s.size.Load()); err != nil {
 		return fmt.Errorf("undo append: %w", err)
@@ -433,14 +443,11 @@ func (l *Log) Close() error {
 	}
 	for _, s := range *l.segments.Load() {
 		if err == nil {
-			err = s.seal()
+			err = s.seal(s.ends)
 		}
 	}
 	if err == nil {
 		err = l.failed()
-	}
-	if err == nil && !l.o.SyncOnRoll {
-		err = l.fs.SyncDir(l.dir)
 	}
 	l.removeDoomed()
 	l.release()

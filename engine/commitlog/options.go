@@ -31,7 +31,7 @@ type Options struct {
 	// DeleteDelay is how long the files of a deleted segment or log stay, renamed.
 	DeleteDelay time.Duration
 	// SyncOnRoll makes a segment durable before the next begins: commit mode. Without it
-	// that happens some time after the roll.
+	// that happens some time after the roll. Files and folders are durable in both modes.
 	SyncOnRoll bool
 	// TopicID goes to partition.metadata, and must be what stands there already. Zero: none.
 	TopicID [16]byte

@@ -25,6 +25,12 @@ func (l *Log) Retain(now time.Time, highWatermark int64) (removed int, err error
 	if err := l.ready(); err != nil {
 		return 0, err
 	}
+	if l.startDue {
+		if err := l.saveStart(l.start.Load()); err != nil {
+			return 0, err
+		}
+		l.startDue = false
+	}
 	l.doomed = slices.DeleteFunc(l.doomed, func(d *doomed) bool { return d.gone.Load() })
 	list := *l.segments.Load()
 	n, err := l.deletable(list, now, highWatermark)
@@ -151,7 +157,9 @@ func (l *Log) remove(list []*Segment, n int) error {
 		}
 		s.Release()
 	}
-	return errors.Join(errs...)
+	err = errors.Join(errs...)
+	l.startDue = full && err != nil
+	return err
 }
 
 // doom renames the files of a segment and has them removed later.

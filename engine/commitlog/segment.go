@@ -52,6 +52,7 @@ type Segment struct {
 	guard  sync.Mutex //nolint:forbidigo // syncer and shard meet here at a roll, never in an append
 	synced atomic.Int64
 	sealed bool // the index files are complete; under guard
+	ends   int  // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
 	commit   commitFile
@@ -59,6 +60,7 @@ type Segment struct {
 	reserved int64 // bytes from the beginning of the file
 	first    int64 // timestamp of the first batch, or unknownTime
 	created  time.Time
+	resumed  bool // nothing was appended since it was opened
 }
 
 type handle struct{ diskio.File }
@@ -186,11 +188,12 @@ func (s *Segment) syncGuarded() error {
 	return nil
 }
 
-// seal makes the file durable and writes the index files, which say so (any).
-func (s *Segment) seal() error {
+// seal makes the file durable and writes the index files, which say so (any). Once the
+// segment was made active again, what had been meant to seal it does nothing.
+func (s *Segment) seal(ends int) error {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	if s.sealed || s.deleted.Load() {
+	if s.sealed || s.deleted.Load() || s.ends != ends {
 		return nil
 	}
 	if err := s.syncGuarded(); err != nil {
@@ -203,7 +206,7 @@ func (s *Segment) seal() error {
 	err := s.writeIndexes(x)
 	if err != nil && !s.deleted.Load() {
 		// They are made again from the batches when they are needed.
-		s.log.logger.Warn("cannot write index", "segment", s.path, "error", err)
+		s.log.logger.Warn("cannot write index", "segment", s.path, "error", errors.Join(err, s.dropIndexes()))
 		return nil
 	}
 	s.sealed = true
@@ -236,11 +239,17 @@ func (s *Segment) writeIndex(suffix string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// removeIndexes takes away index files that are not true any more.
-func (s *Segment) removeIndexes() error {
+// reopen takes away index files that will not be true any more. It syncs the folder: if
+// they came back they would vouch for something else.
+func (s *Segment) reopen() error {
 	s.guard.Lock()
 	defer s.guard.Unlock()
 	s.sealed = false
+	s.ends++
+	return errors.Join(s.dropIndexes(), s.log.fs.SyncDir(s.log.dir))
+}
+
+func (s *Segment) dropIndexes() error {
 	return errors.Join(
 		ignoreMissing(s.log.fs.Remove(s.path+indexSuffix)),
 		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)))

@@ -98,7 +98,7 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	if err := l.reindex(s); err != nil {
 		return err
 	}
-	if err := s.removeIndexes(); err != nil {
+	if err := s.reopen(); err != nil {
 		return err
 	}
 	if err := s.commit.Truncate(at); err != nil {

@@ -1,0 +1,353 @@
+package commitlog
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// DumpOptions are those of kafka-dump-log.
+type DumpOptions struct {
+	// PrintDataLog prints the records with key and payload.
+	PrintDataLog bool
+	// DeepIteration prints the records without.
+	DeepIteration bool
+	// SkipRecordMetadata prints only key and payload of each record.
+	SkipRecordMetadata bool
+	// MaxBytes is how much of a log is read. Zero: all.
+	MaxBytes int64
+	// VerifyIndexOnly prints only where an index contradicts its log.
+	VerifyIndexOnly bool
+	// IndexSanityCheck prints only whether an index can be read.
+	IndexSanityCheck bool
+	// Decode is the text for key and value of a record; ok is false for one that it has
+	// none for. Nil: they are UTF-8.
+	Decode func(key, value []byte) (k, v string, ok bool)
+}
+
+// Dump prints a .log, .index, .timeindex or .snapshot file, the first three as
+// kafka-dump-log does.
+func Dump(fs diskio.FS, path string, o DumpOptions, to io.Writer) error {
+	w := bufio.NewWriter(to)
+	err := dump(fs, path, o, w)
+	if err != nil {
+		err = fmt.Errorf("dump %s: %w", path, err)
+	}
+	return errors.Join(err, w.Flush())
+}
+
+func dump(fs diskio.FS, path string, o DumpOptions, w *bufio.Writer) error {
+	fmt.Fprintf(w, "Dumping %s\n", path)
+	suffix := filepath.Ext(path)
+	if suffix == snapshotSuffix {
+		return dumpSnapshot(fs, path, w)
+	}
+	base, ok := parseName(filepath.Base(path), suffix)
+	if !ok {
+		return errors.New("its name is not 20 digits and .log, .index, .timeindex or .snapshot")
+	}
+	switch suffix {
+	case logSuffix:
+		return (&dumper{w: w, o: o}).log(fs, path, base)
+	case indexSuffix:
+		return dumpIndex(fs, path, base, o, w)
+	case timeSuffix:
+		return dumpTimes(fs, path, base, o, w)
+	}
+	return fmt.Errorf("files that end with %s are not known", suffix)
+}
+
+// openForWalk walks over a file outside of any log.
+func openForWalk(fs diskio.FS, path string, base int64) (*walker, error) {
+	f, err := fs.Open(path, 0)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &walker{file: f, base: base, end: size}, nil
+}
+
+// dumper prints one log.
+type dumper struct {
+	w      *bufio.Writer
+	o      DumpOptions
+	plain  []byte
+	before int64 // offset of the record before, or −1
+	gaps   [][2]int64
+}
+
+func (d *dumper) log(fs diskio.FS, path string, base int64) error {
+	walk, err := openForWalk(fs, path, base)
+	if err != nil {
+		return err
+	}
+	defer walk.file.Close() //nolint:errcheck // it was only read
+	fmt.Fprintf(d.w, "Log starting offset: %d\n", base)
+	body := reader{file: walk.file, end: walk.end}
+	at := int64(0)
+	d.before = -1
+	most := walk.end
+	if d.o.MaxBytes > 0 {
+		most = min(most, d.o.MaxBytes)
+	}
+	for at < most {
+		damage := (*Damage)(nil)
+		if err := walk.load(at); errors.As(err, &damage) {
+			break
+		} else if err != nil {
+			return err
+		}
+		b, err := body.read(at, walk.head.Size())
+		if err != nil {
+			return err
+		}
+		d.batch(b, at)
+		if d.o.PrintDataLog || d.o.DeepIteration {
+			if err := d.records(b); err != nil {
+				fmt.Fprintf(d.w, "| the records cannot be read: %v\n", err)
+			}
+		} else {
+			d.follow(b.BaseOffset(), b.LastOffset())
+		}
+		at = walk.next()
+	}
+	if at < walk.end && most == walk.end {
+		fmt.Fprintf(d.w, "Found %d invalid bytes at the end of %s\n", walk.end-at, filepath.Base(path))
+	}
+	if len(d.gaps) > 0 {
+		fmt.Fprintf(d.w, "Non-consecutive offsets in %s\n", path)
+		for _, gap := range d.gaps {
+			fmt.Fprintf(d.w, "  %d is followed by %d\n", gap[0], gap[1])
+		}
+	}
+	return nil
+}
+
+func (d *dumper) follow(first, last int64) {
+	if d.before >= 0 && first != d.before+1 {
+		d.gaps = append(d.gaps, [2]int64{d.before, first})
+	}
+	d.before = last
+}
+
+func timeName(b batch.Batch) string {
+	if b.LogAppendTime() {
+		return "LogAppendTime"
+	}
+	return "CreateTime"
+}
+
+func (d *dumper) batch(b batch.Batch, at int64) {
+	horizon := "OptionalLong.empty"
+	if b.Attributes()&0x40 != 0 {
+		horizon = fmt.Sprintf("OptionalLong[%d]", b.BaseTimestamp())
+	}
+	fmt.Fprintf(d.w, "baseOffset: %d lastOffset: %d count: %d baseSequence: %d lastSequence: %d producerId: %d producerEpoch: %d "+
+		"partitionLeaderEpoch: %d isTransactional: %t isControl: %t deleteHorizonMs: %s position: %d %s: %d size: %d magic: %d "+
+		"compresscodec: %s crc: %d isvalid: %t\n",
+		b.BaseOffset(), b.LastOffset(), b.Count(), b.BaseSequence(), b.LastSequence(), b.ProducerID(), b.ProducerEpoch(),
+		b.LeaderEpoch(), b.Transactional(), b.Control(), horizon, at, timeName(b), b.MaxTimestamp(), b.Size(), b.Magic(),
+		b.Codec(), b.CRC(), b.Verify() == nil)
+}
+
+func (d *dumper) records(b batch.Batch) error {
+	if b.Codec() != batch.None && d.plain == nil {
+		d.plain = make([]byte, 0, readAhead)
+	}
+	records, err := b.Records(d.plain, maxRecords)
+	if err != nil {
+		return err
+	}
+	for records.Next() {
+		r := records.Record()
+		offset := b.BaseOffset() + int64(r.OffsetDelta)
+		d.follow(offset, offset)
+		if !d.o.SkipRecordMetadata {
+			d.metadata(b, r, offset)
+		}
+		switch {
+		case b.Control() && !d.o.SkipRecordMetadata:
+			d.marker(r)
+		case d.o.PrintDataLog && !b.Control():
+			d.payload(r)
+		}
+		fmt.Fprintln(d.w)
+	}
+	return records.Err()
+}
+
+func (d *dumper) metadata(b batch.Batch, r *batch.Record, offset int64) {
+	timestamp, sequence := b.BaseTimestamp()+r.TimestampDelta, int32(-1)
+	if b.LogAppendTime() {
+		timestamp = b.MaxTimestamp()
+	}
+	if b.BaseSequence() >= 0 {
+		sequence = batch.AddSequence(b.BaseSequence(), r.OffsetDelta)
+	}
+	keys := make([]string, len(r.Headers))
+	for i, h := range r.Headers {
+		keys[i] = h.Key
+	}
+	fmt.Fprintf(d.w, "| offset: %d %s: %d keySize: %d valueSize: %d sequence: %d headerKeys: [%s]",
+		offset, timeName(b), timestamp, nullableSize(r.Key), nullableSize(r.Value), sequence, strings.Join(keys, ","))
+}
+
+func nullableSize(p []byte) int {
+	if p == nil {
+		return -1
+	}
+	return len(p)
+}
+
+// marker prints what ends a transaction.
+func (d *dumper) marker(r *batch.Record) {
+	if len(r.Key) < 4 {
+		return
+	}
+	switch kind := binary.BigEndian.Uint16(r.Key[2:]); kind {
+	case 0, 1:
+		epoch := int32(-1)
+		if len(r.Value) >= 6 {
+			epoch = int32(binary.BigEndian.Uint32(r.Value[2:]))
+		}
+		fmt.Fprintf(d.w, " endTxnMarker: %s coordinatorEpoch: %d", [2]string{"ABORT", "COMMIT"}[kind], epoch)
+	default:
+		fmt.Fprintf(d.w, " controlType: %d", kind)
+	}
+}
+
+func (d *dumper) payload(r *batch.Record) {
+	space := " "
+	if d.o.SkipRecordMetadata {
+		space = "| " // what else would be printed with the metadata
+	}
+	if d.o.Decode != nil {
+		if k, v, ok := d.o.Decode(r.Key, r.Value); ok {
+			fmt.Fprintf(d.w, "%skey: %s payload: %s", space, k, v)
+			return
+		}
+	}
+	if r.Key != nil {
+		fmt.Fprintf(d.w, "%skey: %s", space, strings.ToValidUTF8(string(r.Key), "\uFFFD"))
+		space = " "
+	}
+	if r.Value != nil {
+		fmt.Fprintf(d.w, "%spayload: %s", space, strings.ToValidUTF8(string(r.Value), "\uFFFD"))
+	}
+}
+
+// withLog opens the log that an index belongs to.
+func withLog(fs diskio.FS, path, suffix string, base int64) (*walker, error) {
+	return openForWalk(fs, strings.TrimSuffix(path, suffix)+logSuffix, base)
+}
+
+func dumpIndex(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Writer) error {
+	walk, err := withLog(fs, path, indexSuffix, base)
+	if err != nil {
+		return err
+	}
+	defer walk.file.Close() //nolint:errcheck // it was only read
+	data, err := diskio.ReadFile(fs, path)
+	if err != nil {
+		return err
+	}
+	entries, err := decodeOffsets(data, walk.end)
+	if err != nil {
+		return err
+	}
+	if o.IndexSanityCheck {
+		fmt.Fprintf(w, "%s passed sanity check.\n", path)
+		return nil
+	}
+	var wrong []string
+	for _, e := range entries {
+		if err := walk.load(int64(e.position)); err != nil {
+			return err
+		}
+		offset := base + int64(e.relative)
+		if last := walk.head.LastOffset(); last != offset {
+			wrong = append(wrong, fmt.Sprintf("  Index offset: %d, log offset: %d", offset, last))
+		}
+		if !o.VerifyIndexOnly {
+			fmt.Fprintf(w, "offset: %d position: %d\n", offset, e.position)
+		}
+	}
+	printMismatches(w, "Mismatches in :", path, wrong)
+	return nil
+}
+
+func dumpTimes(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Writer) error {
+	data, err := diskio.ReadFile(fs, path)
+	if err != nil {
+		return err
+	}
+	times, err := decodeTimes(data)
+	if err != nil {
+		return err
+	}
+	if o.IndexSanityCheck {
+		fmt.Fprintf(w, "%s passed sanity check.\n", path)
+		return nil
+	}
+	walk, err := withLog(fs, path, timeSuffix, base)
+	if err != nil {
+		return err
+	}
+	defer walk.file.Close() //nolint:errcheck // it was only read
+	var wrong []string
+	largest, at, i := int64(-1), int64(0), 0
+	for at < walk.end && i < len(times) {
+		if err := walk.load(at); err != nil {
+			return err
+		}
+		largest = max(largest, walk.head.MaxTimestamp())
+		at = walk.next()
+		for ; i < len(times) && base+int64(times[i].relative) <= walk.head.LastOffset(); i++ {
+			if times[i].timestamp != largest {
+				wrong = append(wrong, fmt.Sprintf("  Index timestamp: %d, log timestamp: %d", times[i].timestamp, largest))
+			}
+		}
+	}
+	for _, e := range times[i:] {
+		wrong = append(wrong, fmt.Sprintf("  Index offset: %d, the log ends before", base+int64(e.relative)))
+	}
+	if !o.VerifyIndexOnly {
+		for _, e := range times {
+			fmt.Fprintf(w, "timestamp: %d offset: %d\n", e.timestamp, base+int64(e.relative))
+		}
+	}
+	printMismatches(w, "Found timestamp mismatch in :", path, wrong)
+	return nil
+}
+
+func printMismatches(w *bufio.Writer, title, path string, wrong []string) {
+	if len(wrong) > 0 {
+		if whole, err := filepath.Abs(path); err == nil {
+			path = whole
+		}
+		fmt.Fprintf(w, "%s%s\n%s\n", title, path, strings.Join(wrong, "\n"))
+	}
+}
+
+func dumpSnapshot(fs diskio.FS, path string, w *bufio.Writer) error {
+	data, err := diskio.ReadFile(fs, path)
+	if err != nil {
+		return err
+	}
+	offset, state, err := decodeSnapshot(data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "offset: %d stateBytes: %d isvalid: true\n", offset, len(state))
+	return nil
+}

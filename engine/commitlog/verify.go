@@ -1,0 +1,214 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// Problem is something in the files of a log that should not be.
+type Problem struct {
+	File     string
+	Position int64 // −1: the file as a whole
+	Text     string
+}
+
+// String is one line for a person.
+func (p Problem) String() string {
+	if p.Position < 0 {
+		return fmt.Sprintf("%s: %s", p.File, p.Text)
+	}
+	return fmt.Sprintf("%s: position %d: %s", p.File, p.Position, p.Text)
+}
+
+// Verify reads everything in the folder of a log that is not open, down to the records,
+// and reports all that is wrong. It changes nothing. The error is what kept it from reading.
+func Verify(fs diskio.FS, dir string, report func(Problem)) error {
+	v := verifier{fs: fs, dir: dir, report: report}
+	names, err := fs.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("verify log: %w", err)
+	}
+	v.start, err = readStart(fs, dir)
+	if err != nil {
+		v.problem(startFile, -1, err)
+	}
+	v.next = -1
+	for _, name := range names {
+		if err := v.file(name); err != nil {
+			return fmt.Errorf("verify %s: %w", filepath.Join(dir, name), err)
+		}
+	}
+	if v.next >= 0 && v.start > v.next {
+		v.problem(startFile, -1, fmt.Errorf("the start is %d, the log ends at %d", v.start, v.next))
+	}
+	return nil
+}
+
+type verifier struct {
+	fs     diskio.FS
+	dir    string
+	report func(Problem)
+	start  int64
+	next   int64 // offset that the next segment begins at, or −1
+	epoch  int32
+	plain  []byte
+}
+
+func (v *verifier) problem(name string, position int64, err error) {
+	v.report(Problem{filepath.Join(v.dir, name), position, err.Error()})
+}
+
+// file verifies one file; those that are not ours are not looked at.
+func (v *verifier) file(name string) error {
+	base, ok := parseName(name, logSuffix)
+	if ok {
+		return v.segment(name, base)
+	}
+	check := v.small(name)
+	if check == nil {
+		return nil
+	}
+	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
+	if err != nil {
+		return err
+	}
+	if err := check(data); err != nil {
+		v.problem(name, -1, err)
+	}
+	return nil
+}
+
+// small is the check of a file that is read whole.
+func (v *verifier) small(name string) func([]byte) error {
+	if at, ok := parseName(name, snapshotSuffix); ok {
+		return func(data []byte) error {
+			offset, _, err := decodeSnapshot(data)
+			if err == nil && offset != at {
+				err = fmt.Errorf("it is of offset %d", offset)
+			}
+			return err
+		}
+	}
+	switch name {
+	case epochFile:
+		return func(data []byte) error { _, err := parseEpochs(string(data)); return err }
+	case topicFile:
+		return func(data []byte) error { _, err := parseTopic(string(data)); return err }
+	}
+	return nil
+}
+
+// segment verifies a log file and its indexes.
+func (v *verifier) segment(name string, base int64) error {
+	w, err := openForWalk(v.fs, filepath.Join(v.dir, name), base)
+	if err != nil {
+		return err
+	}
+	defer w.file.Close() //nolint:errcheck // it was only read
+	if v.next >= 0 && base != v.next && base > v.start {
+		v.problem(name, -1, fmt.Errorf("the segment before ends at offset %d", v.next))
+	}
+	v.next = base
+	i := newIndexer(base, -1) // an entry for every batch
+	body := reader{file: w.file, end: w.end}
+	for at := int64(0); at < w.end; at = w.next() {
+		err := w.load(at)
+		damage := (*Damage)(nil)
+		if err == nil {
+			err = body.check(w)
+		}
+		if errors.As(err, &damage) {
+			v.problem(name, at, fmt.Errorf("%w; the %d bytes from here on cannot be read", damage.Err, w.end-at))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		v.batch(name, at, w, &body)
+		i.add(w.head, at)
+	}
+	i.finish()
+	return v.indexes(base, w, &i)
+}
+
+// batch verifies a batch whose checksum is right.
+func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
+	b, err := body.read(at, w.head.Size())
+	if err != nil {
+		v.problem(name, at, err)
+		return
+	}
+	if b.BaseOffset() != v.next {
+		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
+	}
+	if b.LeaderEpoch() < v.epoch {
+		v.problem(name, at, fmt.Errorf("%w: %d after %d", errEpoch, b.LeaderEpoch(), v.epoch))
+	}
+	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
+	if b.Codec() != batch.None && v.plain == nil {
+		v.plain = make([]byte, 0, readAhead)
+	}
+	records, err := b.Records(v.plain, maxRecords)
+	if err != nil {
+		v.problem(name, at, err)
+		return
+	}
+	before := int32(-1)
+	for records.Next() {
+		if delta := records.Record().OffsetDelta; delta <= before || delta > b.LastOffsetDelta() {
+			v.problem(name, at, fmt.Errorf("%w: record %d after %d in a batch that ends with %d", errOrder, delta, before, b.LastOffsetDelta()))
+			return
+		}
+		before = records.Record().OffsetDelta
+	}
+	if err := records.Err(); err != nil {
+		v.problem(name, at, err)
+	}
+}
+
+// indexes compares the index files with i, which has an entry for every batch. That they
+// are not there is no problem: the active segment has none while its log is open.
+func (v *verifier) indexes(base int64, w *walker, i *indexer) error {
+	name := segmentName(base) + indexSuffix
+	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
+	if err == nil {
+		entries, err := decodeOffsets(data, w.end)
+		if err != nil {
+			v.problem(name, -1, err)
+		}
+		for _, e := range entries {
+			if err := w.jump(e); err != nil {
+				v.problem(name, -1, fmt.Errorf("%w: there is no batch that ends at offset %d at position %d", err, base+int64(e.relative), e.position))
+			}
+		}
+	}
+	if ignoreMissing(err) != nil {
+		return err
+	}
+	name = segmentName(base) + timeSuffix
+	data, err = diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
+	if err == nil {
+		v.times(name, base, data, i)
+	}
+	return ignoreMissing(err)
+}
+
+func (v *verifier) times(name string, base int64, data []byte, i *indexer) {
+	times, err := decodeTimes(data)
+	if err != nil {
+		v.problem(name, -1, err)
+	}
+	known := map[timeEntry]bool{}
+	for _, e := range i.indexes.times.view() {
+		known[e] = true
+	}
+	for _, e := range times {
+		if !known[e] {
+			v.problem(name, -1, fmt.Errorf("%w: the largest timestamp up to offset %d is not %d", errIndex, base+int64(e.relative), e.timestamp))
+		}
+	}
+}
