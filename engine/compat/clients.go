@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/compat/franz"
 	"github.com/millrace/millrace/engine/compat/install"
 	"github.com/millrace/millrace/engine/compat/kcat"
+	"github.com/millrace/millrace/engine/compat/newcomer"
 	"github.com/millrace/millrace/engine/compat/report"
 	"github.com/millrace/millrace/engine/compat/sarama"
 	"github.com/millrace/millrace/engine/compat/tools"
@@ -66,6 +67,8 @@ var features = []feature{
 	{"tool-log-dirs", "log-dirs"},
 	{"tool-versions", "broker-api-versions, cluster id"},
 	{"tool-e2e", "end-to-end latency"},
+	{"start", "answers within 100 ms of its start, ends at SIGTERM"},
+	{"idle", "under 40 MiB of memory while nobody uses it"},
 	{"old", "a client pinned to the protocol of Kafka 2.1"},
 }
 
@@ -74,6 +77,7 @@ type client struct {
 	name   string // as the command line and the table call it
 	title  string
 	checks []string
+	ours   bool // looks at Millrace itself: there is nothing to run on Kafka
 	// prepare installs what it needs and answers how to run it.
 	prepare func(ctx context.Context, d *driver) (command []string, environment []string, err error)
 }
@@ -88,6 +92,11 @@ var clients = []client{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
 		checks:  append(slices.Clone(toolChecks), "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
 		prepare: javaTools,
+	},
+	{
+		name: "newcomer", title: "The first minute with Millrace", ours: true,
+		checks:  []string{"start", "idle"},
+		prepare: newcomerClient,
 	},
 	{
 		name: "millrace-tools", title: "Millrace's tools under Kafka's names",
@@ -143,6 +152,7 @@ var suites = map[string]func(*report.Suite){
 	"sarama":         sarama.Run,
 	"java-tools":     tools.Java,
 	"millrace-tools": tools.Links,
+	"newcomer":       newcomer.Run,
 }
 
 func runSelf(name string) error {
@@ -194,13 +204,22 @@ func javaTools(ctx context.Context, d *driver) ([]string, []string, error) {
 
 // links runs the checks of Kafka's tools with ours, which must also work on Apache Kafka.
 func links(ctx context.Context, d *driver) ([]string, []string, error) {
+	return d.withBinary(ctx, "millrace-tools")
+}
+
+func newcomerClient(ctx context.Context, d *driver) ([]string, []string, error) {
+	return d.withBinary(ctx, "newcomer")
+}
+
+// withBinary runs a client of this program that is told where Millrace is.
+func (d *driver) withBinary(ctx context.Context, name string) ([]string, []string, error) {
 	if d.binary == "" {
 		var err error
 		if d.binary, err = broker.Build(ctx, d.root, d.work); err != nil {
 			return nil, nil, err
 		}
 	}
-	command, _, err := self("millrace-tools")(ctx, d)
+	command, _, err := self(name)(ctx, d)
 	return command, []string{"COMPAT_BINARY=" + d.binary}, err
 }
 

@@ -25,6 +25,10 @@ func document(targets []string, outcomes []outcome) string {
 					passed++
 				}
 			}
+			if passed == 0 && c.ours && t != targets[0] {
+				b.WriteString(" |")
+				continue
+			}
 			fmt.Fprintf(&b, " %d pass |", passed)
 		}
 		b.WriteString("\n")

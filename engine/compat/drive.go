@@ -147,6 +147,9 @@ func (d *driver) runClients(ctx context.Context, t broker.Target, run, address s
 	var all sync.WaitGroup
 	free := make(chan struct{}, max(d.parallel, 1))
 	for _, c := range d.chosen {
+		if _, ours := t.(*broker.Millrace); c.ours && !ours {
+			continue
+		}
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()

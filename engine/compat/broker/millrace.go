@@ -27,8 +27,6 @@ type Millrace struct {
 	Binary   string
 	Dir      string   // for data and logs
 	Settings []string // more key=value
-	// StartedIn is how long the first process took to answer. Set by Start.
-	StartedIn time.Duration
 
 	processes []*process
 }
@@ -37,12 +35,10 @@ func (m *Millrace) Name() string { return "Millrace" }
 
 // Start implements Target.
 func (m *Millrace) Start(ctx context.Context, behind map[string]string) (string, map[string]string, error) {
-	begin := time.Now()
 	address, err := m.serve(ctx, "main", "")
 	if err != nil {
 		return "", nil, err
 	}
-	m.StartedIn = time.Since(begin)
 	through := map[string]string{}
 	for name, advertised := range behind {
 		if through[name], err = m.serve(ctx, name, advertised); err != nil {
@@ -69,9 +65,6 @@ func (m *Millrace) serve(ctx context.Context, name, advertised string) (string, 
 	return address, nil
 }
 
-// Pid of the first process.
-func (m *Millrace) Pid() int { return m.processes[0].command.Process.Pid }
-
 // Stop implements Target. A broker that panicked, or that does not end when it is asked to, is an error.
 func (m *Millrace) Stop() error {
 	var failures []error
@@ -93,7 +86,7 @@ type Running struct{ process *process }
 // ServeMillrace runs one broker and waits until it answers. An empty advertised means address.
 func ServeMillrace(ctx context.Context, binary, data, log, address, advertised string, settings ...string) (*Running, error) {
 	arguments := []string{"serve", "--override", "listeners=PLAINTEXT://" + address, "--override", "log.dirs=" + data,
-		"--override", "group.initial.rebalance.delay.ms=0"}
+		"--override", "group.initial.rebalance.delay.ms=0", "--override", "admin.listener="}
 	if advertised != "" {
 		arguments = append(arguments, "--override", "advertised.listeners=PLAINTEXT://"+advertised)
 	}
@@ -112,6 +105,9 @@ func ServeMillrace(ctx context.Context, binary, data, log, address, advertised s
 	}
 	return &Running{p}, nil
 }
+
+// Pid is the process's number.
+func (r *Running) Pid() int { return r.process.command.Process.Pid }
 
 // Kill is kill -9; it returns when the process is gone.
 func (r *Running) Kill() { r.process.kill() }

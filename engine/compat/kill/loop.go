@@ -80,7 +80,7 @@ func (l *loop) run(ctx context.Context) (failed int, err error) {
 
 // prepare makes the topic and the lasting producers.
 func (l *loop) prepare(ctx context.Context) error {
-	k, err := kgo.NewClient(kgo.SeedBrokers(l.address), kgo.RetryTimeout(20*time.Second))
+	k, err := kgo.NewClient(kgo.SeedBrokers(l.address), kgo.RetryTimeout(20*time.Second), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (l *loop) round(ctx context.Context, number int, running *broker.Running) (
 			return ledger.Verdict{}, next, err
 		}
 	}
-	if err := l.side.check(ctx); err != nil {
+	if err := l.side.check(ctx, l.address); err != nil {
 		return ledger.Verdict{}, next, err
 	}
 	verdict, err := l.readBack(ctx, l.verified, book)
@@ -272,27 +272,33 @@ func (s *side) one(ctx context.Context, round, n int) error {
 }
 
 // check compares what was acknowledged with what the broker knows after its restart.
-func (s *side) check(ctx context.Context) error {
+func (s *side) check(ctx context.Context, address string) error {
 	<-s.ended
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	listed, err := s.admin.ListTopics(ctx)
+	k, err := kgo.NewClient(kgo.SeedBrokers(address)) // a new one: what a client heard before the kill it may keep
+	if err != nil {
+		return err
+	}
+	admin := kadm.NewClient(k)
+	defer admin.Close()
+	listed, err := admin.ListTopics(ctx)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)
 	}
 	var lost []error
 	for _, name := range s.made {
 		if listed[name].Err != nil || len(listed[name].Partitions) != 1 {
-			lost = append(lost, fmt.Errorf("topic %s was created and is gone: %w", name, listed[name].Err))
+			lost = append(lost, fmt.Errorf("topic %s was created and is gone (%v)", name, listed[name].Err))
 		}
 	}
 	if s.commits > 0 {
-		fetched, err := s.admin.FetchOffsets(ctx, sideGroup)
+		fetched, err := admin.FetchOffsets(ctx, sideGroup)
 		if err != nil {
 			return fmt.Errorf("fetch offsets: %w", err)
 		}
 		if o, _ := fetched.Lookup(topic, 0); o.Err != nil || o.At < s.acked || o.At > s.asked {
-			lost = append(lost, fmt.Errorf("committed offset is %d (%w), acknowledged was %d", o.At, o.Err, s.acked))
+			lost = append(lost, fmt.Errorf("committed offset is %d (%v), acknowledged was %d", o.At, o.Err, s.acked))
 		}
 	}
 	return errors.Join(lost...)

@@ -33,7 +33,7 @@ const (
 func (l *loop) producer(name string) (*producer, error) {
 	k, err := kgo.NewClient(kgo.SeedBrokers(l.address), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(time.Millisecond), kgo.StopProducerOnDataLossDetected(),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MaxBufferedRecords(5000))
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MaxBufferedRecords(5000), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("producer %s: %w", name, err)
 	}
