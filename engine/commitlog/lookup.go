@@ -100,7 +100,10 @@ func (s *Segment) latest(best, start, limit int64) (place, error) {
 		return noRecord, err
 	}
 	defer w.done()
-	top, found, at, err := s.known(w, best, start, limit)
+	if start > s.base {
+		return s.latestFrom(w, best, start, limit)
+	}
+	top, found, at, err := s.known(w, best, limit)
 	if err != nil {
 		return noRecord, err
 	}
@@ -121,19 +124,45 @@ func (s *Segment) latest(best, start, limit int64) (place, error) {
 	return w.firstRecord(top, start, limit)
 }
 
-// known is what the indexes tell about the largest timestamp between start and limit, if
-// it is larger than best: where its batch lies (or −1), and from where on to look for more.
-func (s *Segment) known(w *walker, best, start, limit int64) (top, found, at int64, err error) {
+// latestFrom is latest where the log starts inside the segment, maybe inside a batch: the
+// indexes do not know of that.
+func (s *Segment) latestFrom(w *walker, best, start, limit int64) (place, error) {
+	at, err := s.before(w, start, func(timeEntry) bool { return true })
+	if err != nil {
+		return noRecord, err
+	}
+	found := noRecord
+	for next := start; at < w.end && next < limit; at, next = w.next(), w.head.NextOffset() {
+		if err := w.load(at); err != nil {
+			return noRecord, err
+		}
+		if w.head.MaxTimestamp() <= max(best, found.timestamp) || w.head.NextOffset() > limit {
+			continue
+		}
+		err := w.records(func(p place) bool {
+			if p.offset >= start && p.timestamp > max(best, found.timestamp) {
+				found = p
+			}
+			return true
+		})
+		if err != nil {
+			return noRecord, err
+		}
+	}
+	return found, nil
+}
+
+// known is what the indexes tell about the largest timestamp below limit, if it is larger
+// than best: where its batch lies (or −1), and from where on to look for more.
+func (s *Segment) known(w *walker, best, limit int64) (top, found, at int64, err error) {
 	x, err := s.load(w)
 	if err != nil {
 		return best, -1, 0, err
 	}
 	times := x.times.view()
 	i := sort.Search(len(times), func(i int) bool { return s.base+int64(times[i].relative) >= limit })
-	if i == 0 || s.base+int64(times[i-1].relative) < start {
-		// The largest lies below the start: the rest has to be walked.
-		at, err = s.before(w, start, func(timeEntry) bool { return true })
-		return best, -1, at, err
+	if i == 0 {
+		return best, -1, 0, nil
 	}
 	entry := times[i-1]
 	at, err = s.before(w, s.base+int64(entry.relative), func(timeEntry) bool { return true })
@@ -183,31 +212,43 @@ func (s *Segment) before(w *walker, start int64, after func(timeEntry) bool) (in
 
 // firstRecord finds the first record of the loaded batch, from start to limit, that is at or after ts.
 func (w *walker) firstRecord(ts, start, limit int64) (place, error) {
+	found := noRecord
+	err := w.records(func(p place) bool {
+		if p.timestamp < ts || p.offset < start || p.offset >= limit {
+			return true
+		}
+		found = p
+		return false
+	})
+	return found, err
+}
+
+// records calls f with every record of the loaded batch until it returns false.
+func (w *walker) records(f func(place) bool) error {
 	b := make(batch.Batch, w.head.Size())
 	if _, err := w.file.ReadAt(b, w.at); err != nil {
-		return noRecord, fmt.Errorf("read batch: %w", err)
+		return fmt.Errorf("read batch: %w", err)
 	}
 	if err := b.Check(); err != nil {
-		return noRecord, w.damage(err)
+		return w.damage(err)
 	}
 	records, err := b.Records(nil, maxRecords)
 	if err != nil {
-		return noRecord, w.damage(err)
+		return w.damage(err)
 	}
 	for records.Next() {
-		offset := b.BaseOffset() + int64(records.Record().OffsetDelta)
-		timestamp := b.BaseTimestamp() + records.Record().TimestampDelta
+		p := place{b.BaseOffset() + int64(records.Record().OffsetDelta), b.BaseTimestamp() + records.Record().TimestampDelta, b.LeaderEpoch()}
 		if b.LogAppendTime() {
-			timestamp = b.MaxTimestamp()
+			p.timestamp = b.MaxTimestamp()
 		}
-		if timestamp >= ts && offset >= start && offset < limit {
-			return place{offset, timestamp, b.LeaderEpoch()}, nil
+		if !f(p) {
+			return nil
 		}
 	}
 	if err := records.Err(); err != nil {
-		return noRecord, w.damage(err)
+		return w.damage(err)
 	}
-	return noRecord, nil
+	return nil
 }
 
 // Headers calls f with the header of every batch from the one that contains from to the
