@@ -65,7 +65,7 @@ func (b *Broker) created(topics []*cluster.Topic) (made []*shard.Topic) {
 func (b *Broker) places(t *cluster.Topic, first int) []shard.Place {
 	places := make([]shard.Place, 0, len(t.Partitions)-first)
 	hash := fnv.New32a()
-	hash.Write([]byte(t.Name)) //nolint:errcheck // never fails, by its contract
+	hash.Write([]byte(t.Name)) // never fails, by its contract
 	for i := first; i < len(t.Partitions); i++ {
 		p := &t.Partitions[i]
 		places = append(places, shard.Place{

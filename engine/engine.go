@@ -353,7 +353,7 @@ func (b *Broker) finish(open []*shard.Replica) error {
 // abandon lets go of everything that Start had taken when it failed.
 func (b *Broker) abandon() {
 	for _, s := range b.sockets {
-		s.Close()
+		s.Close() //nolint:errcheck // the start has failed already, and says why
 	}
 	b.sockets = nil
 	open, _ := b.retire(context.Background())

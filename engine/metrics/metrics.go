@@ -65,7 +65,7 @@ type Metrics struct {
 	flush    *Histogram
 	batches  *Histogram
 
-	flushWindow, batchesWindow window
+	flushWindow window
 }
 
 const (

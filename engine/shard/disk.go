@@ -162,7 +162,7 @@ func (d *Disk) Estrange(folder, why string) error {
 // when there is no such folder.
 func (d *Disk) moveAside(folder, suffix string) (string, error) {
 	var mark [16]byte
-	rand.Read(mark[:]) //nolint:errcheck // never fails, by its contract
+	rand.Read(mark[:]) // never fails, by its contract
 	aside := folder + "." + hex.EncodeToString(mark[:]) + suffix
 	err := d.FS.Rename(filepath.Join(d.Path, folder), filepath.Join(d.Path, aside))
 	if errors.Is(err, fs.ErrNotExist) {

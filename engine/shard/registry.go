@@ -82,7 +82,7 @@ type slot struct {
 	shard   *Shard
 	disk    *Disk
 	epoch   atomic.Int32
-	making  sync.Once //nolint:forbidigo // two loops may ask for an unused partition at the same moment
+	making  sync.Once // two loops may ask for an unused partition at the same moment
 	replica atomic.Pointer[Replica]
 }
 

@@ -10,6 +10,10 @@ import (
 // connection it came from cannot be trusted to be in step any more.
 var ErrMalformed = errors.New("malformed request")
 
+// maxElements is how many array elements and tagged fields one request may have in all
+// (Kafka 4.4 bounds each array so).
+const maxElements = 1_000_000
+
 // maxTags is how many tagged fields one place may have (Kafka 4.4's bound).
 const maxTags = 10_000
 
@@ -19,6 +23,7 @@ type reader struct {
 	rest   []byte
 	flex   bool // KIP-482: compact lengths and tagged fields
 	failed bool
+	spent  int // elements and tagged fields so far
 }
 
 func (r *reader) fail() {
@@ -125,11 +130,17 @@ func (r *reader) count(elementSize int) int {
 	if n == -1 {
 		return 0
 	}
-	if n < 0 || n > len(r.rest)/elementSize {
+	if n < 0 || n > len(r.rest)/elementSize || !r.spend(n) {
 		r.fail()
 		return 0
 	}
 	return n
+}
+
+// spend counts elements and reports whether there may be so many.
+func (r *reader) spend(n int) bool {
+	r.spent += n
+	return r.spent <= maxElements
 }
 
 // tags skips tagged fields, giving each to see if that is not nil.
@@ -138,7 +149,7 @@ func (r *reader) tags(see func(tag uint32, value []byte)) {
 		return
 	}
 	n := r.uvarint()
-	if n > maxTags || int(n) > len(r.rest)/2 {
+	if n > maxTags || int(n) > len(r.rest)/2 || !r.spend(int(n)) {
 		r.fail()
 		return
 	}

@@ -8,14 +8,6 @@ type writer struct {
 	flex bool
 }
 
-func (w *writer) bool(v bool) {
-	if v {
-		w.p = append(w.p, 1)
-	} else {
-		w.p = append(w.p, 0)
-	}
-}
-
 func (w *writer) int16(v int16) { w.p = binary.BigEndian.AppendUint16(w.p, uint16(v)) }
 func (w *writer) int32(v int32) { w.p = binary.BigEndian.AppendUint32(w.p, uint32(v)) }
 func (w *writer) int64(v int64) { w.p = binary.BigEndian.AppendUint64(w.p, uint64(v)) }

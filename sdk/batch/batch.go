@@ -29,7 +29,7 @@ var (
 	ErrCount  = errors.New("record batch counts its records wrongly")
 	ErrCodec  = errors.New("record batch names an unknown codec")
 	ErrRecord = errors.New("record is malformed")
-	ErrKey    = errors.New("Compacted topic cannot accept message without key") //nolint:staticcheck // Kafka's words, which clients show
+	ErrKey    = errors.New("Compacted topic cannot accept message without key") // Kafka's words, which clients show
 	ErrSize   = errors.New("record batch is larger than allowed once decompressed")
 )
 
