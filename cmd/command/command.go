@@ -38,7 +38,7 @@ var constructors = []func(*environment) *cobra.Command{
 // which talk to a broker share.
 type environment struct {
 	session.Streams
-	ctx     context.Context //nolint:containedctx // lives as long as the program
+	ctx     context.Context
 	connect connectFlags
 }
 

@@ -59,6 +59,8 @@ func TestTopicsProduceConsume(t *testing.T) {
 	s.expect("k\tv\n\tnull\nnull\tkv\n", "", "consume orders -B -n 3 --print key")
 	s.expect("Offset:2\th:1\tkv\n", "", "consume orders -p 0 -o 2 -n 1 --print offset,headers")
 	s.expect("v\n", "", "consume --include or.+ -B -n 1 --read-committed")
+	s.expect("v\n", "", "consume --topic orders --from-beginning --max-messages 1")
+	s.expect("", "", "produce -t orders")
 	s.expect("orders:0:3\n", "", "topics offsets orders")
 	s.expect("orders:0:0\n", "", "topics offsets orders -t earliest --partitions 0")
 	s.expect("", "", "topics alter orders --partitions 3")
@@ -127,6 +129,8 @@ func TestMistakes(t *testing.T) {
 		"topics list -b 127.0.0.1:1 --wait 100ms": {1, "no broker answers at 127.0.0.1:1 within 100ms"},
 		"topics list -b nowhere":                  {1, "expected host:port"},
 		"consume":                                 {2, "name one topic"},
+		"produce":                                 {2, "name the topic to send to"},
+		"produce seeded -t x":                     {2, "topic seeded or x? name one"},
 		"consume seeded -o 1":                     {2, "--offset needs --partition"},
 		"consume seeded -p 0 -o x":                {2, `offset "x"`},
 		"produce seeded --reader-property key.separator=x --null x": {2, "null.marker and key.separator may not be equal"},

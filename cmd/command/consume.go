@@ -12,14 +12,14 @@ import (
 
 // consumeFlags say what to consume and how to print it.
 type consumeFlags struct {
-	pattern, offset, group, isolation, formatter string
-	partition                                    int32
-	beginning, committed, skip                   bool
-	max                                          int64
-	timeout                                      time.Duration
-	printed                                      []string
-	properties                                   []string
-	keyDeserializer, valueDeserializer           string
+	topic, pattern, offset, group, formatter string
+	partition                                int32
+	beginning, committed, skip               bool
+	max                                      int64
+	timeout                                  time.Duration
+	printed                                  []string
+	properties                               []string
+	keyDeserializer, valueDeserializer       string
 }
 
 func consumeCommand(env *environment) *cobra.Command {
@@ -33,6 +33,9 @@ func consumeCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if args, err = oneTopic(args, f.topic); err != nil {
+				return err
+			}
 			consume, err := f.options(cmd, args, o.Properties)
 			if err != nil {
 				return &usageError{err}
@@ -41,6 +44,7 @@ func consumeCommand(env *environment) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	topicFlag(env, cmd, &f.topic)
 	flags.StringVar(&f.pattern, "include", "", "consume the topics whose names match this, instead of one")
 	flags.Int32VarP(&f.partition, "partition", "p", 0, "only this partition (default: all)")
 	flags.StringVarP(&f.offset, "offset", "o", "latest", "where to begin in --partition: earliest, latest or a number")

@@ -131,7 +131,7 @@ func resources(ctx context.Context, s *session.Session, kind string) ([]string, 
 func describeOne(ctx context.Context, s *session.Session, entity Entity, all bool) error {
 	kind, own, ok := entity.resource()
 	if !ok {
-		return fmt.Errorf("Invalid entity type: %s", entity.Type) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("Invalid entity type: %s", entity.Type)
 	}
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	request.IncludeSynonyms = true
@@ -180,7 +180,7 @@ func source(s kmsg.ConfigSource) string {
 func Alter(ctx context.Context, s *session.Session, entity Entity, changes []Change) error {
 	kind, _, ok := entity.resource()
 	if !ok {
-		return fmt.Errorf("Invalid entity type: %s", entity.Type) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("Invalid entity type: %s", entity.Type)
 	}
 	if !s.Supports(kmsg.IncrementalAlterConfigs) {
 		return s.ErrUnsupported(kmsg.IncrementalAlterConfigs)

@@ -96,7 +96,7 @@ func checkNames(changes []Change) error {
 	for _, c := range changes {
 		for _, r := range c.Name {
 			if !strings.ContainsRune("$._-", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
-				return fmt.Errorf("Invalid character found for config key: %s", c.Name) //nolint:staticcheck // Kafka's wording
+				return fmt.Errorf("Invalid character found for config key: %s", c.Name)
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func AlterQuotas(ctx context.Context, s *session.Session, entities []Entity, cha
 		if !change.Remove {
 			var err error
 			if op.Value, err = strconv.ParseFloat(change.Value, 64); err != nil {
-				return fmt.Errorf("Cannot parse quota configuration value for %s: %s", change.Name, change.Value) //nolint:staticcheck // Kafka's wording
+				return fmt.Errorf("Cannot parse quota configuration value for %s: %s", change.Name, change.Value)
 			}
 		}
 		entry.Ops = append(entry.Ops, op)
@@ -187,10 +187,10 @@ func parseCredential(c Change) (iterations int32, password string, err error) {
 		n, err = strconv.ParseInt(count, 10, 32)
 	}
 	if !ok || err != nil {
-		return 0, "", fmt.Errorf("Invalid credential property %s=%s", c.Name, c.Value) //nolint:staticcheck // Kafka's wording
+		return 0, "", fmt.Errorf("Invalid credential property %s=%s", c.Name, c.Value)
 	}
 	if n < 4096 {
-		return 0, "", fmt.Errorf("Iterations %d is less than the minimum 4096 required for %s", n, c.Name) //nolint:staticcheck // Kafka's wording
+		return 0, "", fmt.Errorf("Iterations %d is less than the minimum 4096 required for %s", n, c.Name)
 	}
 	return int32(n), password, nil
 }

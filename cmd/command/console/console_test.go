@@ -116,8 +116,14 @@ func format(t *testing.T, properties map[string]string, r *kgo.Record) (string, 
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
 	err = formatter.Write(w, r)
-	w.Flush()
-	return out.String(), err
+	return flushed(w, &out), err
+}
+
+func flushed(w *bufio.Writer, out *bytes.Buffer) string {
+	if err := w.Flush(); err != nil {
+		panic(err)
+	}
+	return out.String()
 }
 
 func TestFormat(t *testing.T) {

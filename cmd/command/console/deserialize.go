@@ -37,7 +37,7 @@ var deserializers = map[string]deserializer{
 	}),
 	"BooleanDeserializer": boolean,
 	"UUIDDeserializer":    uuid,
-	"VoidDeserializer":    func([]byte) ([]byte, error) { return nil, fmt.Errorf("Data should be null for a VoidDeserializer.") }, //nolint:staticcheck // Kafka's wording
+	"VoidDeserializer":    func([]byte) ([]byte, error) { return nil, fmt.Errorf("Data should be null for a VoidDeserializer.") },
 }
 
 const serialization = "org.apache.kafka.common.serialization."
@@ -55,7 +55,7 @@ func findDeserializer(class string) (deserializer, error) {
 func sized(class string, size int, format func([]byte) string) deserializer {
 	return func(p []byte) ([]byte, error) {
 		if len(p) != size {
-			return nil, fmt.Errorf("Size of data received by %s is not %d", class, size) //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("Size of data received by %s is not %d", class, size)
 		}
 		return []byte(format(p)), nil
 	}
@@ -64,9 +64,9 @@ func sized(class string, size int, format func([]byte) string) deserializer {
 func boolean(p []byte) ([]byte, error) {
 	switch {
 	case len(p) != 1:
-		return nil, fmt.Errorf("Size of data received by BooleanDeserializer is not 1") //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("Size of data received by BooleanDeserializer is not 1")
 	case p[0] > 1:
-		return nil, fmt.Errorf("Unexpected byte received by BooleanDeserializer: %d", int8(p[0])) //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("Unexpected byte received by BooleanDeserializer: %d", int8(p[0]))
 	}
 	return strconv.AppendBool(nil, p[0] == 1), nil
 }
@@ -76,7 +76,7 @@ var uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{1,8}-[0-9a-fA-F]{1,4}-[0-9a-fA-F
 // uuid reads the text that UUIDSerializer writes, and pads it as Java prints it.
 func uuid(p []byte) ([]byte, error) {
 	if !uuidForm.Match(p) {
-		return nil, fmt.Errorf("Error parsing data into UUID: %q", p) //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("Error parsing data into UUID: %q", p)
 	}
 	parts := strings.Split(strings.ToLower(string(p)), "-")
 	for i, width := range []int{8, 4, 4, 4, 12} {

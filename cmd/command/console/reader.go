@@ -125,7 +125,7 @@ func (r *Reader) part(wanted bool, line, rest []byte, separator, name string) (p
 	case r.ignoreError:
 		return nil, rest, nil
 	}
-	return nil, nil, fmt.Errorf("No %s found on line number %d: '%s'", name, r.line, line) //nolint:staticcheck // Kafka's wording
+	return nil, nil, fmt.Errorf("No %s found on line number %d: '%s'", name, r.line, line)
 }
 
 func (r *Reader) headers(text []byte) ([]kgo.RecordHeader, error) {
@@ -141,9 +141,9 @@ func (r *Reader) headers(text []byte) ([]kgo.RecordHeader, error) {
 			headers = append(headers, kgo.RecordHeader{Key: pair})
 			continue
 		case !found:
-			return nil, fmt.Errorf("No header key separator found in pair '%s' on line number %d", pair, r.line) //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("No header key separator found in pair '%s' on line number %d", pair, r.line)
 		case r.isNull(key):
-			return nil, fmt.Errorf("Header keys should not be equal to the null marker '%s' as they can't be null", key) //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("Header keys should not be equal to the null marker '%s' as they can't be null", key)
 		case r.isNull(value):
 			value = nil
 		}

@@ -89,7 +89,7 @@ func stateOf(ctx context.Context, s *session.Session, group string) (string, err
 
 // resetting is the reset of one group.
 type resetting struct {
-	ctx   context.Context //nolint:containedctx // lives as long as one call of Reset
+	ctx   context.Context
 	s     *session.Session
 	o     *ResetOptions
 	group string
@@ -218,9 +218,9 @@ func (r resetting) check(scope []session.Partition) error {
 	}
 	switch {
 	case absent != nil:
-		return fmt.Errorf("The partitions \"%s\" do not exist", strings.Join(absent, ",")) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("The partitions \"%s\" do not exist", strings.Join(absent, ","))
 	case leaderless != nil:
-		return fmt.Errorf("The partitions \"%s\" have no leader", strings.Join(leaderless, ",")) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("The partitions \"%s\" have no leader", strings.Join(leaderless, ","))
 	}
 	return nil
 }

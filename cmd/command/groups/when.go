@@ -15,7 +15,7 @@ var dateTime = regexp.MustCompile(`^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)(?:\.(\d+
 func parseDateTime(text string) (time.Time, error) {
 	m := dateTime.FindStringSubmatch(text)
 	if m == nil {
-		return time.Time{}, fmt.Errorf("Unparseable date: %q (expected 'YYYY-MM-DDThh:mm:ss.sss')", text) //nolint:staticcheck // Kafka's wording
+		return time.Time{}, fmt.Errorf("Unparseable date: %q (expected 'YYYY-MM-DDThh:mm:ss.sss')", text)
 	}
 	var n [7]int
 	for i := range n {
@@ -33,7 +33,7 @@ func parseDateTime(text string) (time.Time, error) {
 	}
 	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*int(time.Millisecond), zone)
 	if n[6] > 999 || t.Day() != n[2] || int(t.Month()) != n[1] || t.Hour() != n[3] || t.Minute() != n[4] || t.Second() != n[5] {
-		return time.Time{}, fmt.Errorf("Unparseable date: %q (no such day or time)", text) //nolint:staticcheck // Kafka's wording
+		return time.Time{}, fmt.Errorf("Unparseable date: %q (no such day or time)", text)
 	}
 	return t, nil
 }
@@ -44,7 +44,7 @@ var isoDuration = regexp.MustCompile(`(?i)^([+-]?)P(?:([+-]?\d+)D)?(?:T(?:([+-]?
 func parseDuration(text string) (time.Duration, error) {
 	m := isoDuration.FindStringSubmatch(text)
 	if m == nil || m[2]+m[3]+m[4]+m[5] == "" || strings.HasSuffix(strings.ToUpper(text), "T") {
-		return 0, fmt.Errorf("Text cannot be parsed to a Duration: %q (expected 'PnDTnHnMnS')", text) //nolint:staticcheck // Java's wording
+		return 0, fmt.Errorf("Text cannot be parsed to a Duration: %q (expected 'PnDTnHnMnS')", text)
 	}
 	var sum time.Duration
 	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {

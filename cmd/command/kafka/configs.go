@@ -151,7 +151,7 @@ func configChanges(g *option.Given) ([]configs.Change, error) {
 	var err error
 	switch {
 	case g.Has("add-config") && g.Has("add-config-file"):
-		err = errors.New("Only one of --add-config or --add-config-file must be specified") //nolint:staticcheck // Kafka's wording
+		err = errors.New("Only one of --add-config or --add-config-file must be specified")
 	case g.Has("add-config"):
 		added, err = configs.ParseAdd(g.Text("add-config"))
 	case g.Has("add-config-file"):
@@ -160,7 +160,7 @@ func configChanges(g *option.Given) ([]configs.Change, error) {
 			added, err = configs.FromProperties(file)
 		}
 	case len(changes) == 0:
-		err = errors.New("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter") //nolint:staticcheck // Kafka's wording
+		err = errors.New("At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter")
 	}
 	return append(changes, added...), err
 }
@@ -168,18 +168,18 @@ func configChanges(g *option.Given) ([]configs.Change, error) {
 // checkEntities says what is wrong with the entities, in Kafka's words.
 func checkEntities(g *option.Given, all []configs.Entity) error {
 	if !g.HasAny("bootstrap-server", "bootstrap-controller") {
-		return errors.New("Either --bootstrap-server or --bootstrap-controller must be specified.") //nolint:staticcheck // Kafka's wording
+		return errors.New("Either --bootstrap-server or --bootstrap-controller must be specified.")
 	}
 	if g.Count("bootstrap-server", "bootstrap-controller") > 1 {
-		return errors.New("Only one of --bootstrap-server or --bootstrap-controller can be specified") //nolint:staticcheck // Kafka's wording
+		return errors.New("Only one of --bootstrap-server or --bootstrap-controller can be specified")
 	}
 	var kinds []string
 	for _, entity := range all {
 		if slices.Contains(kinds, entity.Type) {
-			return fmt.Errorf("Duplicate entity type(s) specified: %s", entity.Type) //nolint:staticcheck // Kafka's wording
+			return fmt.Errorf("Duplicate entity type(s) specified: %s", entity.Type)
 		}
 		if !slices.Contains(configs.Types, entity.Type) {
-			return fmt.Errorf("Invalid entity type %s, the entity type must be one of %s with a --bootstrap-server or --bootstrap-controller argument", //nolint:staticcheck // Kafka's wording
+			return fmt.Errorf("Invalid entity type %s, the entity type must be one of %s with a --bootstrap-server or --bootstrap-controller argument",
 				entity.Type, strings.Join(configs.Types, ", "))
 		}
 		kinds = append(kinds, entity.Type)
@@ -187,9 +187,9 @@ func checkEntities(g *option.Given, all []configs.Entity) error {
 	slices.Sort(kinds)
 	switch {
 	case len(kinds) == 0:
-		return errors.New("At least one entity type must be specified") //nolint:staticcheck // Kafka's wording
+		return errors.New("At least one entity type must be specified")
 	case len(kinds) > 1 && !slices.Equal(kinds, []string{"clients", "users"}):
-		return errors.New("Only 'users' and 'clients' entity types may be specified together") //nolint:staticcheck // Kafka's wording
+		return errors.New("Only 'users' and 'clients' entity types may be specified together")
 	case g.HasAny("entity-type", "entity-name", "entity-default") && hasEntityFlag(g):
 		return errors.New("--entity-{type,name,default} should not be used in conjunction with specific entity flags")
 	}
@@ -210,20 +210,20 @@ func checkEntity(g *option.Given, entity configs.Entity) error {
 	hasDefault := slices.Contains([]string{"users", "clients", "brokers", "ips"}, entity.Type)
 	switch {
 	case entity.All && g.Has("alter") && hasDefault:
-		return errors.New("An entity-name or default entity must be specified with --alter of users, clients, brokers or ips") //nolint:staticcheck // Kafka's wording
+		return errors.New("An entity-name or default entity must be specified with --alter of users, clients, brokers or ips")
 	case entity.Name == "" && g.Has("alter") && !hasDefault:
-		return fmt.Errorf("An entity name must be specified with --alter of %s", entity.Type) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("An entity name must be specified with --alter of %s", entity.Type)
 	case g.Has("describe") && g.Has("entity-default") && !hasDefault:
 		return fmt.Errorf("--entity-default must not be specified with --describe of %s", entity.Type)
 	case g.Has("describe") && entity.Type == "broker-loggers" && entity.Name == "":
-		return errors.New("An entity name must be specified with --describe of broker-loggers") //nolint:staticcheck // Kafka's wording
+		return errors.New("An entity name must be specified with --describe of broker-loggers")
 	case entity.Name != "" && (entity.Type == "brokers" || entity.Type == "broker-loggers"):
 		if _, err := strconv.ParseInt(entity.Name, 10, 32); err != nil {
-			return fmt.Errorf("The entity name for %s must be a valid integer broker id, but it is: %s", entity.Type, entity.Name) //nolint:staticcheck // Kafka's wording
+			return fmt.Errorf("The entity name for %s must be a valid integer broker id, but it is: %s", entity.Type, entity.Name)
 		}
 	case entity.Name != "" && entity.Type == "ips":
 		if _, err := net.LookupHost(entity.Name); err != nil {
-			return fmt.Errorf("The entity name for %s must be a valid IP or resolvable host, but it is: %s", entity.Type, entity.Name) //nolint:staticcheck // Kafka's wording
+			return fmt.Errorf("The entity name for %s must be a valid IP or resolvable host, but it is: %s", entity.Type, entity.Name)
 		}
 	}
 	return nil

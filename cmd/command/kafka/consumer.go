@@ -187,7 +187,7 @@ func consumerOffset(g *option.Given) (int64, error) {
 func (c *call) formatter() (console.Formatter, error) {
 	g := c.given
 	if g.Has("property") && g.Has("formatter-property") {
-		return nil, errors.New("Options --property and --formatter-property cannot be specified together.") //nolint:staticcheck // Kafka's wording
+		return nil, errors.New("Options --property and --formatter-property cannot be specified together.")
 	}
 	pairs, _ := c.renamed("formatter-property", "property", consumerWarning) // never both, see above
 	p := session.Properties{}

@@ -29,7 +29,7 @@ type Tool struct {
 // call is one run of a tool.
 type call struct {
 	session.Streams
-	ctx   context.Context //nolint:containedctx // lives as long as the call
+	ctx   context.Context
 	args  []string
 	tool  *Tool
 	given *option.Given

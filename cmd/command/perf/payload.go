@@ -54,7 +54,7 @@ func ReadPayloads(out io.Writer, path, delimiter string) ([][]byte, error) {
 	fmt.Fprintln(out, "Reading payloads from: "+absolute)
 	text, err := os.ReadFile(path)
 	if err != nil || len(text) == 0 {
-		return nil, errors.New("File does not exist or empty file provided.") //nolint:staticcheck // Kafka's wording
+		return nil, errors.New("File does not exist or empty file provided.")
 	}
 	list := bytes.Split(text, []byte(delimiter))
 	if len(list[len(list)-1]) == 0 {

@@ -60,7 +60,7 @@ func TestThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		slow := throttle{rate: 1000, start: start}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		for i := int64(1); i <= 2000; i++ {
 			slow.wait(t.Context(), i, time.Now())
 		}

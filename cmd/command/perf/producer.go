@@ -82,7 +82,7 @@ func openProducer(ctx context.Context, so session.Options, o *ProducerOptions, h
 	}
 	batch, err := strconv.ParseInt(so.Properties["batch.size"], 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("Invalid value %s for configuration batch.size: Not a number of type INT", so.Properties["batch.size"]) //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("Invalid value %s for configuration batch.size: Not a number of type INT", so.Properties["batch.size"])
 	}
 	longest := o.RecordSize
 	for _, p := range o.Payloads {
@@ -173,7 +173,7 @@ func (p *producing) run(ctx context.Context) error {
 }
 
 func (p *producing) send(i int64, now time.Time) {
-	one := p.pool.Get().(*sending) //nolint:forcetypeassert // newSending puts nothing else in
+	one := p.pool.Get().(*sending)
 	value := p.values.next(one.buf, i)
 	if len(p.o.Payloads) == 0 {
 		one.buf = value

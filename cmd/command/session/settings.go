@@ -96,7 +96,7 @@ func clientOptions(p Properties, role Role) (options []kgo.Opt, unknown []string
 		}
 		more, err := one.apply(p[name], p)
 		if err != nil {
-			return nil, nil, fmt.Errorf("Invalid value %s for configuration %s: %w", p[name], name, err) //nolint:staticcheck // Kafka's wording, which users search for
+			return nil, nil, fmt.Errorf("Invalid value %s for configuration %s: %w", p[name], name, err)
 		}
 		options = append(options, more...)
 	}
@@ -149,7 +149,7 @@ func millis[O kgo.Opt](option func(time.Duration) O) func(string, Properties) ([
 	}
 }
 
-var errNotInteger = fmt.Errorf("Not a number of type INT") //nolint:staticcheck // Kafka's wording
+var errNotInteger = fmt.Errorf("Not a number of type INT")
 
 func parseMillis(value string) (time.Duration, error) {
 	n, err := strconv.ParseInt(value, 10, 64)
@@ -181,12 +181,12 @@ func retryBackoff(value string, _ Properties) ([]kgo.Opt, error) {
 func acks(value string, all Properties) ([]kgo.Opt, error) {
 	want, ok := map[string]kgo.Acks{"-1": kgo.AllISRAcks(), "all": kgo.AllISRAcks(), "1": kgo.LeaderAck(), "0": kgo.NoAck()}[value]
 	if !ok {
-		return nil, fmt.Errorf("String must be one of: all, -1, 0, 1") //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("String must be one of: all, -1, 0, 1")
 	}
 	options := []kgo.Opt{kgo.RequiredAcks(want)}
 	if value != "-1" && value != "all" {
 		if all["enable.idempotence"] == "true" {
-			return nil, fmt.Errorf("Must set acks to all in order to use the idempotent producer") //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("Must set acks to all in order to use the idempotent producer")
 		}
 		options = append(options, kgo.DisableIdempotentWrite())
 	}
@@ -218,7 +218,7 @@ func compression(value string, all Properties) ([]kgo.Opt, error) {
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}[value]
 	if !ok {
-		return nil, fmt.Errorf("String must be one of: none, gzip, snappy, lz4, zstd") //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("String must be one of: none, gzip, snappy, lz4, zstd")
 	}
 	if level, err := strconv.Atoi(all["compression."+value+".level"]); err == nil {
 		codec = codec.WithLevel(level)
@@ -243,7 +243,7 @@ func isolation(value string, _ Properties) ([]kgo.Opt, error) {
 	case "read_uncommitted":
 		return []kgo.Opt{kgo.FetchIsolationLevel(kgo.ReadUncommitted())}, nil
 	}
-	return nil, fmt.Errorf("String must be one of: read_committed, read_uncommitted") //nolint:staticcheck // Kafka's wording
+	return nil, fmt.Errorf("String must be one of: read_committed, read_uncommitted")
 }
 
 func offsetReset(value string, _ Properties) ([]kgo.Opt, error) {
@@ -300,5 +300,5 @@ func groupProtocol(value string, _ Properties) ([]kgo.Opt, error) {
 	case "consumer":
 		return []kgo.Opt{kgo.ServerSideBalancer()}, nil
 	}
-	return nil, fmt.Errorf("String must be one of: classic, consumer") //nolint:staticcheck // Kafka's wording
+	return nil, fmt.Errorf("String must be one of: classic, consumer")
 }

@@ -61,13 +61,13 @@ func (o *CreateOptions) request() (kmsg.CreateTopicsRequestTopic, error) {
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = o.Name, -1, -1
 	if n := o.ReplicationFactor; n != nil {
 		if *n < 1 || *n > 32767 {
-			return topic, errors.New("The replication factor must be between 1 and 32767 inclusive") //nolint:staticcheck // Kafka's wording
+			return topic, errors.New("The replication factor must be between 1 and 32767 inclusive")
 		}
 		topic.ReplicationFactor = int16(*n)
 	}
 	if n := o.Partitions; n != nil {
 		if *n < 1 {
-			return topic, errors.New("The partitions must be greater than 0") //nolint:staticcheck // Kafka's wording
+			return topic, errors.New("The partitions must be greater than 0")
 		}
 		topic.NumPartitions = int32(*n)
 	}
@@ -122,11 +122,11 @@ func parseAssignment(list string) ([][]int32, error) {
 			replicas = append(replicas, int32(id))
 		}
 		if len(twice) > 0 {
-			return nil, fmt.Errorf("Partition replica lists may not contain duplicate entries: %s", join(twice)) //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("Partition replica lists may not contain duplicate entries: %s", join(twice))
 		}
 		all = append(all, replicas)
 		if len(replicas) != len(all[0]) {
-			return nil, fmt.Errorf("Partition %d has different replication factor: [%s]", i, strings.ReplaceAll(join(replicas), ",", ", ")) //nolint:staticcheck // Kafka's wording
+			return nil, fmt.Errorf("Partition %d has different replication factor: [%s]", i, strings.ReplaceAll(join(replicas), ",", ", "))
 		}
 	}
 	return all, nil

@@ -95,7 +95,7 @@ func findByID(ctx context.Context, s *session.Session, o *DescribeOptions) ([]to
 		return formatID(t.TopicID) == o.ID && !(o.ExcludeInternal && t.IsInternal)
 	})
 	if err == nil && len(found) == 0 && !o.IfExists {
-		err = fmt.Errorf("TopicId '%s' does not exist as expected", o.ID) //nolint:staticcheck // Kafka's wording
+		err = fmt.Errorf("TopicId '%s' does not exist as expected", o.ID)
 	}
 	return found, err
 }
@@ -114,7 +114,7 @@ func reassignments(ctx context.Context, s *session.Session, found []topic) (map[
 	}
 	all, err := s.Admin.ListPartitionReassignments(ctx, set)
 	if err != nil {
-		return nil, nil //nolint:nilerr // as in Kafka: whoever may not ask still gets the description
+		return nil, nil // as in Kafka: whoever may not ask still gets the rest
 	}
 	moving := map[string]map[int32]kadm.ListPartitionReassignmentsResponse{}
 	for _, one := range all.Sorted() {

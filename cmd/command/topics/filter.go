@@ -16,7 +16,7 @@ func Pattern(list string) (*regexp.Regexp, error) {
 	list = strings.Trim(list, `"'`)
 	expression, err := regexp.Compile("^(?:" + list + ")$")
 	if err != nil {
-		return nil, fmt.Errorf("%s is an invalid regex.", list) //nolint:staticcheck // Kafka's wording
+		return nil, fmt.Errorf("%s is an invalid regex.", list)
 	}
 	return expression, nil
 }
@@ -51,7 +51,7 @@ func choose(topics map[string]session.Topic, pattern string, excludeInternal boo
 // missing is the error of a pattern that matched nothing although it had to.
 func missing(names []string, pattern string, must bool) error {
 	if pattern != "" && must && len(names) == 0 {
-		return fmt.Errorf("Topic '%s' does not exist as expected", pattern) //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("Topic '%s' does not exist as expected", pattern)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func Offsets(ctx context.Context, s *session.Session, o OffsetsOptions) error {
 		}
 	}
 	if len(partitions) == 0 {
-		return fmt.Errorf("Could not match any topic-partitions with the specified filters") //nolint:staticcheck // Kafka's wording
+		return fmt.Errorf("Could not match any topic-partitions with the specified filters")
 	}
 	slices.SortFunc(partitions, func(a, b session.Partition) int { return strings.Compare(a.String(), b.String()) })
 	offsets, err := s.Offsets(ctx, partitions, timestamp)
@@ -94,7 +94,7 @@ func parseTime(word string) (int64, error) {
 	}
 	timestamp, err := strconv.ParseInt(word, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or max-timestamp / "+ //nolint:staticcheck // Kafka's wording
+		return 0, fmt.Errorf("Malformed time argument %s. Please use -1 or latest / -2 or earliest / -3 or max-timestamp / "+
 			"-4 or earliest-local / -5 or latest-tiered / -6 or earliest-pending-upload, or a specified long format timestamp", word)
 	}
 	return timestamp, nil
@@ -140,7 +140,7 @@ var ruleForm = regexp.MustCompile(`^([^:,]*)(?::(?:([0-9]*)|(?:([0-9]*)-([0-9]*)
 func parseRule(spec string) (rule, error) {
 	m := ruleForm.FindStringSubmatch(spec)
 	if m == nil {
-		return rule{}, fmt.Errorf("Invalid rule specification: %s", spec) //nolint:staticcheck // Kafka's wording
+		return rule{}, fmt.Errorf("Invalid rule specification: %s", spec)
 	}
 	pattern := m[1]
 	if pattern == "" {
