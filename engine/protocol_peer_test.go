@@ -81,6 +81,12 @@ func (p *peer) another() *peer {
 	return dial(p.t, p.conn.RemoteAddr().String())
 }
 
+// at is the same connection within a test of its own.
+func (p *peer) at(t testing.TB) *peer {
+	p.t = t
+	return p
+}
+
 // write sends bytes as they are.
 func (p *peer) write(raw []byte) {
 	p.t.Helper()

@@ -98,9 +98,16 @@ func (l *Listener) Close(c *netpoll.Conn, cause error) {
 	state.closed = true
 	state.abandonFetches()
 	state.fetches.closeAll(&l.server.sessions)
-	if errors.Is(cause, ErrRequest) || errors.Is(cause, netpoll.ErrFrameTooLarge) {
+	if blamed(cause) {
 		l.server.Log.Warn("connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
 	}
+}
+
+// blamed reports whether somebody should look into why a connection was closed: its peer
+// does not speak the protocol, or a reply could not be completed.
+func blamed(cause error) bool {
+	return errors.Is(cause, ErrRequest) || errors.Is(cause, netpoll.ErrFrameTooLarge) ||
+		errors.Is(cause, netpoll.ErrFrameNegative) || errors.Is(cause, netpoll.ErrFileShort)
 }
 
 // Frame answers one request.

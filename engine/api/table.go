@@ -3,9 +3,11 @@ package api
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
 )
 
@@ -78,7 +80,18 @@ type response[A any] interface {
 // handle makes the entry of a key whose requests kmsg decodes.
 func handle[Q, A any, PQ request[Q], PA response[A]](key, min, max int16, answer func(c *call, q PQ, a PA)) *entry {
 	e := &entry{key: key, name: kmsg.NameForKey(key), min: min, max: max, served: min, flexible: flexibleSince(key)}
+	shapes := make([]atomic.Pointer[wire.Shape], max+1)
 	e.serve = func(c call, frame *netpoll.Frame, body []byte) error {
+		// What a request says of its own lengths is checked before memory is taken for it.
+		shape := shapes[c.version].Load()
+		if shape == nil {
+			shape = wire.ShapeOf(PQ(new(Q)), c.version)
+			shapes[c.version].Store(shape)
+		}
+		if err := shape.Check(body); err != nil {
+			frame.Release()
+			return err
+		}
 		// kmsg leaves byte fields in the buffer that it decodes, and the answer may come
 		// after the frame is gone.
 		body = bytes.Clone(body)
