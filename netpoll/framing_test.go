@@ -50,11 +50,13 @@ func TestBadPrefixClosesTheConnection(t *testing.T) {
 
 func TestLongestFrameIsTaken(t *testing.T) {
 	const most = 3 << 20
-	s := serve(t, Options{MaxFrame: most}, &served{})
-	c := dial(t, s)
 	p := pattern(most)
-	writeLater(c, framed(p))
-	expect(t, c, p)
+	for _, buffer := range []int{0, 128 << 10} { // with less than is gathered, too
+		s := serve(t, Options{MaxFrame: most, ReceiveBuffer: buffer}, &served{})
+		c := dial(t, s)
+		writeLater(c, framed(p))
+		expect(t, c, p)
+	}
 }
 
 // A promise of 100 MiB gets a KiB; what arrives gets little more than it needs.

@@ -102,18 +102,14 @@ func TestReadingPausesWhenRepliesWait(t *testing.T) {
 	}
 }
 
-// quiet sees that the loop turns for a client that talks, and for nothing else.
-func quiet(t *testing.T, s *Server, talk func(c net.Conn)) {
+// quiet sees that the loops do not turn while nothing happens. That nothing happened can
+// only be seen by looking for a while.
+func quiet(t *testing.T, s *Server) {
 	t.Helper()
-	const trips = 50
-	c := dial(t, s)
-	talk(c)
 	before := s.Stats().Turns
-	for range trips {
-		talk(c)
-	}
-	if turns := s.Stats().Turns - before; turns > 5*trips {
-		t.Errorf("the loop turned %d times for %d requests", turns, trips)
+	<-time.After(30 * time.Millisecond)
+	if turns := s.Stats().Turns - before; turns > 10 {
+		t.Errorf("the loops turned %d times while nothing happened", turns)
 	}
 }
 
@@ -225,7 +221,7 @@ func TestFrameBeyondTheBudget(t *testing.T) {
 
 func TestIdleConnectionIsClosed(t *testing.T) {
 	causes := make(chan error, 2)
-	s := serve(t, Options{IdleTimeout: 100 * time.Millisecond}, &served{close: func(_ *Conn, cause error) { causes <- cause }})
+	s := serve(t, Options{IdleTimeout: 400 * time.Millisecond}, &served{close: func(_ *Conn, cause error) { causes <- cause }})
 	idle, lively := dial(t, s), dial(t, s)
 	stop := make(chan struct{})
 	stopped := make(chan struct{})
@@ -245,7 +241,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 	}()
 	begin := time.Now()
 	expectEnd(t, idle)
-	if after := time.Since(begin); after < 90*time.Millisecond {
+	if after := time.Since(begin); after < 390*time.Millisecond {
 		t.Errorf("closed after %v", after)
 	}
 	if cause := take(t, causes); cause != ErrIdle {
@@ -261,11 +257,11 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 
 // A peer that sends a large frame slowly is not idle, though the kernel gathers it.
 func TestSlowSenderIsNotIdle(t *testing.T) {
-	s := serve(t, Options{IdleTimeout: 100 * time.Millisecond}, &served{})
+	s := serve(t, Options{IdleTimeout: 200 * time.Millisecond}, &served{})
 	c := dial(t, s)
 	body := pattern(1 << 20)
 	p := framed(body)
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for len(p) > 0 {
 		<-tick.C

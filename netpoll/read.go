@@ -217,7 +217,7 @@ func (c *Conn) resume(reason stops) {
 	} else if c.frame == nil && c.got == len(c.prefix) {
 		c.cut(nil)
 	}
-	c.gather() // what the stash held is no longer missing
+	c.gather() // the frame that the stash began may miss much
 	if c.stop == 0 {
 		c.loud = false
 		c.watch()
@@ -242,14 +242,14 @@ func (c *Conn) gather() {
 	}
 }
 
-// trickles reports whether bytes of a frame that the kernel gathers have come since it
-// was last asked.
+// trickles reports whether bytes have come that the loop has not seen: they are about to
+// be read, or belong to a frame that the kernel gathers and are more than when last asked.
 func (c *Conn) trickles() bool {
-	if c.low == 1 {
-		return false
-	}
 	before := c.waited
 	c.waited = pending(c.fd)
+	if c.low == 1 {
+		return c.waited > 0 && c.mayRead()
+	}
 	return c.waited != before
 }
 

@@ -142,6 +142,15 @@ func read(t testing.TB, c io.Reader) []byte {
 	return p
 }
 
+// fill reads until p is full.
+func fill(t testing.TB, c io.Reader, p []byte) int {
+	t.Helper()
+	if n, err := io.ReadFull(c, p); err != nil {
+		t.Fatalf("read %d of %d bytes: %v", n, len(p), err)
+	}
+	return len(p)
+}
+
 func expect(t testing.TB, c io.Reader, want []byte) {
 	t.Helper()
 	if got := read(t, c); !bytes.Equal(got, want) {
