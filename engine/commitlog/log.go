@@ -246,7 +246,7 @@ func (l *Log) leaveIndexes(s *Segment) error {
 }
 
 // Reserving space in advance halves the work of appending. A segment must have grown
-// before it gets any, so that small topics stay small.
+// before it gets any, and gets at most half of what it has, so that small topics stay small.
 const (
 	reserveFrom = 4 << 20
 	reserveStep = 16 << 20
@@ -256,7 +256,7 @@ func (l *Log) reserve(s *Segment, size int64) {
 	if size < reserveFrom || size <= s.reserved {
 		return
 	}
-	step := min(reserveStep, max(l.o.SegmentBytes-size, 0))
+	step := min(reserveStep, size/2, max(l.o.SegmentBytes-size, 0))
 	if step > 0 && s.commit.Allocate(size, step) == nil {
 		s.reserved = size + step
 		return

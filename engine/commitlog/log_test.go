@@ -408,6 +408,55 @@ func (f *stubbornFile) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
+// counting is a disk that remembers what was reserved and given back.
+type counting struct {
+	diskio.FS
+	reserved, cut []int64
+}
+
+type countingFile struct {
+	diskio.File
+	disk *counting
+}
+
+func (d *counting) Open(name string, flag int) (diskio.File, error) {
+	f, err := d.FS.Open(name, flag)
+	return &countingFile{f, d}, err
+}
+
+func (f *countingFile) Allocate(offset, size int64) error {
+	f.disk.reserved = append(f.disk.reserved, size)
+	return f.File.Allocate(offset, size)
+}
+
+func (f *countingFile) Truncate(size int64) error {
+	f.disk.cut = append(f.disk.cut, size)
+	return f.File.Truncate(size)
+}
+
+func TestSpaceIsReservedForLargeSegmentsOnly(t *testing.T) {
+	disk := &counting{FS: diskio.NewMemory()}
+	o := keep()
+	o.FS, o.SegmentBytes = disk, 12<<20
+	s := newStage(t, o)
+	s.open(s.recovery())
+	add := func(n int) {
+		for range n {
+			s.ok(s.log.Append([][]byte{records(t, s.log.End(), 0, 1, 1, 1<<20)}, today))
+		}
+	}
+	disk.cut = nil // what the opening did
+	add(3)
+	s.want("reserved for 3 MiB", disk.reserved, "[]")
+	add(5)
+	if n := len(disk.reserved); n < 1 || n > 3 {
+		t.Fatalf("reserved %v for 8 MiB", disk.reserved)
+	}
+	size := s.log.Size()
+	s.ok(s.log.Roll(today))
+	s.want("given back at the roll", disk.cut, []int64{size})
+}
+
 func TestEpochs(t *testing.T) {
 	s := newStage(t, keep())
 	s.open(s.recovery())

@@ -62,6 +62,9 @@ func (l *Log) open(r Recovery) error {
 	if err := l.recover(list, known, r); err != nil {
 		return err
 	}
+	if end := l.end.Load(); end < r.From {
+		return &Damage{l.active.path + logSuffix, l.active.size.Load(), fmt.Errorf("the log ends at offset %d, and was durable up to %d", end, r.From)}
+	}
 	return l.settle(start)
 }
 

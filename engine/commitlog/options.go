@@ -73,8 +73,9 @@ func (o Options) complete() Options {
 type Recovery struct {
 	// Clean: Close was the last that happened to the log. Then no data is read.
 	Clean bool
-	// From is an offset that all batches before it are known to be durable at; they are
-	// not checked. Negative: not known, the last segment is checked.
+	// From says that all batches below this offset are known to be durable: they are not
+	// checked, and a log that ends before is damaged. Who truncates the log must remember
+	// no higher one. Negative: not known, the last segment is checked.
 	From int64
 	Log  *slog.Logger // Nil: slog.Default
 }

@@ -120,6 +120,22 @@ func TestDamageBeforeTheTailIsRefused(t *testing.T) {
 	}
 }
 
+func TestLogThatEndsBeforeWhatWasDurableIsRefused(t *testing.T) {
+	s := newStage(t, keep())
+	s.open(s.recovery())
+	s.append(2, 2, 2)
+	s.ok(s.log.Sync())
+	r := s.recovery()
+	r.From = 6
+	s.open(r)
+	s.spoil("00000000000000000000.log", func(p []byte) []byte { return p[:2*len(p)/3] }) // at a batch
+	if _, err := Open(s.dir, s.o, r); err == nil || !strings.Contains(err.Error(), "the log ends at offset 4, and was durable up to 6") {
+		t.Fatalf("opened: %v", err)
+	}
+	r.From = 4
+	s.open(r)
+}
+
 func TestMissingSegmentIsRefused(t *testing.T) {
 	for _, commit := range []bool{true, false} {
 		o := keep()
