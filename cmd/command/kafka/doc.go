@@ -5,4 +5,18 @@
 // happened.
 //
 //	argv[0] ──▶ Lookup ──▶ Tool ──▶ option.Parse ──▶ topics, groups, configs, console, perf
+//
+// What they print is held against Apache Kafka's own tools (see TestTools). They
+// differ from those on purpose in this:
+//
+//   - Rows come in order of name where Kafka's come in that of a hash table.
+//   - No stack traces, no log lines of a client, no notice about KIP-848.
+//   - A broker that does not answer is waited for 10 seconds, not 60
+//     (default.api.timeout.ms sets it), and the error says what to try.
+//   - kafka-console-consumer without --group is no member of any group: it starts
+//     without a rebalance and leaves nothing behind.
+//   - Keys and values pass as they are, UTF-8 or not; ByteArrayDeserializer prints the
+//     bytes, and null is printed as the null literal whatever the deserializer.
+//   - Regular expressions are RE2's: no look-ahead, no back references.
+//   - --print-metrics prints the few counters that this client has.
 package kafka
