@@ -35,8 +35,9 @@ type FS interface {
 	Stat(name string) (Info, error)
 	// SyncDir makes durable which files are in a folder.
 	SyncDir(name string) error
-	// Free is how many bytes may still be written to the disk that holds name.
-	Free(name string) (uint64, error)
+	// Space is how many bytes may still be written to the disk that holds name, and how
+	// many it has in all.
+	Space(name string) (free, total uint64, err error)
 	// Lock takes the lock of this name for this process alone, or fails with ErrLocked.
 	// Closing gives it back, and so does the end of the process.
 	Lock(name string) (io.Closer, error)

@@ -147,7 +147,7 @@ func TestNames(t *testing.T) {
 		if err := fs.MkdirAll(filepath.Join(dir, "file")); err == nil {
 			t.Fatal("made a folder where a file is")
 		}
-		if free, err := fs.Free(dir); err != nil || free == 0 {
+		if free, total, err := fs.Space(dir); err != nil || free == 0 || total < free {
 			t.Fatalf("free %d, %v", free, err)
 		}
 	})

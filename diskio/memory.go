@@ -452,13 +452,13 @@ func (m *Memory) SyncDir(name string) error {
 }
 
 // Free is how many bytes SetSpace leaves.
-func (m *Memory) Free(string) (uint64, error) {
+func (m *Memory) Space(string) (free, total uint64, err error) {
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	if m.space < 0 {
-		return 1 << 40, nil
+		return 1 << 40, 1 << 40, nil
 	}
-	return uint64(m.space), nil
+	return uint64(m.space), 1 << 40, nil
 }
 
 // Lock takes a lock that a crash takes back.

@@ -145,11 +145,11 @@ func TestSpaceRunsOutAndComesBack(t *testing.T) {
 		t.Fatalf("allocated: %v", err)
 	}
 	must(t, f.Truncate(4))
-	if free, _ := m.Free("/"); free != 6 {
+	if free, _, _ := m.Space("/"); free != 6 {
 		t.Fatalf("%d bytes free, want 6", free)
 	}
 	must(t, m.Remove("/a"))
-	if free, _ := m.Free("/"); free != 10 {
+	if free, _, _ := m.Space("/"); free != 10 {
 		t.Fatalf("%d bytes free, want 10", free)
 	}
 }

@@ -253,12 +253,12 @@ func (f *osFile) Fd() int      { return f.fd }
 func (f *osFile) Name() string { return f.name }
 
 // Free is what a process without privileges may still write.
-func (osFS) Free(name string) (uint64, error) {
+func (osFS) Space(name string) (free, total uint64, err error) {
 	var found unix.Statfs_t
 	if err := unix.Statfs(name, &found); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: name, Err: err}
+		return 0, 0, &os.PathError{Op: "statfs", Path: name, Err: err}
 	}
-	return found.Bavail * uint64(found.Bsize), nil
+	return found.Bavail * uint64(found.Bsize), found.Blocks * uint64(found.Bsize), nil
 }
 
 // Lock takes the flock of a file, which stays there when the lock is given back.

@@ -52,7 +52,7 @@ func (f osFile) Size() (int64, error) {
 func (osFile) Fd() int { return -1 }
 
 // Free cannot be told here.
-func (osFS) Free(string) (uint64, error) { return 1 << 62, nil }
+func (osFS) Space(string) (free, total uint64, err error) { return 1 << 62, 1 << 62, nil }
 
 // Lock holds a file that may not be there before.
 func (osFS) Lock(name string) (io.Closer, error) {

@@ -177,9 +177,8 @@ func (d *Disk) moveAside(folder, suffix string) (string, error) {
 	return aside, nil
 }
 
-// Space is how many bytes the disk has, −1 when that is not known, and how many can
-// still be written.
+// Space is how many bytes the disk has, and how many can still be written.
 func (d *Disk) Space() (total, free int64, err error) {
-	left, err := d.FS.Free(d.Path)
-	return -1, int64(left), err
+	left, all, err := d.FS.Space(d.Path)
+	return int64(all), int64(left), err
 }
