@@ -451,7 +451,7 @@ func (m *Memory) SyncDir(name string) error {
 	return nil
 }
 
-// Free is how many bytes SetSpace leaves.
+// Space is what SetSpace leaves, of a disk of 1 TiB.
 func (m *Memory) Space(string) (free, total uint64, err error) {
 	m.guard.Lock()
 	defer m.guard.Unlock()

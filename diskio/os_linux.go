@@ -252,7 +252,7 @@ func (f *osFile) Size() (int64, error) {
 func (f *osFile) Fd() int      { return f.fd }
 func (f *osFile) Name() string { return f.name }
 
-// Free is what a process without privileges may still write.
+// Space is, of the free bytes, what a process without privileges may still write.
 func (osFS) Space(name string) (free, total uint64, err error) {
 	var found unix.Statfs_t
 	if err := unix.Statfs(name, &found); err != nil {

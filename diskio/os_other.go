@@ -51,7 +51,7 @@ func (f osFile) Size() (int64, error) {
 // Fd is -1: what is sent is read first.
 func (osFile) Fd() int { return -1 }
 
-// Free cannot be told here.
+// Space cannot be told here.
 func (osFS) Space(string) (free, total uint64, err error) { return 1 << 62, 1 << 62, nil }
 
 // Lock holds a file that may not be there before.
