@@ -22,8 +22,8 @@ func configsTool() *Tool {
 			bootstrap("The Kafka servers to connect to."),
 			required("bootstrap-controller", "controller to connect to", "The Kafka controllers to connect to."),
 			adminConfig(),
-			flag("alter", "Alter the settings of an entity."), flag("describe", "List the settings of an entity."),
-			flag("all", "List all settings that hold for the entity, wherever they come from."),
+			toggle("alter", "Alter the settings of an entity."), toggle("describe", "List the settings of an entity."),
+			toggle("all", "List all settings that hold for the entity, wherever they come from."),
 			repeated("entity-type", "type", "Type of entity (topics/clients/users/brokers/broker-loggers/ips/client-metrics/groups)"),
 			repeated("entity-name", "name", "Name of entity (topic name/client id/user principal name/broker id/ip/client metrics/group id)"),
 			option.Option{Name: "entity-default", Repeat: true, Help: "The default of clients/users/brokers/ips, instead of a name"},
@@ -33,8 +33,8 @@ func configsTool() *Tool {
 			required("topic", "name", "The topic."), required("client", "id", "The client."), required("user", "name", "The user."),
 			required("broker", "id", "The broker."), required("broker-logger", "id", "The broker whose loggers are meant."), required("ip", "address", "The address."),
 			required("group", "id", "The group."), required("client-metrics", "name", "The client metrics resource."),
-			flag("client-defaults", "The default of clients."), flag("user-defaults", "The default of users."),
-			flag("broker-defaults", "The default of brokers."), flag("ip-defaults", "The default of addresses."),
+			toggle("client-defaults", "The default of clients."), toggle("user-defaults", "The default of users."),
+			toggle("broker-defaults", "The default of brokers."), toggle("ip-defaults", "The default of addresses."),
 		),
 	}}
 }

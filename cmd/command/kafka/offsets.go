@@ -22,7 +22,7 @@ func offsetsTool() *Tool {
 			option.Option{Name: "time", Argument: option.Required, Default: "latest", Metavar: "<timestamp> / -1 or latest / -2 or earliest / -3 or max-timestamp / " +
 				"-4 or earliest-local / -5 or latest-tiered / -6 or earliest-pending-upload", Help: "Which offset: that of the first record at or after a timestamp, or one of these."},
 			required("command-config", "config file", "Property file with settings of the admin client."),
-			flag("exclude-internal-topics", "Leave internal topics out."),
+			toggle("exclude-internal-topics", "Leave internal topics out."),
 		),
 	}}
 }

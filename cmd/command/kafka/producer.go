@@ -18,7 +18,7 @@ func producerTool() *Tool {
 		Options: withHelp(
 			required("topic", "topic", "REQUIRED: The topic to send to."),
 			bootstrap("REQUIRED: The server(s) to connect to, in the form HOST1:PORT1,HOST2:PORT2."),
-			flag("sync", "Wait for each record to be acknowledged before the next is read."),
+			toggle("sync", "Wait for each record to be acknowledged before the next is read."),
 			option.Option{Name: "compression-codec", Argument: option.Optional, Metavar: "compression-codec", Help: "'none', 'gzip', 'snappy', 'lz4' or 'zstd'. Without a value: gzip."},
 			number("batch-size", option.Integer, "16384", "size", "Records for a partition are gathered up to so many bytes (batch.size)."),
 			number("message-send-max-retries", option.Integer, "3", "", "How often to try again (retries)."),

@@ -148,10 +148,10 @@ func number(name string, kind option.Kind, otherwise, metavar, help string) opti
 	return option.Option{Name: name, Argument: option.Required, Kind: kind, Default: otherwise, Metavar: metavar, Help: help}
 }
 
-func flag(name, help string) option.Option { return option.Option{Name: name, Help: help} }
+func toggle(name, help string) option.Option { return option.Option{Name: name, Help: help} }
 
 func withHelp(options ...option.Option) []option.Option {
-	return append(options, flag("help", "Print usage information."), flag("version", "Display Kafka version."))
+	return append(options, toggle("help", "Print usage information."), toggle("version", "Display Kafka version."))
 }
 
 func bootstrap(help string) option.Option {

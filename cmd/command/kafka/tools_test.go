@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -87,6 +88,9 @@ func newStage(t *testing.T) *stage {
 		}
 		t.Cleanup(cluster.Close)
 		s.bootstrap, s.fake, s.tools = cluster.ListenAddrs()[0], true, ""
+	}
+	if rewrite := flag.Lookup("rewrite"); rewrite != nil && rewrite.Value.String() == "true" && s.tools == "" {
+		t.Fatalf("only Kafka's own tools may write what they print: set $%s and $%s", bootstrapVariable, toolsVariable)
 	}
 	s.apache = s.tools != "" || os.Getenv(brokerVariable) == "apache"
 	t.Cleanup(func() {
