@@ -18,7 +18,7 @@ import (
 
 // journal keeps what a broker logs.
 type journal struct {
-	guard sync.Mutex //nolint:forbidigo // the broker's goroutines write while the test reads
+	guard sync.Mutex // the broker's goroutines write while the test reads
 	text  bytes.Buffer
 }
 
