@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -362,7 +363,22 @@ func (f *fetchCall) topic(begin, end int) {
 func (f *fetchCall) attach(t *target) {
 	t.topic.Counts.Fetched(t.found.Bytes)
 	t.has = false
-	f.slot.AttachFile(t.found.File.Fd(), t.found.Position, t.found.Bytes, t.found.Segment)
+	if fd := t.found.File.Fd(); fd >= 0 {
+		f.slot.AttachFile(fd, t.found.Position, t.found.Bytes, t.found.Segment)
+		return
+	}
+	f.copyRecords(&t.found)
+}
+
+// copyRecords is the way of records in a file that has no descriptor, as on a disk in
+// memory. What cannot be read closes the connection: its length was promised already.
+func (f *fetchCall) copyRecords(found *commitlog.Range) {
+	records := make([]byte, found.Bytes)
+	if _, err := found.File.ReadAt(records, found.Position); err != nil {
+		f.conn.Close(fmt.Errorf("read %s at %d: %w", found.File.Name(), found.Position, err))
+	}
+	f.slot.Write(records)
+	found.Release()
 }
 
 func (f *fetchCall) finish() {
