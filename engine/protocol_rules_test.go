@@ -258,6 +258,7 @@ func TestRule07MetadataNamesAndIDs(t *testing.T) {
 		if byID.Topic == nil || *byID.Topic != s.name || len(byID.Partitions) != 1 {
 			t.Fatalf("version %d: by id: %+v", version, byID)
 		}
+		want(t, "a name beside an unknown id", ask1(version, &s.name, [16]byte{1, 2, 3}).ErrorCode, kerr.UnknownTopicID)
 		unknown := ask1(version, nil, [16]byte{1, 2, 3})
 		want(t, "unknown id", unknown.ErrorCode, kerr.UnknownTopicID)
 		if unknown.Topic != nil || unknown.TopicID != [16]byte{1, 2, 3} {

@@ -100,7 +100,7 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 }
 
 func findTopic(image *cluster.Image, q kmsg.MetadataRequestTopic, refused map[string]*kerr.Error, authorized bool) kmsg.MetadataResponseTopic {
-	if q.Topic == nil {
+	if q.TopicID != [16]byte{} { // the id counts, even beside a name
 		t := image.TopicByID(q.TopicID)
 		if t == nil {
 			return missingTopic(nil, q.TopicID, kerr.UnknownTopicID)

@@ -165,9 +165,10 @@ func (r *reader) tags(see func(tag uint32, value []byte)) {
 	}
 }
 
-// end reports whether the request was as its version says, to the last byte.
+// end reports whether the request was as its version says. What follows behind it is
+// passed over, as by Kafka.
 func (r *reader) end() error {
-	if r.failed || len(r.rest) != 0 {
+	if r.failed {
 		return ErrMalformed
 	}
 	return nil
