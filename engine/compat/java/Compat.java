@@ -11,6 +11,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
@@ -82,7 +83,9 @@ final class Compat {
         }
         print(name, "start", 0, "");
         long begin = System.nanoTime();
+        AtomicReference<Thread> thread = new AtomicReference<>();
         Future<Void> running = RUNNER.submit((Callable<Void>) () -> {
+            thread.set(Thread.currentThread());
             check.run();
             return null;
         });
@@ -90,8 +93,8 @@ final class Compat {
         try {
             running.get(65, TimeUnit.SECONDS);
         } catch (TimeoutException | InterruptedException e) {
+            wrong = "no end within 65 s" + place(thread.get().getStackTrace());
             running.cancel(true);
-            wrong = "no end within 65 s";
         } catch (ExecutionException e) {
             wrong = reason(e.getCause());
         }
@@ -103,12 +106,17 @@ final class Compat {
         for (Throwable cause = e.getCause(); cause != null; cause = cause.getCause()) {
             text.append(": ").append(cause);
         }
-        for (StackTraceElement at : e.getStackTrace()) {
+        return text + place(e.getStackTrace());
+    }
+
+    /** Where in the checks something happened. */
+    private static String place(StackTraceElement[] stack) {
+        for (StackTraceElement at : stack) {
             if (at.getFileName() != null && List.of("Records.java", "Consume.java", "Groups.java", "Manage.java").contains(at.getFileName())) {
-                return text.append(" at ").append(at.getFileName()).append(':').append(at.getLineNumber()).toString();
+                return " at " + at.getFileName() + ":" + at.getLineNumber();
             }
         }
-        return text.toString();
+        return "";
     }
 
     private static synchronized void print(String check, String result, double seconds, String detail) {

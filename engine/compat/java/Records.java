@@ -130,7 +130,8 @@ final class Records {
         List<Exception> failures = new ArrayList<>();
         String filling = " " + "x".repeat(240);
         try (var producer = Compat.producer("bootstrap.servers", Compat.DROPS, "batch.size", 8192, "linger.ms", 2,
-            "reconnect.backoff.ms", 10, "reconnect.backoff.max.ms", 50, "retry.backoff.ms", 10, "retry.backoff.max.ms", 50)) {
+            "reconnect.backoff.ms", 10, "reconnect.backoff.max.ms", 50, "retry.backoff.ms", 10, "retry.backoff.max.ms", 50, "request.timeout.ms", 5000, "delivery.timeout.ms", 60000,
+            "socket.connection.setup.timeout.ms", 2000, "socket.connection.setup.timeout.max.ms", 2000)) {
             for (int i = 0; i < each; i++) {
                 for (int p = 0; p < partitions; p++) {
                     int partition = p;
