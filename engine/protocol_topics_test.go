@@ -251,26 +251,35 @@ func TestMetadataCreatesTopicsWhenItMay(t *testing.T) {
 	want(t, "switched off", asked(4, unused(t), true).ErrorCode, kerr.UnknownTopicOrPartition)
 }
 
+// page describes topics by DescribeTopicPartitions.
+func (p *peer) page(limit int32, cursor *kmsg.DescribeTopicPartitionsRequestCursor, names ...string) *kmsg.DescribeTopicPartitionsResponse {
+	p.t.Helper()
+	q := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	q.ResponsePartitionLimit, q.Cursor = limit, cursor
+	for _, name := range names {
+		topic := kmsg.NewDescribeTopicPartitionsRequestTopic()
+		topic.Topic = name
+		q.Topics = append(q.Topics, topic)
+	}
+	return ask[*kmsg.DescribeTopicPartitionsResponse](p, 0, q)
+}
+
+func cursorAt(topic string, partition int32) *kmsg.DescribeTopicPartitionsRequestCursor {
+	cursor := kmsg.NewDescribeTopicPartitionsRequestCursor()
+	cursor.Topic, cursor.Partition = topic, partition
+	return &cursor
+}
+
 func TestDescribeTopicPartitionsInPages(t *testing.T) {
 	p := dialed(t)
 	prefix := unused(t)
 	a, b := p.topicNamed(prefix+"-a", 3), p.topicNamed(prefix+"-b", 2)
-	page := func(limit int32, cursor *kmsg.DescribeTopicPartitionsRequestCursor, names ...string) *kmsg.DescribeTopicPartitionsResponse {
-		q := kmsg.NewPtrDescribeTopicPartitionsRequest()
-		q.ResponsePartitionLimit, q.Cursor = limit, cursor
-		for _, name := range names {
-			topic := kmsg.NewDescribeTopicPartitionsRequestTopic()
-			topic.Topic = name
-			q.Topics = append(q.Topics, topic)
-		}
-		return ask[*kmsg.DescribeTopicPartitionsResponse](p, 0, q)
-	}
 	for limit, pages := range map[int32]int{1: 5, 2: 3, 4: 2, 5: 1, 100: 1} {
 		var cursor *kmsg.DescribeTopicPartitionsRequestCursor
 		var seen []string
 		count := 0
 		for more := true; more; more = cursor != nil {
-			r := page(limit, cursor, b.name, a.name)
+			r := p.page(limit, cursor, b.name, a.name)
 			count++
 			for _, topic := range r.Topics {
 				want(t, "topic", topic.ErrorCode, nil)
@@ -280,39 +289,44 @@ func TestDescribeTopicPartitionsInPages(t *testing.T) {
 			}
 			cursor = nil
 			if r.NextCursor != nil {
-				next := kmsg.NewDescribeTopicPartitionsRequestCursor()
-				next.Topic, next.Partition = r.NextCursor.Topic, r.NextCursor.Partition
-				cursor = &next
+				cursor = cursorAt(r.NextCursor.Topic, r.NextCursor.Partition)
 			}
 		}
 		if got := strings.Join(seen, " "); got != "0-a 1-a 2-a 0-b 1-b" || count != pages {
 			t.Errorf("limit %d: %s in %d pages, want %d", limit, got, count, pages)
 		}
 	}
-	if r := page(0, nil, a.name, b.name); len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 || r.NextCursor == nil {
+}
+
+func TestDescribeTopicPartitionsFromACursor(t *testing.T) {
+	p := dialed(t)
+	prefix := unused(t)
+	a, b := p.topicNamed(prefix+"-a", 3), p.topicNamed(prefix+"-b", 2)
+	if r := p.page(0, nil, a.name, b.name); len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 || r.NextCursor == nil {
 		t.Errorf("a limit of 0 counts as 1: %+v", r)
 	}
-	behind := kmsg.NewDescribeTopicPartitionsRequestCursor()
-	behind.Topic, behind.Partition = b.name, 1
-	if r := page(10, &behind, a.name, b.name); len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
+	if r := p.page(10, cursorAt(b.name, 1), a.name, b.name); len(r.Topics) != 1 || len(r.Topics[0].Partitions) != 1 {
 		t.Errorf("from the last partition: %+v", r)
 	}
-	for name, at := range map[string]subject{"a negative partition": {name: b.name}, "a topic that is not asked for": {name: prefix + "-aa"}} {
-		cursor := kmsg.NewDescribeTopicPartitionsRequestCursor()
-		cursor.Topic, cursor.Partition = at.name, -1
-		if name != "a negative partition" {
-			cursor.Partition = 0
+	if r := p.page(10, cursorAt(a.name, 9), a.name, b.name); len(r.Topics) != 2 || len(r.Topics[0].Partitions) != 0 || len(r.Topics[1].Partitions) != 2 {
+		t.Errorf("from behind the last partition: %+v", r)
+	}
+	for name, cursor := range map[string]*kmsg.DescribeTopicPartitionsRequestCursor{
+		"a negative partition": cursorAt(b.name, -1), "a topic that is not asked for": cursorAt(prefix+"-aa", 0),
+	} {
+		r := p.page(10, cursor, a.name, b.name)
+		if len(r.Topics) != 2 {
+			t.Errorf("%s: %+v", name, r)
 		}
-		for _, topic := range page(10, &cursor, a.name, b.name).Topics {
+		for _, topic := range r.Topics {
 			want(t, name, topic.ErrorCode, kerr.InvalidRequest)
 		}
 	}
-	far := kmsg.NewDescribeTopicPartitionsRequestCursor()
-	far.Topic, far.Partition = a.name, 9
-	if r := page(10, &far, a.name, b.name); len(r.Topics) != 2 || len(r.Topics[0].Partitions) != 0 || len(r.Topics[1].Partitions) != 2 {
-		t.Errorf("from behind the last partition: %+v", r)
-	}
-	unknown := page(10, nil, unused(t), "a b")
+}
+
+func TestDescribeTopicPartitionsThatDoNotExist(t *testing.T) {
+	p := dialed(t)
+	unknown := p.page(10, nil, unused(t), "a b")
 	for _, topic := range unknown.Topics {
 		expected := kerr.UnknownTopicOrPartition
 		if *topic.Topic == "a b" {

@@ -203,7 +203,7 @@ func asked[A kmsg.Response](request func(version int16, s subject) kmsg.Request,
 // record in its only partition.
 func exercises() map[kmsg.Key]exercise {
 	all := map[kmsg.Key]exercise{}
-	for _, some := range []map[kmsg.Key]exercise{recordExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises()} {
+	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises()} {
 		for key, e := range some {
 			all[key] = e
 		}
@@ -265,7 +265,7 @@ func recordExercises() map[kmsg.Key]exercise {
 	}
 }
 
-func groupExercises() map[kmsg.Key]exercise {
+func memberExercises() map[kmsg.Key]exercise {
 	return map[kmsg.Key]exercise{
 		kmsg.FindCoordinator: asked(func(_ int16, s subject) kmsg.Request {
 			q := kmsg.NewPtrFindCoordinatorRequest()
@@ -317,6 +317,11 @@ func groupExercises() map[kmsg.Key]exercise {
 			}
 			return nil
 		},
+	}
+}
+
+func groupExercises() map[kmsg.Key]exercise {
+	return map[kmsg.Key]exercise{
 		kmsg.OffsetCommit: commitExercise,
 		kmsg.OffsetFetch:  offsetsExercise,
 		kmsg.DescribeGroups: func(p *peer, version int16, s subject) error {
