@@ -289,7 +289,6 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
-	b.sockets = nil
 	return errors.Join(err, b.takeDown(open))
 }
 
@@ -355,7 +354,6 @@ func (b *Broker) abandon() {
 	for _, s := range b.sockets {
 		s.Close() //nolint:errcheck // the start has failed already, and says why
 	}
-	b.sockets = nil
 	open, _ := b.retire(context.Background())
 	if err := b.takeDown(open); err != nil {
 		b.log.Error("cannot close the data folders in good order", "error", err)

@@ -9,7 +9,9 @@ type Counts struct {
 // Count counts the groups.
 func (c *Coordinator) Count() (n Counts) {
 	for _, g := range c.groups {
-		n.Offsets += int64(len(g.offsets))
+		for _, t := range g.offsets {
+			n.Offsets += int64(len(t.partitions))
+		}
 		switch g.state {
 		case stable:
 			n.Stable++

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// scrape reads one number of /metrics, −1 when it is not shown.
+func scrape(t testing.TB, b *Broker, name string) float64 {
+	t.Helper()
+	answer, err := http.Get("http://" + b.AdminAddress() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^` + name + `(?:\{[^}]*\})? (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		return -1
+	}
+	n, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestMetricsHaveTheirSources(t *testing.T) {
+	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0", "offsets.topic.num.partitions=5")
+	createTopic(t, b, 3, "t")
+	produce(t, client(t, b, kgo.RecordPartitioner(kgo.RoundRobinPartitioner())), "t", 30)
+	if got := shareOutOf(t, b, "t", 30); got != 30 {
+		t.Fatalf("consumed %d", got)
+	}
+	for name, want := range map[string]func(float64) bool{
+		"kafka_server_kafkaserver_brokerstate":                               is(3),
+		"kafka_server_replicamanager_partitioncount":                         is(8),
+		"kafka_server_replicamanager_leadercount":                            is(8),
+		"kafka_server_replicamanager_underreplicatedpartitions":              is(0),
+		"kafka_server_replicamanager_offlinereplicacount":                    is(0),
+		"kafka_controller_kafkacontroller_activecontrollercount":             is(1),
+		"kafka_controller_kafkacontroller_globaltopiccount":                  is(2),
+		"kafka_controller_kafkacontroller_globalpartitioncount":              is(8),
+		"kafka_controller_kafkacontroller_activebrokercount":                 is(1),
+		"kafka_controller_kafkacontroller_offlinepartitionscount":            is(0),
+		"kafka_coordinator_group_groupmetadatamanager_numgroups":             is(1),
+		"kafka_coordinator_group_groupmetadatamanager_numoffsets":            is(3),
+		"kafka_log_logmanager_offlinelogdirectorycount":                      is(0),
+		"kafka_log_logflushstats_logflushrateandtimems_count":                func(n float64) bool { return n >= 3 },
+		"kafka_log_log_logendoffset":                                         func(n float64) bool { return n >= 1 },
+		"kafka_server_delayedoperationpurgatory_purgatorysize":               func(n float64) bool { return n >= 0 },
+		"kafka_server_fetchsessioncache_numincrementalfetchsessions":         func(n float64) bool { return n >= 0 },
+		"kafka_server_socketservermetrics_connection_count":                  func(n float64) bool { return n >= 1 },
+		"kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent": func(n float64) bool { return n > 0 && n <= 1 },
+		"millrace_frame_bytes_in_flight":                                     func(n float64) bool { return n >= 0 },
+		"millrace_fsync_failures_total":                                      is(0),
+	} {
+		if got := scrape(t, b, name); !want(got) {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
+}
+
+func is(want float64) func(float64) bool { return func(got float64) bool { return got == want } }
+
+// shareOutOf consumes count records in a group of one, which commits and leaves.
+func shareOutOf(t *testing.T, b *Broker, topic string, count int) int {
+	t.Helper()
+	c := client(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	n := len(consume(t, c, count))
+	if err := c.CommitUncommittedOffsets(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
