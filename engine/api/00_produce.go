@@ -39,6 +39,10 @@ var produceCalls = sync.Pool{New: func() any { return new(produceCall) }}
 //
 // Versions 0 to 2 are advertised, because old librdkafka decides by them whether it may
 // compress, and refused (KAFKA-18659).
+//
+// Differs from Kafka: bytes behind the batch are refused, single records are not named
+// in errors (KIP-467), a partition that is named twice is written twice, and the records
+// of compressed batches are looked at only where the topic needs it.
 func produce(c call, frame *netpoll.Frame, body []byte) error {
 	p := produceCalls.Get().(*produceCall)
 	p.call, p.frame = c, frame

@@ -8,7 +8,7 @@ import (
 
 // ErrMalformed says that a request does not have the form that its version has. The
 // connection it came from cannot be trusted to be in step any more.
-var ErrMalformed = errors.New("malformed request")
+var ErrMalformed = errors.New("its bytes do not have the form of this version")
 
 // maxElements is how many array elements and tagged fields one request may have in all
 // (Kafka 4.4 bounds each array so).
