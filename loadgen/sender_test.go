@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -212,9 +213,26 @@ func (h *hog) step(now int64) (int64, error) {
 	return h.clk.now() + h.each/10, nil
 }
 
+// A machine that is busy with other things may starve the hog itself, so it has some tries.
 func TestLateSenderIsInvalid(t *testing.T) {
+	var last string
+	for range 8 {
+		p, seen := lateRun(t)
+		if !p.Valid {
+			if p.InvalidReason == "" {
+				t.Error("there is no reason")
+			}
+			return
+		}
+		last = seen
+	}
+	t.Fatalf("a sender that was %s counts as valid", last)
+}
+
+// lateRun is a phase beside something that keeps the loop busy.
+func lateRun(t *testing.T) (p *results.Phase, seen string) {
 	s := DefaultSettings()
-	s.Rate, s.Batch = 1000, 200
+	s.Rate, s.Batch = 50_000, 20 // enough batches that most of them come while the loop is busy
 	const span = 500 * time.Millisecond
 	b := newBench(t, nullBroker(t, nil), s, span)
 	c, err := dial(nullBroker(t, nil))
@@ -226,16 +244,11 @@ func TestLateSenderIsInvalid(t *testing.T) {
 	}
 	b.run(t)
 	m := measurement{job: &job{Phase: &Phase{Name: "late", Do: results.Produce, Settings: s}, clock: b.clock, stop: int64(span)}, begun: true}
-	p, err := m.phase(b.collector, b.loop.share)
+	p, err = m.phase(b.collector, b.loop.share)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Valid {
-		t.Fatalf("a sender that was %v late at p99 and busy %.0f %% counts as valid", b.at(ownLag, 99), b.loop.share*100)
-	}
-	if p.InvalidReason == "" {
-		t.Error("there is no reason")
-	}
+	return p, fmt.Sprintf("%v late at p99 and busy %.0f %%", b.at(ownLag, 99), b.loop.share*100)
 }
 
 func TestJudge(t *testing.T) {

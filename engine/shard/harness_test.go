@@ -64,6 +64,9 @@ func (n *noticed) Enabled(_ context.Context, level slog.Level) bool { return lev
 func (n *noticed) WithAttrs([]slog.Attr) slog.Handler               { return n }
 func (n *noticed) WithGroup(string) slog.Handler                    { return n }
 func (n *noticed) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "cannot write index" { // said by background work, at no certain moment
+		return nil
+	}
 	n.guard.Lock()
 	defer n.guard.Unlock()
 	fmt.Fprintf(&n.text, "log: %s\n", r.Message)
