@@ -21,7 +21,7 @@ race: ## all tests with the race detector on
 	.ci/run race
 
 rewrite: ## write what the conversations in testdata answer now; then read the diff
-	go test ./engine/... -rewrite
+	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' engine | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
 
 fuzz: ## ten seconds (FUZZTIME=1m for more) of each decoder's fuzz target
 	.ci/run fuzz
@@ -42,7 +42,7 @@ bench-peers: ## the same workload against Millrace and a real Apache Kafka
 	go run ./cmd/millrace bench peers
 
 report: ## one HTML page from the newest files in results/
-	go run ./cmd/millrace report
+	go run ./cmd/millrace report results
 
 docs: ## write docs/settings.md from the declarations
-	go run ./cmd/millrace serve --help-settings=markdown > docs/settings.md
+	go test ./engine/config -run Docs -rewrite

@@ -111,8 +111,11 @@ func (t *tally) end(e event, key string) {
 
 // endPackage shows the package's line. A package may fail without a test that failed: it did not build, or it exited.
 func (t *tally) endPackage(e event) {
-	if e.Action == "fail" {
+	switch e.Action {
+	case "fail":
 		t.failed++
+	case "skip": // no test in it
+		return
 	}
 	fmt.Fprintf(t.w, "%-5s %-60s %6.1f s\n", e.Action, e.Package, e.Elapsed)
 }
