@@ -245,7 +245,7 @@ func netpollOptions(v *setting.Values, log *slog.Logger) netpoll.Options {
 }
 
 func loops(v *setting.Values) int {
-	return min(config.NetworkThreads.Of(v), max(1, runtime.GOMAXPROCS(0)))
+	return min(config.NetworkThreads.Of(v), runtime.NumCPU())
 }
 
 // register begins a new life of this broker in the cluster.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -70,7 +71,18 @@ func width() int {
 	return 100
 }
 
+// roomForLoops gives the scheduler as many processors again as there are. A loop that
+// waits for its sockets keeps its processor until the runtime's monitor takes that away,
+// which may be 10 ms later; without spare ones a woken shard waits for it. GOMAXPROCS in
+// the environment wins.
+func roomForLoops() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.NumCPU())
+	}
+}
+
 func run(ctx context.Context, settings *config.Broker, out, errOut io.Writer) error {
+	roomForLoops()
 	log := logger(settings, errOut)
 	for _, warning := range settings.Warnings {
 		log.Warn(warning)
