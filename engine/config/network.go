@@ -93,7 +93,7 @@ var (
 var (
 	NetworkThreads = threads.Int(setting.Int{
 		Name: "num.network.threads", Default: 3, Min: 1,
-		Doc: "Event loops that read requests and write answers.",
+		Doc: "Event loops that read requests and write answers; at most one for each CPU is started.",
 	})
 	IOThreads = threads.Int(setting.Int{
 		Name: "num.io.threads", Default: 8, Min: 1,
