@@ -61,6 +61,11 @@ type File interface {
 	Size() (int64, error)
 	// Fd is the descriptor for sendfile, or -1. It is good until Close.
 	Fd() int
+	// Map shows a range of the file without reading it, or is nil where that cannot be.
+	// It is for system calls: where nothing is behind it, as after Truncate or when the
+	// disk fails, they fail with EFAULT, but code that reads it would die. It is good
+	// until Close.
+	Map(offset int64, size int) []byte
 	Name() string
 	Close() error
 }

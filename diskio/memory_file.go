@@ -190,6 +190,9 @@ func (f *memoryFile) Size() (int64, error) {
 // Fd is -1: there is no descriptor.
 func (f *memoryFile) Fd() int { return -1 }
 
+// Map is nil: what a file holds may change its place.
+func (f *memoryFile) Map(int64, int) []byte { return nil }
+
 // Name is the name that the file was opened with.
 func (f *memoryFile) Name() string { return f.name }
 

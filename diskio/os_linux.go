@@ -25,6 +25,9 @@ type osFile struct {
 	name string
 	// users is how many calls are under way, and closing once Close was called.
 	users atomic.Int64
+
+	windows atomic.Pointer[window] // the newest, and largest; nil until Map
+	shown   atomic.Bool            // by Map, since the last sweep
 }
 
 const closing = 1 << 40
@@ -57,6 +60,7 @@ func (f *osFile) leave() {
 		// Only one caller can come down to closing for the first time: it takes the
 		// descriptor with it.
 		if f.users.CompareAndSwap(closing, closing*2) {
+			f.unmap()
 			unix.Close(f.fd) //nolint:errcheck // Sync has told what was to be told
 		}
 	}
@@ -71,6 +75,7 @@ func (f *osFile) Close() error {
 		}
 		if n == 0 {
 			if f.users.CompareAndSwap(0, closing*2) {
+				f.unmap()
 				if err := unix.Close(f.fd); err != nil {
 					return f.fail("close", err)
 				}

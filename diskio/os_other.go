@@ -51,6 +51,9 @@ func (f osFile) Size() (int64, error) {
 // Fd is -1: what is sent is read first.
 func (osFile) Fd() int { return -1 }
 
+// Map is nil: what is sent is read first.
+func (osFile) Map(int64, int) []byte { return nil }
+
 // Space cannot be told here.
 func (osFS) Space(string) (free, total uint64, err error) { return 1 << 62, 1 << 62, nil }
 

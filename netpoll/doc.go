@@ -1,5 +1,5 @@
 // Package netpoll moves length-prefixed frames between sockets and pooled memory, and
-// sends file ranges without copying them. It knows bytes and file descriptors, nothing
+// sends file ranges, mapped or by sendfile, without copying them. It knows bytes and file descriptors, nothing
 // of Kafka. Linux only; the poller is gnet's.
 //
 //	        accept            readv             Frame            Send (any goroutine)

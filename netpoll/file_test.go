@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 	"time"
 )
 
@@ -82,6 +84,36 @@ func TestFileShorterThanItsRange(t *testing.T) {
 		t.Fatalf("%d bytes came", len(got))
 	}
 	if cause := take(t, causes); cause != ErrFileShort || owner.n.Load() != 1 {
+		t.Fatalf("closed because of %v after %d releases", cause, owner.n.Load())
+	}
+}
+
+// A mapped file that got shorter cannot be answered any more, and kills nobody.
+func TestMappedFileShorterThanItsRange(t *testing.T) {
+	f, content := newFile(t, 100_000)
+	mapped, err := unix.Mmap(int(f.Fd()), 0, 200_000, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapped) //nolint:errcheck // the test is over
+	causes := make(chan error, 1)
+	var owner releases
+	s := serve(t, Options{}, &served{
+		frame: func(c *Conn, r *Frame) {
+			r.Release()
+			s := c.Reserve()
+			s.Attach(mapped, &owner)
+			s.Send()
+		},
+		close: func(_ *Conn, cause error) { causes <- cause },
+	})
+	c := dial(t, s)
+	write(t, c, framed(nil))
+	got, _ := io.ReadAll(c)
+	if n := min(len(got), 4+len(content)); n < 5 || len(got) >= 4+len(mapped) || !bytes.Equal(got[4:n], content[:n-4]) {
+		t.Fatalf("%d bytes came", len(got))
+	}
+	if cause := take(t, causes); cause != ErrUnreadable || owner.n.Load() != 1 {
 		t.Fatalf("closed because of %v after %d releases", cause, owner.n.Load())
 	}
 }

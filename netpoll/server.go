@@ -19,6 +19,7 @@ var (
 	ErrIdle          = errors.New("connection idle for too long")
 	ErrServerClosed  = errors.New("server closed")
 	ErrFileShort     = errors.New("file ended within the range to send")
+	ErrUnreadable    = errors.New("attached memory cannot be read: the file mapped there got shorter, or its disk failed")
 )
 
 // Options of a server. The zero value serves.

@@ -87,6 +87,7 @@ func (s *Slot) SetBuffer(p []byte) {
 func (s *Slot) Write(p []byte) { s.SetBuffer(append(s.Buffer(len(p)), p...)) }
 
 // Attach puts p behind what is there, without copying it. A nil owner needs no release.
+// p may be a mapped file: nothing here looks at it but the kernel.
 //
 // Ownership: p is the slot's, and must not change, until owner is released.
 func (s *Slot) Attach(p []byte, owner Releaser) {

@@ -89,7 +89,9 @@ func (c *Conn) send(turn int) (n, asked int, err error) {
 	if more {
 		flags = unix.MSG_MORE // the file's bytes follow at once
 	}
-	n, err = c.loop.sendmsg(c.fd, count, flags)
+	if n, err = c.loop.sendmsg(c.fd, count, flags); err == unix.EFAULT {
+		err = ErrUnreadable
+	}
 	return n, asked, err
 }
 

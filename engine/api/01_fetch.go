@@ -359,10 +359,15 @@ func (f *fetchCall) topic(begin, end int) {
 }
 
 // attach hands the records of t to the slot, without reading them where that is
-// possible. The segment stays until they are sent.
+// possible: from the mapped segment, where heads and records of all partitions leave by
+// one system call, else by sendfile. The segment stays until they are sent.
 func (f *fetchCall) attach(t *target) {
 	t.topic.Counts.Fetched(t.found.Bytes)
 	t.has = false
+	if p := t.found.File.Map(t.found.Position, t.found.Bytes); p != nil {
+		f.slot.Attach(p, t.found.Segment)
+		return
+	}
 	if fd := t.found.File.Fd(); fd >= 0 {
 		f.slot.AttachFile(fd, t.found.Position, t.found.Bytes, t.found.Segment)
 		return
