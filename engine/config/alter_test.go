@@ -162,13 +162,13 @@ func TestDescribeTopic(t *testing.T) {
 	dynamic := static.With(map[string]string{"log.retention.ms": "5000"}, map[string]string{"log.retention.ms": "6000"})
 	topic := dynamic.Topic(map[string]string{"retention.ms": " 1000 ", "cleanup.policy": "compact,delete"})
 	for name, want := range map[string]string{
-		"retention.ms":            "1000 DYNAMIC_TOPIC_CONFIG LONG retention.ms=1000:1 log.retention.ms=5000:2 log.retention.ms=6000:3 log.retention.hours=100:4 log.retention.hours=168:5",
-		"segment.ms":              "5000000 STATIC_BROKER_CONFIG LONG log.roll.ms=5000000:4 log.roll.hours=168:5",
+		"retention.ms":            "1000 DYNAMIC_TOPIC_CONFIG LONG retention.ms=1000:1 log.retention.ms=5000:2 log.retention.ms=6000:3",
+		"segment.ms":              "5000000 STATIC_BROKER_CONFIG LONG log.roll.ms=5000000:4",
 		"cleanup.policy":          "compact,delete DYNAMIC_TOPIC_CONFIG LIST cleanup.policy=compact,delete:1 log.cleanup.policy=delete:5",
 		"max.message.bytes":       "1048588 DEFAULT_CONFIG INT message.max.bytes=1048588:5",
 		"compression.type":        "producer DEFAULT_CONFIG STRING compression.type=producer:5",
 		"remote.log.copy.disable": "false DEFAULT_CONFIG BOOLEAN",
-		"flush.ms":                "9223372036854775807 DEFAULT_CONFIG LONG log.flush.scheduler.interval.ms=9223372036854775807:5",
+		"flush.ms":                "9223372036854775807 DEFAULT_CONFIG LONG",
 		"flush.mode":              "commit DEFAULT_CONFIG STRING log.flush.mode=commit:5",
 	} {
 		entries := config.DescribeTopic(topic, []string{name, "nope"})
@@ -194,7 +194,7 @@ func TestDescribeTopic(t *testing.T) {
 	}
 	// Without log.retention.ms anywhere the hours count, in milliseconds.
 	if got, want := line(config.DescribeTopic(static, []string{"retention.ms"})[0]),
-		"360000000 STATIC_BROKER_CONFIG LONG log.retention.hours=100:4 log.retention.hours=168:5"; got != want {
+		"360000000 DEFAULT_CONFIG LONG"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
@@ -214,13 +214,15 @@ func line(e config.Entry) string {
 }
 
 func TestDescribeBroker(t *testing.T) {
-	v := broker(t, "num.io.threads=4", "ssl.key.password=secret", "zookeeper.connect=z").With(
+	v := broker(t, "log.retention.hours=100", "num.io.threads=4", "ssl.key.password=secret", "zookeeper.connect=z").With(
 		map[string]string{"message.max.bytes": "7"}, map[string]string{"message.max.bytes": "8", "min.insync.replicas": "1"})
 	for name, want := range map[string]string{
 		"num.io.threads":                      "4 STATIC_BROKER_CONFIG INT num.io.threads=4:4 num.io.threads=8:5",
 		"message.max.bytes":                   "7 DYNAMIC_BROKER_CONFIG INT message.max.bytes=7:2 message.max.bytes=8:3 message.max.bytes=1048588:5",
 		"ssl.key.password":                    "- STATIC_BROKER_CONFIG PASSWORD ssl.key.password=-:4",
 		"broker.rack":                         "- DEFAULT_CONFIG STRING",
+		"log.retention.ms":                    "- DEFAULT_CONFIG LONG",
+		"log.retention.hours":                 "100 STATIC_BROKER_CONFIG INT log.retention.hours=100:4 log.retention.hours=168:5",
 		"log.cleaner.io.max.bytes.per.second": "1.7976931348623157E308 DEFAULT_CONFIG DOUBLE log.cleaner.io.max.bytes.per.second=1.7976931348623157E308:5",
 	} {
 		if got := line(config.DescribeBroker(v, []string{name})[0]); got != want {

@@ -73,15 +73,21 @@ func describe(v *setting.Values, names []string, topic bool) []Entry {
 	return all
 }
 
+// entry shows what d has by its own names. By which older name it was given, as
+// log.retention.hours, is told at that name and nowhere else: a broker's log.retention.ms
+// is null then, and a topic's retention.ms has the value and no synonym, as in Kafka.
 func entry(v *setting.Values, d *setting.Declaration, name string) Entry {
 	e := Entry{Name: name, Source: setting.SourceDefault, Type: d.Type, Sensitive: d.Sensitive(), Doc: d.Meaning()}
 	for _, given := range v.Given(d) {
+		if given.Name != d.Name && given.Name != d.Topic {
+			continue
+		}
 		e.Synonyms = append(e.Synonyms, Synonym{Name: given.Name, Value: shown(d, given.Text), Source: given.Source})
 	}
 	if len(e.Synonyms) > 0 {
 		e.Source = e.Synonyms[0].Source
 	}
-	if text, set := v.Text(d); set {
+	if text, set := v.Text(d); set && (name == d.Topic || len(e.Synonyms) > 0) {
 		e.Value = shown(d, text)
 	}
 	return e
