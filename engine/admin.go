@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"syscall"
 	"time"
+
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk/setting"
 )
 
 // adminServer serves metrics and profiles.
@@ -17,14 +22,33 @@ type adminServer struct {
 	ended  chan struct{}
 }
 
-// startAdmin serves on address; an empty address is nowhere.
-func startAdmin(address string, b *Broker) (*adminServer, error) {
+// listenAdmin listens where the settings say; an empty address is nowhere. The default
+// port is one for all brokers of a machine: who did not ask for it gets another when it
+// is taken, so that a second broker needs no more settings than Kafka's does.
+func listenAdmin(v *setting.Values, log *slog.Logger) (net.Listener, error) {
+	address := config.AdminListener.Of(v)
 	if address == "" {
 		return nil, nil
 	}
 	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on admin.listener=%s (another broker may have it; an empty value turns it off): %w", address, err)
+	if err == nil {
+		return l, nil
+	}
+	if given := v.Given(config.Settings.Lookup("admin.listener")); given[0].Source == setting.SourceDefault && errors.Is(err, syscall.EADDRINUSE) {
+		host, _, _ := net.SplitHostPort(address)
+		if l, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err == nil {
+			log.Warn("the default admin.listener is taken, by another broker it seems; this one has its own", "default", address, "admin", l.Addr().String())
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("listen on admin.listener=%s (another program may have it; an empty value turns it off): %w", address, err)
+}
+
+// startAdmin serves metrics and profiles, unless they are turned off.
+func startAdmin(v *setting.Values, b *Broker) (*adminServer, error) {
+	l, err := listenAdmin(v, b.log)
+	if l == nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", b.metrics.Handler())
@@ -37,7 +61,7 @@ func startAdmin(address string, b *Broker) (*adminServer, error) {
 	go func() {
 		defer close(a.ended)
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			b.log.Error("admin address ended", "address", address, "error", err)
+			b.log.Error("admin address ended", "address", l.Addr().String(), "error", err)
 		}
 	}()
 	return a, nil

@@ -88,7 +88,7 @@ func Start(o Options) (_ *Broker, err error) {
 	if err := b.listen(); err != nil {
 		return nil, err
 	}
-	if b.admin, err = startAdmin(config.AdminListener.Of(b.values.Load()), b); err != nil {
+	if b.admin, err = startAdmin(b.values.Load(), b); err != nil {
 		return nil, err
 	}
 	go b.keepHouse()

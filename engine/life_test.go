@@ -756,3 +756,33 @@ func TestRetentionOfUnusedPartitions(t *testing.T) {
 		t.Errorf("the young topic has %d records", len(got))
 	}
 }
+
+// A second broker on a machine needs other listeners and folders, as Kafka's does, and no
+// word about the admin address; but who asks for an address has it or an error.
+func TestAdminAddressOfASecondBroker(t *testing.T) {
+	start := func(overrides ...string) (*Broker, error) {
+		settings, err := config.Parse("", "", append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=/data"}, overrides...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Start(Options{Settings: settings, FS: diskio.NewMemory(), Log: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			t.Cleanup(func() { b.Stop(context.Background()) }) //nolint:errcheck // the test is over
+		}
+		return b, err
+	}
+	first, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.AdminAddress() == second.AdminAddress() || second.AdminAddress() == "" {
+		t.Errorf("admin addresses %q and %q", first.AdminAddress(), second.AdminAddress())
+	}
+	if _, err := start("admin.listener=" + second.AdminAddress()); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a taken address that was asked for: %v", err)
+	}
+}

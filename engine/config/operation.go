@@ -6,7 +6,7 @@ import "github.com/millrace/millrace/sdk/setting"
 var (
 	AdminListener = operation.String(setting.String{
 		Name: "admin.listener", Default: "127.0.0.1:9644", Kafka: "no such setting",
-		Doc: "Address host:port of /metrics and /debug/pprof. It has no access control: keep it on loopback. Empty: off.",
+		Doc: "Address host:port of /metrics and /debug/pprof. It has no access control: keep it on loopback. Empty: off. When it is not given and the port is taken, a free port of the same host.",
 	})
 	LoggerLevel = operation.String(setting.String{
 		Name: "logger.level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, IgnoreCase: true, Kafka: "log4j2.yaml",
