@@ -59,6 +59,12 @@ type File interface {
 	// Allocate reserves space from offset on without changing the size of the file.
 	Allocate(offset, size int64) error
 	Size() (int64, error)
+	// WriteBack has the system begin to write to disk what a range of the file holds. It
+	// makes nothing durable, and does not wait: waiting would take from the next Sync the
+	// error that it has to tell.
+	WriteBack(offset, size int64) error
+	// Evict lets go of the memory that holds a range, where it is on disk already.
+	Evict(offset, size int64) error
 	// Fd is the descriptor for sendfile, or -1. It is good until Close.
 	Fd() int
 	// Map shows a range of the file without reading it, or is nil where that cannot be.

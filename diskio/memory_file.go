@@ -190,6 +190,12 @@ func (f *memoryFile) Size() (int64, error) {
 // Fd is -1: there is no descriptor.
 func (f *memoryFile) Fd() int { return -1 }
 
+// WriteBack does nothing: Sync alone decides what survives a crash.
+func (f *memoryFile) WriteBack(int64, int64) error { return nil }
+
+// Evict does nothing: memory is all there is.
+func (f *memoryFile) Evict(int64, int64) error { return nil }
+
 // Map is nil: what a file holds may change its place.
 func (f *memoryFile) Map(int64, int) []byte { return nil }
 

@@ -241,6 +241,36 @@ func (f *osFile) Allocate(offset, size int64) error {
 	}
 }
 
+// WriteBack is sync_file_range. Its flags that wait look for an error of the file's and
+// move past it (file_check_and_advance_wb_err), so that fdatasync would succeed.
+func (f *osFile) WriteBack(offset, size int64) error {
+	if !f.enter() {
+		return f.fail("write back", os.ErrClosed)
+	}
+	defer f.leave()
+	for {
+		switch err := unix.SyncFileRange(f.fd, offset, size, unix.SYNC_FILE_RANGE_WRITE); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		default:
+			return f.fail("write back", err)
+		}
+	}
+}
+
+// Evict is posix_fadvise.
+func (f *osFile) Evict(offset, size int64) error {
+	if !f.enter() {
+		return f.fail("evict", os.ErrClosed)
+	}
+	defer f.leave()
+	if err := unix.Fadvise(f.fd, offset, size, unix.FADV_DONTNEED); err != nil {
+		return f.fail("evict", err)
+	}
+	return nil
+}
+
 // Size is the size in bytes.
 func (f *osFile) Size() (int64, error) {
 	if !f.enter() {

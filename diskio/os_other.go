@@ -39,6 +39,12 @@ func (f osFile) Writev(bufs [][]byte, offset int64) (int, error) {
 // Allocate does nothing: it is only there to be faster.
 func (osFile) Allocate(int64, int64) error { return nil }
 
+// WriteBack does nothing: the system writes when it likes.
+func (osFile) WriteBack(int64, int64) error { return nil }
+
+// Evict does nothing: the system knows what it needs.
+func (osFile) Evict(int64, int64) error { return nil }
+
 // Size is the size in bytes.
 func (f osFile) Size() (int64, error) {
 	found, err := f.Stat()

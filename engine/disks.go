@@ -33,13 +33,14 @@ type disk struct {
 	*shard.Disk
 	lock   io.Closer
 	syncer *diskio.Syncer
+	cache  *diskio.PageCache
 	// unclean: a log in it could not be closed in good order. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
 // openDisk takes a data folder for this broker alone and reads how the last one left it.
-func openDisk(fs diskio.FS, path string, log *slog.Logger) (*disk, error) {
+func openDisk(fs diskio.FS, path string, cached int64, log *slog.Logger) (*disk, error) {
 	if err := fs.MkdirAll(path); err != nil {
 		return nil, fmt.Errorf("make data folder %s: %w", path, err)
 	}
@@ -56,6 +57,8 @@ func openDisk(fs diskio.FS, path string, log *slog.Logger) (*disk, error) {
 	}
 	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{})
 	d.Syncer = d.syncer
+	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: cached})
+	d.Cache = d.cache
 	return d, nil
 }
 
@@ -87,6 +90,7 @@ func (d *disk) recall() error {
 // is told so.
 func (d *disk) close() error {
 	d.syncer.Close()
+	d.cache.Close()
 	d.Release()
 	var err error
 	if d.Failed() == nil && !d.unclean.Load() {

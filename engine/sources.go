@@ -66,6 +66,18 @@ func (b *Broker) sources() *metrics.Sources {
 			}
 			return failed
 		},
+		CacheWritten: func() (bytes int64) {
+			for _, d := range b.disks {
+				bytes += d.cache.Stats().Written
+			}
+			return bytes
+		},
+		CacheDropped: func() (bytes int64) {
+			for _, d := range b.disks {
+				bytes += d.cache.Stats().Dropped
+			}
+			return bytes
+		},
 		Logs: b.logs,
 	}
 }

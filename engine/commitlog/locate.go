@@ -114,6 +114,7 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 		return Range{}, err
 	}
 	r := Range{File: w.file, Position: w.at, First: w.head.Size(), Segment: s}
+	s.trail.Read(w.at)
 	begin, last := w.at, w.head.LastOffset()
 	most := begin + maxBytes
 	if most < begin { // overflow

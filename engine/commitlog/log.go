@@ -38,9 +38,9 @@ type Log struct {
 	rolled      []*Segment // by the append that is under way
 }
 
-// SetOptions changes the settings of the topic. FS and TopicID stay.
+// SetOptions changes the settings of the topic. FS, Cache and TopicID stay.
 func (l *Log) SetOptions(o Options) {
-	o.FS, o.TopicID = l.fs, l.o.TopicID
+	o.FS, o.Cache, o.TopicID = l.fs, l.o.Cache, l.o.TopicID
 	commit := l.o.SyncOnRoll
 	l.o = o.complete()
 	if l.active == nil {
@@ -217,6 +217,9 @@ func (l *Log) write(batches [][]byte) error {
 		panic(fmt.Sprintf("commitlog: wrote %d of %d bytes to %s without an error", n, bytes, s.commit.Name()))
 	}
 	l.spoiled = false
+	if c := l.o.Cache; c != nil {
+		c.Wrote(&s.trail, s.commit.File, size+bytes)
+	}
 	s.size.Store(size + bytes)
 	l.size.Add(bytes)
 	at := size
@@ -308,6 +311,9 @@ func (l *Log) roll(now time.Time, base int64) error {
 	s, err := l.create(base)
 	if err != nil {
 		return err
+	}
+	if c := l.o.Cache; c != nil {
+		c.Done(&old.trail, old.commit.File, old.size.Load())
 	}
 	s.created = now
 	l.publish(append(append(make([]*Segment, 0, len(*l.segments.Load())+1), *l.segments.Load()...), s))

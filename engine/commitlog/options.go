@@ -33,6 +33,8 @@ type Options struct {
 	// SyncOnRoll makes a segment durable before the next begins: commit mode. Without it
 	// that happens some time after the roll. Files and folders are durable in both modes.
 	SyncOnRoll bool
+	// Cache is told of what is appended and read. Nil: nobody is.
+	Cache *diskio.PageCache
 	// TopicID goes to partition.metadata, and must be what stands there already. Zero: none.
 	TopicID [16]byte
 	// Now is the clock for segments whose batches have no timestamp. Nil: time.Now.

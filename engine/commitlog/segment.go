@@ -46,6 +46,7 @@ type Segment struct {
 	used     atomic.Bool             // the index was used since Retain looked
 	distrust atomic.Bool             // the active segment's index contradicts its data
 	deleted  atomic.Bool
+	trail    diskio.Trail // of what stays in the page cache
 
 	// guard keeps two syncs of one file apart, for the kernel tells a lost page to one of
 	// them only; and two who seal.
@@ -153,6 +154,7 @@ func (s *Segment) activate(flag int) error {
 	// Readers of a segment that was sealed before go on with the file that they have.
 	s.handle.CompareAndSwap(nil, &handle{f})
 	s.commit = commitFile{f, s}
+	s.trail.Start(s.size.Load())
 	s.created = s.log.o.Now()
 	s.reserved = 0
 	return nil

@@ -122,6 +122,10 @@ var (
 		Name: "log.segment.delete.delay.ms", Topic: "file.delete.delay.ms", Default: 60_000, Dynamic: setting.ClusterWide,
 		Doc: "Time between taking a file out of use and removing it.",
 	})
+	PageCacheBytes = storage.Long(setting.Long{
+		Name: "log.page.cache.bytes", Default: 1 << 30, Min: -1, Kafka: "no such setting: all memory, as the system likes",
+		Doc: "For each data folder, how much of what was appended last stays in the page cache, where consumers read it without the disk. What is older is dropped once it is written, so that a broker which writes for hours keeps its speed and leaves memory to others. -1: the system decides.",
+	})
 	_ = storage.Bool(setting.Bool{
 		Name: "log.preallocate", Topic: "preallocate", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noReader,
 		Doc: "Reserve the whole of a new segment file at once.",

@@ -36,8 +36,9 @@ type Disk struct {
 	ID     [16]byte // directory id, as in KIP-858
 	FS     diskio.FS
 	Syncer Syncer
-	Clean  bool             // the last stop was clean
-	Points map[string]Point // recovery points by folder name, as the last run left them; never changed
+	Cache  *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
+	Clean  bool              // the last stop was clean
+	Points map[string]Point  // recovery points by folder name, as the last run left them; never changed
 	Log    *slog.Logger
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.

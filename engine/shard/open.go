@@ -84,7 +84,7 @@ func (r *Replica) tryOpen() error {
 // options are the settings that the log is told.
 func (r *Replica) options(s *Settings) commitlog.Options {
 	o := s.Log
-	o.FS, o.TopicID, o.Now, o.Later = r.disk.FS, r.ID, r.shard.clock, r.disk.later
+	o.FS, o.Cache, o.TopicID, o.Now, o.Later = r.disk.FS, r.disk.Cache, r.ID, r.shard.clock, r.disk.later
 	return o
 }
 

@@ -1,0 +1,250 @@
+package diskio
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// chunkBytes is what a PageCache counts by: at most that much of a file at its end is
+// beyond its reach. A multiple of every page size, so that no page is of two chunks.
+const chunkBytes = 2 << 20
+
+// PageCacheOptions are the limits of a PageCache.
+type PageCacheOptions struct {
+	// Bytes is how much of what was appended may stay in memory, negative for no limit.
+	Bytes int64
+}
+
+// PageCache bounds how much memory the appended files of a disk take. What is appended is
+// given to the disk soon (sync_file_range), so that no sync finds much to do, and dropped
+// from the page cache (POSIX_FADV_DONTNEED) once more than Bytes were appended after it.
+// A broker that writes for hours then keeps to the memory of its first minute, which is
+// warm, and leaves the rest to others.
+//
+//	owner of the file ── Wrote ──▶ inbox ──▶ goroutine: write behind ─▶ queue ─▶ drop the oldest
+//
+// It promises nothing about durability, and takes no part in it: data that is not on disk
+// is never dropped. What a reader near the end of the log is about to read stays, within
+// twice the limit.
+type PageCache struct {
+	limit  atomic.Int64
+	inbox  atomic.Pointer[chunk] // newest first
+	wake   chan struct{}
+	stop   chan struct{}
+	ended  chan struct{}
+	chunks sync.Pool
+
+	written, dropped, kept atomic.Int64
+
+	// The goroutine's own.
+	queue  []*chunk // oldest first, from head on
+	head   int
+	cached int64
+}
+
+// PageCacheStats is what a PageCache has done, in bytes since it began.
+type PageCacheStats struct {
+	Written int64 // given to the disk
+	Dropped int64 // from memory
+	Kept    int64 // and not dropped at first, for a reader
+}
+
+// chunk is a part of a file that was appended.
+type chunk struct {
+	trail    *Trail
+	file     File
+	from, to int64
+	next     *chunk
+}
+
+// NewPageCache starts the goroutine; Close ends it.
+func NewPageCache(o PageCacheOptions) *PageCache {
+	c := &PageCache{wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
+	c.chunks.New = func() any { return new(chunk) }
+	c.limit.Store(o.Bytes)
+	go c.run()
+	return c
+}
+
+// SetLimit changes how much may stay in memory (any goroutine).
+func (c *PageCache) SetLimit(bytes int64) { c.limit.Store(bytes) }
+
+// Stats is what was done so far (any goroutine).
+func (c *PageCache) Stats() PageCacheStats {
+	return PageCacheStats{Written: c.written.Load(), Dropped: c.dropped.Load(), Kept: c.kept.Load()}
+}
+
+// Close ends the goroutine. What is cached stays so.
+func (c *PageCache) Close() {
+	close(c.stop)
+	<-c.ended
+}
+
+// Trail follows the appends to one file, and its readers. The zero value is a file that
+// nothing was appended to.
+//
+// Ownership: who appends calls Wrote and Done; Read is for every goroutine.
+type Trail struct {
+	queued int64 // up to where the file was handed over
+
+	// The lowest positions that were read, in this turn of the queue and in the one
+	// before; of a file of which nothing was read they are zero, as unread is.
+	low, lower atomic.Int64
+	turned     int64 // bytes dropped when low was begun anew; the PageCache's
+}
+
+// unread is a trail's low while nobody read.
+const unread = 0
+
+// Read notes that somebody reads at a position.
+func (t *Trail) Read(position int64) {
+	position++ // zero is unread
+	for {
+		low := t.low.Load()
+		if low != unread && low <= position || t.low.CompareAndSwap(low, position) {
+			return
+		}
+	}
+}
+
+// lowest is the lowest position that somebody read lately, math.MaxInt64 when nobody did.
+func (t *Trail) lowest() int64 {
+	lowest := int64(math.MaxInt64)
+	for _, low := range []int64{t.low.Load(), t.lower.Load()} {
+		if low != unread {
+			lowest = min(lowest, low-1)
+		}
+	}
+	return lowest
+}
+
+// turn forgets readers who were not here for a while.
+func (t *Trail) turn() { t.lower.Store(t.low.Swap(unread)) }
+
+// Start says that a file which has end bytes already is appended to.
+func (t *Trail) Start(end int64) { t.queued = end / chunkBytes * chunkBytes }
+
+// Wrote says that f was appended to up to end. It does not block.
+func (c *PageCache) Wrote(t *Trail, f File, end int64) {
+	if end-t.queued >= chunkBytes {
+		c.take(t, f, end/chunkBytes*chunkBytes)
+	}
+}
+
+// Done says that nothing will be appended to f any more.
+func (c *PageCache) Done(t *Trail, f File, end int64) {
+	if end > t.queued {
+		c.take(t, f, end)
+	}
+}
+
+func (c *PageCache) take(t *Trail, f File, to int64) {
+	k := c.chunks.Get().(*chunk)
+	k.trail, k.file, k.from, k.to = t, f, t.queued, to
+	t.queued = to
+	for {
+		head := c.inbox.Load()
+		k.next = head
+		if c.inbox.CompareAndSwap(head, k) {
+			if head == nil {
+				select {
+				case c.wake <- struct{}{}:
+				default: // it is awake, or will be
+				}
+			}
+			return
+		}
+	}
+}
+
+func (c *PageCache) run() {
+	defer close(c.ended)
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-c.wake:
+		}
+		c.receive()
+		c.shrink()
+	}
+}
+
+// receive has what was appended written, and queues it.
+func (c *PageCache) receive() {
+	var oldest *chunk
+	for k := c.inbox.Swap(nil); k != nil; {
+		next := k.next
+		k.next = oldest
+		oldest, k = k, next
+	}
+	for k := oldest; k != nil; {
+		next := k.next
+		k.next = nil
+		// An error means that the file is closed, or that the disk fails: whoever syncs
+		// the file is told.
+		if k.file.WriteBack(k.from, k.to-k.from) == nil {
+			c.written.Add(k.to - k.from)
+		}
+		c.push(k)
+		k = next
+	}
+}
+
+func (c *PageCache) push(k *chunk) {
+	c.queue = append(c.queue, k)
+	c.cached += k.to - k.from
+}
+
+func (c *PageCache) pop() *chunk {
+	k := c.queue[c.head]
+	c.queue[c.head] = nil
+	c.head++
+	if c.head > len(c.queue)/2 {
+		c.queue = append(c.queue[:0], c.queue[c.head:]...)
+		c.head = 0
+	}
+	c.cached -= k.to - k.from
+	return k
+}
+
+// shrink drops the oldest chunks until the rest is within the limit. One that a reader
+// comes to goes back into the queue, once around.
+func (c *PageCache) shrink() {
+	limit := c.limit.Load()
+	if limit < 0 {
+		limit = math.MaxInt64 / 2
+	}
+	for around := len(c.queue) - c.head; around > 0 && c.cached > limit; around-- {
+		k := c.pop()
+		if c.cached+k.to-k.from <= 2*limit && k.wanted(limit) {
+			c.kept.Add(k.to - k.from)
+			c.push(k)
+			continue
+		}
+		c.drop(k, limit)
+	}
+}
+
+// wanted reports whether a reader is in the chunk, or so little before it that it will
+// come to it while it would still be in memory.
+func (k *chunk) wanted(limit int64) bool {
+	at := k.trail.lowest()
+	return at < k.to && at >= k.from-limit/2
+}
+
+func (c *PageCache) drop(k *chunk, limit int64) {
+	size := k.to - k.from
+	// It was given to the disk long ago. What is not there yet, because the disk cannot
+	// keep up, stays in memory until the system wants it.
+	if k.file.Evict(k.from, size) == nil {
+		c.dropped.Add(size)
+	}
+	if now := c.dropped.Load(); now-k.trail.turned > limit/4 {
+		k.trail.turned = now
+		k.trail.turn()
+	}
+	*k = chunk{}
+	c.chunks.Put(k)
+}

@@ -1,0 +1,180 @@
+package diskio
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+)
+
+// watched is a file that writes down what a PageCache does with it, in MiB.
+type watched struct {
+	File
+	did  []string
+	fail error
+}
+
+func (w *watched) WriteBack(offset, size int64) error {
+	w.did = append(w.did, fmt.Sprintf("write %d+%d", offset>>20, size>>20))
+	return w.fail
+}
+
+func (w *watched) Evict(offset, size int64) error {
+	w.did = append(w.did, fmt.Sprintf("drop %d+%d", offset>>20, size>>20))
+	return w.fail
+}
+
+// cached is one file under a PageCache with a limit of so many MiB.
+type cached struct {
+	*PageCache
+	file  watched
+	trail Trail
+}
+
+func underLimit(t *testing.T, mib int64, test func(*cached)) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cached{PageCache: NewPageCache(PageCacheOptions{Bytes: mib << 20})}
+		defer c.Close()
+		test(c)
+	})
+}
+
+// wrote appends up to a position in MiB and tells what was done about it.
+func (c *cached) wrote(mib ...int64) []string {
+	for _, end := range mib {
+		c.Wrote(&c.trail, &c.file, end<<20)
+		synctest.Wait()
+	}
+	did := c.file.did
+	c.file.did = nil
+	return did
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestPageCacheWritesBehindAndDropsTheOldest(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		expect(t, c.wrote(1))
+		expect(t, c.wrote(3), "write 0+2")
+		expect(t, c.wrote(4), "write 2+2")
+		expect(t, c.wrote(6), "write 4+2", "drop 0+2")
+		expect(t, c.wrote(11), "write 6+4", "drop 2+2", "drop 4+2")
+		c.Done(&c.trail, &c.file, 11<<20)
+		synctest.Wait()
+		expect(t, c.wrote(), "write 10+1", "drop 6+4")
+		if s := c.Stats(); s != (PageCacheStats{Written: 11 << 20, Dropped: 10 << 20}) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestPageCacheWithoutLimitDropsNothing(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		c.SetLimit(-1)
+		for end := int64(2); end <= 100; end += 2 {
+			expect(t, c.wrote(end), fmt.Sprintf("write %d+2", end-2))
+		}
+		c.SetLimit(96 << 20)
+		expect(t, c.wrote(102), "write 100+2", "drop 0+2", "drop 2+2", "drop 4+2")
+	})
+}
+
+func TestPageCacheGoesOnInAFileThatHasBytes(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		c.trail.Start(5 << 20)
+		expect(t, c.wrote(7), "write 4+2") // what the last run wrote of the chunk is in it
+	})
+}
+
+// A reader keeps the chunk that it is in and the next, though newer ones go; one that was
+// left far behind keeps nothing, for it would come too late.
+func TestPageCacheKeepsWhatAReaderNeeds(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		c.trail.Read(1 << 20)
+		expect(t, c.wrote(2, 4, 6), "write 0+2", "write 2+2", "write 4+2", "drop 4+2")
+		expect(t, c.wrote(8), "write 6+2", "drop 6+2")
+		if s := c.Stats(); s.Kept == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	underLimit(t, 4, func(c *cached) {
+		c.trail.Start(20 << 20)
+		c.trail.Read(1 << 20)
+		expect(t, c.wrote(22, 24, 26), "write 20+2", "write 22+2", "write 24+2", "drop 20+2")
+	})
+}
+
+// All readers together keep no more than twice the limit.
+func TestPageCacheBoundsWhatReadersNeed(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		var others [8]Trail
+		for i := range others {
+			others[i].Read(0)
+			c.Wrote(&others[i], &c.file, 2<<20)
+			synctest.Wait()
+		}
+		dropped := 0
+		for _, did := range c.wrote() {
+			if did == "drop 0+2" {
+				dropped++
+			}
+		}
+		if dropped != 4 {
+			t.Errorf("%d of 8 chunks were dropped, want 4: twice the limit stays", dropped)
+		}
+	})
+}
+
+// Who read long ago is forgotten, and the chunks that were kept for it go.
+func TestPageCacheForgetsReaders(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		c.trail.Read(1 << 20)
+		var did []string
+		for end := int64(2); end <= 20; end += 2 {
+			did = append(did, c.wrote(end)...)
+		}
+		if !slices.Contains(did, "drop 0+2") || !slices.Contains(did, "drop 2+2") {
+			t.Errorf("a reader that never came back still keeps memory: %q", did)
+		}
+	})
+}
+
+func TestPageCacheLetsClosedFilesBe(t *testing.T) {
+	underLimit(t, 2, func(c *cached) {
+		c.file.fail = os.ErrClosed
+		expect(t, c.wrote(2, 4, 6), "write 0+2", "write 2+2", "drop 0+2", "write 4+2", "drop 2+2")
+		if s := c.Stats(); s != (PageCacheStats{}) {
+			t.Errorf("%+v for a file that was closed", s)
+		}
+	})
+}
+
+func TestEvictedBytesCanBeRead(t *testing.T) {
+	f := create(t, OS, filepath.Join(t.TempDir(), "a"))
+	want := make([]byte, 1<<20)
+	for i := range want {
+		want[i] = byte(i * i)
+	}
+	_, err := f.WriteAt(want, 0)
+	must(t, err)
+	must(t, f.WriteBack(0, 1<<20))
+	must(t, f.Sync())
+	must(t, f.Evict(0, 1<<20))
+	got := make([]byte, len(want))
+	if _, err := f.ReadAt(got, 0); err != nil || !slices.Equal(got, want) {
+		t.Errorf("what was evicted reads differently, %v", err)
+	}
+	must(t, f.Close())
+	for name, err := range map[string]error{"WriteBack": f.WriteBack(0, 1), "Evict": f.Evict(0, 1)} {
+		if err == nil {
+			t.Errorf("%s of a closed file went well", name)
+		}
+	}
+}
