@@ -233,6 +233,7 @@ func TestLateSenderIsInvalid(t *testing.T) {
 func lateRun(t *testing.T) (p *results.Phase, seen string) {
 	s := DefaultSettings()
 	s.Rate, s.Batch = 50_000, 20 // enough batches that most of them come while the loop is busy
+	s.InFlight = 1000            // and that the broker is never who they wait for, slow as it may be beside other work
 	const span = 500 * time.Millisecond
 	b := newBench(t, nullBroker(t, nil), s, span)
 	c, err := dial(nullBroker(t, nil))
