@@ -12,6 +12,9 @@ import (
 // ErrLocked says that another process, or this one, holds the lock already.
 var ErrLocked = errors.New("locked by another process")
 
+// ErrCold says that what was to be read is not in memory.
+var ErrCold = errors.New("not in memory")
+
 // Info describes a file or folder.
 type Info struct {
 	Size    int64 // bytes
@@ -65,6 +68,14 @@ type File interface {
 	WriteBack(offset, size int64) error
 	// Evict lets go of the memory that holds a range, where it is on disk already.
 	Evict(offset, size int64) error
+	// ReadCached is ReadAt for those who must not wait for the disk: where it would, the
+	// error is ErrCold.
+	ReadCached(p []byte, offset int64) (int, error)
+	// Resident reports whether a range is in memory, so that sending it waits for no
+	// disk. Where that cannot be told it is true.
+	Resident(offset int64, size int) bool
+	// Warm brings a range into memory.
+	Warm(offset int64, size int) error
 	// Fd is the descriptor for sendfile, or -1. It is good until Close.
 	Fd() int
 	// Map shows a range of the file without reading it, or is nil where that cannot be.

@@ -196,6 +196,15 @@ func (f *memoryFile) WriteBack(int64, int64) error { return nil }
 // Evict does nothing: memory is all there is.
 func (f *memoryFile) Evict(int64, int64) error { return nil }
 
+// ReadCached is ReadAt: all of it is in memory.
+func (f *memoryFile) ReadCached(p []byte, offset int64) (int, error) { return f.ReadAt(p, offset) }
+
+// Resident is true.
+func (f *memoryFile) Resident(int64, int) bool { return true }
+
+// Warm does nothing.
+func (f *memoryFile) Warm(int64, int) error { return nil }
+
 // Map is nil: what a file holds may change its place.
 func (f *memoryFile) Map(int64, int) []byte { return nil }
 

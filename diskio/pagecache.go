@@ -86,7 +86,8 @@ func (c *PageCache) Close() {
 //
 // Ownership: who appends calls Wrote and Done; Read is for every goroutine.
 type Trail struct {
-	queued int64 // up to where the file was handed over
+	queued int64        // up to where the file was handed over
+	recent atomic.Int64 // from there on all was appended in this run and not dropped; +1, zero: nothing
 
 	// The lowest positions that were read, in this turn of the queue and in the one
 	// before; of a file of which nothing was read they are zero, as unread is.
@@ -123,7 +124,17 @@ func (t *Trail) lowest() int64 {
 func (t *Trail) turn() { t.lower.Store(t.low.Swap(unread)) }
 
 // Start says that a file which has end bytes already is appended to.
-func (t *Trail) Start(end int64) { t.queued = end / chunkBytes * chunkBytes }
+func (t *Trail) Start(end int64) {
+	t.queued = end / chunkBytes * chunkBytes
+	t.recent.Store(end + 1)
+}
+
+// Recent reports whether what lies at a position, and behind it, was appended not long ago
+// and is in memory, unless the system had no room for it (any goroutine).
+func (t *Trail) Recent(position int64) bool {
+	from := t.recent.Load()
+	return from != 0 && position >= from-1
+}
 
 // Wrote says that f was appended to up to end. It does not block.
 func (c *PageCache) Wrote(t *Trail, f File, end int64) {
@@ -236,6 +247,9 @@ func (k *chunk) wanted(limit int64) bool {
 
 func (c *PageCache) drop(k *chunk, limit int64) {
 	size := k.to - k.from
+	if from := k.trail.recent.Load(); from <= k.to {
+		k.trail.recent.Store(k.to + 1)
+	}
 	// It was given to the disk long ago. What is not there yet, because the disk cannot
 	// keep up, stays in memory until the system wants it.
 	if k.file.Evict(k.from, size) == nil {

@@ -59,6 +59,7 @@ func openDisk(fs diskio.FS, path string, cached int64, log *slog.Logger) (*disk,
 	d.Syncer = d.syncer
 	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: cached})
 	d.Cache = d.cache
+	d.Readers = diskio.NewReaders()
 	return d, nil
 }
 
@@ -91,6 +92,7 @@ func (d *disk) recall() error {
 func (d *disk) close() error {
 	d.syncer.Close()
 	d.cache.Close()
+	d.Readers.Close()
 	d.Release()
 	var err error
 	if d.Failed() == nil && !d.unclean.Load() {

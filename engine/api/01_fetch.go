@@ -29,7 +29,12 @@ type fetchCall struct {
 	scratch  []byte
 	wait     shard.Wait
 	waiting  bool
+	due      bool // the wait is over
+	warming  bool // readers bring what is cold into memory
+	warmed   bool // and have done so: whatever is cold now is read on the loop
 	answered bool
+	reading  atomic.Int32
+	colds    []coldTarget
 	wakeup   netpoll.Task // runs resume on the loop
 	settling atomic.Int32
 	parties  atomic.Int32 // the answer, and the wait while it is on
@@ -48,7 +53,9 @@ type target struct {
 	seen    int64 // committed bytes when it was looked at
 	result  wire.FetchResult
 	found   commitlog.Range
+	allowed int  // bytes that found may have
 	has     bool // found holds a segment
+	cold    bool // what is to be found is not in memory
 	silent  bool // nothing new for a session that knows the partition
 }
 
@@ -64,6 +71,12 @@ func newFetchCall() *fetchCall {
 	return f
 }
 
+// coldTarget is a target whose records have to be read from the disk.
+type coldTarget struct {
+	call  *fetchCall
+	index int
+}
+
 // fetch serves Fetch.
 //
 //	v4 isolation level · v5 log start offset · v7 sessions · v9 leader epochs
@@ -74,7 +87,7 @@ func newFetchCall() *fetchCall {
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame
-	f.session, f.waiting, f.answered = nil, false, false
+	f.session, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, false, false, false, false, false
 	f.parties.Store(1)
 	if err := f.request.Parse(c.version, body); err != nil {
 		f.drop()
@@ -88,7 +101,7 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f.full = full
 	f.aim()
 	if !f.settle() {
-		f.first()
+		f.proceed()
 	}
 	return nil
 }
@@ -168,24 +181,31 @@ func (f *fetchCall) resume() {
 		f.drop()
 		return
 	}
-	if !f.waiting {
-		f.first()
-		return
+	switch {
+	case f.waiting:
+		f.leave()
+		f.due = true
+	case f.warming:
+		f.warming, f.warmed = false, true
+		f.call.session.unpark(f)
+		f.drop() // of the readers
 	}
-	f.leave()
-	f.look()
-	f.answer()
+	f.proceed()
 }
 
-// first looks, and answers or waits.
-func (f *fetchCall) first() {
+// proceed looks, and answers, waits, or has read what is not in memory.
+func (f *fetchCall) proceed() {
 	bytes, failed := f.look()
-	if failed || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
+	if len(f.colds) > 0 {
+		f.warm()
+		return
+	}
+	if f.due || failed || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
 		f.answer()
 		return
 	}
+	f.releaseRanges()
 	for i := range f.targets {
-		f.releaseRange(&f.targets[i])
 		f.wait.Add(f.targets[i].replica, f.targets[i].seen)
 	}
 	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
@@ -194,6 +214,44 @@ func (f *fetchCall) first() {
 	f.parties.Add(2) // the wait, and the wake that will come
 	f.call.session.park(f)
 	f.wait.Begin()
+}
+
+// warm hands what is cold to the readers of its disk, so that the loop, and all its other
+// connections, need not wait for it. What they have no room for is read on the loop.
+func (f *fetchCall) warm() {
+	f.server.Metrics.ColdFetches.Add(1)
+	f.releaseRanges()
+	f.warming = true
+	f.parties.Add(1) // the readers, until the loop looks again
+	f.call.session.park(f)
+	f.reading.Store(int32(len(f.colds)) + 1)
+	for i := range f.colds {
+		c := &f.colds[i]
+		if readers := f.targets[c.index].replica.Disk().Readers; readers == nil || !readers.Post(c) {
+			f.read()
+		}
+	}
+	f.read()
+}
+
+// Read brings the records of one target into memory. It runs on a reader. What goes wrong
+// is told when the loop looks again.
+func (c *coldTarget) Read() {
+	t := &c.call.targets[c.index]
+	if log, err := t.replica.Log(); err == nil && log != nil {
+		if found, err := log.Locate(t.read.Offset, t.allowed, t.result.HighWatermark); err == nil && found.Segment != nil {
+			_ = found.Warm()
+			found.Release()
+		}
+	}
+	c.call.read()
+}
+
+// read notes that one reading has ended. After the last the loop looks again.
+func (f *fetchCall) read() {
+	if f.reading.Add(-1) == 0 {
+		f.conn.Loop().Post(&f.wakeup)
+	}
 }
 
 // Wake has the loop look again. It runs on a shard.
@@ -214,9 +272,11 @@ func (f *fetchCall) leave() {
 // the party that the wake is.
 func (f *fetchCall) abandon() {
 	f.answered = true
-	f.waiting = false
-	if f.wait.Cancel() {
-		f.drop()
+	if f.waiting {
+		f.waiting = false
+		if f.wait.Cancel() {
+			f.drop()
+		}
 	}
 	f.slot.Discard()
 	f.drop()
@@ -225,14 +285,19 @@ func (f *fetchCall) abandon() {
 // look reads where every partition stands. It reports how many bytes there are to send,
 // and whether one has an error, which does not wait.
 func (f *fetchCall) look() (bytes int, failed bool) {
+	f.colds = f.colds[:0]
 	left := min(int(f.request.MaxBytes), config.FetchMaxBytes.Of(f.server.Values()))
 	for i := range f.targets {
 		t := &f.targets[i]
 		f.releaseRange(t)
+		t.cold = false
 		t.result = wire.FetchResult{Index: t.read.Index, HighWatermark: -1, LastStable: -1, LogStart: -1}
 		if err := f.locate(t, left-bytes, bytes == 0); err != nil {
 			t.result.Error = code(err)
 			failed = true
+		}
+		if t.cold {
+			f.colds = append(f.colds, coldTarget{f, i})
 		}
 		bytes += t.result.RecordBytes
 	}
@@ -266,18 +331,35 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 	if log == nil || t.read.Offset == high || left <= 0 && !first {
 		return nil
 	}
-	allowed := min(int(t.read.MaxBytes), left)
-	found, err := log.Locate(t.read.Offset, max(allowed, 0), high)
+	t.allowed = max(min(int(t.read.MaxBytes), left), 0)
+	found, err := f.find(log, t)
+	if t.cold = err == commitlog.ErrCold; t.cold {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	t.found, t.has = found, true
-	if found.Bytes == 0 || found.Bytes > allowed && !first {
+	if found.Bytes == 0 || found.Bytes > t.allowed && !first {
 		f.releaseRange(t)
 		return nil
 	}
 	t.result.RecordBytes = found.Bytes
 	return nil
+}
+
+// find finds the records of t, in memory unless that was tried before.
+func (f *fetchCall) find(log *commitlog.Log, t *target) (commitlog.Range, error) {
+	if f.warmed {
+		return log.Locate(t.read.Offset, t.allowed, t.result.HighWatermark)
+	}
+	return log.LocateCached(t.read.Offset, t.allowed, t.result.HighWatermark)
+}
+
+func (f *fetchCall) releaseRanges() {
+	for i := range f.targets {
+		f.releaseRange(&f.targets[i])
+	}
 }
 
 func (f *fetchCall) releaseRange(t *target) {

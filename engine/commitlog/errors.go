@@ -1,6 +1,10 @@
 package commitlog
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/millrace/millrace/diskio"
+)
 
 // What a caller must tell from other errors.
 var (
@@ -9,4 +13,6 @@ var (
 	ErrSync = errors.New("sync failed")
 	// ErrForeign says that a folder belongs to another topic, of the same name.
 	ErrForeign = errors.New("the folder belongs to another topic")
+	// ErrCold says that what was asked for has to be read from the disk first.
+	ErrCold = diskio.ErrCold
 )

@@ -35,6 +35,25 @@ func (r *Range) Release() {
 // is empty when there is none. Outside of [Start, End] the error is
 // kerr.OffsetOutOfRange (any).
 func (l *Log) Locate(offset int64, maxBytes int, limit int64) (Range, error) {
+	return l.find(offset, maxBytes, limit, false)
+}
+
+// LocateCached is Locate for those who must not wait for the disk. The error is ErrCold
+// when the range, or what is needed to find it, is not in memory; Range.Warm of what
+// Locate finds brings it there (any).
+func (l *Log) LocateCached(offset int64, maxBytes int, limit int64) (Range, error) {
+	return l.find(offset, maxBytes, limit, true)
+}
+
+// Warm brings the range into memory.
+func (r *Range) Warm() error {
+	if err := r.File.Warm(r.Position, r.Bytes); err != nil {
+		return fmt.Errorf("read segment: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) find(offset int64, maxBytes int, limit int64, hot bool) (Range, error) {
 	end := l.end.Load()
 	if offset < l.start.Load() || offset > end {
 		return Range{}, kerr.OffsetOutOfRange
@@ -45,7 +64,7 @@ func (l *Log) Locate(offset int64, maxBytes int, limit int64) (Range, error) {
 		if s == nil {
 			return Range{}, l.missing()
 		}
-		r, err := s.locate(offset, int64(maxBytes), limit, next)
+		r, err := s.locate(offset, int64(maxBytes), limit, next, hot)
 		if err == nil && r.Bytes > 0 {
 			return r, nil
 		}
@@ -88,18 +107,28 @@ func (l *Log) acquire(offset int64) (s *Segment, next int64) {
 
 // locate is Locate within one segment, which ends before next. The caller holds a
 // reference; it passes to the range unless that is empty.
-func (s *Segment) locate(offset, maxBytes, limit, next int64) (Range, error) {
+func (s *Segment) locate(offset, maxBytes, limit, next int64, hot bool) (Range, error) {
+	if hot && (s.handle.Load() == nil || s.index.Load() == nil) {
+		return Range{}, ErrCold
+	}
 	w, err := s.walk(s.size.Load())
 	if err != nil {
 		return Range{}, err
 	}
 	defer w.done()
+	w.hot = hot
 	x, err := s.trusted(w)
 	if err != nil {
 		return Range{}, err
 	}
 	r, err := s.span(w, x, offset, maxBytes, limit, next)
+	if hot && err == nil && r.Bytes > 0 && !s.trail.Recent(r.Position) && !r.File.Resident(r.Position, r.Bytes) {
+		err = ErrCold
+	}
 	if errors.Is(err, errIndex) {
+		if hot {
+			return Range{}, ErrCold // it takes reading the whole segment to know better
+		}
 		if x, err = s.mistrust(w); err == nil {
 			r, err = s.span(w, x, offset, maxBytes, limit, next)
 		}

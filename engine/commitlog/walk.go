@@ -37,6 +37,7 @@ type walker struct {
 	base int64 // of the segment
 	at   int64 // position of the batch whose header is loaded
 	end  int64 // no byte from here on is read
+	hot  bool  // never wait for the disk
 	head batch.Batch
 
 	low, high int64 // what buf holds of the file
@@ -54,7 +55,7 @@ func (s *Segment) walk(size int64) (*walker, error) {
 	}
 	w := walkers.Get().(*walker)
 	w.file, w.base, w.at, w.end = f, s.base, 0, size
-	w.low, w.high, w.head = 0, 0, nil
+	w.low, w.high, w.head, w.hot = 0, 0, nil, false
 	return w, nil
 }
 
@@ -97,10 +98,20 @@ func (w *walker) fill(at int64) error {
 	if n < batch.HeaderSize {
 		return &Damage{w.file.Name(), at, batch.ErrShort}
 	}
-	got, err := w.file.ReadAt(w.buf[:n], at)
+	var got int
+	var err error
+	if w.hot {
+		got, err = w.file.ReadCached(w.buf[:n], at)
+	} else {
+		got, err = w.file.ReadAt(w.buf[:n], at)
+	}
 	w.low, w.high = at, at+int64(got)
 	if got >= batch.HeaderSize {
 		return nil
+	}
+	if err == diskio.ErrCold {
+		w.high = w.low
+		return err
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return &Damage{w.file.Name(), at, batch.ErrShort}
@@ -115,7 +126,9 @@ func (w *walker) next() int64 { return w.at + int64(w.head.Size()) }
 
 // jump loads the batch that an index entry names, or fails with errIndex.
 func (w *walker) jump(e offsetEntry) error {
-	if err := w.load(int64(e.position)); err != nil || w.head.LastOffset() != w.base+int64(e.relative) {
+	if err := w.load(int64(e.position)); err == ErrCold {
+		return err
+	} else if err != nil || w.head.LastOffset() != w.base+int64(e.relative) {
 		return errIndex
 	}
 	return nil

@@ -53,6 +53,8 @@ type Metrics struct {
 	SessionEvictions Counter
 	// FsyncFailures counts disks that were stopped.
 	FsyncFailures Counter
+	// ColdFetches counts fetches that had to read from the disk.
+	ColdFetches Counter
 
 	options  Options
 	registry *prometheus.Registry

@@ -32,14 +32,15 @@ const (
 // more (https://www.usenix.org/conference/atc20/presentation/rebello). What was
 // committed before can still be read. A full disk is not stopped.
 type Disk struct {
-	Path   string
-	ID     [16]byte // directory id, as in KIP-858
-	FS     diskio.FS
-	Syncer Syncer
-	Cache  *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
-	Clean  bool              // the last stop was clean
-	Points map[string]Point  // recovery points by folder name, as the last run left them; never changed
-	Log    *slog.Logger
+	Path    string
+	ID      [16]byte // directory id, as in KIP-858
+	FS      diskio.FS
+	Syncer  Syncer
+	Readers *diskio.Readers   // read what is not in memory. Nil: nobody does
+	Cache   *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
+	Clean   bool              // the last stop was clean
+	Points  map[string]Point  // recovery points by folder name, as the last run left them; never changed
+	Log     *slog.Logger
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
 	Stopped func(error)

@@ -1,0 +1,49 @@
+package diskio
+
+import "sync"
+
+const (
+	// parallelReads is how many reads of one disk are under way at a time.
+	parallelReads = 4
+	// waitingReads is how many more may wait.
+	waitingReads = 1024
+)
+
+// Readers read from one disk for those who must not wait for it.
+type Readers struct {
+	work  chan Reading
+	group sync.WaitGroup
+}
+
+// Reading is something to read. Read may block, and tells nobody but its owner how it went.
+type Reading interface{ Read() }
+
+// NewReaders starts the goroutines; Close ends them.
+func NewReaders() *Readers {
+	r := &Readers{work: make(chan Reading, waitingReads)}
+	for range parallelReads {
+		r.group.Go(func() {
+			for reading := range r.work {
+				reading.Read()
+			}
+		})
+	}
+	return r
+}
+
+// Post has reading.Read called soon, unless too much waits already: then it reports false.
+// Never after Close.
+func (r *Readers) Post(reading Reading) bool {
+	select {
+	case r.work <- reading:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close has what waits read, and ends the goroutines.
+func (r *Readers) Close() {
+	close(r.work)
+	r.group.Wait()
+}
