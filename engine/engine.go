@@ -238,9 +238,7 @@ func netpollOptions(v *setting.Values, log *slog.Logger) netpoll.Options {
 		MaxConnectionsPerAddress: config.MaxConnectionsPerAddress.Of(v), IdleTimeout: config.MaxIdle.Of(v),
 		SendBuffer: config.SendBufferBytes.Of(v), ReceiveBuffer: config.ReceiveBufferBytes.Of(v), Log: log,
 	}
-	if budget := config.QueuedMaxBytes.Of(v); budget > 0 {
-		o.FrameBudget = budget
-	}
+	o.FrameBudget = frameBudget(v)
 	return o
 }
 
@@ -387,3 +385,23 @@ func (b *Broker) self() int32 { return int32(config.NodeID.Of(b.values.Load())) 
 
 // NodeID is the broker's id as text, for logs.
 func (b *Broker) NodeID() string { return strconv.Itoa(config.NodeID.Of(b.values.Load())) }
+
+const (
+	// standardFrames is the memory that requests may take when the settings do not say.
+	standardFrames = 512 << 20
+	// everythingElse is room for all that is not a request: connections, indexes,
+	// producers, groups and metadata.
+	everythingElse = 512 << 20
+)
+
+// frameBudget is the memory that requests may take (queued.max.request.bytes).
+func frameBudget(v *setting.Values) int64 {
+	if budget := config.QueuedMaxBytes.Of(v); budget > 0 {
+		return budget
+	}
+	return standardFrames
+}
+
+// MemoryBudget is what a broker with these settings should do with, in bytes: a soft
+// limit for the garbage collector (debug.SetMemoryLimit), not a promise.
+func MemoryBudget(s *config.Broker) int64 { return frameBudget(s.Values) + everythingElse }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -81,8 +82,24 @@ func roomForLoops() {
 	}
 }
 
+// heapGrowth is by how much the heap may grow between two collections, in percent. The
+// steady paths allocate nothing, so the heap is small and what grows it is a burst.
+const heapGrowth = 200
+
+// collectSeldom has the collector run seldom while there is little to collect, and hard
+// only when the broker's budget is spent. GOGC and GOMEMLIMIT in the environment win.
+func collectSeldom(settings *config.Broker) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(engine.MemoryBudget(settings))
+	}
+}
+
 func run(ctx context.Context, settings *config.Broker, out, errOut io.Writer) error {
 	roomForLoops()
+	collectSeldom(settings)
 	log := logger(settings, errOut)
 	for _, warning := range settings.Warnings {
 		log.Warn(warning)
