@@ -104,6 +104,18 @@ func (c client) topics(ctx context.Context) error {
 	return nil
 }
 
+// filled makes a topic with 100 records in one partition, and an admin client for the caller to close.
+func (c client) filled(ctx context.Context, name string) (topic string, a *kadm.Client, err error) {
+	if topic, err = c.topic(ctx, name, 1); err != nil {
+		return "", nil, err
+	}
+	if err := c.send(ctx, numbered(topic, 0, 0, 100)); err != nil {
+		return "", nil, err
+	}
+	a, err = c.admin()
+	return topic, a, err
+}
+
 func (c client) partitions(ctx context.Context) error {
 	topic, err := c.topic(ctx, "partitions", 2)
 	if err != nil {
@@ -217,14 +229,7 @@ func (c client) configs(ctx context.Context) error {
 }
 
 func (c client) deleteRecords(ctx context.Context) error {
-	topic, err := c.topic(ctx, "delete-records", 1)
-	if err != nil {
-		return err
-	}
-	if err := c.send(ctx, numbered(topic, 0, 0, 100)); err != nil {
-		return err
-	}
-	a, err := c.admin()
+	topic, a, err := c.filled(ctx, "delete-records")
 	if err != nil {
 		return err
 	}
@@ -290,7 +295,7 @@ func (c client) groups(ctx context.Context) error {
 	if err := g.write(ctx, 0, 60); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 60); err != nil {
+	if err := g.Got(ctx, 60); err != nil {
 		return err
 	}
 	g.part("member")
@@ -305,14 +310,7 @@ func (c client) groups(ctx context.Context) error {
 }
 
 func (c client) offsets(ctx context.Context) error {
-	topic, err := c.topic(ctx, "offsets", 1)
-	if err != nil {
-		return err
-	}
-	if err := c.send(ctx, numbered(topic, 0, 0, 100)); err != nil {
-		return err
-	}
-	a, err := c.admin()
+	topic, a, err := c.filled(ctx, "offsets")
 	if err != nil {
 		return err
 	}
@@ -401,14 +399,7 @@ func (c client) groupOffsets(ctx context.Context) error {
 }
 
 func (c client) logDirs(ctx context.Context) error {
-	topic, err := c.topic(ctx, "log-dirs", 1)
-	if err != nil {
-		return err
-	}
-	if err := c.send(ctx, numbered(topic, 0, 0, 100)); err != nil {
-		return err
-	}
-	a, err := c.admin()
+	topic, a, err := c.filled(ctx, "log-dirs")
 	if err != nil {
 		return err
 	}
@@ -429,14 +420,7 @@ func (c client) logDirs(ctx context.Context) error {
 
 // epochs: where the leader's epoch ends, for a consumer that looks for truncation.
 func (c client) epochs(ctx context.Context) error {
-	topic, err := c.topic(ctx, "epochs", 1)
-	if err != nil {
-		return err
-	}
-	if err := c.send(ctx, numbered(topic, 0, 0, 100)); err != nil {
-		return err
-	}
-	a, err := c.admin()
+	topic, a, err := c.filled(ctx, "epochs")
 	if err != nil {
 		return err
 	}

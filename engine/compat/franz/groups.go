@@ -5,26 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/engine/compat/ledger"
 )
 
 // A crowd is a group of consumers on one topic of six partitions, and what all of them read together.
 type crowd struct {
 	client
+	ledger.Crowd // its counts: partitions revoked from each member
+
 	topic, group string
 	options      []kgo.Opt
-
-	mu      sync.Mutex //nolint:forbidigo // the members poll on goroutines of their own
-	seen    map[string]int
-	revoked map[string]int // partitions taken from each member
-	errs    []error
-	done    sync.WaitGroup
-	members map[string]*member
+	members      map[string]*member
 }
 
 type member struct {
@@ -39,19 +36,16 @@ func (c client) crowd(ctx context.Context, what string, options ...kgo.Opt) (*cr
 		return nil, err
 	}
 	return &crowd{
-		client: c, topic: topic, group: c.Name(what), options: options,
-		seen: map[string]int{}, revoked: map[string]int{}, members: map[string]*member{},
+		client: c, topic: topic, group: c.Name(what), options: options, members: map[string]*member{},
 	}, nil
 }
 
 // join starts one member, which commits what it read before it lets a partition go.
 func (g *crowd) join(ctx context.Context, name string, options ...kgo.Opt) error {
 	revoke := func(ctx context.Context, k *kgo.Client, gone map[string][]int32) {
-		g.mu.Lock()
-		g.revoked[name] += len(gone[g.topic])
-		g.mu.Unlock()
+		g.Add(name, len(gone[g.topic]))
 		if err := k.CommitUncommittedOffsets(ctx); err != nil {
-			g.fail(fmt.Errorf("%s commits at a rebalance: %w", name, err))
+			g.Fail(fmt.Errorf("%s commits at a rebalance: %w", name, err))
 		}
 	}
 	k, err := g.dial(append(append([]kgo.Opt{
@@ -64,9 +58,7 @@ func (g *crowd) join(ctx context.Context, name string, options ...kgo.Opt) error
 	ctx, leave := context.WithCancel(ctx)
 	m := &member{client: k, leave: leave, ended: make(chan struct{})}
 	g.members[name] = m
-	g.done.Add(1)
 	go func() {
-		defer g.done.Done()
 		defer close(m.ended)
 		g.consume(ctx, k)
 	}()
@@ -82,19 +74,11 @@ func (g *crowd) consume(ctx context.Context, k *kgo.Client) {
 			return
 		}
 		if err := f.Err(); err != nil {
-			g.fail(err)
+			g.Fail(err)
 		}
-		g.mu.Lock()
-		f.EachRecord(func(r *kgo.Record) { g.seen[string(r.Value)]++ })
-		g.mu.Unlock()
+		f.EachRecord(func(r *kgo.Record) { g.Read(string(r.Value)) })
 		k.AllowRebalance()
 	}
-}
-
-func (g *crowd) fail(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.errs = append(g.errs, err)
 }
 
 // part lets one member leave in good order.
@@ -110,7 +94,6 @@ func (g *crowd) end() {
 	for name := range g.members {
 		g.part(name)
 	}
-	g.done.Wait()
 }
 
 // assigned waits until the group is stable with that many members, each with an even share, and answers who has what.
@@ -127,7 +110,7 @@ func (g *crowd) assigned(ctx context.Context, members int) (map[string][]int32, 
 		}
 		d := described[g.group]
 		shares := shares(d, g.topic)
-		if d.State == "Stable" && even(shares, members, 6) {
+		if d.State == "Stable" && ledger.Even(shares, members, 6) {
 			return shares, nil
 		}
 		soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
@@ -155,19 +138,6 @@ func shares(d kadm.DescribedGroup, topic string) map[string][]int32 {
 	return shares
 }
 
-func even(shares map[string][]int32, members, partitions int) bool {
-	owned := map[int32]bool{}
-	for _, s := range shares {
-		if len(s) != partitions/members {
-			return false
-		}
-		for _, p := range s {
-			owned[p] = true
-		}
-	}
-	return len(shares) == members && len(owned) == partitions
-}
-
 // write sends count numbered records, spread over the partitions.
 func (g *crowd) write(ctx context.Context, first, count int) error {
 	records := numbered(g.topic, 0, first, count)
@@ -175,33 +145,6 @@ func (g *crowd) write(ctx context.Context, first, count int) error {
 		r.Partition = int32(i % 6)
 	}
 	return g.send(ctx, records)
-}
-
-// got waits until n different records were read, and fails when one was read twice.
-func (g *crowd) got(ctx context.Context, n int) error {
-	for {
-		g.mu.Lock()
-		read, twice, failures := len(g.seen), 0, errors.Join(g.errs...)
-		for _, times := range g.seen {
-			if times > 1 {
-				twice++
-			}
-		}
-		g.mu.Unlock()
-		switch {
-		case failures != nil:
-			return failures
-		case twice > 0:
-			return fmt.Errorf("%d of %d records were read twice", twice, read)
-		case read == n:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("the group read %d of %d records: %w", read, n, ctx.Err())
-		}
-		soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-		<-soon.Done()
-		cancel()
-	}
 }
 
 // rebalances lets three members join one after the other and one leave, under load.
@@ -221,7 +164,7 @@ func (g *crowd) rebalances(ctx context.Context) error {
 	if err := g.write(ctx, 600, 600); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 1200); err != nil {
+	if err := g.Got(ctx, 1200); err != nil {
 		return err
 	}
 	g.part("two")
@@ -231,7 +174,7 @@ func (g *crowd) rebalances(ctx context.Context) error {
 	if err := g.write(ctx, 1200, 600); err != nil {
 		return err
 	}
-	return g.got(ctx, 1800)
+	return g.Got(ctx, 1800)
 }
 
 // group: eager rebalances; every record is read once.
@@ -253,9 +196,7 @@ func (c client) cooperative(ctx context.Context) error {
 		return err
 	}
 	// From 6 to 3 to 2: the first gives 3 and 1 away; eager rebalancing would have taken 6 and 3 from it.
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if lost := g.revoked["one"]; lost > 4+3 { // 3 more at its own end
+	if lost := g.Count("one"); lost > 4+3 { // 3 more at its own end
 		return fmt.Errorf("the first member had %d partitions revoked, want 7 at most", lost)
 	}
 	return nil
@@ -281,9 +222,7 @@ func (c client) static(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	undisturbed := g.revoked["one"]
-	g.mu.Unlock()
+	undisturbed := g.Count("one")
 	g.part("two")
 	if err := g.join(ctx, "two", kgo.InstanceID("two")); err != nil {
 		return err
@@ -291,17 +230,14 @@ func (c client) static(ctx context.Context) error {
 	if err := g.write(ctx, 0, 60); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 60); err != nil {
+	if err := g.Got(ctx, 60); err != nil {
 		return err
 	}
 	after, err := g.assigned(ctx, 2)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	disturbed := g.revoked["one"] != undisturbed
-	g.mu.Unlock()
-	if fmt.Sprint(before) != fmt.Sprint(after) || disturbed {
+	if fmt.Sprint(before) != fmt.Sprint(after) || g.Count("one") != undisturbed {
 		return fmt.Errorf("the return of a static member rebalanced the group: %v became %v", before, after)
 	}
 	return g.fenced(ctx)
@@ -318,10 +254,7 @@ func (g *crowd) fenced(ctx context.Context) error {
 		<-old.ended
 	}()
 	for {
-		g.mu.Lock()
-		failures := errors.Join(g.errs...)
-		g.errs = nil
-		g.mu.Unlock()
+		failures := g.Failures()
 		if errors.Is(failures, kerr.FencedInstanceID) || (failures != nil && strings.Contains(failures.Error(), kerr.FencedInstanceID.Message)) {
 			return nil
 		}

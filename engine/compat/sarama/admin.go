@@ -203,7 +203,7 @@ func (c client) groups(ctx context.Context) error {
 	if err := g.join(ctx, "member", ""); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 60); err != nil {
+	if err := g.Got(ctx, 60); err != nil {
 		return err
 	}
 	a, err := c.admin()

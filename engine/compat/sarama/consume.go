@@ -74,7 +74,7 @@ func (c client) reset(ctx context.Context) error {
 	if err := g.join(ctx, "one", ""); err != nil {
 		return err
 	}
-	return g.got(ctx, 20)
+	return g.Got(ctx, 20)
 }
 
 func (c client) time(ctx context.Context) error {
@@ -186,5 +186,5 @@ func (c client) commit(ctx context.Context) error {
 	if err := g.join(ctx, "one", ""); err != nil {
 		return err
 	}
-	return g.got(ctx, 60)
+	return g.Got(ctx, 60)
 }

@@ -2,25 +2,22 @@ package sarama
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	kafka "github.com/IBM/sarama"
+
+	"github.com/millrace/millrace/engine/compat/ledger"
 )
 
 // A crowd is a group of consumers on one topic, and what all of them read together.
 type crowd struct {
 	client
+	ledger.Crowd // its counts: sessions that each member began, one more for each rebalance
+
 	topic, group string
 	config       *kafka.Config
-
-	mu      sync.Mutex //nolint:forbidigo // each claim is consumed on a goroutine of Sarama's
-	seen    map[string]int
-	setups  map[string]int // sessions that each member began: one more for each rebalance
-	errs    []error
-	members map[string]*member
+	members      map[string]*member
 }
 
 type member struct {
@@ -31,8 +28,7 @@ type member struct {
 
 func (c client) crowdOn(topic, group string, o *kafka.Config) *crowd {
 	return &crowd{
-		client: c, topic: topic, group: c.Name(group), config: o,
-		seen: map[string]int{}, setups: map[string]int{}, members: map[string]*member{},
+		client: c, topic: topic, group: c.Name(group), config: o, members: map[string]*member{},
 	}
 }
 
@@ -52,18 +48,12 @@ func (g *crowd) join(ctx context.Context, name, instance string) error {
 		defer close(m.ended)
 		for ctx.Err() == nil {
 			if err := group.Consume(ctx, []string{g.topic}, &handler{g, name}); err != nil && ctx.Err() == nil {
-				g.fail(err)
+				g.Fail(err)
 				return
 			}
 		}
 	}()
 	return nil
-}
-
-func (g *crowd) fail(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.errs = append(g.errs, err)
 }
 
 // A handler counts what one member reads and marks it.
@@ -73,9 +63,7 @@ type handler struct {
 }
 
 func (h *handler) Setup(kafka.ConsumerGroupSession) error {
-	h.crowd.mu.Lock()
-	defer h.crowd.mu.Unlock()
-	h.crowd.setups[h.name]++
+	h.crowd.Add(h.name, 1)
 	return nil
 }
 
@@ -88,9 +76,7 @@ func (h *handler) ConsumeClaim(session kafka.ConsumerGroupSession, claim kafka.C
 			if !more {
 				return nil
 			}
-			h.crowd.mu.Lock()
-			h.crowd.seen[string(m.Value)]++
-			h.crowd.mu.Unlock()
+			h.crowd.Read(string(m.Value))
 			session.MarkMessage(m, "")
 		case <-session.Context().Done():
 			return nil
@@ -105,7 +91,7 @@ func (g *crowd) part(name string) {
 	m.leave()
 	<-m.ended
 	if err := m.group.Close(); err != nil {
-		g.fail(err)
+		g.Fail(err)
 	}
 }
 
@@ -133,7 +119,7 @@ func (g *crowd) assigned(ctx context.Context, members int) (string, error) {
 				shares[m.ClientId] = assignment.Topics[g.topic]
 			}
 		}
-		if described[0].State == "Stable" && even(shares, members, 6) {
+		if described[0].State == "Stable" && ledger.Even(shares, members, 6) {
 			return fmt.Sprint(shares), nil
 		}
 		wait(ctx, 100*time.Millisecond)
@@ -143,19 +129,6 @@ func (g *crowd) assigned(ctx context.Context, members int) (string, error) {
 	}
 }
 
-func even(shares map[string][]int32, members, partitions int) bool {
-	owned := map[int32]bool{}
-	for _, s := range shares {
-		if len(s) != partitions/members {
-			return false
-		}
-		for _, p := range s {
-			owned[p] = true
-		}
-	}
-	return len(shares) == members && len(owned) == partitions
-}
-
 // write sends count numbered records, spread over six partitions.
 func (g *crowd) write(first, count int) error {
 	messages := numbered(g.topic, 0, first, count)
@@ -163,31 +136,6 @@ func (g *crowd) write(first, count int) error {
 		m.Partition = int32(i % 6)
 	}
 	return g.send(config(), messages)
-}
-
-// got waits until n different records were read, and fails when one was read twice.
-func (g *crowd) got(ctx context.Context, n int) error {
-	for {
-		g.mu.Lock()
-		read, twice, failures := len(g.seen), 0, errors.Join(g.errs...)
-		for _, times := range g.seen {
-			if times > 1 {
-				twice++
-			}
-		}
-		g.mu.Unlock()
-		switch {
-		case failures != nil:
-			return failures
-		case twice > 0:
-			return fmt.Errorf("%d of %d records were read twice", twice, read)
-		case read == n:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("the group read %d of %d records: %w", read, n, ctx.Err())
-		}
-		wait(ctx, 20*time.Millisecond)
-	}
 }
 
 func (c client) group(ctx context.Context) error {
@@ -211,7 +159,7 @@ func (c client) group(ctx context.Context) error {
 	if err := g.write(600, 600); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 1200); err != nil {
+	if err := g.Got(ctx, 1200); err != nil {
 		return err
 	}
 	g.part("two")
@@ -221,7 +169,7 @@ func (c client) group(ctx context.Context) error {
 	if err := g.write(1200, 600); err != nil {
 		return err
 	}
-	return g.got(ctx, 1800)
+	return g.Got(ctx, 1800)
 }
 
 func (c client) static(ctx context.Context) error {
@@ -245,9 +193,7 @@ func (c client) static(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	undisturbed := g.setups["one"]
-	g.mu.Unlock()
+	undisturbed := g.Count("one")
 	g.part("two")
 	if err := g.join(ctx, "two", "two"); err != nil {
 		return err
@@ -255,16 +201,14 @@ func (c client) static(ctx context.Context) error {
 	if err := g.write(0, 60); err != nil {
 		return err
 	}
-	if err := g.got(ctx, 60); err != nil {
+	if err := g.Got(ctx, 60); err != nil {
 		return err
 	}
 	after, err := g.assigned(ctx, 2)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if before != after || g.setups["one"] != undisturbed {
+	if before != after || g.Count("one") != undisturbed {
 		return fmt.Errorf("the return of a static member rebalanced the group: %s became %s", before, after)
 	}
 	return nil

@@ -156,7 +156,7 @@ func (c client) old(ctx context.Context) error {
 	if err := g.join(ctx, "one", ""); err != nil {
 		return err
 	}
-	return g.got(ctx, 100)
+	return g.Got(ctx, 100)
 }
 
 func (c client) drops(ctx context.Context) error {
