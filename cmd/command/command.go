@@ -28,6 +28,7 @@ var constructors = []func(*environment) *cobra.Command{
 	groupsCommand,
 	configsCommand,
 	clusterCommand,
+	doctorCommand,
 	logCommand,
 	linkCommand,
 	func(*environment) *cobra.Command { return bench.Command() },

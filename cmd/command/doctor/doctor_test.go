@@ -1,0 +1,78 @@
+package doctor_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/millrace/millrace/cmd/command/doctor"
+	"github.com/millrace/millrace/cmd/command/session"
+)
+
+// admin serves metrics like a broker's, and answers its host:port.
+func admin(t *testing.T, metrics string) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, metrics) })) //nolint:errcheck // the client sees it
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+func open(t *testing.T) *session.Session {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s, err := session.Open(context.Background(), session.Options{Servers: strings.Join(c.ListenAddrs(), ","), Properties: session.Properties{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+const healthy = `millrace_build_info 1
+# TYPE millrace_fsync_seconds histogram
+millrace_fsync_seconds_bucket{le="0.001"} 98
+millrace_fsync_seconds_bucket{le="0.004"} 100
+millrace_fsync_seconds_bucket{le="+Inf"} 100
+millrace_fsync_seconds_sum 0.1
+millrace_fsync_seconds_count 100
+`
+
+func TestExamine(t *testing.T) {
+	s := open(t)
+	for name, test := range map[string]struct {
+		session *session.Session
+		refused error
+		options doctor.Options
+		bad     bool
+		want    []string // patterns of lines
+	}{
+		"healthy":    {s, nil, doctor.Options{Admin: admin(t, healthy), Folder: t.TempDir()}, false, []string{`^ok +fsync +99 % of 100 took at most 4ms$`, `^ok +cluster .*brokers: 1, topics: 1`, `^ok +partitions`, `^(ok|warning) +disk of .*200 syncs of 4 KiB: p50 .*free`}},
+		"nobody":     {nil, errors.New("no broker answers"), doctor.Options{}, true, []string{`^BAD +cluster +no broker answers$`}},
+		"slow disk":  {s, nil, doctor.Options{Admin: admin(t, strings.ReplaceAll(healthy, `le="0.004"`, `le="0.1"`))}, false, []string{`^warning +fsync .*100ms; acknowledgements wait`}},
+		"stopped":    {s, nil, doctor.Options{Admin: admin(t, healthy+`millrace_disk_stopped{folder="/mem/kfake",reason="fsync: I/O error"} 1`+"\n")}, true, []string{`^BAD +data folder .* was stopped: fsync: I/O error; mend the disk`}},
+		"other host": {s, nil, doctor.Options{Admin: admin(t, "up 1\n")}, false, []string{`^warning +metrics .*no metrics of Millrace`}},
+		"no folder":  {s, nil, doctor.Options{Folder: "/does/not/exist"}, true, []string{`^BAD +disk of /does/not/exist .*no such file`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			err := doctor.Examine(context.Background(), &out, test.session, test.refused, test.options)
+			if (err != nil) != test.bad {
+				t.Errorf("error %v", err)
+			}
+			for _, pattern := range test.want {
+				if !regexp.MustCompile(`(?m)` + pattern).MatchString(out.String()) {
+					t.Errorf("no line matches %s in\n%s", pattern, out.String())
+				}
+			}
+		})
+	}
+}
