@@ -122,6 +122,9 @@ func (r *Running) Pid() int { return r.process.command.Process.Pid }
 // Kill is kill -9; it returns when the process is gone.
 func (r *Running) Kill() { r.process.kill() }
 
+// Strike is kill -9 without the wait: no instruction of the broker runs after it, though its last system calls may.
+func (r *Running) Strike() { _ = r.process.command.Process.Kill() } // gone already is as good
+
 // Terminate asks for a clean end and does not wait for it.
 func (r *Running) Terminate() { _ = r.process.command.Process.Signal(syscall.SIGTERM) } // gone already is as good
 

@@ -53,7 +53,8 @@ func configs(pairs ...string) map[string]*string {
 // A loop is the whole run. It belongs to one goroutine; producers have their own and reach only their ledgers.
 type loop struct {
 	options
-	log     string
+	logs    string // folder
+	starts  int
 	address string
 	extra   []string // settings
 	disk    *disk.Disk
@@ -93,6 +94,12 @@ func (l *loop) run(ctx context.Context) (failed int, err error) {
 			if l.expectLoss {
 				return failed, nil
 			}
+			if l.keep != "" {
+				return failed, l.save()
+			}
+			if err := l.renew(); err != nil {
+				return failed, err
+			}
 			continue
 		}
 		if err != nil {
@@ -119,12 +126,25 @@ func (l *loop) settings() []string {
 
 func (l *loop) start(ctx context.Context) (*broker.Running, error) {
 	begin := time.Now()
-	r, err := broker.ServeMillrace(ctx, l.binary, l.data(), l.log, l.address, "", l.settings()...)
+	r, err := broker.ServeMillrace(ctx, l.binary, l.data(), l.nextLog(), l.address, "", l.settings()...)
 	if err != nil {
 		return nil, err
 	}
 	l.slowest = max(l.slowest, time.Since(begin))
 	return r, nil
+}
+
+// log is what the last broker printed, nextLog what the next will.
+func (l *loop) log() string { return filepath.Join(l.logs, fmt.Sprintf("%04d.log", l.starts)) }
+
+func (l *loop) nextLog() string {
+	l.starts++
+	return l.log()
+}
+
+// save copies what damage can be looked for in.
+func (l *loop) save() error {
+	return errors.Join(os.CopyFS(filepath.Join(l.keep, "data"), os.DirFS(l.data())), os.CopyFS(filepath.Join(l.keep, "logs"), os.DirFS(l.logs)))
 }
 
 // prepare makes the topics and the lasting producers.
@@ -142,17 +162,26 @@ func (l *loop) prepare(ctx context.Context) error {
 		}
 		l.verified[t.topic] = map[int32]int64{}
 	}
+	l.side = &traffic.Side{Address: l.address, Group: "power", Topic: few.topic, Every: 8, Keep: 6}
+	return l.renew()
+}
+
+// renew replaces the lasting producers: one that notices a loss stops for good.
+func (l *loop) renew() error {
+	for _, p := range l.lasting {
+		p.Abandon()
+	}
+	l.lasting = nil
+	if l.expectLoss {
+		return nil
+	}
 	for _, t := range []load{few, rolling} {
-		if l.expectLoss {
-			break // a producer that lives on notices a loss, and stops
-		}
-		p, err := l.producer(t, "lasting", false)
+		p, err := l.producer(t, fmt.Sprintf("lasting-%d", l.starts), false)
 		if err != nil {
 			return err
 		}
 		l.lasting = append(l.lasting, p)
 	}
-	l.side = &traffic.Side{Address: l.address, Group: "power", Topic: few.topic, Every: 8, Keep: 6}
 	return nil
 }
 
@@ -217,7 +246,7 @@ func (l *loop) bytes() (total int64, err error) {
 // refused tells what the broker has refused or moved aside when it started. A topic that was being deleted may leave a
 // folder behind that the metadata no longer knows.
 func (l *loop) refused() error {
-	text, err := os.ReadFile(l.log)
+	text, err := os.ReadFile(l.log())
 	if err != nil {
 		return err
 	}

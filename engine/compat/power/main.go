@@ -1,7 +1,7 @@
 // Command power cuts the power of a broker's disk at random moments while clients work, starts the broker again on what
 // is left, and counts what became of everything that it had acknowledged.
 //
-//	round:  load ── cut power ── kill -9 ── mend ── (start ── cut again ── mend) ── start ── flush ── read back ── judge
+//	round:  load ── kill -9, cut power ── mend ── (start ── cut again ── mend) ── start ── flush ── read back ── judge
 //
 // The disk is an ext4 file system on a loop device (package disk); before the first round it is shown to lose what was
 // not synced. Producers with acks=all (idempotent; some live through all cuts) and acks=1 write small and large
@@ -45,6 +45,7 @@ type options struct {
 	work       string
 	disk       int64
 	expectLoss bool
+	keep       string
 }
 
 func main() {
@@ -59,6 +60,7 @@ func main() {
 	flag.StringVar(&o.work, "work", "", "folder for the disk's image (default: the system's for temporary files)")
 	flag.Int64Var(&o.disk, "disk", 2048, "size of the disk in MiB; the image is sparse")
 	flag.BoolVar(&o.expectLoss, "expect-loss", false, "succeed when, and as soon as, a loss is found")
+	flag.StringVar(&o.keep, "keep", "", "end at the first round that is not clean, and copy the data and the broker's logs to this new folder")
 	flag.Parse()
 	disk.Isolate()
 	if o.seed == 0 {
@@ -99,7 +101,10 @@ func run(ctx context.Context, o options) (err error) {
 	if o.settings != "" {
 		l.extra = strings.Split(o.settings, ",")
 	}
-	l.log = filepath.Join(dir, "server.log")
+	l.logs = filepath.Join(dir, "logs")
+	if err := os.Mkdir(l.logs, 0o755); err != nil {
+		return fmt.Errorf("make a folder for logs: %w", err)
+	}
 	if l.address, err = broker.FreeAddress(); err != nil {
 		return err
 	}

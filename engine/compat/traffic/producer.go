@@ -40,6 +40,7 @@ type Producer struct {
 	ended     chan struct{} // closed when Run is over
 	failure   atomic.Pointer[error]
 	abandoned atomic.Bool // what fails from now on was cut off on purpose
+	deaf      atomic.Bool // acknowledgements count no more
 	calls     sync.WaitGroup
 }
 
@@ -105,6 +106,7 @@ func (p *Producer) burst(books []*ledger.Ledger) {
 			p.client.TryProduce(context.Background(), r, func(r *kgo.Record, err error) {
 				defer p.calls.Done()
 				switch {
+				case err == nil && p.deaf.Load():
 				case err == nil:
 					for _, book := range books {
 						book.Acked(ledger.Stream{Producer: p.Name, Topic: p.Topic, Partition: n}, number, r.Offset)
@@ -119,6 +121,9 @@ func (p *Producer) burst(books []*ledger.Ledger) {
 	}
 }
 
+// Deafen has acknowledgements that come from now on count for nothing.
+func (p *Producer) Deafen() { p.deaf.Store(true) }
+
 // Abandon ends a producer with what it has under way.
 func (p *Producer) Abandon() {
 	p.abandoned.Store(true)
@@ -131,6 +136,9 @@ func (p *Producer) Abandon() {
 
 // Flush waits until everything is acknowledged: a producer that lives through a crash is told of every record.
 func (p *Producer) Flush(ctx context.Context) error {
+	if p.ended == nil {
+		return nil // it has not begun
+	}
 	<-p.ended
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

@@ -31,7 +31,8 @@ func ReadBack(ctx context.Context, address string, from Offsets, book *ledger.Le
 	if err != nil || b.left == 0 {
 		return err
 	}
-	k, err = kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumePartitions(assigned))
+	k, err = kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumePartitions(assigned),
+		kgo.FetchMaxWait(100*time.Millisecond)) // a partition that retention has moved under the reader joins the next fetch
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,8 @@ func (s *Side) Doomed(topic string) bool { return s.doomed[topic] }
 func (s *Side) Run(ctx context.Context, round int) error {
 	s.ended = make(chan struct{})
 	k, err := kgo.NewClient(kgo.SeedBrokers(s.Address), kgo.RetryTimeout(time.Second), kgo.MetadataMinAge(20*time.Millisecond),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.DisableIdempotentWrite()) // else a call that waits for a dead broker could not be given up
 	if err != nil {
 		return err
 	}
@@ -121,6 +122,9 @@ func (s *Side) remove(ctx context.Context, admin *kadm.Client) error {
 	s.Deletions++
 	return nil
 }
+
+// Wait returns when Run's work is over.
+func (s *Side) Wait() { <-s.ended }
 
 // Check compares what was acknowledged with what the broker knows after its restart.
 func (s *Side) Check(ctx context.Context) error {
