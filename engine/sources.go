@@ -58,6 +58,13 @@ func (b *Broker) sources() *metrics.Sources {
 			return bytes
 		},
 		ShardsIdle: b.shardsIdle(),
+		Stopped: func(yield func(string, error)) {
+			for _, d := range b.disks {
+				if err := d.Failed(); err != nil {
+					yield(d.Path, err)
+				}
+			}
+		},
 		OfflineDirs: func() (failed int64) {
 			for _, d := range b.disks {
 				if d.Failed() != nil {
