@@ -64,6 +64,7 @@ type loop struct {
 	all      *ledger.Ledger // every acknowledgement of every round
 	verified traffic.Offsets
 	lasting  []*traffic.Producer
+	renewed  int // times
 	side     *traffic.Side
 	cuts     map[string]int // by kind
 	lost     int64          // bytes of logs that the cuts took, none of them acknowledged
@@ -172,11 +173,12 @@ func (l *loop) renew() error {
 		p.Abandon()
 	}
 	l.lasting = nil
+	l.renewed++
 	if l.expectLoss {
 		return nil
 	}
 	for _, t := range []load{few, rolling} {
-		p, err := l.producer(t, fmt.Sprintf("lasting-%d", l.starts), false)
+		p, err := l.producer(t, fmt.Sprintf("lasting-%d", l.renewed), false)
 		if err != nil {
 			return err
 		}
