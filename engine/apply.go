@@ -59,39 +59,42 @@ func (b *Broker) created(topics []*cluster.Topic) (made []*shard.Topic) {
 	return made
 }
 
-// places are where the partitions of t from first on live in this broker. The shard
-// follows from the name: when a topic is made anew under the name of a deleted one, the
-// new partition's first task then comes after the old one's last.
+// places are where the partitions of t from first on live in this broker. The shard is
+// one of its disk's and follows from the name: when a topic is made anew under the name
+// of a deleted one, the new partition's first task in a folder then comes after the old
+// one's last.
 func (b *Broker) places(t *cluster.Topic, first int) []shard.Place {
 	places := make([]shard.Place, 0, len(t.Partitions)-first)
 	hash := fnv.New32a()
 	hash.Write([]byte(t.Name)) // never fails, by its contract
 	for i := first; i < len(t.Partitions); i++ {
 		p := &t.Partitions[i]
+		on, shards := b.placeOn(t, i, p.Directory(b.self()))
 		places = append(places, shard.Place{
-			Shard: b.shards[(hash.Sum32()+uint32(i))%uint32(len(b.shards))],
-			Disk:  b.placeOn(t, i, p.Directory(b.self())),
+			Shard: shards[(hash.Sum32()+uint32(i/len(b.disks)))%uint32(len(shards))],
+			Disk:  on,
 			Epoch: p.LeaderEpoch,
 		})
 	}
 	return places
 }
 
-// placeOn finds the disk of a partition. One whose data lies elsewhere, or whose disk is
-// not there any more, gets a disk that has failed: it must not begin anew, empty.
-func (b *Broker) placeOn(t *cluster.Topic, partition int, id cluster.ID) *shard.Disk {
+// placeOn finds the disk of a partition and its shards. One whose data lies elsewhere, or
+// whose disk is not there any more, gets a disk that has failed: it must not begin anew,
+// empty.
+func (b *Broker) placeOn(t *cluster.Topic, partition int, id cluster.ID) (*shard.Disk, []*shard.Shard) {
 	if len(b.elsewhere) > 0 {
 		folder := commitlog.FolderName(t.Name, int32(partition))
 		if d := b.elsewhere[folder]; d != nil {
-			return b.lostDisk(d.ID, fmt.Errorf("%s in %s: %w", folder, d.Path, errElsewhere))
+			return b.lostDisk(d.ID, fmt.Errorf("%s in %s: %w", folder, d.Path, errElsewhere)), b.shards[:1]
 		}
 	}
 	for _, d := range b.disks {
 		if d.ID == id {
-			return d.Disk
+			return d.Disk, d.shards
 		}
 	}
-	return b.lostDisk(id, fmt.Errorf("the data folder with directory.id %s is not in log.dirs", id))
+	return b.lostDisk(id, fmt.Errorf("the data folder with directory.id %s is not in log.dirs", id)), b.shards[:1]
 }
 
 // lostDisk is a disk that nothing can be read from or written to.

@@ -34,6 +34,7 @@ type disk struct {
 	lock   io.Closer
 	syncer *diskio.Syncer
 	cache  *diskio.PageCache
+	shards []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
 	// unclean: a log in it could not be closed in good order. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's

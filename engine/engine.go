@@ -136,10 +136,24 @@ func (b *Broker) openDisks() error {
 	return nil
 }
 
+// startShards gives every disk shards of its own. Of several disks none has the first
+// shard: work that belongs to no partition must not wait for one of them.
 func (b *Broker) startShards() {
-	for range config.IOThreads.Of(b.values.Load()) {
-		b.shards = append(b.shards, shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed}))
+	if len(b.disks) > 1 {
+		b.startShard()
 	}
+	each := max(1, config.IOThreads.Of(b.values.Load())/len(b.disks))
+	for _, d := range b.disks {
+		for range each {
+			d.shards = append(d.shards, b.startShard())
+		}
+	}
+}
+
+func (b *Broker) startShard() *shard.Shard {
+	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed})
+	b.shards = append(b.shards, s)
+	return s
 }
 
 func (b *Broker) openQuorum() error {
@@ -274,7 +288,11 @@ func (b *Broker) Stop(ctx context.Context) error {
 		return errors.New("the broker was stopped before")
 	}
 	close(b.stop)
-	<-b.ended
+	select {
+	case <-b.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err())
+	}
 	// While the sockets send what is owed, retiring the shards answers those who wait.
 	flushed := make(chan error, len(b.sockets))
 	for _, s := range b.sockets {

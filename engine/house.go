@@ -3,6 +3,7 @@ package engine
 import (
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/engine/api"
@@ -15,13 +16,15 @@ import (
 const checkpointPause = time.Minute
 
 // keepHouse does what is due now and then, until the broker stops: it applies retention,
-// forgets producers and writes recovery points. It asks one shard for one partition at a
-// time, so that clients hardly notice.
+// forgets producers and writes recovery points.
 func (b *Broker) keepHouse() {
 	defer close(b.ended)
 	v := b.values.Load()
-	retention := time.NewTicker(config.RetentionCheck.Of(v))
-	defer retention.Stop()
+	var disks sync.WaitGroup
+	defer disks.Wait()
+	for _, d := range b.disks {
+		disks.Go(func() { b.keepDisk(d) })
+	}
 	producers := time.NewTicker(config.ProducerExpirationCheck.Of(v))
 	defer producers.Stop()
 	checkpoint := time.NewTicker(checkpointPause)
@@ -32,14 +35,26 @@ func (b *Broker) keepHouse() {
 		select {
 		case <-b.stop:
 			return
-		case now := <-retention.C:
-			b.retain(now)
 		case <-producers.C:
 			for _, s := range b.shards {
 				s.Do(s.ExpireProducers)
 			}
 		case <-checkpoint.C:
 			b.checkpoint()
+		}
+	}
+}
+
+// keepDisk applies retention to one disk, which may hang without holding up the others.
+func (b *Broker) keepDisk(d *disk) {
+	retention := time.NewTicker(config.RetentionCheck.Of(b.values.Load()))
+	defer retention.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case now := <-retention.C:
+			b.retain(d.Disk, now)
 		}
 	}
 }
@@ -54,17 +69,17 @@ func (b *Broker) stopping() bool {
 	}
 }
 
-// retain applies retention to every partition that has something to remove. Those that
-// nobody uses are looked at from here, without their shard, and stay unopened if there is
-// nothing.
-func (b *Broker) retain(now time.Time) {
+// retain applies retention to every partition of a disk that has something to remove. It
+// asks for one at a time, so that clients hardly notice. Those that nobody uses are looked
+// at from here, without their shard, and stay unopened if there is nothing.
+func (b *Broker) retain(on *shard.Disk, now time.Time) {
 	for _, t := range b.registry.Topics() {
 		settings := t.Settings()
 		if !settings.Retains() {
 			continue
 		}
 		t.Each(func(partition int32, d *shard.Disk, r *shard.Replica) {
-			if b.stopping() || d.Failed() != nil {
+			if d != on || b.stopping() || d.Failed() != nil {
 				return
 			}
 			if r == nil || !r.Settled() {

@@ -36,6 +36,13 @@ func beginOn(files diskio.FS, folders string, overrides ...string) (*Broker, err
 	return Start(Options{Settings: settings, FS: files, Log: slog.New(slog.DiscardHandler)})
 }
 
+// retainAll applies retention to every disk.
+func retainAll(b *Broker, now time.Time) {
+	for _, d := range b.disks {
+		b.retain(d.Disk, now)
+	}
+}
+
 func createTopic(t testing.TB, b *Broker, partitions int32, names ...string) {
 	t.Helper()
 	answers, err := kadm.NewClient(client(t, b)).CreateTopics(limited(t), partitions, 1, nil, names...)
@@ -115,7 +122,7 @@ func TestUnusedPartitionsCostNothing(t *testing.T) {
 			t.Fatalf("there is a folder %s", one.Name())
 		}
 	}
-	b.retain(time.Now())
+	retainAll(b, time.Now())
 	b.checkpoint()
 }
 
@@ -744,7 +751,7 @@ func TestRetentionOfUnusedPartitions(t *testing.T) {
 	}
 	stop(t, b)
 	b = start(t, folder, "log.segment.bytes=1048576")
-	b.retain(time.Now())
+	retainAll(b, time.Now())
 	old, young := b.registry.Named("old").Replica(0), b.registry.Named("young").Replica(0)
 	if old.Start() != 3 {
 		t.Errorf("the old topic starts at %d, want 3", old.Start())

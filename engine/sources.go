@@ -58,6 +58,13 @@ func (b *Broker) sources() *metrics.Sources {
 			return bytes
 		},
 		ShardsIdle: b.shardsIdle(),
+		Stopped: func(yield func(string, error)) {
+			for _, d := range b.disks {
+				if err := d.Failed(); err != nil {
+					yield(d.Path, err)
+				}
+			}
+		},
 		OfflineDirs: func() (failed int64) {
 			for _, d := range b.disks {
 				if d.Failed() != nil {
@@ -101,20 +108,43 @@ func (b *Broker) offline() (n int64) {
 	return n
 }
 
-// groups counts the groups of all coordinators that are loaded.
+// countPatience is how long metrics wait for shards: one whose disk hangs does not answer,
+// and then more than ever somebody will want to see them.
+const countPatience = 200 * time.Millisecond
+
+// groups counts the groups of all coordinators that are loaded, but for those on shards
+// that do not answer.
 func (b *Broker) groups() (all metrics.Groups) {
+	counted := make(chan metrics.Groups, len(b.shards))
 	for _, s := range b.shards {
-		s.Wait(func() {
+		s.Do(func() {
+			var sum metrics.Groups
 			s.Coordinators(func(g *group.Coordinator) {
 				n := g.Count()
-				all.Stable += n.Stable
-				all.PreparingRebalance += n.PreparingRebalance
-				all.CompletingRebalance += n.CompletingRebalance
-				all.Empty += n.Empty
-				all.Dead += n.Dead
-				all.Offsets += n.Offsets
+				sum.Stable += n.Stable
+				sum.PreparingRebalance += n.PreparingRebalance
+				sum.CompletingRebalance += n.CompletingRebalance
+				sum.Empty += n.Empty
+				sum.Dead += n.Dead
+				sum.Offsets += n.Offsets
 			})
+			counted <- sum
 		})
+	}
+	late := time.NewTimer(countPatience)
+	defer late.Stop()
+	for range b.shards {
+		select {
+		case sum := <-counted:
+			all.Stable += sum.Stable
+			all.PreparingRebalance += sum.PreparingRebalance
+			all.CompletingRebalance += sum.CompletingRebalance
+			all.Empty += sum.Empty
+			all.Dead += sum.Dead
+			all.Offsets += sum.Offsets
+		case <-late.C:
+			return all
+		}
 	}
 	return all
 }

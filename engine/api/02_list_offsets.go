@@ -47,7 +47,14 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}
-			g.ask(r, func() { answer.ErrorCode = code(offsetAt(r, p, answer)) })
+			if published(p.Timestamp) && r.Settled() {
+				answer.ErrorCode = code(offsetAt(r, p, answer)) // its shard may wait for a disk
+				continue
+			}
+			g.ask(r, func() {
+				r.Settle() // a partition that nobody used yet is opened
+				answer.ErrorCode = code(offsetAt(r, p, answer))
+			})
 		}
 		a.Topics = append(a.Topics, t)
 	}
@@ -80,10 +87,12 @@ func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
 	return t.Replica(partition)
 }
 
-// offsetAt answers for one partition. It runs on its shard, because a partition that
-// nobody used yet is opened for it.
+// published reports whether a moment's offset is known without a look into the log.
+func published(moment int64) bool { return moment < 0 && moment != momentMaxTimestamp }
+
+// offsetAt answers for one partition that is settled. What has to be looked for in the
+// log is looked for on its shard.
 func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
-	r.Settle()
 	log, err := r.Log()
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace/millrace/diskio"
 )
 
@@ -230,4 +232,20 @@ func TestUnusedIndexesAreForgotten(t *testing.T) {
 	s.want("indexes in memory", count(), 1)
 	s.want("batches", len(s.all()), 8)
 	s.want("indexes in memory", count(), 8)
+}
+
+// A reader that holds a segment whose file was not open is told, when retention takes the segment away, that its offset
+// is out of range: that is what it would hear a moment later, and what clients know how to take.
+func TestReaderThatRetentionOvertakes(t *testing.T) {
+	s := segments(t, Options{RetentionBytes: 0, RetentionAge: -1})
+	s.close()
+	s.open(s.recovery())
+	held, next := s.log.acquire(2)
+	removed, err := s.log.Retain(today, 8)
+	s.ok(err)
+	s.want("removed", removed, 8)
+	if _, err := held.locate(2, 1000, 8, next); !errors.Is(err, kerr.OffsetOutOfRange) {
+		t.Errorf("locate in a segment that is gone: %v, want %v", err, kerr.OffsetOutOfRange)
+	}
+	held.Release()
 }

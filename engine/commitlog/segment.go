@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace/millrace/diskio"
 )
 
@@ -135,6 +137,9 @@ func (s *Segment) file() (diskio.File, error) {
 		return h.File, nil
 	}
 	f, err := s.log.fs.Open(s.path+logSuffix, os.O_RDONLY)
+	if errors.Is(err, os.ErrNotExist) && s.deleted.Load() {
+		return nil, kerr.OffsetOutOfRange // retention has overtaken a reader
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}

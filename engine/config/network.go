@@ -97,7 +97,7 @@ var (
 	})
 	IOThreads = threads.Int(setting.Int{
 		Name: "num.io.threads", Default: 8, Min: 1,
-		Doc: "Shards: each owns some partitions and does all their changes.",
+		Doc: "Shards: each owns some partitions of one data folder and does all their changes. Every one of log.dirs has its share of them, at least one.",
 	})
 	RecoveryThreads = threads.Int(setting.Int{
 		Name: "num.recovery.threads.per.data.dir", Default: 2, Min: 1,

@@ -191,6 +191,11 @@ func collectGauges(out chan<- prometheus.Metric, s *Sources) {
 			}
 		}
 	}
+	if s.Stopped != nil {
+		s.Stopped(func(folder string, reason error) {
+			show(out, "millrace_disk_stopped", "Data folders whose disk was stopped, and the failure that stopped it.", 1, "folder", folder, "reason", reason.Error())
+		})
+	}
 	if s.Waiting != nil {
 		s.Waiting(func(operation string, requests int64) {
 			show(out, "kafka_server_delayedoperationpurgatory_purgatorysize", "Requests that wait.", float64(requests), "delayedOperation", operation)

@@ -40,6 +40,8 @@ type Sources struct {
 
 	// OfflineDirs is the data folders whose disk was stopped.
 	OfflineDirs func() int64
+	// Stopped tells of each of them why.
+	Stopped func(yield func(folder string, reason error))
 
 	// Logs tells of each partition's log that is open.
 	Logs func(yield func(topic string, partition int32, log Log))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -85,6 +86,21 @@ type Running struct{ process *process }
 
 // ServeMillrace runs one broker and waits until it answers. An empty advertised means address.
 func ServeMillrace(ctx context.Context, binary, data, log, address, advertised string, settings ...string) (*Running, error) {
+	r, err := LaunchMillrace(binary, data, log, address, advertised, settings...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := r.process.ready(ctx, address); err != nil {
+		r.Kill()
+		return nil, err
+	}
+	return r, nil
+}
+
+// LaunchMillrace is ServeMillrace without the wait.
+func LaunchMillrace(binary, data, log, address, advertised string, settings ...string) (*Running, error) {
 	arguments := []string{"serve", "--override", "listeners=PLAINTEXT://" + address, "--override", "log.dirs=" + data,
 		"--override", "group.initial.rebalance.delay.ms=0", "--override", "admin.listener="}
 	if advertised != "" {
@@ -97,12 +113,6 @@ func ServeMillrace(ctx context.Context, binary, data, log, address, advertised s
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := p.ready(ctx, address); err != nil {
-		p.kill()
-		return nil, err
-	}
 	return &Running{p}, nil
 }
 
@@ -111,6 +121,12 @@ func (r *Running) Pid() int { return r.process.command.Process.Pid }
 
 // Kill is kill -9; it returns when the process is gone.
 func (r *Running) Kill() { r.process.kill() }
+
+// Strike is kill -9 without the wait: no instruction of the broker runs after it, though its last system calls may.
+func (r *Running) Strike() { _ = r.process.command.Process.Kill() } // gone already is as good
+
+// Terminate asks for a clean end and does not wait for it.
+func (r *Running) Terminate() { _ = r.process.command.Process.Signal(syscall.SIGTERM) } // gone already is as good
 
 // Stop asks for a clean end.
 func (r *Running) Stop() error { return r.process.stop(20 * time.Second) }

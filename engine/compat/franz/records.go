@@ -154,7 +154,7 @@ func (c client) drops(ctx context.Context) error {
 		for p := range int32(partitions) {
 			k.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Value: fmt.Appendf(nil, "%d %s", i, filling)}, func(_ *kgo.Record, err error) {
 				if err == nil {
-					l.Acked(ledger.Stream{Partition: p}, i)
+					l.Acked(ledger.Stream{Partition: p}, i, ledger.Anywhere)
 				}
 			})
 		}
@@ -169,7 +169,7 @@ func (c client) drops(ctx context.Context) error {
 		if bad != nil {
 			return fmt.Errorf("read a record that nobody sent: %w", bad)
 		}
-		l.Read(ledger.Stream{Partition: r.Partition}, i)
+		l.Read(ledger.Stream{Partition: r.Partition}, i, r.Offset)
 	}
 	v := l.Judge()
 	if v.Err() != nil {

@@ -189,7 +189,7 @@ func (c client) drops(ctx context.Context) error {
 			if bad != nil {
 				return fmt.Errorf("read a record that nobody sent: %w", bad)
 			}
-			l.Read(ledger.Stream{Partition: n}, i)
+			l.Read(ledger.Stream{Partition: n}, i, m.Offset)
 		}
 	}
 	v := l.Judge()
@@ -218,7 +218,7 @@ func flood(ctx context.Context, address, topic string, o *kafka.Config, partitio
 	for range int64(partitions) * each {
 		select {
 		case m := <-p.Successes():
-			l.Acked(ledger.Stream{Partition: m.Partition}, m.Metadata.(int64))
+			l.Acked(ledger.Stream{Partition: m.Partition}, m.Metadata.(int64), ledger.Anywhere)
 		case e := <-p.Errors():
 			failure = fmt.Errorf("a record failed: %w", e.Err)
 		case <-ctx.Done():
