@@ -422,9 +422,9 @@ func (l *Log) repair() error {
 	if err := s.commit.Truncate(s.size.Load()); err != nil {
 		return fmt.Errorf("undo append: %w", err)
 	}
-	if s.synced.Load() > s.size.Load() {
-		s.synced.Store(-1)
-	}
+	// What was cut off may be on the disk already: until a sync it can come back, and must
+	// not when a successor exists.
+	s.synced.Store(-1)
 	l.spoiled = false
 	return nil
 }
