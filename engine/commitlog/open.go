@@ -40,7 +40,7 @@ func (l *Log) open(r Recovery) error {
 			return fmt.Errorf("%w: %w", ErrSync, err)
 		}
 	}
-	list, err := l.list()
+	list, err := l.list(r.Clean)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (l *Log) open(r Recovery) error {
 		return err
 	}
 	l.savedStart = start
-	if err := l.claimTopic(); err != nil {
+	if err := l.claimTopic(r, len(list) == 0); err != nil {
 		return err
 	}
 	known, err := l.readEpochs(r.Clean)
@@ -59,6 +59,7 @@ func (l *Log) open(r Recovery) error {
 	if list, err = l.dropBelow(list, start); err != nil {
 		return err
 	}
+	l.doubtStart(list, start)
 	if err := l.recover(list, known, r); err != nil {
 		return err
 	}
@@ -69,7 +70,8 @@ func (l *Log) open(r Recovery) error {
 }
 
 // list finds the segments in the folder, lowest first, and removes what a stop left behind.
-func (l *Log) list() ([]*Segment, error) {
+// A clean one leaves no index without its segment behind the others.
+func (l *Log) list(clean bool) ([]*Segment, error) {
 	names, err := l.fs.ReadDir(l.dir)
 	if err != nil {
 		return nil, err
@@ -89,6 +91,10 @@ func (l *Log) list() ([]*Segment, error) {
 		list = append(list, s)
 	}
 	for _, name := range names {
+		base, index := parseName(name, indexSuffix)
+		if clean && index && (len(list) == 0 || base > list[len(list)-1].base) {
+			return nil, &Damage{filepath.Join(l.dir, segmentName(base)+logSuffix), 0, errors.New("the segment is missing, and its index is there: restore the file")}
+		}
 		if leftover(name, list) {
 			if err := ignoreMissing(l.fs.Remove(filepath.Join(l.dir, name))); err != nil {
 				return nil, err
@@ -129,6 +135,33 @@ func (l *Log) dropBelow(list []*Segment, start int64) ([]*Segment, error) {
 		list = list[1:]
 	}
 	return list, nil
+}
+
+// doubtStart says what does not fit together. Nothing is refused for it: on a disk that was
+// full retention could not save the start, and an old start only shows what was deleted.
+func (l *Log) doubtStart(list []*Segment, start int64) {
+	if len(list) > 0 && list[0].base > start {
+		l.logger.Error("the first segments are missing: unless retention removed them from a full disk, records are lost; restore the files if there is a copy",
+			"folder", l.dir, "from", start, "to", list[0].base-1)
+	}
+	if all := *l.epochs.Load(); len(all) > 0 && len(list) > 0 && all[0].start > max(start, list[0].base) && l.firstEpoch(list[0]) == all[0].epoch {
+		l.logger.Warn("the log start offset is older than the leader epochs, or one of the two is damaged: records that were deleted may show again",
+			"file", filepath.Join(l.dir, startFile), "start", start, "epochs", all[0].start)
+	}
+}
+
+// firstEpoch is the leader epoch of the first batch of a segment, −1 when there is none.
+func (l *Log) firstEpoch(s *Segment) int32 {
+	defer s.closeFile()
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return -1
+	}
+	defer w.done()
+	if w.load(0) != nil {
+		return -1
+	}
+	return w.head.LeaderEpoch()
 }
 
 func (l *Log) removeFiles(path string) error {
@@ -225,26 +258,26 @@ func (l *Log) endsAt(s *Segment, next int64) bool {
 		return false
 	}
 	defer w.done()
-	last, ok := s.lastEntry()
+	last, ok := s.lastEntry(s.size.Load())
 	return ok && w.jump(last) == nil && w.next() == w.end && w.head.NextOffset() == next
 }
 
-// lastEntry reads the end of the index file.
-func (s *Segment) lastEntry() (offsetEntry, bool) {
+// lastEntry reads the end of the index file of a segment that had size bytes.
+func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 	f, err := s.log.fs.Open(s.path+indexSuffix, os.O_RDONLY)
 	if err != nil {
 		return offsetEntry{}, false
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	size, err := f.Size()
-	if err != nil || size < offsetEntrySize || size%offsetEntrySize != 0 {
+	bytes, err := f.Size()
+	if err != nil || bytes < offsetEntrySize || bytes%offsetEntrySize != 0 {
 		return offsetEntry{}, false
 	}
 	var data [offsetEntrySize]byte
-	if _, err := f.ReadAt(data[:], size-offsetEntrySize); err != nil {
+	if _, err := f.ReadAt(data[:], bytes-offsetEntrySize); err != nil {
 		return offsetEntry{}, false
 	}
-	entries, err := decodeOffsets(data[:], s.size.Load())
+	entries, err := decodeOffsets(data[:], size)
 	if err != nil {
 		return offsetEntry{}, false
 	}
@@ -332,6 +365,15 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 	found, err := l.scan(s, r.From)
 	if err != nil {
 		return err
+	}
+	// An index file is begun when the data is durable. That its last entry lies behind what
+	// can be read, both in offset and in position, no flipped bit of its own can make.
+	if last, ok := s.lastEntry(math.MaxInt64); ok && s.base+int64(last.relative) >= found.next && int64(last.position) >= found.size {
+		reason := fmt.Errorf("the index knows a batch that ends at offset %d, so that it was durable: restore the file", s.base+int64(last.relative))
+		if found.damage != nil {
+			reason = fmt.Errorf("%w; %w", found.damage.Err, reason)
+		}
+		return &Damage{s.path + logSuffix, found.size, reason}
 	}
 	if err := l.cutTail(s, found); err != nil {
 		return err

@@ -130,13 +130,21 @@ func (h *house) open(clean bool, points map[string]Point) {
 	h.disk = &Disk{Path: path, FS: h.files, Syncer: h.syncer, Clean: clean, Points: points, Log: log}
 }
 
+// topicID is an id that differs from others in many bits, as random ones do.
+func topicID(id byte) (all [16]byte) {
+	for i := range all {
+		all[i] = id
+	}
+	return all
+}
+
 // topic is a topic of the house with so many partitions.
 func (h *house) topic(name string, id byte, partitions int, s *Settings) *Topic {
 	var places []Place
 	for range partitions {
 		places = append(places, Place{Shard: h.shard, Disk: h.disk})
 	}
-	return NewTopic(name, [16]byte{id}, false, &metrics.Topic{}, s, places)
+	return NewTopic(name, topicID(id), false, &metrics.Topic{}, s, places)
 }
 
 // settled waits until the shard has done everything that was posted before, also what a
