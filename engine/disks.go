@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
@@ -96,15 +97,22 @@ func (d *disk) close() error {
 }
 
 // pointsVersion begins the checkpoint. Kafka's version 0 has no topic ids: a topic made
-// anew under an old name would inherit what is not true of it.
-const pointsVersion = "1"
+// anew under an old name would inherit what is not true of it. It has no checksum either,
+// and a digit that is damaged would have a log refused that is whole.
+const pointsVersion = "2"
 
-// parsePoints reads a checkpoint: a version, how many lines follow, and in each topic,
-// partition, offset and topic id.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// parsePoints reads a checkpoint: a version, how many lines follow, in each topic,
+// partition, offset and topic id; and the CRC-32C of all this.
 func parsePoints(text string) (map[string]shard.Point, error) {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	body := text[:max(0, len(text)-9)]
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
 	if len(lines) < 2 || lines[0] != pointsVersion {
 		return nil, fmt.Errorf("checkpoint: line 1: want version %s", pointsVersion)
+	}
+	if sum := pointsSum([]byte(body)); text[len(body):] != sum {
+		return nil, fmt.Errorf("checkpoint: last line: checksum is %q, want %q", text[len(body):], sum)
 	}
 	count, err := strconv.Atoi(lines[1])
 	if err != nil || count != len(lines)-2 {
@@ -133,6 +141,11 @@ func parsePoints(text string) (map[string]shard.Point, error) {
 	return points, nil
 }
 
+// pointsSum is the last line of the checkpoint, 9 bytes.
+func pointsSum(body []byte) string {
+	return fmt.Sprintf("%08x\n", crc32.Checksum(body, castagnoli))
+}
+
 // pointLine is one line of the checkpoint.
 func pointLine(topic string, partition int32, p shard.Point) string {
 	return fmt.Sprintf("%s %d %d %s\n", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
@@ -145,7 +158,7 @@ func encodePoints(lines []string) []byte {
 	for _, line := range lines {
 		text = append(text, line...)
 	}
-	return text
+	return append(text, pointsSum(text)...)
 }
 
 // savePoints writes the checkpoint if it changed.
