@@ -34,7 +34,8 @@ type disk struct {
 	*shard.Disk
 	lock   io.Closer
 	syncer *diskio.Syncer
-	// unclean: a log in it could not be closed in good order. Set while the broker stops.
+	// unclean: a log in it could not be closed in good order, or was not looked at since a
+	// crash. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
@@ -82,6 +83,25 @@ func (d *disk) recall() error {
 		d.Log.Warn("recovery points cannot be read; logs are checked further back", "folder", d.Path, "error", err)
 	}
 	return nil
+}
+
+// doubt keeps disks from being called clean on which a log could not be opened, or that were
+// not clean at the start and have a log that nobody has asked for since: it is as the crash
+// has left it.
+func (b *Broker) doubt() {
+	for _, t := range b.registry.Topics() {
+		t.Each(func(_ int32, on *shard.Disk, r *shard.Replica) {
+			opened := r != nil && r.Settled()
+			if opened && r.Whole() || !opened && on.Clean {
+				return
+			}
+			for _, d := range b.disks {
+				if d.Disk == on {
+					d.unclean.Store(true)
+				}
+			}
+		})
+	}
 }
 
 // close lets the folder go. If every log in it was closed in good order, the next start

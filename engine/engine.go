@@ -374,6 +374,7 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 	}
 	err = errors.Join(err, b.finish(open))
 	b.checkpoint()
+	b.doubt()
 	for _, d := range b.disks {
 		if failure := d.close(); failure != nil {
 			err = errors.Join(err, fmt.Errorf("close data folder %s: %w", d.Path, failure))

@@ -52,6 +52,7 @@ func (r *Replica) ready(create bool) error {
 // become is the way out of unknown: from here on the shard knows of r.
 func (r *Replica) become(s state) {
 	r.state.Store(int32(s))
+	r.whole.Store(s == open || s == absent)
 	r.shard.replicas[r] = struct{}{}
 }
 
