@@ -23,6 +23,7 @@ import (
 const (
 	lockFile   = ".lock"
 	cleanFile  = "clean-shutdown"
+	doubtFile  = "sync-failed"
 	pointsFile = "recovery-point-offset-checkpoint"
 )
 
@@ -73,6 +74,10 @@ func (d *disk) recall() error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("look for the marker of a clean stop: %w", err)
 	}
+	if _, err := d.FS.Stat(filepath.Join(d.Path, doubtFile)); err == nil {
+		d.Clean, d.Rewrite = false, true
+		d.Log.Warn("a sync has failed here before: what is recovered is written again", "folder", d.Path)
+	}
 	text, err := diskio.ReadFile(d.FS, filepath.Join(d.Path, pointsFile))
 	if err == nil {
 		d.points = text
@@ -83,6 +88,18 @@ func (d *disk) recall() error {
 		d.Log.Warn("recovery points cannot be read; logs are checked further back", "folder", d.Path, "error", err)
 	}
 	return nil
+}
+
+// distrust notes for the next start that a sync has failed. That needs no sync itself: the
+// note lies in the page cache, beside what it warns of, and is lost only together with it.
+func (d *disk) distrust() {
+	f, err := d.FS.Open(filepath.Join(d.Path, doubtFile), os.O_CREATE|os.O_WRONLY)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		d.Log.Error("cannot note that a sync has failed; restart the machine before the broker is started again", "folder", d.Path, "error", err)
+	}
 }
 
 // doubt keeps disks from being called clean on which a log could not be opened, or that were
@@ -111,7 +128,10 @@ func (d *disk) close() error {
 	d.Release()
 	var err error
 	if d.Failed() == nil && !d.unclean.Load() {
-		err = diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n"))
+		if d.Rewrite { // every log was written again
+			err = d.FS.Remove(filepath.Join(d.Path, doubtFile))
+		}
+		err = errors.Join(err, diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n")))
 	}
 	return errors.Join(err, d.lock.Close())
 }

@@ -130,7 +130,10 @@ func (b *Broker) openDisks() error {
 		if err != nil {
 			return err
 		}
-		d.Stopped = func(error) { b.metrics.FsyncFailures.Add(1) }
+		d.Stopped = func(error) {
+			b.metrics.FsyncFailures.Add(1)
+			d.distrust()
+		}
 		b.disks = append(b.disks, d)
 	}
 	return nil
@@ -154,7 +157,11 @@ func (b *Broker) openQuorum() error {
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log,
-		Applied: b.apply, Failed: b.fail,
+		Rewrite: disks[0].Rewrite, Applied: b.apply,
+		Failed: func(err error) {
+			disks[0].distrust()
+			b.fail(err)
+		},
 	})
 	if err != nil {
 		return err

@@ -293,3 +293,40 @@ func TestImagesCanFail(t *testing.T) {
 		t.Fatal("a disk that never syncs lost nothing")
 	}
 }
+
+// A sync failed, and the process was started again on the same machine: the page cache shows
+// batches that are not on the disk, and calls the next sync a success. What is appended and
+// acknowledged behind them must not go down with them in a power cut.
+func TestWhatAFailedSyncLeftIsWrittenAgain(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		s := newStage(t, keep())
+		s.open(s.recovery())
+		s.append(2)
+		s.ok(s.log.Sync())
+		s.append(3)
+		s.memory().FailSync(syscall.EIO)
+		if err := s.log.Sync(); !errors.Is(err, ErrSync) {
+			t.Fatal(err)
+		}
+		s.memory().FailSync(nil)
+		r := s.recovery()
+		r.Rewrite = again
+		s.open(r)
+		s.append(4)
+		s.ok(s.log.Sync())
+		trace := s.memory().Record()
+		trace.Stop()
+		lost := 0
+		for image := range trace.Images(diskio.ImageOptions{}) {
+			after := newStage(t, Options{FS: image.Disk(), SyncOnRoll: true, RetentionBytes: -1, RetentionAge: -1})
+			log, err := Open(after.dir, after.o, after.recovery())
+			s.ok(err)
+			if log.End() != 9 {
+				lost++
+			}
+		}
+		if again == (lost > 0) {
+			t.Fatalf("written again %v: %d images have lost what was acknowledged", again, lost)
+		}
+	}
+}

@@ -20,6 +20,8 @@ type Log struct {
 	logger *slog.Logger
 	dir    string
 	o      Options // the owner's
+	// rewrite: while the log is opened, what is recovered is written again.
+	rewrite bool
 
 	// Published by the owner.
 	start, end, size atomic.Int64

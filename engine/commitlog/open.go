@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -20,7 +21,7 @@ func Open(dir string, o Options, r Recovery) (*Log, error) {
 	if r.Log == nil {
 		r.Log = slog.Default()
 	}
-	l := &Log{fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
+	l := &Log{rewrite: r.Rewrite && !r.Clean, fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
 	l.publish(nil)
 	l.epochs.Store(new([]epoch))
 	if err := l.open(r); err != nil {
@@ -48,7 +49,12 @@ func (l *Log) open(r Recovery) error {
 	if err != nil {
 		return err
 	}
-	l.savedStart = start
+	if l.savedStart = start; r.Rewrite && start > 0 {
+		l.savedStart = -1
+		if err := l.saveStart(start); err != nil {
+			return err
+		}
+	}
 	if err := l.claimTopic(r, len(list) == 0); err != nil {
 		return err
 	}
@@ -303,6 +309,11 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 		s.largest.Store(found.indexer.time.timestamp)
 		s.sealed = false
 		s.synced.Store(-1)
+		if l.rewrite {
+			if err := l.rewriteSealed(s); err != nil {
+				return false, err
+			}
+		}
 		return false, s.seal(s.ends)
 	}
 	if vouched {
@@ -406,7 +417,37 @@ func (l *Log) cutTail(s *Segment, found scanned) error {
 	if err := s.reopen(); err != nil {
 		return fmt.Errorf("drop torn tail: %w", err)
 	}
+	if l.rewrite {
+		if err := writeAgain(s.commit.File, found.size); err != nil {
+			return err
+		}
+	}
 	return s.sync()
+}
+
+// writeAgain writes the first size bytes of a file once more as they are, so that the kernel
+// knows again that they have to go to the disk.
+func writeAgain(f diskio.File, size int64) error {
+	buf := make([]byte, min(size, readAhead))
+	for at := int64(0); at < size; at += int64(len(buf)) {
+		buf = buf[:min(int64(len(buf)), size-at)]
+		if _, err := f.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("write %s again: %w", f.Name(), err)
+		}
+		if _, err := f.WriteAt(buf, at); err != nil {
+			return fmt.Errorf("write %s again: %w", f.Name(), err)
+		}
+	}
+	return nil
+}
+
+// rewriteSealed is writeAgain for a segment that nobody appends to.
+func (l *Log) rewriteSealed(s *Segment) error {
+	f, err := l.fs.Open(s.path+logSuffix, os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("write segment again: %w", err)
+	}
+	return errors.Join(writeAgain(f, s.size.Load()), f.Close())
 }
 
 // settle brings start, sizes, epochs and snapshots in line with where the log ends.

@@ -36,9 +36,11 @@ type Disk struct {
 	ID     [16]byte // directory id, as in KIP-858
 	FS     diskio.FS
 	Syncer Syncer
-	Clean  bool             // the last stop was clean
-	Points map[string]Point // recovery points by folder name, as the last run left them; never changed
-	Log    *slog.Logger
+	Clean  bool // the last stop was clean
+	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
+	Rewrite bool
+	Points  map[string]Point // recovery points by folder name, as the last run left them; never changed
+	Log     *slog.Logger
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
 	Stopped func(error)
@@ -126,7 +128,7 @@ func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
 	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {
 		from = p.Offset
 	}
-	return commitlog.Recovery{Clean: d.Clean, From: from, Log: log}
+	return commitlog.Recovery{Clean: d.Clean, From: from, Rewrite: d.Rewrite, Log: log}
 }
 
 // Discard takes a folder away whatever is in it: it has another name at once, and is
