@@ -330,3 +330,74 @@ func TestWhatAFailedSyncLeftIsWrittenAgain(t *testing.T) {
 		}
 	}
 }
+
+// Cutting a log back over several segments, after which more is appended: whatever comes to
+// the disk, no segment follows a gap, and nothing that was cut off is there once Truncate has
+// returned.
+func TestImagesOfATruncation(t *testing.T) {
+	for _, to := range []int64{0, 2, 3, 5} {
+		o := keep()
+		o.SegmentBytes = 150
+		s := newStage(t, o)
+		s.open(s.recovery())
+		s.append(2, 2, 2, 2, 2)
+		s.ok(s.log.Sync())
+		trace := s.memory().Record()
+		trace.Mark(int64(-1))
+		s.ok(s.log.Truncate(to))
+		cut := s.log.End()
+		trace.Mark(cut)
+		s.append(1)
+		s.ok(s.log.Sync())
+		trace.Stop()
+		n := 0
+		for image := range trace.Images(diskio.ImageOptions{}) {
+			n++
+			again := newStage(t, Options{FS: image.Disk(), SyncOnRoll: true, RetentionBytes: -1, RetentionAge: -1, SegmentBytes: 150})
+			for range 2 {
+				log, err := Open(again.dir, again.o, again.recovery())
+				if err != nil {
+					t.Fatalf("cut to %d, %s: %v", to, image, err)
+				}
+				if end := log.End(); end < cut || image.Mark.(int64) >= 0 && end > cut+1 {
+					t.Fatalf("cut to %d, %s: the log ends at %d, want %d", to, image, end, cut)
+				}
+				again.log = log
+				again.all()
+			}
+		}
+		if n < 20 {
+			t.Fatalf("%d images", n)
+		}
+	}
+}
+
+// In os mode a torn segment ends the log, and what follows it is dropped: a second crash in the
+// middle of that leaves no gap.
+func TestImagesOfDroppingWhatFollowsATornSegment(t *testing.T) {
+	o := Options{SegmentBytes: 150, RetentionBytes: -1, RetentionAge: -1, Later: func(time.Duration, func()) {}}
+	s := newStage(t, o)
+	s.open(s.recovery())
+	s.append(2, 2, 2, 2, 2, 2)
+	s.ok(s.memory().Spoil(s.dir+"/"+segmentName(s.bases()[1])+logSuffix, func(p []byte) []byte { return p[:len(p)-1] }))
+	first := s.bases()[1]
+	trace := s.memory().Record()
+	s.open(s.recovery())
+	trace.Stop()
+	for image := range trace.Images(diskio.ImageOptions{}) {
+		o := s.o
+		o.FS = image.Disk()
+		again := newStage(t, o)
+		for range 2 {
+			log, err := Open(again.dir, o, again.recovery())
+			if err != nil {
+				t.Fatalf("%s: %v", image, err)
+			}
+			if log.End() > first {
+				t.Fatalf("%s: the log ends at %d, and is torn before %d", image, log.End(), first+2)
+			}
+			again.log = log
+			again.all()
+		}
+	}
+}
