@@ -27,6 +27,9 @@ var (
 const (
 	imagesRuns      = 24
 	imagesRunsShort = 4 // with -short or -race
+
+	// imagesEveryShort: with -short or -race only each so-many'th point of those is looked at.
+	imagesEveryShort = 4
 )
 
 // TestImages records runs of a log on a disk, makes of each the disks that a loss of power
@@ -78,6 +81,9 @@ func recordLife(t *testing.T, seed uint64) (images int) {
 	every := 3
 	if !h.o.SyncOnRoll {
 		every = 8 // much is not durable for long, so that every point has many images
+	}
+	if testing.Short() || raceEnabled {
+		every *= imagesEveryShort
 	}
 	for image := range trace.Images(diskio.ImageOptions{Seed: seed, Random: 2, Singles: 3, Every: every, First: int(seed) % every}) {
 		if *onlyImage >= 0 && image.Number != *onlyImage {
