@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -170,7 +172,9 @@ func (h *house) retire() error {
 		h.shard.Retire(func(r *Replica) { open = append(open, r) }, func() { ready <- open })
 	})
 	var wrong []error
-	for _, r := range <-ready {
+	open := <-ready
+	slices.SortFunc(open, func(a, b *Replica) int { return strings.Compare(a.folder(), b.folder()) })
+	for _, r := range open {
 		wrong = append(wrong, r.Finish())
 	}
 	return errors.Join(wrong...)

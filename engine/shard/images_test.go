@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -58,6 +59,41 @@ type ledger struct {
 
 const imageProducer = 7
 
+// seals holds up who writes the indexes of a sealed segment, on a goroutine of its own, until
+// the shard is at rest: then it is their turn, one after the other, and a run is always the same.
+type seals struct {
+	guard sync.Mutex
+	held  map[string]chan struct{}
+}
+
+func (s *seals) gate(op diskio.Op) error {
+	if op.Kind != diskio.OpCreate || !strings.HasSuffix(op.Name, ".timeindex") {
+		return nil
+	}
+	turn := make(chan struct{})
+	s.guard.Lock()
+	s.held[op.Name] = turn
+	s.guard.Unlock()
+	<-turn
+	return nil
+}
+
+func (s *seals) release() {
+	synctest.Wait()
+	for {
+		s.guard.Lock()
+		names := slices.Sorted(maps.Keys(s.held))
+		if len(names) == 0 {
+			s.guard.Unlock()
+			return
+		}
+		close(s.held[names[0]])
+		delete(s.held, names[0])
+		s.guard.Unlock()
+		synctest.Wait()
+	}
+}
+
 // imageRun is a shard on a disk that is recorded, and clients that write down what they were told.
 type imageRun struct {
 	*house
@@ -68,6 +104,7 @@ type imageRun struct {
 	topic  *Topic
 	gone   *Topic
 	under  []*sent // by line
+	seals  seals
 	next   [2]int32
 }
 
@@ -145,7 +182,7 @@ func (r *imageRun) act() {
 		})
 	}
 	r.settled()
-	synctest.Wait()
+	r.seals.release()
 	r.note()
 }
 
@@ -157,6 +194,8 @@ func recordRun(t *testing.T, seed uint64) (trace *diskio.Trace) {
 		r := &imageRun{house: newHouse(t, disk, s), random: rand.New(rand.NewPCG(seed, 4)), syncer: s, ledger: ledger{kept: true}}
 		r.topic = r.house.topic("t", 1, 2, imageSettings())
 		r.gone = r.house.topic("gone", 9, 1, imageSettings())
+		r.seals.held = map[string]chan struct{}{}
+		disk.Gate(r.seals.gate)
 		r.trace = disk.Record()
 		r.mark()
 		s.now = true
@@ -178,6 +217,8 @@ func recordRun(t *testing.T, seed uint64) (trace *diskio.Trace) {
 		s.now = true
 		s.release()
 		r.settled()
+		r.seals.release()
+		disk.Gate(nil)
 		if err := r.retire(); err != nil {
 			t.Fatal(err)
 		}
@@ -383,5 +424,20 @@ func TestProducersOutliveTheirRecords(t *testing.T) {
 	<-again.ended
 	if again.Append.Err != nil || again.Append.Base != 10 {
 		t.Fatalf("sent again: offset %d, %v", again.Append.Base, again.Append.Err)
+	}
+}
+
+// A run is the same every time, so that an image can be had again by its number.
+func TestRecordedRunsComeAgain(t *testing.T) {
+	for seed := range uint64(4) {
+		first, again := recordRun(t, seed).Ops(), recordRun(t, seed).Ops()
+		if len(first) != len(again) {
+			t.Fatalf("run %d has %d operations, then %d", seed, len(first), len(again))
+		}
+		for i := range first {
+			if first[i].String() != again[i].String() {
+				t.Fatalf("run %d, operation %d: %s, then %s", seed, i, first[i], again[i])
+			}
+		}
 	}
 }
