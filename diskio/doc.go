@@ -3,6 +3,7 @@
 //
 //	FS, File   what the broker needs of a file system: OS is the real one, Memory one
 //	           that tests can crash
+//	Trace      what was done to a Memory; Images are all that a loss of power may leave
 //	Syncer     gathers requests for fdatasync: one sync serves all who wait for a file,
 //	           and the first that fails stops the disk for good
 //	WriteFile  replaces a small file so that it has its old or its new content, never

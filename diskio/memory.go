@@ -15,19 +15,17 @@ import (
 	"time"
 )
 
-// sector is what a disk writes whole or not at all, in bytes.
-const sector = 512
-
 // Memory is a file system in memory that can lose power. It keeps what a disk would be
-// sure to have beside what the kernel shows, and forgets the difference in a crash.
+// sure to have beside what the kernel shows, and everything between the two in the order
+// in which it was asked for; a crash forgets that, or keeps whatever part of it a disk
+// might (see change for what may happen and what may not).
 //
-// Faults are set with FailSync, FailWrite, SetSpace and HaltAfter. After Crash, files that
-// were open before fail with os.ErrClosed, and no lock is held.
+// Faults are set with FailSync, FailWrite, SetSpace, HaltAfter and Gate. After Crash, files
+// that were open before fail with os.ErrClosed, and no lock is held. Record keeps the state
+// after every operation, for Trace.Images to make disks of.
 type Memory struct {
 	guard sync.Mutex //nolint:forbidigo // a disk has one head; only tests have this one
-	root  *node
-	// edits are the changes of folders that no SyncDir has made durable, oldest first.
-	edits     []edit
+	state
 	life      int // crashes so far
 	locks     map[string]bool
 	failSync  error
@@ -35,7 +33,8 @@ type Memory struct {
 	space     int64 // bytes that may still be written; negative: any
 	left      int64 // calls until the halt; negative: none
 	counts    Counts
-	clock     int64
+	gate      func(Op) error
+	trace     *Trace // nil: nobody records
 }
 
 // Counts are how often a Memory was asked for something that changes a disk.
@@ -47,48 +46,18 @@ type Counts struct {
 // ErrHalted is every answer of a Memory that has come to HaltAfter.
 var ErrHalted = errors.New("the disk has halted")
 
-// node is a file or folder.
-type node struct {
-	folder  bool
-	entries map[string]*node // as the kernel shows them
-	durable map[string]*node // as the disk has them
-
-	data   []byte
-	synced []byte // as the disk has it, save for what is in dirty
-	dirty  span   // where data and synced may differ
-	lost   bool   // a sync failed: what was dirty then will never be synced
-	mod    time.Time
-}
-
-// span is a range of bytes, empty when from ≥ to.
-type span struct{ from, to int64 }
-
-func (s *span) add(from, to int64) {
-	if s.from >= s.to {
-		*s = span{from, to}
-		return
-	}
-	s.from, s.to = min(s.from, from), max(s.to, to)
-}
-
-// edit is one change of folders; all its parts or none survive.
-type edit []struct {
-	folder *node
-	name   string
-	to     *node // nil: the name is gone
-}
-
 // NewMemory makes an empty disk of any size.
 func NewMemory() *Memory {
-	return &Memory{root: newFolder(), locks: map[string]bool{}, space: -1, left: -1}
+	return newMemory(state{root: newFolder()})
 }
 
-func newFolder() *node {
-	return &node{folder: true, entries: map[string]*node{}, durable: map[string]*node{}}
+func newMemory(s state) *Memory {
+	return &Memory{state: s, locks: map[string]bool{}, space: -1, left: -1}
 }
 
 // FailSync makes every Sync and SyncDir fail with err until it is called with nil. As on
-// Linux, what a failed Sync was to make durable never will be, even if a later one succeeds.
+// Linux, what a failed Sync was to make durable no later Sync does, even if it succeeds;
+// what is written again is made durable by the next.
 func (m *Memory) FailSync(err error) { m.set(func() { m.failSync = err }) }
 
 // FailWrite makes all that takes space fail with err until it is called with nil: writing,
@@ -121,6 +90,46 @@ func (m *Memory) set(f func()) {
 	f()
 }
 
+// Gate has f called before every operation that changes the disk or reads a file, on the
+// goroutine that asks for it and before anything is locked. While f does not return, the
+// operation hangs, and no other does; an error of f is that of the operation, which then
+// does nothing. Nil: no gate.
+func (m *Memory) Gate(f func(Op) error) { m.set(func() { m.gate = f }) }
+
+// pass asks the gate.
+func (m *Memory) pass(op Op) error {
+	var gate func(Op) error
+	m.set(func() { gate = m.gate })
+	if gate == nil {
+		return nil
+	}
+	if err := gate(op); err != nil {
+		return &os.PathError{Op: op.Kind.String(), Path: op.Name, Err: err}
+	}
+	return nil
+}
+
+// Spoil changes the content of a file as bad hardware does: in the page cache and on the
+// disk, under the feet of whoever has it open. Nothing of it is recorded or un-synced.
+func (m *Memory) Spoil(name string, f func([]byte) []byte) error {
+	m.guard.Lock()
+	defer m.guard.Unlock()
+	_, _, found, err := m.find("spoil", name)
+	if err != nil {
+		return err
+	}
+	fresh := f(slices.Clone(found.data.bytes))
+	found.data, found.synced, found.pending = extent{fresh, true}, extent{fresh, true}, nil
+	return nil
+}
+
+// Clone is a disk of its own with the same files, all of them durable. It costs little:
+// bytes are copied when one of the two writes to them.
+func (m *Memory) Clone() (clone *Memory) {
+	m.set(func() { clone = newMemory(m.after(func(*change) fate { return kept })) })
+	return clone
+}
+
 // step counts one call that changes the disk and says whether it may happen.
 func (m *Memory) step(writes bool) error {
 	if m.left == 0 {
@@ -138,92 +147,20 @@ func (m *Memory) step(writes bool) error {
 
 // Crash cuts the power: everything that was not synced is gone, files and folders alike.
 // Faults end.
-func (m *Memory) Crash() { m.set(func() { m.crash(nil) }) }
+func (m *Memory) Crash() { m.set(func() { m.crash(loseAll) }) }
 
 // Tear cuts the power as Crash does, but keeps some of what was not synced: sectors of
-// 512 bytes in any order, sizes in between, changes of folders. The same seed, after the
-// same calls, keeps the same.
+// 512 bytes or of 4 KiB in any order, sizes in between, changes of folders. The same seed,
+// after the same calls, keeps the same.
 func (m *Memory) Tear(seed uint64) {
-	m.set(func() { m.crash(rand.New(rand.NewPCG(seed, 0x7ea7))) })
+	m.set(func() { m.crash(randomly(rand.New(rand.NewPCG(seed, 0x7ea7)), &m.state)) })
 }
 
-func (m *Memory) crash(random *rand.Rand) {
-	keep := m.keepEdits(random)
-	for i, e := range m.edits {
-		if keep(i) {
-			e.apply()
-		}
-	}
-	m.edits = nil
+func (m *Memory) crash(fates func(*change) fate) {
+	m.state = m.after(fates)
 	m.life++
-	m.failSync, m.failWrite, m.left = nil, nil, -1
+	m.failSync, m.failWrite, m.left, m.gate, m.trace = nil, nil, -1, nil, nil
 	clear(m.locks)
-	m.root.crash(random)
-}
-
-// keepEdits decides which changes of folders survive: none; the first few, as a journal
-// would have it; or any.
-func (m *Memory) keepEdits(random *rand.Rand) func(int) bool {
-	if random == nil {
-		return func(int) bool { return false }
-	}
-	if random.IntN(2) == 0 {
-		n := random.IntN(len(m.edits) + 1)
-		return func(i int) bool { return i < n }
-	}
-	return func(int) bool { return random.IntN(2) == 0 }
-}
-
-func (e edit) apply() {
-	for _, part := range e {
-		if part.to == nil {
-			delete(part.folder.durable, part.name)
-		} else {
-			part.folder.durable[part.name] = part.to
-		}
-	}
-}
-
-func (n *node) crash(random *rand.Rand) {
-	if !n.folder {
-		n.lose(random)
-		return
-	}
-	n.entries = maps.Clone(n.durable)
-	for _, name := range slices.Sorted(maps.Keys(n.entries)) {
-		n.entries[name].crash(random)
-	}
-}
-
-// lose makes the content of a file what the disk has after a crash.
-func (n *node) lose(random *rand.Rand) {
-	kept := slices.Clone(n.synced)
-	if random != nil && n.dirty.from < n.dirty.to && !n.lost {
-		kept = n.tear(kept, random)
-	}
-	n.data, n.synced, n.dirty, n.lost = kept, slices.Clone(kept), span{}, false
-}
-
-// tear mixes what was synced with what was not.
-func (n *node) tear(kept []byte, random *rand.Rand) []byte {
-	low, high := min(len(n.data), len(n.synced)), max(len(n.data), len(n.synced))
-	size := low + random.IntN(high-low+1)
-	switch random.IntN(4) {
-	case 0:
-		return kept
-	case 1:
-		return slices.Clone(n.data)
-	case 2:
-		size = len(n.data) // the size came, and some sectors did not
-	}
-	out := make([]byte, size)
-	copy(out, kept)
-	for at := n.dirty.from / sector * sector; at < n.dirty.to && at < int64(size); at += sector {
-		if at < int64(len(n.data)) && random.IntN(2) == 0 {
-			copy(out[at:min(at+sector, int64(size))], n.data[at:])
-		}
-	}
-	return out
 }
 
 func (m *Memory) split(name string) []string {
@@ -255,6 +192,11 @@ func (m *Memory) find(what, name string) (above *node, last string, found *node,
 
 // Open opens a file with the flags of package os.
 func (m *Memory) Open(name string, flag int) (File, error) {
+	if flag&(os.O_CREATE|os.O_TRUNC) != 0 {
+		if err := m.pass(Op{Kind: OpCreate, Name: name}); err != nil {
+			return nil, err
+		}
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	m.counts.Opens++
@@ -272,12 +214,14 @@ func (m *Memory) Open(name string, flag int) (File, error) {
 		}
 		found = &node{mod: m.now()}
 		above.entries[last] = found
-		m.edits = append(m.edits, edit{{above, last, found}})
-	case flag&os.O_TRUNC != 0:
+		m.edit(edit{{above, last, found}})
+		m.note(Op{Kind: OpCreate, Name: name})
+	case flag&os.O_TRUNC != 0 && len(found.data.bytes) > 0:
 		if err := m.step(true); err != nil {
 			return nil, &os.PathError{Op: "open", Path: name, Err: err}
 		}
 		m.resize(found, 0)
+		m.note(Op{Kind: OpTruncate, Name: name})
 	}
 	return &memoryFile{disk: m, node: found, name: name, life: m.life}, nil
 }
@@ -286,6 +230,9 @@ func (m *Memory) now() time.Time { return time.Unix(0, m.clock).UTC() }
 
 // MkdirAll makes folders, durably.
 func (m *Memory) MkdirAll(name string) error {
+	if err := m.pass(Op{Kind: OpMkdir, Name: name}); err != nil {
+		return err
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	at := m.root
@@ -297,6 +244,7 @@ func (m *Memory) MkdirAll(name string) error {
 			}
 			next = newFolder()
 			at.entries[part], at.durable[part] = next, next
+			m.note(Op{Kind: OpMkdir, Name: name})
 		}
 		if !next.folder {
 			return &os.PathError{Op: "mkdir", Path: name, Err: syscall.ENOTDIR}
@@ -308,6 +256,9 @@ func (m *Memory) MkdirAll(name string) error {
 
 // Rename replaces new if it is there.
 func (m *Memory) Rename(old, new string) error {
+	if err := m.pass(Op{Kind: OpRename, Name: old, To: new}); err != nil {
+		return err
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	m.counts.Renames++
@@ -327,12 +278,16 @@ func (m *Memory) Rename(old, new string) error {
 	}
 	delete(fromFolder.entries, from)
 	toFolder.entries[to] = found
-	m.edits = append(m.edits, edit{{fromFolder, from, nil}, {toFolder, to, found}})
+	m.edit(edit{{fromFolder, from, nil}, {toFolder, to, found}})
+	m.note(Op{Kind: OpRename, Name: old, To: new})
 	return nil
 }
 
 // Remove removes a file or an empty folder.
 func (m *Memory) Remove(name string) error {
+	if err := m.pass(Op{Kind: OpRemove, Name: name}); err != nil {
+		return err
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	m.counts.Removes++
@@ -346,20 +301,24 @@ func (m *Memory) Remove(name string) error {
 	if err := m.step(false); err != nil {
 		return &os.PathError{Op: "remove", Path: name, Err: err}
 	}
-	m.unlink(above, last, found)
+	m.unlink(above, last, found, name)
 	return nil
 }
 
-func (m *Memory) unlink(above *node, last string, found *node) {
+func (m *Memory) unlink(above *node, last string, found *node, name string) {
 	if m.space >= 0 {
-		m.space += int64(len(found.data))
+		m.space += int64(len(found.data.bytes))
 	}
 	delete(above.entries, last)
-	m.edits = append(m.edits, edit{{above, last, nil}})
+	m.edit(edit{{above, last, nil}})
+	m.note(Op{Kind: OpRemove, Name: name})
 }
 
 // RemoveAll removes a file or folder with all in it. That nothing is there is no error.
 func (m *Memory) RemoveAll(name string) error {
+	if err := m.pass(Op{Kind: OpRemove, Name: name}); err != nil {
+		return err
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	m.counts.Removes++
@@ -373,16 +332,16 @@ func (m *Memory) RemoveAll(name string) error {
 	if err := m.step(false); err != nil {
 		return &os.PathError{Op: "remove", Path: name, Err: err}
 	}
-	m.empty(found)
-	m.unlink(above, last, found)
+	m.empty(found, name)
+	m.unlink(above, last, found, name)
 	return nil
 }
 
-func (m *Memory) empty(folder *node) {
+func (m *Memory) empty(folder *node, path string) {
 	for _, name := range slices.Sorted(maps.Keys(folder.entries)) {
 		found := folder.entries[name]
-		m.empty(found)
-		m.unlink(folder, name, found)
+		m.empty(found, filepath.Join(path, name))
+		m.unlink(folder, name, found, filepath.Join(path, name))
 	}
 }
 
@@ -410,7 +369,7 @@ func (m *Memory) Stat(name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Size: int64(len(found.data)), ModTime: found.mod, Dir: found.folder}, nil
+	return Info{Size: int64(len(found.data.bytes)), ModTime: found.mod, Dir: found.folder}, nil
 }
 
 // SetModTime changes when a file was last written to, as Stat tells it.
@@ -426,6 +385,9 @@ func (m *Memory) SetModTime(name string, mod time.Time) error {
 
 // SyncDir makes durable which files are in a folder.
 func (m *Memory) SyncDir(name string) error {
+	if err := m.pass(Op{Kind: OpSyncDir, Name: name}); err != nil {
+		return err
+	}
 	m.guard.Lock()
 	defer m.guard.Unlock()
 	m.counts.SyncDirs++
@@ -439,15 +401,8 @@ func (m *Memory) SyncDir(name string) error {
 	if m.failSync != nil {
 		return &os.PathError{Op: "syncdir", Path: name, Err: m.failSync}
 	}
-	rest := m.edits[:0]
-	for _, e := range m.edits {
-		if e[0].folder == found || e[len(e)-1].folder == found {
-			e.apply()
-		} else {
-			rest = append(rest, e)
-		}
-	}
-	m.edits = rest
+	m.syncDir(found)
+	m.note(Op{Kind: OpSyncDir, Name: name})
 	return nil
 }
 

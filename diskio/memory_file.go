@@ -1,6 +1,7 @@
 package diskio
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"syscall"
@@ -29,6 +30,9 @@ func (f *memoryFile) fail(what string, err error) error {
 
 // ReadAt reads until p is full or the file ends.
 func (f *memoryFile) ReadAt(p []byte, offset int64) (int, error) {
+	if err := f.disk.pass(Op{Kind: OpRead, Name: f.name, Offset: offset, Size: int64(len(p))}); err != nil {
+		return 0, err
+	}
 	f.disk.guard.Lock()
 	defer f.disk.guard.Unlock()
 	f.disk.counts.Reads++
@@ -38,10 +42,10 @@ func (f *memoryFile) ReadAt(p []byte, offset int64) (int, error) {
 	if offset < 0 {
 		return 0, f.fail("read", syscall.EINVAL)
 	}
-	if offset >= int64(len(f.node.data)) {
+	if offset >= int64(len(f.node.data.bytes)) {
 		return 0, io.EOF
 	}
-	n := copy(p, f.node.data[offset:])
+	n := copy(p, f.node.data.bytes[offset:])
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -55,6 +59,9 @@ func (f *memoryFile) WriteAt(p []byte, offset int64) (int, error) {
 
 // Writev writes all of bufs.
 func (f *memoryFile) Writev(bufs [][]byte, offset int64) (int, error) {
+	if err := f.disk.pass(Op{Kind: OpWrite, Name: f.name, Offset: offset, Size: total(bufs)}); err != nil {
+		return 0, err
+	}
 	f.disk.guard.Lock()
 	defer f.disk.guard.Unlock()
 	f.disk.counts.Writes++
@@ -64,62 +71,64 @@ func (f *memoryFile) Writev(bufs [][]byte, offset int64) (int, error) {
 	if err := f.disk.step(true); err != nil {
 		return 0, f.fail("write", err)
 	}
-	done := 0
-	for _, p := range bufs {
-		room := f.disk.room(f.node, offset+int64(done), p)
-		f.disk.put(f.node, room, offset+int64(done))
-		done += len(room)
-		if len(room) < len(p) {
-			return done, f.fail("write", syscall.ENOSPC)
-		}
+	all := bytes.Join(bufs, nil)
+	room := f.disk.room(f.node, offset, all)
+	f.disk.put(f.node, room, offset)
+	if len(room) > 0 {
+		f.disk.note(Op{Kind: OpWrite, Name: f.name, Offset: offset, Size: int64(len(room)), Data: room})
 	}
-	return done, nil
+	if len(room) < len(all) {
+		return len(room), f.fail("write", syscall.ENOSPC)
+	}
+	return len(room), nil
+}
+
+func total(bufs [][]byte) (size int64) {
+	for _, p := range bufs {
+		size += int64(len(p))
+	}
+	return size
 }
 
 // room is how much of p fits on the disk at offset.
 func (m *Memory) room(n *node, offset int64, p []byte) []byte {
-	grow := offset + int64(len(p)) - int64(len(n.data))
+	grow := offset + int64(len(p)) - int64(len(n.data.bytes))
 	if m.space < 0 || grow <= m.space {
 		return p
 	}
 	return p[:max(0, int64(len(p))-(grow-m.space))]
 }
 
+// put writes p, which nobody changes any more.
 func (m *Memory) put(n *node, p []byte, offset int64) {
 	if len(p) == 0 {
 		return
 	}
-	end := offset + int64(len(p))
-	from := min(offset, int64(len(n.data)))
-	if end > int64(len(n.data)) {
-		if m.space >= 0 {
-			m.space -= end - int64(len(n.data))
-		}
-		n.data = append(n.data, make([]byte, end-int64(len(n.data)))...)
+	if grow := offset + int64(len(p)) - int64(len(n.data.bytes)); grow > 0 && m.space >= 0 {
+		m.space -= grow
 	}
-	copy(n.data[offset:], p)
 	n.mod = m.now()
-	n.dirty.add(from, end)
+	n.data.write(p, offset)
+	m.change(n, &change{at: offset, data: p})
 }
 
 func (m *Memory) resize(n *node, size int64) {
-	old := int64(len(n.data))
+	old := int64(len(n.data.bytes))
 	if m.space >= 0 {
 		m.space -= size - old
 	}
-	if size <= old {
-		n.data = n.data[:size:size]
-	} else {
-		n.data = append(n.data, make([]byte, size-old)...)
-	}
 	n.mod = m.now()
 	if size != old {
-		n.dirty.add(min(size, old), max(size, old))
+		n.data.resize(size)
+		m.change(n, &change{at: size})
 	}
 }
 
 // Sync makes the content durable, but not the name of the file.
 func (f *memoryFile) Sync() error {
+	if err := f.disk.pass(Op{Kind: OpSync, Name: f.name}); err != nil {
+		return err
+	}
 	f.disk.guard.Lock()
 	defer f.disk.guard.Unlock()
 	f.disk.counts.Syncs++
@@ -129,31 +138,28 @@ func (f *memoryFile) Sync() error {
 	if err := f.disk.step(false); err != nil {
 		return f.fail("sync", err)
 	}
-	n := f.node
 	if err := f.disk.failSync; err != nil {
-		n.lost = n.lost || n.dirty.from < n.dirty.to
+		f.node.doom()
+		f.disk.note(Op{Kind: OpSync, Name: f.name, Failed: true})
 		return f.fail("sync", err)
 	}
-	if n.lost {
-		return nil // a lie, as the kernel's
-	}
-	low := min(n.dirty.from, int64(len(n.data)), int64(len(n.synced)))
-	if n.dirty.from < n.dirty.to {
-		n.synced = append(n.synced[:low], n.data[low:]...)
-	}
-	n.dirty = span{}
+	f.node.sync()
+	f.disk.note(Op{Kind: OpSync, Name: f.name})
 	return nil
 }
 
 // Truncate sets the size.
 func (f *memoryFile) Truncate(size int64) error {
+	if err := f.disk.pass(Op{Kind: OpTruncate, Name: f.name, Size: size}); err != nil {
+		return err
+	}
 	f.disk.guard.Lock()
 	defer f.disk.guard.Unlock()
 	f.disk.counts.Truncates++
 	if err := f.use("truncate"); err != nil {
 		return err
 	}
-	err := f.disk.step(size > int64(len(f.node.data)))
+	err := f.disk.step(size > int64(len(f.node.data.bytes)))
 	if err == nil && size < 0 {
 		err = syscall.EINVAL
 	}
@@ -161,19 +167,24 @@ func (f *memoryFile) Truncate(size int64) error {
 		return f.fail("truncate", err)
 	}
 	f.disk.resize(f.node, size)
+	f.disk.note(Op{Kind: OpTruncate, Name: f.name, Size: size})
 	return nil
 }
 
 // Allocate only checks that there is space.
 func (f *memoryFile) Allocate(offset, size int64) error {
+	if err := f.disk.pass(Op{Kind: OpAllocate, Name: f.name, Offset: offset, Size: size}); err != nil {
+		return err
+	}
 	f.disk.guard.Lock()
 	defer f.disk.guard.Unlock()
 	if err := f.use("allocate"); err != nil {
 		return err
 	}
-	if f.disk.space >= 0 && offset+size-int64(len(f.node.data)) > f.disk.space {
+	if f.disk.space >= 0 && offset+size-int64(len(f.node.data.bytes)) > f.disk.space {
 		return f.fail("allocate", syscall.ENOSPC)
 	}
+	f.disk.note(Op{Kind: OpAllocate, Name: f.name, Offset: offset, Size: size})
 	return nil
 }
 
@@ -184,7 +195,7 @@ func (f *memoryFile) Size() (int64, error) {
 	if err := f.use("stat"); err != nil {
 		return 0, err
 	}
-	return int64(len(f.node.data)), nil
+	return int64(len(f.node.data.bytes)), nil
 }
 
 // Fd is -1: there is no descriptor.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
@@ -22,6 +23,7 @@ import (
 const (
 	lockFile   = ".lock"
 	cleanFile  = "clean-shutdown"
+	doubtFile  = "sync-failed"
 	pointsFile = "recovery-point-offset-checkpoint"
 )
 
@@ -35,7 +37,8 @@ type disk struct {
 	syncer *diskio.Syncer
 	cache  *diskio.PageCache
 	shards []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
-	// unclean: a log in it could not be closed in good order. Set while the broker stops.
+	// unclean: a log in it could not be closed in good order, or was not looked at since a
+	// crash. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
@@ -76,6 +79,10 @@ func (d *disk) recall() error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("look for the marker of a clean stop: %w", err)
 	}
+	if _, err := d.FS.Stat(filepath.Join(d.Path, doubtFile)); err == nil {
+		d.Clean, d.Rewrite = false, true
+		d.Log.Warn("a sync has failed here before: what is recovered is written again", "folder", d.Path)
+	}
 	text, err := diskio.ReadFile(d.FS, filepath.Join(d.Path, pointsFile))
 	if err == nil {
 		d.points = text
@@ -88,6 +95,37 @@ func (d *disk) recall() error {
 	return nil
 }
 
+// distrust notes for the next start that a sync has failed. That needs no sync itself: the
+// note lies in the page cache, beside what it warns of, and is lost only together with it.
+func (d *disk) distrust() {
+	f, err := d.FS.Open(filepath.Join(d.Path, doubtFile), os.O_CREATE|os.O_WRONLY)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		d.Log.Error("cannot note that a sync has failed; restart the machine before the broker is started again", "folder", d.Path, "error", err)
+	}
+}
+
+// doubt keeps disks from being called clean on which a log could not be opened, or that were
+// not clean at the start and have a log that nobody has asked for since: it is as the crash
+// has left it.
+func (b *Broker) doubt() {
+	for _, t := range b.registry.Topics() {
+		t.Each(func(_ int32, on *shard.Disk, r *shard.Replica) {
+			opened := r != nil && r.Settled()
+			if opened && r.Whole() || !opened && on.Clean {
+				return
+			}
+			for _, d := range b.disks {
+				if d.Disk == on {
+					d.unclean.Store(true)
+				}
+			}
+		})
+	}
+}
+
 // close lets the folder go. If every log in it was closed in good order, the next start
 // is told so.
 func (d *disk) close() error {
@@ -97,21 +135,31 @@ func (d *disk) close() error {
 	d.Release()
 	var err error
 	if d.Failed() == nil && !d.unclean.Load() {
-		err = diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n"))
+		if d.Rewrite { // every log was written again
+			err = d.FS.Remove(filepath.Join(d.Path, doubtFile))
+		}
+		err = errors.Join(err, diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n")))
 	}
 	return errors.Join(err, d.lock.Close())
 }
 
 // pointsVersion begins the checkpoint. Kafka's version 0 has no topic ids: a topic made
-// anew under an old name would inherit what is not true of it.
-const pointsVersion = "1"
+// anew under an old name would inherit what is not true of it. It has no checksum either,
+// and a digit that is damaged would have a log refused that is whole.
+const pointsVersion = "2"
 
-// parsePoints reads a checkpoint: a version, how many lines follow, and in each topic,
-// partition, offset and topic id.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// parsePoints reads a checkpoint: a version, how many lines follow, in each topic,
+// partition, offset and topic id; and the CRC-32C of all this.
 func parsePoints(text string) (map[string]shard.Point, error) {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	body := text[:max(0, len(text)-9)]
+	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
 	if len(lines) < 2 || lines[0] != pointsVersion {
 		return nil, fmt.Errorf("checkpoint: line 1: want version %s", pointsVersion)
+	}
+	if sum := pointsSum([]byte(body)); text[len(body):] != sum {
+		return nil, fmt.Errorf("checkpoint: last line: checksum is %q, want %q", text[len(body):], sum)
 	}
 	count, err := strconv.Atoi(lines[1])
 	if err != nil || count != len(lines)-2 {
@@ -140,6 +188,11 @@ func parsePoints(text string) (map[string]shard.Point, error) {
 	return points, nil
 }
 
+// pointsSum is the last line of the checkpoint, 9 bytes.
+func pointsSum(body []byte) string {
+	return fmt.Sprintf("%08x\n", crc32.Checksum(body, castagnoli))
+}
+
 // pointLine is one line of the checkpoint.
 func pointLine(topic string, partition int32, p shard.Point) string {
 	return fmt.Sprintf("%s %d %d %s\n", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
@@ -152,7 +205,7 @@ func encodePoints(lines []string) []byte {
 	for _, line := range lines {
 		text = append(text, line...)
 	}
-	return text
+	return append(text, pointsSum(text)...)
 }
 
 // savePoints writes the checkpoint if it changed.

@@ -130,7 +130,10 @@ func (b *Broker) openDisks() error {
 		if err != nil {
 			return err
 		}
-		d.Stopped = func(error) { b.metrics.FsyncFailures.Add(1) }
+		d.Stopped = func(error) {
+			b.metrics.FsyncFailures.Add(1)
+			d.distrust()
+		}
 		b.disks = append(b.disks, d)
 	}
 	return nil
@@ -168,7 +171,11 @@ func (b *Broker) openQuorum() error {
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log,
-		Applied: b.apply, Failed: b.fail,
+		Rewrite: disks[0].Rewrite, Applied: b.apply,
+		Failed: func(err error) {
+			disks[0].distrust()
+			b.fail(err)
+		},
 	})
 	if err != nil {
 		return err
@@ -390,6 +397,7 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 	}
 	err = errors.Join(err, b.finish(open))
 	b.checkpoint()
+	b.doubt()
 	for _, d := range b.disks {
 		if failure := d.close(); failure != nil {
 			err = errors.Join(err, fmt.Errorf("close data folder %s: %w", d.Path, failure))

@@ -620,20 +620,20 @@ func TestRecoveryPointsOfUnusedPartitions(t *testing.T) {
 func TestParsePoints(t *testing.T) {
 	const id = "AQAAAAAAAAAAAAAAAAAAAA"
 	for name, test := range map[string]struct{ text, fail string }{
-		"whole":              {"1\n1\nt 0 5 " + id + "\n", ""},
-		"none":               {"1\n0\n", ""},
+		"whole":              {"2\n1\nt 0 5 " + id + "\n", ""},
+		"none":               {"2\n0\n", ""},
 		"empty":              {"", "line 1"},
-		"Kafka's":            {"0\n1\nt 0 5\n", "line 1: want version 1"},
-		"too few lines":      {"1\n2\nt 0 5 " + id + "\n", "line 2: want 1"},
-		"no topic id":        {"1\n1\nt 0 5\n", "line 3"},
-		"a bad topic id":     {"1\n1\nt 0 5 xyz\n", `line 3: "xyz" is no topic id`},
-		"a bad offset":       {"1\n1\nt 0 -5 " + id + "\n", `line 3: "-5" is no offset`},
-		"a bad partition":    {"1\n1\nt x 5 " + id + "\n", `line 3: "x" is no partition`},
-		"a count that lies":  {"1\n-1\n", "line 2"},
-		"a line that is cut": {"1\n2\nt 0 5 " + id + "\nt 1", "line 4"},
+		"Kafka's":            {"0\n1\nt 0 5\n", "line 1: want version 2"},
+		"too few lines":      {"2\n2\nt 0 5 " + id + "\n", "line 2: want 1"},
+		"no topic id":        {"2\n1\nt 0 5\n", "line 3"},
+		"a bad topic id":     {"2\n1\nt 0 5 xyz\n", `line 3: "xyz" is no topic id`},
+		"a bad offset":       {"2\n1\nt 0 -5 " + id + "\n", `line 3: "-5" is no offset`},
+		"a bad partition":    {"2\n1\nt x 5 " + id + "\n", `line 3: "x" is no partition`},
+		"a count that lies":  {"2\n-1\n", "line 2"},
+		"a line that is cut": {"2\n2\nt 0 5 " + id + "\nt 1", "line 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			points, err := parsePoints(test.text)
+			points, err := parsePoints(test.text + pointsSum([]byte(test.text)))
 			if (err == nil) != (test.fail == "") || err != nil && !strings.Contains(err.Error(), test.fail) {
 				t.Fatalf("got %v, %v, want %q", points, err, test.fail)
 			}
@@ -643,6 +643,16 @@ func TestParsePoints(t *testing.T) {
 	points, err := parsePoints(string(f))
 	if err != nil || points["t-1"] != (shard.Point{Topic: [16]byte{1}, Offset: 7}) || points["a-0"].Offset != 3 {
 		t.Fatalf("%q is read as %v, %v", f, points, err)
+	}
+	for at := range f {
+		harmed := slices.Clone(f)
+		harmed[at] ^= 1 << (at % 8)
+		if points, err := parsePoints(string(harmed)); err == nil {
+			t.Fatalf("a bit of byte %d flipped: read as %v", at, points)
+		}
+		if points, err := parsePoints(string(f[:at])); err == nil {
+			t.Fatalf("cut to %d bytes: read as %v", at, points)
+		}
 	}
 }
 
@@ -663,7 +673,7 @@ func TestPointsGolden(t *testing.T) {
 }
 
 func FuzzParsePoints(f *testing.F) {
-	f.Add("1\n1\nt 0 5 AQAAAAAAAAAAAAAAAAAAAA\n")
+	f.Add(string(encodePoints([]string{"t 0 5 AQAAAAAAAAAAAAAAAAAAAA\n"})))
 	f.Add("0\n0\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		points, err := parsePoints(text)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // Names of files in a partition's folder.
@@ -44,7 +47,18 @@ func (l *Log) assign(e int32, offset int64) {
 
 // EpochEnd answers where an epoch ends, as KIP-320 has it: the largest epoch that is not
 // larger, and the offset where the next one begins. −1 and −1 when that is not known (any).
+// The checkpoint is believed only where the batches on both sides of the end agree.
 func (l *Log) EpochEnd(e int32) (found int32, end int64) {
+	found, end = l.savedEnd(e)
+	if l.endAgrees(e, found, end) {
+		return found, end
+	}
+	l.logger.Warn("the leader epochs contradict the batches; the batches are asked", "epoch", e, "end", end)
+	return l.searchEnd(e)
+}
+
+// savedEnd is EpochEnd by the list of epochs.
+func (l *Log) savedEnd(e int32) (found int32, end int64) {
 	all := *l.epochs.Load()
 	i := sort.Search(len(all), func(i int) bool { return all[i].epoch > e })
 	switch {
@@ -59,6 +73,52 @@ func (l *Log) EpochEnd(e int32) (found int32, end int64) {
 	default:
 		return all[i-1].epoch, all[i].start
 	}
+}
+
+// endAgrees reports whether the batch before end is of the epoch that was found, and the
+// one behind it of a later one than e. What cannot be read does not contradict.
+func (l *Log) endAgrees(e, found int32, end int64) bool {
+	if found < 0 {
+		last, ok := l.epochAt(l.end.Load() - 1)
+		return e < 0 || !ok || last < e
+	}
+	before, ok := l.epochAt(end - 1)
+	if ok && before >= 0 && before != found {
+		return false
+	}
+	behind, ok := l.epochAt(end)
+	return !ok || behind > e
+}
+
+// searchEnd is EpochEnd by the batches, whose epochs only rise.
+func (l *Log) searchEnd(e int32) (found int32, end int64) {
+	start, last := l.start.Load(), l.end.Load()
+	end = start + int64(sort.Search(int(last-start), func(i int) bool {
+		epoch, ok := l.epochAt(start + int64(i))
+		return ok && epoch > e
+	}))
+	if end == start {
+		return e, start
+	}
+	found, ok := l.epochAt(end - 1)
+	if !ok || found < 0 || end == last && found < e {
+		return -1, -1
+	}
+	return found, end
+}
+
+// epochAt is the leader epoch of the batch that contains offset, if it can be read (any).
+func (l *Log) epochAt(offset int64) (int32, bool) {
+	r, err := l.Locate(offset, 1, math.MaxInt64)
+	if err != nil || r.Bytes == 0 {
+		return 0, false
+	}
+	defer r.Release()
+	var head [batch.HeaderSize]byte
+	if _, err := r.File.ReadAt(head[:], r.Position); err != nil {
+		return 0, false
+	}
+	return batch.Batch(head[:]).LeaderEpoch(), true
 }
 
 // cutEpochs forgets epochs that begin at or behind end, and those that end before start.
@@ -185,7 +245,7 @@ func parseTopic(text string) (id [16]byte, err error) {
 }
 
 // claimTopic checks that the folder belongs to the topic, or makes it so.
-func (l *Log) claimTopic() error {
+func (l *Log) claimTopic(r Recovery, empty bool) error {
 	want := l.o.TopicID
 	if want == [16]byte{} {
 		return nil
@@ -193,6 +253,9 @@ func (l *Log) claimTopic() error {
 	name := filepath.Join(l.dir, topicFile)
 	data, err := diskio.ReadFile(l.fs, name)
 	if errors.Is(err, os.ErrNotExist) {
+		if !empty {
+			l.logger.Warn("the topic id was missing beside the segments; it is written again", "file", name)
+		}
 		if err := diskio.WriteFile(l.fs, name, encodeTopic(want)); err != nil {
 			return fmt.Errorf("write topic id: %w", err)
 		}
@@ -205,9 +268,23 @@ func (l *Log) claimTopic() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
+	if have != want && (r.From > 0 || nearly(have, want)) {
+		return &Damage{name, 0, fmt.Errorf("it has the topic id %s, and the log is known to be of %s: remove the file, and it is made again",
+			base64.RawURLEncoding.EncodeToString(have[:]), base64.RawURLEncoding.EncodeToString(want[:]))}
+	}
 	if have != want {
 		return fmt.Errorf("%w: %s has id %s, not %s: it is what is left of another topic of this name",
 			ErrForeign, l.dir, base64.RawURLEncoding.EncodeToString(have[:]), base64.RawURLEncoding.EncodeToString(want[:]))
 	}
 	return nil
+}
+
+// nearly reports whether two ids differ by so little that one is the other with a letter of
+// its text damaged: of two that were drawn at random about 60 bits differ.
+func nearly(a, b [16]byte) bool {
+	differ := 0
+	for i := range a {
+		differ += bits.OnesCount8(a[i] ^ b[i])
+	}
+	return differ <= 6
 }

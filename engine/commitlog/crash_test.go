@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -41,9 +42,41 @@ type history struct {
 	tried  int64 // … and not above this
 	// submitted are all batches that may lie at an offset.
 	submitted map[int64][][]byte
+	current   map[int64][]byte // the batch that was appended last at an offset, and not cut off again
 	states    map[int64]string // snapshots that were written
 	promised  int64            // offset of the newest that is durable
 	clean     bool
+	killed    bool          // it is only the process that dies
+	recording *diskio.Trace // nil: nobody records
+}
+
+// newHistory is the history of an empty log, with settings that seed chooses.
+func newHistory(t *testing.T, seed uint64) *history {
+	random := rand.New(rand.NewPCG(seed, 1))
+	h := &history{T: t, seed: seed, random: random, disk: diskio.NewMemory(), dir: "/data/topic-0", now: today,
+		submitted: map[int64][][]byte{}, current: map[int64][]byte{}, states: map[int64]string{}, promised: -1}
+	h.o = Options{
+		FS: h.disk, SegmentBytes: 300 + random.Int64N(3000), IndexInterval: 1 + random.IntN(600), SyncOnRoll: random.IntN(4) > 0,
+		RetentionBytes: 2000 + random.Int64N(20000), RetentionAge: -1, DeleteDelay: time.Duration(random.IntN(2)) * time.Minute,
+	}
+	h.hooks()
+	return h
+}
+
+// hooks gives the log the clock of h, and lets it put off work until h does it.
+func (h *history) hooks() {
+	h.o.Now = func() time.Time { return h.now }
+	h.o.Later = func(_ time.Duration, f func()) { h.later = append(h.later, f) }
+}
+
+// mark tells the recording what is promised, and what may have been done, from here on.
+func (h *history) mark() {
+	if h.recording != nil {
+		known := *h
+		known.submitted, known.current, known.states = maps.Clone(h.submitted), maps.Clone(h.current), maps.Clone(h.states)
+		known.trace = slices.Clone(h.trace)
+		h.recording.Mark(&known)
+	}
 }
 
 func (h *history) note(format string, args ...any) {
@@ -60,15 +93,7 @@ func (h *history) fail(format string, args ...any) {
 
 func TestCrashes(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+*seeds; seed++ {
-		random := rand.New(rand.NewPCG(seed, 1))
-		h := &history{T: t, seed: seed, random: random, disk: diskio.NewMemory(), dir: "/data/topic-0", now: today,
-			submitted: map[int64][][]byte{}, states: map[int64]string{}, promised: -1}
-		h.o = Options{
-			FS: h.disk, SegmentBytes: 300 + random.Int64N(3000), IndexInterval: 1 + random.IntN(600), SyncOnRoll: random.IntN(4) > 0,
-			RetentionBytes: 2000 + random.Int64N(20000), RetentionAge: -1, DeleteDelay: time.Duration(random.IntN(2)) * time.Minute,
-			Now:   func() time.Time { return h.now },
-			Later: func(_ time.Duration, f func()) { h.later = append(h.later, f) },
-		}
+		h := newHistory(t, seed)
 		for range 6 {
 			h.life()
 		}
@@ -114,7 +139,11 @@ func (h *history) life() {
 // die ends the process, or the power; what was put off never happens.
 func (h *history) die() {
 	h.later = nil
-	switch h.random.IntN(4) {
+	way := h.random.IntN(4)
+	if h.killed {
+		way = 0
+	}
+	switch way {
 	case 0:
 		h.note("killed")
 		h.disk.HaltAfter(-1)
@@ -153,6 +182,7 @@ func (h *history) act() {
 			return
 		}
 		h.tried = max(h.tried, to)
+		h.mark()
 		err := h.log.SetStart(to)
 		h.note("start to %d: %v", to, err)
 		if err == nil {
@@ -160,6 +190,7 @@ func (h *history) act() {
 		}
 	case n == 15:
 		h.tried = max(h.tried, h.synced)
+		h.mark()
 		removed, err := h.log.Retain(h.now, h.synced)
 		h.note("retain: %d, %v", removed, err)
 		if err == nil {
@@ -169,8 +200,13 @@ func (h *history) act() {
 		h.snapshot()
 	case n == 17 && h.random.IntN(3) == 0:
 		to := h.synced + h.random.Int64N(h.log.End()-h.synced+1)
-		h.note("truncate to %d: %v", to, h.log.Truncate(to))
+		cuts := to < h.log.End()
+		err := h.log.Truncate(to)
+		h.note("truncate to %d: %v", to, err)
 		h.synced = min(h.synced, h.log.End())
+		if cuts && err == nil {
+			h.cutOff(h.log.End())
+		}
 		if h.promised > h.log.End() {
 			h.promised = -1
 		}
@@ -190,6 +226,16 @@ func (h *history) act() {
 	}
 }
 
+// cutOff forgets the batches from end on, which are gone for good.
+func (h *history) cutOff(end int64) {
+	for at := range h.submitted {
+		if at >= end {
+			delete(h.submitted, at)
+			delete(h.current, at)
+		}
+	}
+}
+
 func (h *history) appendSome() {
 	h.now = h.now.Add(time.Duration(h.random.IntN(1000)) * time.Millisecond)
 	if h.random.IntN(20) == 0 {
@@ -202,6 +248,7 @@ func (h *history) appendSome() {
 		h.submitted[end] = append(h.submitted[end], b)
 		group, end = append(group, b), batch.Batch(b).NextOffset()
 	}
+	h.mark()
 	before := h.log.End()
 	err := h.log.Append(group, h.now)
 	h.note("append %d batches from %d to %d: %v", len(group), before, end, err)
@@ -209,6 +256,9 @@ func (h *history) appendSome() {
 		h.fail("the log ends at %d", h.log.End())
 	}
 	if err == nil {
+		for _, b := range group {
+			h.current[batch.Batch(b).BaseOffset()] = b
+		}
 		h.readBack(group)
 	}
 }
@@ -240,14 +290,14 @@ func (h *history) read(offset int64) batch.Batch {
 func (h *history) snapshot() {
 	at := h.log.End()
 	state := fmt.Sprintf("state %d of seed %d", at, h.random.Uint64())
-	before, had := h.states[at]
-	h.states[at] = state
+	before := h.states[at]
+	h.states[at] = before + "|" + state // either
+	h.mark()
 	err := h.log.WriteSnapshot(at, []byte(state))
 	h.note("snapshot at %d: %v", at, err)
 	if err == nil {
+		h.states[at] = state
 		h.promised = max(h.promised, at)
-	} else if had {
-		h.states[at] = before + "|" + state // either
 	}
 }
 
@@ -274,6 +324,10 @@ func (h *history) check() {
 		if !slices.ContainsFunc(h.submitted[b.BaseOffset()], func(known []byte) bool { return bytes.Equal(known, b) }) {
 			h.fail("at offset %d lies what nobody appended", at)
 		}
+		if sure := h.current[b.BaseOffset()]; b.BaseOffset() < h.synced && sure != nil && !bytes.Equal(sure, b) {
+			h.fail("at offset %d lies another batch than the one that was made durable", at)
+		}
+		h.current[b.BaseOffset()] = b
 		if b.LeaderEpoch() < epoch {
 			h.fail("epoch %d after %d", b.LeaderEpoch(), epoch)
 		}
@@ -285,7 +339,9 @@ func (h *history) check() {
 	h.checkSnapshot(end)
 	err := Verify(h.disk, h.dir, func(p Problem) {
 		// An index that the crash has torn is made again when it is used.
-		if !strings.HasSuffix(p.File, indexSuffix) && !strings.HasSuffix(p.File, timeSuffix) {
+		// Retention on a full disk cannot save the start before it removes segments.
+		derived := strings.HasSuffix(p.File, indexSuffix) || strings.HasSuffix(p.File, timeSuffix)
+		if !derived && !strings.Contains(p.Text, "it is the first segment") {
 			h.fail("verify: %s", p)
 		}
 	})
@@ -297,11 +353,7 @@ func (h *history) check() {
 		h.synced = end
 	}
 	// Other batches at these offsets are gone for good.
-	for at := range h.submitted {
-		if at >= end {
-			delete(h.submitted, at)
-		}
-	}
+	h.cutOff(end)
 	h.start, h.tried = start, max(h.tried, start)
 	h.epoch = max(h.epoch, epoch)
 }

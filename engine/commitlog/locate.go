@@ -59,22 +59,22 @@ func (l *Log) find(offset int64, maxBytes int, limit int64, hot bool) (Range, er
 		return Range{}, kerr.OffsetOutOfRange
 	}
 	limit = min(limit, end)
-	for offset < limit {
-		s, next := l.acquire(offset)
-		if s == nil {
-			return Range{}, l.missing()
-		}
-		r, err := s.locate(offset, int64(maxBytes), limit, next, hot)
-		if err == nil && r.Bytes > 0 {
-			return r, nil
-		}
-		s.Release()
-		if err != nil || next > limit {
-			return Range{}, err
-		}
-		offset = next // nothing is left of the end of s
+	if offset >= limit {
+		return Range{}, nil
 	}
-	return Range{}, nil
+	s, next := l.acquire(offset)
+	if s == nil {
+		return Range{}, l.missing()
+	}
+	r, err := s.locate(offset, int64(maxBytes), limit, next, hot)
+	if err == nil && r.Bytes > 0 {
+		return r, nil
+	}
+	if err == nil && (limit == end || next <= limit) {
+		err = &Damage{s.path + logSuffix, 0, fmt.Errorf("%w: the one with offset %d claims to end beyond %d", errOrder, offset, limit)}
+	}
+	s.Release()
+	return Range{}, err
 }
 
 // missing explains why there is no segment for an offset that was in range.
@@ -139,8 +139,15 @@ func (s *Segment) locate(offset, maxBytes, limit, next int64, hot bool) (Range, 
 // span finds where the range begins and ends, by the entries of an index.
 func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit, next int64) (Range, error) {
 	found, err := w.find(entries, offset)
-	if err != nil || !found || w.head.NextOffset() > limit {
+	if err == nil && !found {
+		err = &Damage{w.file.Name(), w.end, fmt.Errorf("%w: offset %d is in none of them", errOrder, offset)}
+	}
+	if err != nil || w.head.NextOffset() > limit {
 		return Range{}, err
+	}
+	if w.head.BaseOffset() > offset {
+		// Nothing is left out of a log, so this or the batch before it is not what was written.
+		return Range{}, w.damage(fmt.Errorf("%w: it is %d, and offset %d is before it", errOrder, w.head.BaseOffset(), offset))
 	}
 	r := Range{File: w.file, Position: w.at, First: w.head.Size(), Segment: s}
 	s.trail.Read(w.at)
@@ -176,7 +183,7 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 		if err := w.load(end); err != nil {
 			return Range{}, err
 		}
-		if w.next() > most || w.head.NextOffset() > limit {
+		if w.next() > most || w.head.NextOffset() > limit || w.head.BaseOffset() != last+1 {
 			break
 		}
 		last, end = w.head.LastOffset(), w.next()
@@ -187,16 +194,19 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 
 // find loads the first batch that ends at or behind offset. It reports whether there is one.
 func (w *walker) find(entries []offsetEntry, offset int64) (bool, error) {
-	at := int64(0)
+	at, due := int64(0), w.base
 	if e, ok := byOffset(entries, offset-w.base); ok {
 		if err := w.jump(e); err != nil {
 			return false, err
 		}
-		at = int64(e.position)
+		at, due = int64(e.position), w.head.BaseOffset()
 	}
-	for at < w.end {
+	for ; at < w.end; due = w.head.NextOffset() {
 		if err := w.load(at); err != nil {
 			return false, err
+		}
+		if w.head.BaseOffset() != due { // no checksum covers it
+			return false, w.damage(fmt.Errorf("%w: it is %d, where %d was due", errOrder, w.head.BaseOffset(), due))
 		}
 		if w.head.LastOffset() >= offset {
 			return true, nil

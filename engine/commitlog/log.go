@@ -20,6 +20,8 @@ type Log struct {
 	logger *slog.Logger
 	dir    string
 	o      Options // the owner's
+	// rewrite: while the log is opened, what is recovered is written again.
+	rewrite bool
 
 	// Published by the owner.
 	start, end, size atomic.Int64
@@ -428,9 +430,9 @@ func (l *Log) repair() error {
 	if err := s.commit.Truncate(s.size.Load()); err != nil {
 		return fmt.Errorf("undo append: %w", err)
 	}
-	if s.synced.Load() > s.size.Load() {
-		s.synced.Store(-1)
-	}
+	// What was cut off may be on the disk already: until a sync it can come back, and must
+	// not when a successor exists.
+	s.synced.Store(-1)
 	l.spoiled = false
 	return nil
 }

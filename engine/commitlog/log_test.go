@@ -328,7 +328,7 @@ func TestCloseAndOpenClean(t *testing.T) {
 		if s.out.Len() > 0 {
 			t.Fatalf("a clean stop is nothing to talk about: %s", s.out)
 		}
-		s.o.TopicID[0]++
+		s.o.TopicID = [16]byte{0x7f, 0x6e, 0x5d}
 		if _, err := Open(s.dir, s.o, clean); err == nil || !strings.Contains(err.Error(), "another topic") {
 			t.Fatalf("opened the folder of another topic: %v", err)
 		}

@@ -251,11 +251,20 @@ func (w *walker) records(f func(place) bool) error {
 	return nil
 }
 
-// Headers calls f with the header of every batch from the one that contains from to the
-// end. A header is good during the call.
+// Oldest is the offset of the first batch that is there, at or below Start: what lies
+// between is not read by clients any more, and still tells of producers (any).
+func (l *Log) Oldest() int64 {
+	if list := *l.segments.Load(); len(list) > 0 {
+		return list[0].base
+	}
+	return l.start.Load()
+}
+
+// Headers calls f with the header of every batch from the one that contains from, or from
+// Oldest, to the end. A header is good during the call.
 func (l *Log) Headers(from int64, f func(batch.Batch) error) error {
 	end := l.end.Load()
-	for at := max(from, l.start.Load()); at < end; {
+	for at := max(from, l.Oldest()); at < end; {
 		s, next := l.acquire(at)
 		if s == nil {
 			return l.missing()

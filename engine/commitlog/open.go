@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -20,7 +21,7 @@ func Open(dir string, o Options, r Recovery) (*Log, error) {
 	if r.Log == nil {
 		r.Log = slog.Default()
 	}
-	l := &Log{fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
+	l := &Log{rewrite: r.Rewrite && !r.Clean, fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
 	l.publish(nil)
 	l.epochs.Store(new([]epoch))
 	if err := l.open(r); err != nil {
@@ -40,7 +41,7 @@ func (l *Log) open(r Recovery) error {
 			return fmt.Errorf("%w: %w", ErrSync, err)
 		}
 	}
-	list, err := l.list()
+	list, err := l.list(r.Clean)
 	if err != nil {
 		return err
 	}
@@ -48,8 +49,13 @@ func (l *Log) open(r Recovery) error {
 	if err != nil {
 		return err
 	}
-	l.savedStart = start
-	if err := l.claimTopic(); err != nil {
+	if l.savedStart = start; r.Rewrite && start > 0 {
+		l.savedStart = -1
+		if err := l.saveStart(start); err != nil {
+			return err
+		}
+	}
+	if err := l.claimTopic(r, len(list) == 0); err != nil {
 		return err
 	}
 	known, err := l.readEpochs(r.Clean)
@@ -59,6 +65,7 @@ func (l *Log) open(r Recovery) error {
 	if list, err = l.dropBelow(list, start); err != nil {
 		return err
 	}
+	l.doubtStart(list, start)
 	if err := l.recover(list, known, r); err != nil {
 		return err
 	}
@@ -69,7 +76,8 @@ func (l *Log) open(r Recovery) error {
 }
 
 // list finds the segments in the folder, lowest first, and removes what a stop left behind.
-func (l *Log) list() ([]*Segment, error) {
+// A clean one leaves no index without its segment behind the others.
+func (l *Log) list(clean bool) ([]*Segment, error) {
 	names, err := l.fs.ReadDir(l.dir)
 	if err != nil {
 		return nil, err
@@ -89,6 +97,10 @@ func (l *Log) list() ([]*Segment, error) {
 		list = append(list, s)
 	}
 	for _, name := range names {
+		base, index := parseName(name, indexSuffix)
+		if clean && index && (len(list) == 0 || base > list[len(list)-1].base) {
+			return nil, &Damage{filepath.Join(l.dir, segmentName(base)+logSuffix), 0, errors.New("the segment is missing, and its index is there: restore the file")}
+		}
 		if leftover(name, list) {
 			if err := ignoreMissing(l.fs.Remove(filepath.Join(l.dir, name))); err != nil {
 				return nil, err
@@ -129,6 +141,33 @@ func (l *Log) dropBelow(list []*Segment, start int64) ([]*Segment, error) {
 		list = list[1:]
 	}
 	return list, nil
+}
+
+// doubtStart says what does not fit together. Nothing is refused for it: on a disk that was
+// full retention could not save the start, and an old start only shows what was deleted.
+func (l *Log) doubtStart(list []*Segment, start int64) {
+	if len(list) > 0 && list[0].base > start {
+		l.logger.Error("the first segments are missing: unless retention removed them from a full disk, records are lost; restore the files if there is a copy",
+			"folder", l.dir, "from", start, "to", list[0].base-1)
+	}
+	if all := *l.epochs.Load(); len(all) > 0 && len(list) > 0 && all[0].start > max(start, list[0].base) && l.firstEpoch(list[0]) == all[0].epoch {
+		l.logger.Warn("the log start offset is older than the leader epochs, or one of the two is damaged: records that were deleted may show again",
+			"file", filepath.Join(l.dir, startFile), "start", start, "epochs", all[0].start)
+	}
+}
+
+// firstEpoch is the leader epoch of the first batch of a segment, −1 when there is none.
+func (l *Log) firstEpoch(s *Segment) int32 {
+	defer s.closeFile()
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return -1
+	}
+	defer w.done()
+	if w.load(0) != nil {
+		return -1
+	}
+	return w.head.LeaderEpoch()
 }
 
 func (l *Log) removeFiles(path string) error {
@@ -225,26 +264,26 @@ func (l *Log) endsAt(s *Segment, next int64) bool {
 		return false
 	}
 	defer w.done()
-	last, ok := s.lastEntry()
+	last, ok := s.lastEntry(s.size.Load())
 	return ok && w.jump(last) == nil && w.next() == w.end && w.head.NextOffset() == next
 }
 
-// lastEntry reads the end of the index file.
-func (s *Segment) lastEntry() (offsetEntry, bool) {
+// lastEntry reads the end of the index file of a segment that had size bytes.
+func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 	f, err := s.log.fs.Open(s.path+indexSuffix, os.O_RDONLY)
 	if err != nil {
 		return offsetEntry{}, false
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	size, err := f.Size()
-	if err != nil || size < offsetEntrySize || size%offsetEntrySize != 0 {
+	bytes, err := f.Size()
+	if err != nil || bytes < offsetEntrySize || bytes%offsetEntrySize != 0 {
 		return offsetEntry{}, false
 	}
 	var data [offsetEntrySize]byte
-	if _, err := f.ReadAt(data[:], size-offsetEntrySize); err != nil {
+	if _, err := f.ReadAt(data[:], bytes-offsetEntrySize); err != nil {
 		return offsetEntry{}, false
 	}
-	entries, err := decodeOffsets(data[:], s.size.Load())
+	entries, err := decodeOffsets(data[:], size)
 	if err != nil {
 		return offsetEntry{}, false
 	}
@@ -270,6 +309,11 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 		s.largest.Store(found.indexer.time.timestamp)
 		s.sealed = false
 		s.synced.Store(-1)
+		if l.rewrite {
+			if err := l.rewriteSealed(s); err != nil {
+				return false, err
+			}
+		}
 		return false, s.seal(s.ends)
 	}
 	if vouched {
@@ -333,6 +377,15 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 	if err != nil {
 		return err
 	}
+	// An index file is begun when the data is durable. That its last entry lies behind what
+	// can be read, both in offset and in position, no flipped bit of its own can make.
+	if last, ok := s.lastEntry(math.MaxInt64); ok && s.base+int64(last.relative) >= found.next && int64(last.position) >= found.size {
+		reason := fmt.Errorf("the index knows a batch that ends at offset %d, so that it was durable: restore the file", s.base+int64(last.relative))
+		if found.damage != nil {
+			reason = fmt.Errorf("%w; %w", found.damage.Err, reason)
+		}
+		return &Damage{s.path + logSuffix, found.size, reason}
+	}
 	if err := l.cutTail(s, found); err != nil {
 		return err
 	}
@@ -364,7 +417,37 @@ func (l *Log) cutTail(s *Segment, found scanned) error {
 	if err := s.reopen(); err != nil {
 		return fmt.Errorf("drop torn tail: %w", err)
 	}
+	if l.rewrite {
+		if err := writeAgain(s.commit.File, found.size); err != nil {
+			return err
+		}
+	}
 	return s.sync()
+}
+
+// writeAgain writes the first size bytes of a file once more as they are, so that the kernel
+// knows again that they have to go to the disk.
+func writeAgain(f diskio.File, size int64) error {
+	buf := make([]byte, min(size, readAhead))
+	for at := int64(0); at < size; at += int64(len(buf)) {
+		buf = buf[:min(int64(len(buf)), size-at)]
+		if _, err := f.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("write %s again: %w", f.Name(), err)
+		}
+		if _, err := f.WriteAt(buf, at); err != nil {
+			return fmt.Errorf("write %s again: %w", f.Name(), err)
+		}
+	}
+	return nil
+}
+
+// rewriteSealed is writeAgain for a segment that nobody appends to.
+func (l *Log) rewriteSealed(s *Segment) error {
+	f, err := l.fs.Open(s.path+logSuffix, os.O_RDWR)
+	if err != nil {
+		return fmt.Errorf("write segment again: %w", err)
+	}
+	return errors.Join(writeAgain(f, s.size.Load()), f.Close())
 }
 
 // settle brings start, sizes, epochs and snapshots in line with where the log ends.

@@ -79,7 +79,11 @@ type Recovery struct {
 	// checked, and a log that ends before is damaged. Who truncates the log must remember
 	// no higher one. Negative: not known, the last segment is checked.
 	From int64
-	Log  *slog.Logger // Nil: slog.Default
+	// Rewrite: a sync has failed since this machine was started, and the page cache may show
+	// what is not on the disk and what no later sync would put there. What is recovered is
+	// written again before it counts as durable.
+	Rewrite bool
+	Log     *slog.Logger // Nil: slog.Default
 }
 
 // ErrClosed says that the log was closed, or deleted.

@@ -158,7 +158,7 @@ func (l *Log) remove(list []*Segment, n int) error {
 		s.Release()
 	}
 	err = errors.Join(errs...)
-	l.startDue = full && err != nil
+	l.startDue = full
 	return err
 }
 

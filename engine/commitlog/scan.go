@@ -28,10 +28,17 @@ func (l *Log) scan(s *Segment, from int64) (scanned, error) {
 	defer w.done()
 	found := scanned{next: s.base, indexer: newIndexer(s.base, l.o.IndexInterval)}
 	body := reader{file: w.file, end: w.end}
+	epoch := int32(-1)
 	for found.size < w.end {
 		err := w.load(found.size)
 		if err == nil && w.head.BaseOffset() != found.next {
 			err = w.damage(fmt.Errorf("%w: it is %d, where %d was due", errOrder, w.head.BaseOffset(), found.next))
+		}
+		if err == nil && w.head.LeaderEpoch() >= 0 {
+			if w.head.LeaderEpoch() < epoch {
+				err = w.damage(errEpoch)
+			}
+			epoch = w.head.LeaderEpoch()
 		}
 		if err == nil && w.head.LastOffset() >= from {
 			err = body.check(w)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sort"
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/sdk/batch"
@@ -37,6 +38,7 @@ func Verify(fs diskio.FS, dir string, report func(Problem)) error {
 		v.problem(startFile, -1, err)
 	}
 	v.next = -1
+	v.look(names)
 	for _, name := range names {
 		if err := v.file(name); err != nil {
 			return fmt.Errorf("verify %s: %w", filepath.Join(dir, name), err)
@@ -48,6 +50,58 @@ func Verify(fs diskio.FS, dir string, report func(Problem)) error {
 	return nil
 }
 
+// look reads what the segments are compared with.
+func (v *verifier) look(names []string) {
+	bases := map[int64]bool{}
+	first := int64(-1)
+	for _, name := range names {
+		if base, ok := parseName(name, logSuffix); ok {
+			bases[base] = true
+			v.last = base
+			if first < 0 {
+				first = base
+			}
+		}
+	}
+	if first > v.start {
+		v.problem(segmentName(first)+logSuffix, -1, fmt.Errorf("it is the first segment, and the log starts at offset %d: what lies between is lost, unless retention removed it from a full disk", v.start))
+	}
+	for _, name := range names {
+		base, ok := parseName(name, indexSuffix)
+		if ok && base >= v.start && !bases[base] {
+			v.problem(name, -1, errors.New("its segment is missing"))
+		}
+	}
+	_, err := v.fs.Stat(filepath.Join(v.dir, segmentName(v.last)+indexSuffix))
+	v.closed = err == nil
+	if data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, epochFile)); err == nil {
+		v.epochs, _ = parseEpochs(string(data)) // what is wrong with it is told when its turn comes
+	}
+}
+
+// checkEpoch compares a batch with the checkpoint of leader epochs, which is true of all
+// segments that were sealed, and of the last if the log was closed.
+func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
+	if b.LeaderEpoch() < v.epoch {
+		v.problem(name, at, fmt.Errorf("%w: %d after %d", errEpoch, b.LeaderEpoch(), v.epoch))
+	}
+	if len(v.epochs) == 0 || v.segmentBase == v.last && !v.closed {
+		return
+	}
+	offset := b.BaseOffset()
+	if b.LastOffset() >= v.start {
+		offset = max(offset, v.start)
+	}
+	i := sort.Search(len(v.epochs), func(i int) bool { return v.epochs[i].start > offset })
+	if i > 0 && v.epochs[i-1].epoch != b.LeaderEpoch() {
+		v.problem(name, at, fmt.Errorf("the leader epoch of the batch at offset %d is %d, and %s says %d", offset, b.LeaderEpoch(), epochFile, v.epochs[i-1].epoch))
+	}
+	if i == 0 && b.LeaderEpoch() == v.epochs[0].epoch && b.BaseOffset() >= v.start {
+		v.problem(epochFile, -1, fmt.Errorf("it says that epoch %d begins at offset %d, and a batch at %d has it: this file or %s is not of this log, or old",
+			b.LeaderEpoch(), v.epochs[0].start, b.BaseOffset(), startFile))
+	}
+}
+
 type verifier struct {
 	fs     diskio.FS
 	dir    string
@@ -56,6 +110,11 @@ type verifier struct {
 	next   int64 // offset that the next segment begins at, or −1
 	epoch  int32
 	plain  []byte
+	last   int64   // base of the last segment
+	closed bool    // the last segment has an index
+	epochs []epoch // the checkpoint, if it can be read
+
+	segmentBase int64 // of the segment that is read
 }
 
 func (v *verifier) problem(name string, position int64, err error) {
@@ -112,7 +171,7 @@ func (v *verifier) segment(name string, base int64) error {
 	if v.next >= 0 && base != v.next && base > v.start {
 		v.problem(name, -1, fmt.Errorf("the segment before ends at offset %d", v.next))
 	}
-	v.next = base
+	v.next, v.segmentBase = base, base
 	i := newIndexer(base, -1) // an entry for every batch
 	body := reader{file: w.file, end: w.end}
 	for at := int64(0); at < w.end; at = w.next() {
@@ -145,9 +204,7 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 	if b.BaseOffset() != v.next {
 		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
 	}
-	if b.LeaderEpoch() < v.epoch {
-		v.problem(name, at, fmt.Errorf("%w: %d after %d", errEpoch, b.LeaderEpoch(), v.epoch))
-	}
+	v.checkEpoch(name, at, b)
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
 	if b.Codec() != batch.None && v.plain == nil {
 		v.plain = make([]byte, 0, readAhead)
@@ -177,6 +234,9 @@ func (v *verifier) indexes(base int64, w *walker, i *indexer) error {
 	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
 	if err == nil {
 		entries, err := decodeOffsets(data, w.end)
+		if all := i.indexes.offsets.view(); err == nil && base != v.last && len(all) > 0 && (len(entries) == 0 || entries[len(entries)-1] != all[len(all)-1]) {
+			err = fmt.Errorf("%w: its last entry is not the last batch", errIndex)
+		}
 		if err != nil {
 			v.problem(name, -1, err)
 		}

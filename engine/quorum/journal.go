@@ -30,7 +30,7 @@ func openJournal(o Options, dir string) (*journal, error) {
 	segments, err := commitlog.Open(dir, commitlog.Options{
 		FS: o.FS, SegmentBytes: segmentBytes, RetentionBytes: -1, RetentionAge: -1, SyncOnRoll: true, Now: o.Now,
 		Later: func(_ time.Duration, f func()) { f() }, // the owner does it himself, and knows when it is done
-	}, commitlog.Recovery{From: -1, Log: o.Log})
+	}, commitlog.Recovery{From: -1, Rewrite: o.Rewrite, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("open the metadata log: %w", err)
 	}

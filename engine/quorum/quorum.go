@@ -48,6 +48,8 @@ type Options struct {
 	// ClusterID is the cluster that the folders must belong to. Empty: the one that they
 	// belong to, or a new one.
 	ClusterID string
+	// Rewrite: a sync in the first folder has failed before; see commitlog.Recovery.
+	Rewrite bool
 	// SnapshotBytes is by how much the log grows before the image is written as a snapshot
 	// and the log's prefix goes. Zero: 20 MiB, as in Kafka.
 	SnapshotBytes int64

@@ -39,7 +39,9 @@ type Disk struct {
 	Readers *diskio.Readers   // read what is not in memory. Nil: nobody does
 	Cache   *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
 	Clean   bool              // the last stop was clean
-	Points  map[string]Point  // recovery points by folder name, as the last run left them; never changed
+	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
+	Rewrite bool
+	Points  map[string]Point // recovery points by folder name, as the last run left them; never changed
 	Log     *slog.Logger
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
@@ -128,7 +130,7 @@ func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
 	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {
 		from = p.Offset
 	}
-	return commitlog.Recovery{Clean: d.Clean, From: from, Log: log}
+	return commitlog.Recovery{Clean: d.Clean, From: from, Rewrite: d.Rewrite, Log: log}
 }
 
 // Discard takes a folder away whatever is in it: it has another name at once, and is

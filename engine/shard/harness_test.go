@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,13 +132,21 @@ func (h *house) open(clean bool, points map[string]Point) {
 	h.disk = &Disk{Path: path, FS: h.files, Syncer: h.syncer, Clean: clean, Points: points, Log: log}
 }
 
+// topicID is an id that differs from others in many bits, as random ones do.
+func topicID(id byte) (all [16]byte) {
+	for i := range all {
+		all[i] = id
+	}
+	return all
+}
+
 // topic is a topic of the house with so many partitions.
 func (h *house) topic(name string, id byte, partitions int, s *Settings) *Topic {
 	var places []Place
 	for range partitions {
 		places = append(places, Place{Shard: h.shard, Disk: h.disk})
 	}
-	return NewTopic(name, [16]byte{id}, false, &metrics.Topic{}, s, places)
+	return NewTopic(name, topicID(id), false, &metrics.Topic{}, s, places)
 }
 
 // settled waits until the shard has done everything that was posted before, also what a
@@ -162,7 +172,9 @@ func (h *house) retire() error {
 		h.shard.Retire(func(r *Replica) { open = append(open, r) }, func() { ready <- open })
 	})
 	var wrong []error
-	for _, r := range <-ready {
+	open := <-ready
+	slices.SortFunc(open, func(a, b *Replica) int { return strings.Compare(a.folder(), b.folder()) })
+	for _, r := range open {
 		wrong = append(wrong, r.Finish())
 	}
 	return errors.Join(wrong...)

@@ -293,7 +293,7 @@ func (l *life) reopen(t *testing.T, power bool) {
 	l.files.SetSpace(-1)
 	var points map[string]Point
 	if durable := l.replica.Durable(); durable >= 0 {
-		points = map[string]Point{"t-0": {Topic: [16]byte{1}, Offset: durable}}
+		points = map[string]Point{"t-0": {Topic: topicID(1), Offset: durable}}
 	}
 	l.open(false, points)
 	l.begin(points)

@@ -52,6 +52,7 @@ func (r *Replica) ready(create bool) error {
 // become is the way out of unknown: from here on the shard knows of r.
 func (r *Replica) become(s state) {
 	r.state.Store(int32(s))
+	r.whole.Store(s == open || s == absent)
 	r.shard.replicas[r] = struct{}{}
 }
 
@@ -123,10 +124,13 @@ func restore(log *commitlog.Log, o partition.Options) (_ *partition.Partition, f
 		return nil, -1, fmt.Errorf("read producer snapshot: %w", err)
 	}
 	machine := partition.New(o)
-	if saved == nil || machine.Restore(saved) != nil {
+	if saved == nil || from < log.Oldest() || machine.Restore(saved) != nil {
+		// Where batches behind a snapshot are gone it must not be used: a producer that goes on
+		// behind them would be told that it left some out.
 		machine, from = partition.New(o), -1
 	}
-	err = log.Headers(max(from, log.Start()), func(header batch.Batch) error {
+	// From below the start, too: deleted records have moved their producers on.
+	err = log.Headers(from, func(header batch.Batch) error {
 		machine.Replay(header)
 		return nil
 	})

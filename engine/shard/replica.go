@@ -70,6 +70,7 @@ type Replica struct {
 	start     atomic.Int64 // log start offset
 	committed atomic.Int64 // bytes below the high watermark, counted from the first opening
 	durable   atomic.Int64 // offset below which everything survives a power cut; −1: not known
+	whole     atomic.Bool  // the log was opened, or surely there is none
 
 	settings *Settings // as of the opening, or the last Configure
 	machine  *partition.Partition
@@ -121,6 +122,10 @@ func (r *Replica) Settled() bool { return !r.is(unknown) }
 
 // Settle looks at the disk if nobody has yet.
 func (r *Replica) Settle() { _ = r.ready(false) }
+
+// Whole reports whether this run has opened the log, and so has mended what was left of a
+// crash, or has seen that there is none (any).
+func (r *Replica) Whole() bool { return r.whole.Load() }
 
 // HighWatermark is the offset behind the last committed record (any).
 func (r *Replica) HighWatermark() int64 { return r.high.Load() }
