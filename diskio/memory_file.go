@@ -138,7 +138,11 @@ func (f *memoryFile) Sync() error {
 		return nil // a lie, as the kernel's
 	}
 	low := min(n.dirty.from, int64(len(n.data)), int64(len(n.synced)))
-	if n.dirty.from < n.dirty.to {
+	switch {
+	case n.dirty.from >= n.dirty.to:
+	case len(n.synced) == len(n.data): // no more than what changed: files that are written over may be large
+		copy(n.synced[low:], n.data[low:min(n.dirty.to, int64(len(n.data)))])
+	default:
 		n.synced = append(n.synced[:low], n.data[low:]...)
 	}
 	n.dirty = span{}

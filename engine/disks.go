@@ -31,15 +31,17 @@ var ErrInUse = errors.New("another broker uses this data folder; stop it, or giv
 // disk is one of log.dirs while this broker has it.
 type disk struct {
 	*shard.Disk
-	lock   io.Closer
-	syncer *diskio.Syncer
+	lock    io.Closer
+	syncer  *diskio.Syncer
+	journal *diskio.Journal
 	// unclean: a log in it could not be closed in good order. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
 // openDisk takes a data folder for this broker alone and reads how the last one left it.
-func openDisk(fs diskio.FS, path string, log *slog.Logger) (*disk, error) {
+// Its journal, which may take so many bytes, is replayed before anybody opens a log.
+func openDisk(fs diskio.FS, path string, journalBytes int64, log *slog.Logger) (*disk, error) {
 	if err := fs.MkdirAll(path); err != nil {
 		return nil, fmt.Errorf("make data folder %s: %w", path, err)
 	}
@@ -54,9 +56,21 @@ func openDisk(fs diskio.FS, path string, log *slog.Logger) (*disk, error) {
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{})
+	d.journal, err = diskio.OpenJournal(diskio.JournalOptions{
+		FS: fs, Folder: path, Bytes: journalBytes, Clean: d.Clean, Owns: d.owns, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal})
 	d.Syncer = d.syncer
 	return d, nil
+}
+
+// owns reports whether a partition's file belongs to the topic that the journal names.
+func (d *disk) owns(name string, topic [16]byte) (bool, error) {
+	found, err := commitlog.TopicOf(d.FS, filepath.Join(d.Path, filepath.Dir(name)))
+	return found == topic, err
 }
 
 // recall reads the marker of a clean stop, and takes it away: from here on a stop is

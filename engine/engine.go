@@ -126,7 +126,7 @@ func (b *Broker) openDisks() error {
 		if slices.ContainsFunc(b.disks, func(d *disk) bool { return d.Path == absolute }) {
 			return fmt.Errorf("log.dirs names %s twice", absolute)
 		}
-		d, err := openDisk(b.fs, absolute, b.log)
+		d, err := openDisk(b.fs, absolute, config.JournalBytes.Of(b.values.Load()), b.log)
 		if err != nil {
 			return err
 		}
