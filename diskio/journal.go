@@ -72,10 +72,9 @@ type Journal struct {
 	number   uint64 // of the last block
 	tail     uint64
 	rounds   uint64
-	buffer   []byte // a page for the header of a file, and a block
+	buffer   []byte // a block
 	count    int    // entries in the block
 	payload  int64  // bytes of data in the block
-	fresh    bool   // the header is not written
 	wanted   int
 	making   bool
 	made     chan *journalFile // nil: it could not be made
@@ -153,18 +152,15 @@ func (j *Journal) overhead(r *Request) int { return blockHeadSize + entryHeadSiz
 // begin starts a block. It reports whether there is a file to write it to; if not, one may
 // be on its way.
 func (j *Journal) begin() (bool, error) {
-	if (j.current == nil || j.at+int64(j.most) > j.size) && !j.rotate() {
-		if j.current == nil || len(j.debts) > 0 {
-			return false, nil
-		}
-		if err := j.reset(); err != nil { // the only file, and nothing in it is needed
+	if j.current == nil || j.at+int64(j.most) > j.size {
+		if turned, err := j.rotate(); !turned {
 			return false, err
 		}
 	}
 	if j.buffer == nil {
-		j.buffer = make([]byte, journalPage+j.most)
+		j.buffer = make([]byte, j.most)
 	}
-	j.buffer = j.buffer[:journalPage+blockHeadSize]
+	j.buffer = j.buffer[:blockHeadSize]
 	j.count, j.payload = 0, 0
 	if j.at > j.size/2 && len(j.files) < j.o.Files && j.oldest() == nil {
 		j.prepare()
@@ -172,28 +168,35 @@ func (j *Journal) begin() (bool, error) {
 	return true, nil
 }
 
-// rotate goes on with the next file.
-func (j *Journal) rotate() bool {
+// rotate goes on with the next file, if there is one.
+func (j *Journal) rotate() (bool, error) {
 	next := j.oldest()
 	if next == nil {
 		if j.wanted++; j.wanted >= j.o.Warmup && len(j.files) < j.o.Files {
 			j.prepare()
 		}
-		return false
+		if j.current == nil || len(j.debts) > 0 {
+			return false, nil
+		}
+		next = j.current // the only file, and nothing in it is needed
 	}
-	j.turnTo(next)
-	return true
+	err := j.turnTo(next)
+	return err == nil, err
 }
 
-// turnTo begins a new epoch in a file.
-func (j *Journal) turnTo(next *journalFile) {
+// turnTo begins a new epoch in a file. The header is durable before the first block is
+// written: of the old epoch there is all or, by the header, nothing.
+func (j *Journal) turnTo(next *journalFile) error {
 	if next.epoch > 0 {
 		j.stats.recycled.Add(1)
 	}
 	j.epoch++
 	next.epoch = j.epoch
-	j.current, j.at, j.fresh = next, 0, true
+	j.current, j.at = next, 0
 	j.reckon()
+	var p [journalPage]byte
+	(&fileHead{id: j.id, epoch: j.epoch, first: j.number + 1, tail: j.tail, size: j.size}).encode(p[:])
+	return j.write(p[:])
 }
 
 // oldest is the file to be used next: one that was never used, or the oldest, if it is not
@@ -220,7 +223,7 @@ func (j *Journal) reckon() {
 
 // fits reports whether r goes into the block that was begun.
 func (j *Journal) fits(r *Request) bool {
-	return len(j.buffer)-journalPage+entryHeadSize+len(r.Name)+int(r.To-r.From) <= j.most
+	return len(j.buffer)+entryHeadSize+len(r.Name)+int(r.To-r.From) <= j.most
 }
 
 // add reads what r is about, from the page cache, into the block. After an error the block
@@ -291,19 +294,12 @@ func (j *Journal) settle(f File, rounds, epoch uint64) {
 
 // commit writes the block and syncs the file.
 func (j *Journal) commit() error {
-	from := journalPage
-	if j.fresh {
-		from = 0
-		head := fileHead{id: j.id, epoch: j.epoch, first: j.number + 1, tail: j.tail, size: j.size}
-		head.encode(j.buffer[:journalPage])
-		j.at = 0
-	}
 	j.number++
 	block := blockHead{count: j.count, id: j.id, epoch: j.epoch, number: j.number, tail: j.tail}
-	block.seal(j.buffer[journalPage:])
-	end := journalPage + page(len(j.buffer)-journalPage)
+	block.seal(j.buffer)
+	end := page(len(j.buffer))
 	clear(j.buffer[len(j.buffer):end])
-	if err := j.write(j.buffer[from:end]); err != nil {
+	if err := j.write(j.buffer[:end]); err != nil {
 		return err
 	}
 	j.stats.rounds.Add(1)
@@ -320,7 +316,6 @@ func (j *Journal) write(p []byte) error {
 		return fmt.Errorf("sync journal: %w", err)
 	}
 	j.at += int64(len(p))
-	j.fresh = false
 	return nil
 }
 
@@ -333,10 +328,7 @@ func (j *Journal) reset() error {
 	if next == nil {
 		next = j.files[len(j.files)-1] // the newest of the last run, whose blocks are not needed
 	}
-	j.turnTo(next)
-	head := make([]byte, journalPage)
-	(&fileHead{id: j.id, epoch: j.epoch, first: j.number + 1, tail: j.tail, size: j.size}).encode(head)
-	return j.write(head)
+	return j.turnTo(next)
 }
 
 // close ends the journal once nobody uses it. If no file owes a sync the next start has

@@ -166,9 +166,7 @@ func (j *Journal) believe(l *leftover, blank bool, why error) bool {
 	switch {
 	case at < 0 && blank:
 		return false
-	case blank: // by damage, or a crash in the first round has torn it
-		j.log.Warn("a file of the journal has no header; its blocks are read without", "file", l.path)
-	case why == nil:
+	case why == nil && !blank:
 		j.log.Error("a file in the journal's folder is another journal's; it is not read", "file", l.path)
 	default:
 		j.log.Error("a file of the journal has a damaged header; its blocks are read without", "file", l.path, "position", 0, "error", why)

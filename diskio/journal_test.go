@@ -593,3 +593,44 @@ func TestJournalRoundAllocatesNothing(t *testing.T) {
 	}
 	r.syncer.Close()
 }
+
+// gate is a file whose sync waits to be let through.
+type gate struct {
+	File
+	begun   chan struct{}
+	proceed chan struct{}
+}
+
+func (g *gate) Sync() error {
+	g.begun <- struct{}{}
+	<-g.proceed
+	return g.File.Sync()
+}
+
+// What comes into the journal while the file is synced is owed still: the sync may have
+// begun before.
+func TestSyncSettlesOnlyWhatWasThereWhenItBegan(t *testing.T) {
+	r := newRoom(t)
+	r.grow(2)
+	r.warm()
+	f := r.files[1]
+	g := &gate{f.File, make(chan struct{}), make(chan struct{})}
+	f.File = g
+	must(t, r.append(f, []byte("before")))
+	r.journal.timer.Reset(0)
+	<-g.begun
+	must(t, r.append(f, []byte(" and meanwhile")))
+	g.proceed <- struct{}{}
+	for r.journal.Stats().Checkpoints < 2 { // this file's, and the other's
+		runtime.Gosched()
+	}
+	must(t, r.append(r.files[0], []byte("the dispatcher has gone on")))
+	if n := r.journal.Stats().Owing; n != 2 {
+		t.Fatalf("%d files owe a sync, want both", n)
+	}
+	go func() { <-g.begun; g.proceed <- struct{}{} }()
+	r.syncer.Close()
+	r.fs.Crash()
+	r.open()
+	r.check("after a stop")
+}
