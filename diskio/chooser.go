@@ -10,8 +10,9 @@ import "time"
 // grow, and each byte twice, for it will be written to its own file too; the files cost a
 // sync each, which changes their size on disk, a few at the same time. So many files or
 // little data go to the journal, and much data for few files does not. What is expected
-// is multiplied by what was measured over what had been expected, a moving average for
-// each way. The way that is not taken drifts to the factor of the one that is, for both use
+// is multiplied by what was measured over what had been expected, a moving median for
+// each way: it goes a small step up or down with each measurement, however far off that
+// is. The way that is not taken drifts to the factor of the one that is, for both use
 // one disk, so that one bad minute does not rule it out for ever.
 type chooser struct {
 	journal, files factor
@@ -27,7 +28,7 @@ const (
 	fileByte       = 0.6 // nanoseconds
 	factorLeast    = 0.125
 	factorMost     = 8
-	factorWeight   = 1.0 / 16
+	factorStep     = 1 + 1.0/32
 	factorForgets  = 1.0 / 512
 	journalLargest = 512 << 10 // bytes of one file from which on the journal is not asked
 )
@@ -52,11 +53,12 @@ func (f *factor) learn(took, expected time.Duration) {
 	if took <= 0 {
 		return // a clock that stands
 	}
-	now := min(max(float64(took)/float64(expected), factorLeast), factorMost)
-	if *f == 0 {
-		*f = 1
+	if took > f.of(expected) {
+		*f *= factorStep
+	} else {
+		*f /= factorStep
 	}
-	*f += factor((now - float64(*f)) * factorWeight)
+	*f = min(max(*f, factorLeast), factorMost)
 }
 
 // drift moves f, which is not measured now, to one that is.
@@ -88,10 +90,12 @@ func (c *chooser) toJournal(files int, bytes int64) bool {
 
 // journalTook learns from a round of the journal.
 func (c *chooser) journalTook(bytes int64, took time.Duration) {
+	c.journal = c.journal.or(c.files)
 	c.journal.learn(took, expectJournal(bytes))
 }
 
 // filesTook learns from the sync of one file while so many were synced.
 func (c *chooser) filesTook(files int, bytes int64, took time.Duration) {
+	c.files = c.files.or(c.journal)
 	c.files.learn(took, expectFiles(files, bytes))
 }

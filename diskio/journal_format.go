@@ -196,7 +196,7 @@ func decodeEntry(p []byte) (e entry, rest []byte, err error) {
 func journalled(name string) bool {
 	folder, file, ok := strings.Cut(name, "/")
 	return ok && len(name) <= maxBlockName && folder != "" && file != "" && !strings.Contains(file, "/") &&
-		filepath.IsLocal(filepath.FromSlash(name)) && folder != "." && file != "." && folder != journalFolder
+		filepath.IsLocal(filepath.FromSlash(name)) && folder != "." && file != "." && file != ".." && folder != journalFolder
 }
 
 // page rounds up to whole pages.
