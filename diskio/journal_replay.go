@@ -161,6 +161,9 @@ func (j *Journal) survey() (live []*leftover, err error) {
 // believe takes what a header should say from the first block that can be read. A file
 // that was never used has none.
 func (j *Journal) believe(l *leftover, blank bool, why error) bool {
+	if blank {
+		why = errors.New("it is blank")
+	}
 	l.head = fileHead{}
 	at, b := j.search(l, journalPage, func(*blockHead) bool { return true })
 	switch {

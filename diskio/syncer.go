@@ -181,7 +181,7 @@ func (s *Syncer) dispatch() {
 		if s.closing.Load() && s.quiet() && s.inbox.CompareAndSwap(nil, shut) {
 			if s.journal != nil {
 				if err := s.journal.close(s.Err() != nil); err != nil {
-					s.stop(err)
+					s.stop(err) //nolint:errcheck // whoever closes asks Err
 				}
 			}
 			return

@@ -102,8 +102,8 @@ func (d *disk) recall() error {
 func (d *disk) close() error {
 	d.syncer.Close()
 	d.Release()
-	var err error
-	if d.Failed() == nil && !d.unclean.Load() {
+	err := d.syncer.Err()
+	if err == nil && d.Failed() == nil && !d.unclean.Load() {
 		err = diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n"))
 	}
 	return errors.Join(err, d.lock.Close())
