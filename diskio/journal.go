@@ -106,6 +106,9 @@ type debt struct {
 	request Request
 }
 
+// journalParallel is how many checkpoints are under way at the same time.
+const journalParallel = 12
+
 // syncAfter is how many bytes of one file stand in the journal before the file is synced,
 // so that the sync at a roll has not much to do.
 const syncAfter = 16 << 20
@@ -272,11 +275,16 @@ func (j *Journal) owe(r *Request) (d *debt) {
 	d.last = j.rounds
 	d.bytes += r.To - r.From
 	d.stuck = false
+	j.arm()
+	return d
+}
+
+// arm has all that is owed synced after a while.
+func (j *Journal) arm() {
 	if !j.armed {
 		j.armed = true
 		j.timer.Reset(j.o.Age)
 	}
-	return d
 }
 
 // settle says that a sync of f succeeded, which began after so many rounds, in that epoch.

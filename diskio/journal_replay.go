@@ -106,6 +106,9 @@ func (j *Journal) replay() error {
 	}
 	r := &replayer{j: j, buffer: make([]byte, 0, max(j.most, journalPage)), forgotten: map[string]uint64{}, refused: map[string]bool{}, targets: map[string]*target{}, folders: map[string]bool{}}
 	// First who is to be forgotten, and which epochs are needed, for both are said later.
+	if len(live) > 0 && live[0].epoch > j.tail {
+		r.report(live[0], 0, fmt.Errorf("files before it, from epoch %d on, are missing", j.tail))
+	}
 	for _, f := range live {
 		r.scan(f)
 	}
@@ -261,6 +264,9 @@ type target struct {
 // scan finds the blocks of a file, and who is to be forgotten.
 func (r *replayer) scan(l *leftover) {
 	j := r.j
+	if l.known && l.size < l.head.size {
+		r.report(l, l.size, fmt.Errorf("the file ends there, it had %d bytes", l.head.size))
+	}
 	if r.expected > 0 && l.head.first > r.expected {
 		r.report(l, journalPage, fmt.Errorf("blocks %d to %d are missing before it", r.expected, l.head.first-1))
 	}
@@ -430,6 +436,12 @@ func (j *Journal) beginAnew(live []*leftover, used bool) error {
 		fit = fit && size == j.size
 	}
 	if !fit {
+		if used {
+			if err := j.reset(); err != nil {
+				return err
+			}
+			slices.SortFunc(j.files, func(a, b *journalFile) int { return int(a.epoch) - int(b.epoch) })
+		}
 		for _, f := range j.files {
 			if err := errors.Join(f.Close(), j.fs.Remove(f.path), j.fs.SyncDir(j.dir)); err != nil {
 				return err

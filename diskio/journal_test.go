@@ -511,7 +511,7 @@ func TestDamagedJournalIsReported(t *testing.T) {
 		"cut short": {func(r *room) {
 			f, _ := r.fs.Open("/disk/journal/0.journal", os.O_RDWR)
 			must(r.t, errors.Join(f.Truncate(5*journalPage), f.Sync()))
-		}, "", true},
+		}, "the file ends there", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRoom(t)
@@ -540,6 +540,39 @@ func TestDamagedJournalIsReported(t *testing.T) {
 				t.Fatalf("%d of 7 files are whole", whole)
 			}
 		})
+	}
+}
+
+// A file that is missing is told, when one behind it is there.
+func TestMissingFileOfTheJournalIsReported(t *testing.T) {
+	r := newRoom(t)
+	r.grow(4)
+	r.warm()
+	g := &gate{r.files[1].File, make(chan struct{}), make(chan struct{})}
+	r.files[1].File = g
+	must(t, r.append(r.files[1], []byte("owed all the time")))
+	for r.journal.Stats().Rounds < 16 { // a file has room for eleven or twelve
+		must(t, r.append(r.files[0], make([]byte, 1000)))
+		runtime.Gosched()
+	}
+	go func() {
+		for range g.begun {
+			g.proceed <- struct{}{}
+		}
+	}()
+	r.fs.Crash()
+	r.syncer.Close()
+	j := newJournal(r.o)
+	must(t, j.find())
+	live, err := j.survey()
+	must(t, err)
+	if len(live) != 2 {
+		t.Fatalf("%d files are needed, want 2", len(live))
+	}
+	must(t, errors.Join(r.fs.Remove(live[0].path), r.fs.SyncDir("/disk/journal")))
+	r.open()
+	if !strings.Contains(r.lines.String(), "are missing") {
+		t.Fatalf("the log says %q", r.lines)
 	}
 }
 

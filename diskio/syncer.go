@@ -45,11 +45,14 @@ type Syncer struct {
 	behind   queue // checkpoints of the journal
 	running  []run
 	parallel int
-	journal  *Journal // nil: none
-	made     chan *journalFile
-	age      <-chan time.Time
-	chooser  chooser
-	flushed  bool // closing: all that the journal is owed was asked for
+	// checkpoints is how many of behind may be under way beside the others: the more there are,
+	// the more of them share one commit of the file system.
+	checkpoints int
+	journal     *Journal // nil: none
+	made        chan *journalFile
+	age         <-chan time.Time
+	chooser     chooser
+	flushed     bool // closing: all that the journal is owed was asked for
 }
 
 // run is a sync that is under way.
@@ -100,14 +103,14 @@ func NewSyncer(o SyncerOptions) *Syncer {
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
-	s := &Syncer{
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel,
-		work: make(chan *Request, o.Parallel), free: make(chan synced, o.Parallel), now: time.Now,
-	}
+	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now}
 	if o.Journal != nil {
+		s.checkpoints = journalParallel
 		s.journal, s.made, s.age, s.now = o.Journal, o.Journal.made, o.Journal.timer.C, o.Journal.o.Now
 	}
-	for range o.Parallel {
+	workers := s.parallel + s.checkpoints
+	s.work, s.free = make(chan *Request, workers), make(chan synced, workers)
+	for range workers {
 		go s.sync()
 	}
 	go s.dispatch()
@@ -226,7 +229,7 @@ func (s *Syncer) take() {
 // and with it all others for that file. Those that the journal is to have are held back
 // if asked to. Checkpoints come last.
 func (s *Syncer) start(hold bool) {
-	for len(s.running) < s.parallel {
+	for s.count(false) < s.parallel {
 		first := s.waiting.remove(func(r *Request) bool { return !s.busy(r.File) && !r.Forget && !(hold && s.suits(r)) })
 		if first == nil {
 			break
@@ -239,7 +242,7 @@ func (s *Syncer) start(hold bool) {
 		}
 		s.run(first, false)
 	}
-	for len(s.running) < max(s.parallel/2, 1) {
+	for s.count(true) < s.checkpoints {
 		r := s.behind.remove(func(r *Request) bool { return !s.busy(r.File) })
 		if r == nil {
 			break
@@ -258,6 +261,16 @@ func (s *Syncer) run(first *Request, checkpoint bool) {
 	}
 	s.running = append(s.running, now)
 	s.work <- first
+}
+
+// count is how many syncs are under way, of checkpoints or of others.
+func (s *Syncer) count(checkpoints bool) (n int) {
+	for i := range s.running {
+		if s.running[i].checkpoint == checkpoints {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *Syncer) busy(f File) bool {
@@ -313,6 +326,9 @@ func (s *Syncer) journalFinished(was run, done synced) {
 	}
 	if done.err == nil {
 		j.settle(done.file, was.rounds, was.epoch)
+		if len(j.debts) > 0 {
+			j.arm()
+		}
 		j.stats.owing.Store(uint64(len(j.debts)))
 	}
 }
