@@ -6,6 +6,8 @@
 //	Trace      what was done to a Memory; Images are all that a loss of power may leave
 //	Syncer     gathers requests for fdatasync: one sync serves all who wait for a file,
 //	           and the first that fails stops the disk for good
+//	Journal    makes bytes of many files durable with one sync, in files of its own that
+//	           are used again and again (FORMAT.md); the files themselves follow later
 //	WriteFile  replaces a small file so that it has its old or its new content, never
 //	           a mixture
 //

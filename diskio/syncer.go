@@ -1,9 +1,10 @@
 package diskio
 
 import (
+	"errors"
 	"os"
-	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // SyncerOptions are the limits of a Syncer.
@@ -11,6 +12,9 @@ type SyncerOptions struct {
 	// Parallel is how many files are synced at the same time. Zero: 4, beyond which one
 	// disk gets no faster.
 	Parallel int
+	// Journal is what makes many files durable at once. The Syncer owns it from here on, and
+	// closes it. Nil: each file is synced.
+	Journal *Journal
 }
 
 // Syncer makes files durable for those who wait. There is one for each disk.
@@ -18,6 +22,7 @@ type SyncerOptions struct {
 //	Sync ──▶ inbox (a lock-free stack) ──▶ dispatcher ──▶ workers: fdatasync ──▶ Done
 //	                                           ▲              │
 //	                                           └──────────────┘ the file is free again
+//	                         or, for many files at once: one block of the Journal ──▶ Done
 //
 // While one sync of a file runs, later requests for it wait and share the next one: that
 // is the group commit. Two syncs of one file never run at the same time, for the kernel
@@ -31,13 +36,39 @@ type Syncer struct {
 	closing atomic.Bool
 	wake    chan struct{}
 	work    chan *Request
-	free    chan File // synced, and may be again
+	free    chan synced
 	ended   chan struct{}
+	now     func() time.Time // to tell durations
 
 	// The dispatcher's own.
 	waiting  queue
-	running  []File // being synced
+	behind   queue // checkpoints of the journal
+	running  []run
 	parallel int
+	// checkpoints is how many of behind may be under way beside the others: the more there are,
+	// the more of them share one commit of the file system.
+	checkpoints int
+	journal     *Journal // nil: none
+	made        chan *journalFile
+	age         <-chan time.Time
+	chooser     chooser
+	flushed     bool // closing: all that the journal is owed was asked for
+}
+
+// run is a sync that is under way.
+type run struct {
+	file          File
+	checkpoint    bool
+	files         int    // that were being synced when it began
+	rounds, epoch uint64 // of the journal, when it began
+}
+
+// synced tells how a sync of a file ended. The file may be synced again.
+type synced struct {
+	file  File
+	bytes int64
+	took  time.Duration
+	err   error
 }
 
 // Request asks for one sync.
@@ -49,8 +80,19 @@ type Request struct {
 	// Sync was called. It must not block. From here on r may be used again.
 	Done func(r *Request, err error)
 
-	next *Request // in the inbox, or in the queue
-	same *Request // who shares the sync
+	// For the journal; a request without a name has the file itself synced. What lies at
+	// From up to To is all that the file got since what was last made durable, and is not
+	// changed any more, unless the file is cut and the journal told to forget.
+	Name     string   // of the file, relative to the disk's folder: one folder, a slash, a name
+	Tag      [16]byte // of what the file belongs to now; another time the name may be somebody else's
+	From, To int64
+	// Forget has the journal never write again what it has of the file called Name, even
+	// after a crash. File is not used, and may be nil.
+	Forget bool
+
+	direct bool     // the journal cannot have it
+	next   *Request // in the inbox, or in the queue
+	same   *Request // who shares the sync
 }
 
 // shut stands in the inbox of a syncer that has ended.
@@ -61,11 +103,14 @@ func NewSyncer(o SyncerOptions) *Syncer {
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
-	s := &Syncer{
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel,
-		work: make(chan *Request, o.Parallel), free: make(chan File, o.Parallel),
+	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now}
+	if o.Journal != nil {
+		s.checkpoints = journalParallel
+		s.journal, s.made, s.age, s.now = o.Journal, o.Journal.made, o.Journal.timer.C, o.Journal.o.Now
 	}
-	for range o.Parallel {
+	workers := s.parallel + s.checkpoints
+	s.work, s.free = make(chan *Request, workers), make(chan synced, workers)
+	for range workers {
 		go s.sync()
 	}
 	go s.dispatch()
@@ -113,7 +158,8 @@ func (s *Syncer) Close() {
 	<-s.ended
 }
 
-// dispatch hands requests to the workers, all for one file together.
+// dispatch hands requests to the workers, all for one file together, or makes rounds of
+// the journal itself: those who come meanwhile share the next one.
 func (s *Syncer) dispatch() {
 	defer close(s.ended)
 	defer close(s.work)
@@ -122,13 +168,41 @@ func (s *Syncer) dispatch() {
 		case <-s.wake:
 		case done := <-s.free:
 			s.finished(done)
+		case f := <-s.made:
+			s.journal.adopt(f)
+		case <-s.age:
+			s.journal.armed = false
+			s.checkpoint(func(*debt) bool { return true })
 		}
 		s.take()
-		s.start()
-		if s.closing.Load() && s.waiting.first == nil && len(s.running) == 0 && s.inbox.CompareAndSwap(nil, shut) {
+		for s.toJournal() {
+			s.start(true)
+			s.round()
+			s.take()
+		}
+		s.start(false)
+		if s.closing.Load() && s.quiet() && s.inbox.CompareAndSwap(nil, shut) {
+			if s.journal != nil {
+				if err := s.journal.close(s.Err() != nil); err != nil {
+					s.stop(err) //nolint:errcheck // whoever closes asks Err
+				}
+			}
 			return
 		}
 	}
+}
+
+// quiet reports whether nothing is left to do. What the journal is owed is synced first.
+func (s *Syncer) quiet() bool {
+	if s.waiting.first != nil || len(s.running) > 0 {
+		return false
+	}
+	if s.journal != nil && !s.flushed && s.Err() == nil {
+		s.flushed = true
+		s.checkpoint(func(*debt) bool { return true })
+		s.start(false)
+	}
+	return len(s.running) == 0 && s.behind.first == nil
 }
 
 // take empties the inbox into the queue, oldest first.
@@ -142,56 +216,260 @@ func (s *Syncer) take() {
 	for r := oldest; r != nil; {
 		next := r.next
 		r.next = nil
-		s.waiting.push(r)
+		if r.Forget && (s.journal == nil || s.journal.current == nil) {
+			r.Done(r, nil) // nothing was written that could be forgotten
+		} else {
+			s.waiting.push(r)
+		}
 		r = next
 	}
 }
 
 // start gives work to idle workers: the oldest request whose file is not being synced,
-// and with it all others for that file.
-func (s *Syncer) start() {
-	for len(s.running) < s.parallel {
-		first := s.waiting.remove(func(r *Request) bool { return !s.busy(r.File) })
+// and with it all others for that file. Those that the journal is to have are held back
+// if asked to. Checkpoints come last.
+func (s *Syncer) start(hold bool) {
+	for s.count(false) < s.parallel {
+		first := s.waiting.remove(func(r *Request) bool { return !s.busy(r.File) && !r.Forget && !(hold && s.suits(r)) })
 		if first == nil {
-			return
+			break
 		}
 		for last := first; ; last = last.same {
-			last.same = s.waiting.remove(func(r *Request) bool { return r.File == first.File })
+			last.same = s.waiting.remove(func(r *Request) bool { return r.File == first.File && !r.Forget })
 			if last.same == nil {
 				break
 			}
 		}
-		s.running = append(s.running, first.File)
-		s.work <- first
+		s.run(first, false)
+	}
+	for s.count(true) < s.checkpoints {
+		r := s.behind.remove(func(r *Request) bool { return !s.busy(r.File) })
+		if r == nil {
+			break
+		}
+		s.run(r, true)
 	}
 }
 
-func (s *Syncer) busy(f File) bool { return slices.Contains(s.running, f) }
+func (s *Syncer) run(first *Request, checkpoint bool) {
+	now := run{file: first.File, checkpoint: checkpoint, files: len(s.running) + 1}
+	if s.journal != nil {
+		now.rounds, now.epoch = s.journal.rounds, s.journal.epoch
+		if d := s.journal.debts[first.File]; d != nil {
+			d.bytes = 0
+		}
+	}
+	s.running = append(s.running, now)
+	s.work <- first
+}
 
-func (s *Syncer) finished(f File) {
-	i := slices.Index(s.running, f)
-	last := len(s.running) - 1
+// count is how many syncs are under way, of checkpoints or of others.
+func (s *Syncer) count(checkpoints bool) (n int) {
+	for i := range s.running {
+		if s.running[i].checkpoint == checkpoints {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Syncer) busy(f File) bool {
+	for i := range s.running {
+		if s.running[i].file == f {
+			return true
+		}
+	}
+	return false
+}
+
+// held reports whether somebody waits for a sync of f that is under way.
+func (s *Syncer) held(f File) bool {
+	for i := range s.running {
+		if s.running[i].file == f && !s.running[i].checkpoint {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Syncer) finished(done synced) {
+	i := 0
+	for s.running[i].file != done.file {
+		i++
+	}
+	was, last := s.running[i], len(s.running)-1
 	s.running[i] = s.running[last]
-	s.running[last] = nil
+	s.running[last] = run{}
 	s.running = s.running[:last]
+	if s.journal != nil {
+		s.journalFinished(was, done)
+	}
+}
+
+// journalFinished has the journal learn from a sync of a file.
+func (s *Syncer) journalFinished(was run, done synced) {
+	j := s.journal
+	d := j.debts[done.file]
+	if was.checkpoint {
+		j.stats.checkpoints.Add(1)
+		if d != nil {
+			d.queued = false
+			d.stuck = errors.Is(done.err, os.ErrClosed)
+		}
+	} else {
+		j.stats.fileSyncs.Add(1)
+		j.stats.fileBytes.Add(uint64(done.bytes))
+		j.stats.lastFileSync.Store(int64(done.took))
+		if done.err == nil {
+			s.chooser.filesTook(was.files, done.bytes, done.took)
+		}
+	}
+	if done.err == nil {
+		j.settle(done.file, was.rounds, was.epoch)
+		if len(j.debts) > 0 {
+			j.arm()
+		}
+		j.stats.owing.Store(uint64(len(j.debts)))
+	}
+}
+
+// suits reports whether the journal may have r.
+func (s *Syncer) suits(r *Request) bool {
+	return r.Name != "" && !r.direct && s.journal.suits(r) && (r.Forget || !s.held(r.File))
+}
+
+// toJournal decides whether the next round is one of the journal.
+func (s *Syncer) toJournal() bool {
+	j := s.journal
+	if j == nil {
+		return false
+	}
+	if s.Err() != nil {
+		s.refuse()
+		return false
+	}
+	if !j.usable() {
+		return false
+	}
+	files, bytes, must := 0, int64(0), false
+	for r := s.waiting.first; r != nil; r = r.next {
+		if s.suits(r) {
+			files, bytes, must = files+1, bytes+r.To-r.From, must || r.Forget
+		}
+	}
+	if files == 0 || !must && !s.chooser.toJournal(files, bytes) {
+		return false
+	}
+	begun, err := j.begin()
+	if err != nil {
+		s.stop(err) //nolint:errcheck // those who wait are told by the workers
+	}
+	return begun
+}
+
+// refuse answers those who wait for a journal that does not work.
+func (s *Syncer) refuse() {
+	for {
+		r := s.waiting.remove(func(r *Request) bool { return r.Forget })
+		if r == nil {
+			return
+		}
+		r.Done(r, s.Err())
+	}
+}
+
+// round makes durable, with one block of the journal, as much as fits into it.
+func (s *Syncer) round() {
+	j := s.journal
+	j.rounds++
+	epoch := j.epoch
+	var first, last *Request
+	for {
+		r := s.waiting.remove(func(r *Request) bool { return s.suits(r) && j.fits(r) })
+		if r == nil {
+			break
+		}
+		if j.add(r) != nil { // the file was closed or cut meanwhile: its own sync knows what that means
+			r.direct = true
+			s.waiting.push(r)
+			continue
+		}
+		if d := j.owe(r); d != nil && d.bytes >= syncAfter {
+			s.ask(r.File, d)
+		}
+		if first == nil {
+			first = r
+		} else {
+			last.same = r
+		}
+		last = r
+	}
+	if first == nil {
+		return
+	}
+	j.stats.owing.Store(uint64(len(j.debts)))
+	began := s.now()
+	err := j.commit()
+	took := s.now().Sub(began)
+	j.stats.lastRound.Store(int64(took))
+	if err != nil {
+		err = s.stop(err)
+	} else {
+		s.chooser.journalTook(j.payload, took)
+	}
+	answer(first, err)
+	if j.at+int64(j.most) > j.size { // the next round has to go on in another file
+		s.checkpoint(func(d *debt) bool { return d.first <= epoch })
+	}
+}
+
+// checkpoint has the files synced that owe it and are meant.
+func (s *Syncer) checkpoint(meant func(*debt) bool) {
+	for f, d := range s.journal.debts {
+		if meant(d) {
+			s.ask(f, d)
+		}
+	}
+}
+
+func (s *Syncer) ask(f File, d *debt) {
+	if d.queued || d.stuck {
+		return
+	}
+	d.queued = true
+	d.request = Request{File: f}
+	s.behind.push(&d.request)
 }
 
 // sync is one worker.
 func (s *Syncer) sync() {
 	for r := range s.work {
-		err := s.Err()
-		if err == nil {
-			if err = r.File.Sync(); err != nil {
-				err = s.stop(err)
+		done := synced{file: r.File, err: s.Err()}
+		for one := r; one != nil; one = one.same {
+			done.bytes += one.To - one.From
+		}
+		if done.err == nil {
+			began := s.now()
+			done.err = r.File.Sync()
+			done.took = s.now().Sub(began)
+			if done.err != nil && !errors.Is(done.err, os.ErrClosed) {
+				done.err = s.stop(done.err)
 			}
 		}
-		s.free <- r.File
-		for r != nil {
-			next := r.same
-			r.same = nil
-			r.Done(r, err)
-			r = next
+		asked := r.Done != nil // a checkpoint's request is the dispatcher's again once it is told
+		s.free <- done
+		if asked {
+			answer(r, done.err)
 		}
+	}
+}
+
+func answer(r *Request, err error) {
+	for r != nil {
+		next := r.same
+		r.same, r.direct = nil, false
+		r.Done(r, err)
+		r = next
 	}
 }
 

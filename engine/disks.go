@@ -33,18 +33,26 @@ var ErrInUse = errors.New("another broker uses this data folder; stop it, or giv
 // disk is one of log.dirs while this broker has it.
 type disk struct {
 	*shard.Disk
-	lock   io.Closer
-	syncer *diskio.Syncer
-	cache  *diskio.PageCache
-	shards []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
+	lock    io.Closer
+	syncer  *diskio.Syncer
+	journal *diskio.Journal
+	cache   *diskio.PageCache
+	shards  []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
 	// unclean: a log in it could not be closed in good order, or was not looked at since a
 	// crash. Set while the broker stops.
 	unclean atomic.Bool
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
+// diskLimits are bytes that one disk may have.
+type diskLimits struct {
+	journal int64 // log.journal.bytes
+	cached  int64 // log.page.cache.bytes
+}
+
 // openDisk takes a data folder for this broker alone and reads how the last one left it.
-func openDisk(fs diskio.FS, path string, cached int64, log *slog.Logger) (*disk, error) {
+// Its journal is replayed before anybody opens a log.
+func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*disk, error) {
 	if err := fs.MkdirAll(path); err != nil {
 		return nil, fmt.Errorf("make data folder %s: %w", path, err)
 	}
@@ -59,12 +67,24 @@ func openDisk(fs diskio.FS, path string, cached int64, log *slog.Logger) (*disk,
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{})
+	d.journal, err = diskio.OpenJournal(diskio.JournalOptions{
+		FS: fs, Folder: path, Bytes: limits.journal, Clean: d.Clean, Owns: d.owns, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal})
 	d.Syncer = d.syncer
-	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: cached})
+	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: limits.cached})
 	d.Cache = d.cache
 	d.Readers = diskio.NewReaders()
 	return d, nil
+}
+
+// owns reports whether a partition's file belongs to the topic that the journal names.
+func (d *disk) owns(name string, topic [16]byte) (bool, error) {
+	found, err := commitlog.TopicOf(d.FS, filepath.Join(d.Path, filepath.Dir(name)))
+	return found == topic, err
 }
 
 // recall reads the marker of a clean stop, and takes it away: from here on a stop is
@@ -133,8 +153,8 @@ func (d *disk) close() error {
 	d.cache.Close()
 	d.Readers.Close()
 	d.Release()
-	var err error
-	if d.Failed() == nil && !d.unclean.Load() {
+	err := d.syncer.Err()
+	if err == nil && d.Failed() == nil && !d.unclean.Load() {
 		if d.Rewrite { // every log was written again
 			err = d.FS.Remove(filepath.Join(d.Path, doubtFile))
 		}

@@ -126,7 +126,8 @@ func (b *Broker) openDisks() error {
 		if slices.ContainsFunc(b.disks, func(d *disk) bool { return d.Path == absolute }) {
 			return fmt.Errorf("log.dirs names %s twice", absolute)
 		}
-		d, err := openDisk(b.fs, absolute, config.PageCacheBytes.Of(b.values.Load()), b.log)
+		v := b.values.Load()
+		d, err := openDisk(b.fs, absolute, diskLimits{journal: config.JournalBytes.Of(v), cached: config.PageCacheBytes.Of(v)}, b.log)
 		if err != nil {
 			return err
 		}

@@ -85,7 +85,8 @@ func (b *Broker) sources() *metrics.Sources {
 			}
 			return bytes
 		},
-		Logs: b.logs,
+		Journals: b.journals,
+		Logs:     b.logs,
 	}
 }
 
@@ -185,6 +186,18 @@ func (b *Broker) shardsIdle() func() float64 {
 			return 1
 		}
 		return min(max(float64(now.idle-before.idle)/float64(passed), 0), 1)
+	}
+}
+
+// journals tells what the journal of each data folder has done.
+func (b *Broker) journals(yield func(dir string, j metrics.Journal)) {
+	for _, d := range b.disks {
+		s := d.journal.Stats()
+		yield(d.Path, metrics.Journal{
+			Rounds: s.Rounds, Entries: s.Entries, Bytes: s.Bytes, FileSyncs: s.FileSyncs, FileBytes: s.FileBytes,
+			Checkpoints: s.Checkpoints, Recycled: s.Recycled, Replayed: s.Replayed, Owing: s.Owing,
+			LastRoundSeconds: s.LastRound.Seconds(), LastFileSyncSeconds: s.LastFileSync.Seconds(),
+		})
 	}
 }
 

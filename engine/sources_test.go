@@ -61,6 +61,7 @@ func TestMetricsHaveTheirSources(t *testing.T) {
 		"kafka_server_socketservermetrics_connection_count":                  func(n float64) bool { return n >= 1 },
 		"kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent": func(n float64) bool { return n > 0 && n <= 1 },
 		"millrace_frame_bytes_in_flight":                                     func(n float64) bool { return n >= 0 },
+		"millrace_journal_rounds_total":                                      func(n float64) bool { return n >= 0 },
 		"millrace_fsync_failures_total":                                      is(0),
 	} {
 		if got := scrape(t, b, name); !want(got) {

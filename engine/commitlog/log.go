@@ -38,6 +38,7 @@ type Log struct {
 	startDue    bool       // retention moved the start, and could not make that durable
 	doomed      []*doomed  // renamed, still to be removed
 	rolled      []*Segment // by the append that is under way
+	pledged     pledge
 }
 
 // SetOptions changes the settings of the topic. FS, Cache and TopicID stay.
@@ -332,6 +333,7 @@ func (l *Log) create(base int64) (*Segment, error) {
 	}
 	s.useIndexer(newIndexer(base, l.o.IndexInterval))
 	s.largest.Store(-1)
+	s.covered = 0
 	// In both modes: a missing segment is damage.
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		s.deleted.Store(true)
@@ -400,6 +402,7 @@ func (l *Log) undo(m mark) {
 	l.epochs.Store(m.epochs)
 	s := m.active
 	l.active = s
+	s.covered = min(s.covered, m.bytes)
 	s.size.Store(m.bytes)
 	s.first = m.first
 	s.indexer = m.indexer

@@ -237,10 +237,13 @@ func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
 	}
 	l.active = s
 	l.publish(list)
-	if r.Clean && epochs && l.resume(s) {
-		return nil
+	if !r.Clean || !epochs || !l.resume(s) {
+		if err := l.recoverTail(s, r); err != nil {
+			return err
+		}
 	}
-	return l.recoverTail(s, r)
+	s.covered = s.size.Load() // a clean stop, or recoverTail, has made it durable
+	return nil
 }
 
 // begin makes the first segment of an empty log.

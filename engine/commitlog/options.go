@@ -37,6 +37,9 @@ type Options struct {
 	Cache *diskio.PageCache
 	// TopicID goes to partition.metadata, and must be what stands there already. Zero: none.
 	TopicID [16]byte
+	// Forget has the journal of the disk never bring back what it has of a file, durably. Nil:
+	// there is no journal.
+	Forget func(name string) error
 	// Now is the clock for segments whose batches have no timestamp. Nil: time.Now.
 	Now func() time.Time
 	// Later runs f after a delay, on a goroutine of its choice. Nil: time.AfterFunc.

@@ -63,7 +63,9 @@ type Segment struct {
 	reserved int64 // bytes from the beginning of the file
 	first    int64 // timestamp of the first batch, or unknownTime
 	created  time.Time
-	resumed  bool // nothing was appended since it was opened
+	resumed  bool   // nothing was appended since it was opened
+	covered  int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
+	name     string // as the journal has it; empty until it is needed
 }
 
 type handle struct{ diskio.File }
@@ -90,7 +92,7 @@ func parseName(name, suffix string) (offset int64, ok bool) {
 }
 
 func (l *Log) newSegment(base, size int64) *Segment {
-	s := &Segment{log: l, base: base, path: filepath.Join(l.dir, segmentName(base)), first: unknownTime}
+	s := &Segment{log: l, base: base, path: filepath.Join(l.dir, segmentName(base)), first: unknownTime, covered: -1}
 	s.refs.Store(1)
 	s.size.Store(size)
 	s.synced.Store(size)
@@ -178,7 +180,7 @@ func (s *Segment) syncGuarded() error {
 		return nil
 	}
 	if !s.retain() {
-		return fmt.Errorf("sync segment %s: %w", s.path, ErrClosed)
+		return fmt.Errorf("sync segment %s: %w: %w", s.path, ErrClosed, os.ErrClosed)
 	}
 	defer s.Release()
 	f, err := s.file()

@@ -54,6 +54,9 @@ func (l *Log) truncate(offset int64) error {
 func (l *Log) dropLast(list *[]*Segment) error {
 	s := (*list)[len(*list)-1]
 	rest := slices.Clone((*list)[:len(*list)-1])
+	if err := l.forget(s); err != nil {
+		return err
+	}
 	l.end.Store(s.base)
 	l.size.Add(-s.size.Load())
 	s.deleted.Store(true)
@@ -87,6 +90,9 @@ func (s *Segment) positionOf(offset int64) (int64, error) {
 
 // cutSegment ends a segment at a position, makes it active and indexes it again.
 func (l *Log) cutSegment(s *Segment, at int64) error {
+	if err := l.forget(s); err != nil {
+		return err
+	}
 	l.size.Add(at - s.size.Load())
 	s.size.Store(at)
 	s.synced.Store(-1)
@@ -104,7 +110,11 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	if err := s.commit.Truncate(at); err != nil {
 		return err
 	}
-	return s.sync()
+	if err := s.sync(); err != nil {
+		return err
+	}
+	s.covered = at
+	return nil
 }
 
 // reindex makes the indexes of the active segment again from its batches.

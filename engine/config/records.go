@@ -177,6 +177,12 @@ var (
 	})
 )
 
+// JournalBytes is how much of each disk its journal may take.
+var JournalBytes = durability.Long(setting.Long{
+	Name: "log.journal.bytes", Default: 128 << 20, Min: 0, Kafka: "no such setting",
+	Doc: "Size in bytes of the journal of each folder of log.dirs: what is committed to many partitions at a time is made durable there with one fsync, and by each partition's own file later. Its files are made when they are first needed. 0: no journal, each partition's file is synced before the answer.",
+})
+
 // CommitOnAck reports whether, under these values, a produce is answered only when its
 // records are safe on disk.
 func CommitOnAck(v *setting.Values) bool {

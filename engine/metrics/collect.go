@@ -30,6 +30,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	collectGauges(out, s)
 	collectGroups(out, s)
 	collectConnections(out, s)
+	collectJournals(out, s)
 	collectLogs(out, s)
 	count(out, "kafka_server_replicamanager_isrshrinks_total", "Times that a copy fell out of sync.", m.ISRShrinks.Load())
 	count(out, "kafka_server_replicamanager_isrexpands_total", "Times that a copy came into sync.", m.ISRExpands.Load())
@@ -225,6 +226,21 @@ func collectConnections(out chan<- prometheus.Metric, s *Sources) {
 			}
 			send(out, kind, "kafka_server_socketservermetrics_"+one.name, one.help, one.of(c),
 				"listener", c.Listener, "networkProcessor", strconv.Itoa(c.Loop))
+		}
+	})
+}
+
+func collectJournals(out chan<- prometheus.Metric, s *Sources) {
+	if s.Journals == nil {
+		return
+	}
+	s.Journals(func(dir string, j Journal) {
+		for _, one := range journalMetrics {
+			kind := prometheus.GaugeValue
+			if one.counter {
+				kind = prometheus.CounterValue
+			}
+			send(out, kind, "millrace_journal_"+one.name, one.help, one.of(j), "dir", dir)
 		}
 	})
 }

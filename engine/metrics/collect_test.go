@@ -62,7 +62,8 @@ func sources() *metrics.Sources {
 		},
 		LoopsIdle: func() float64 { return 0.75 }, ShardsIdle: func() float64 { return 0.5 },
 		RequestQueue: n(0), ResponseQueue: n(0), FramesInFlight: n(2), FrameBytes: n(2048), OfflineDirs: n(0),
-		Stopped: func(yield func(string, error)) { yield("/data", errors.New("sync failed")) },
+		Stopped:  func(yield func(string, error)) { yield("/data", errors.New("sync failed")) },
+		Journals: func(yield func(string, metrics.Journal)) { yield("/data", metrics.Journal{Rounds: 3}) },
 		Logs: func(yield func(string, int32, metrics.Log)) {
 			yield("orders", 0, metrics.Log{Bytes: 1000, Start: 0, End: 10, Segments: 1})
 		},

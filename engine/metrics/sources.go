@@ -43,6 +43,9 @@ type Sources struct {
 	// Stopped tells of each of them why.
 	Stopped func(yield func(folder string, reason error))
 
+	// Journals tells of the journal of each data folder.
+	Journals func(yield func(dir string, j Journal))
+
 	// Logs tells of each partition's log that is open.
 	Logs func(yield func(topic string, partition int32, log Log))
 }
@@ -61,6 +64,14 @@ type Connections struct {
 	Created, Closed, Expired uint64
 	BytesIn, BytesOut        uint64
 	Refused                  uint64 // over a limit
+}
+
+// Journal is what the journal of one data folder has done.
+type Journal struct {
+	Rounds, Entries, Bytes                 uint64
+	FileSyncs, FileBytes                   uint64
+	Checkpoints, Recycled, Replayed, Owing uint64
+	LastRoundSeconds, LastFileSyncSeconds  float64
 }
 
 // Log is the state of one partition's log.
@@ -141,6 +152,26 @@ var connectionMetrics = []struct {
 	{"incoming_byte_total", "Bytes received.", true, func(c Connections) float64 { return float64(c.BytesIn) }},
 	{"outgoing_byte_total", "Bytes sent.", true, func(c Connections) float64 { return float64(c.BytesOut) }},
 	{"connection_refused_total", "Connections closed at once because they were too many.", true, func(c Connections) float64 { return float64(c.Refused) }},
+}
+
+// journalMetrics are the numbers of each journal. Two kinds of rounds compete: those of the
+// journal, and syncs of the files themselves.
+var journalMetrics = []struct {
+	name, help string
+	counter    bool
+	of         func(Journal) float64
+}{
+	{"rounds_total", "Rounds that were made durable by the journal.", true, func(j Journal) float64 { return float64(j.Rounds) }},
+	{"entries_total", "Requests that they served.", true, func(j Journal) float64 { return float64(j.Entries) }},
+	{"bytes_total", "Bytes that they made durable.", true, func(j Journal) float64 { return float64(j.Bytes) }},
+	{"file_syncs_total", "Syncs of a file itself that somebody waited for.", true, func(j Journal) float64 { return float64(j.FileSyncs) }},
+	{"file_bytes_total", "Bytes that they made durable.", true, func(j Journal) float64 { return float64(j.FileBytes) }},
+	{"checkpoints_total", "Syncs of a file whose bytes were durable in the journal only.", true, func(j Journal) float64 { return float64(j.Checkpoints) }},
+	{"recycled_total", "Files of the journal that were used again.", true, func(j Journal) float64 { return float64(j.Recycled) }},
+	{"replayed_total", "Ranges that the start wrote to their files.", true, func(j Journal) float64 { return float64(j.Replayed) }},
+	{"owing_files", "Files whose bytes are durable in the journal only.", false, func(j Journal) float64 { return float64(j.Owing) }},
+	{"last_round_seconds", "Time of the last round.", false, func(j Journal) float64 { return j.LastRoundSeconds }},
+	{"last_file_sync_seconds", "Time of the last sync of a file itself.", false, func(j Journal) float64 { return j.LastFileSyncSeconds }},
 }
 
 // logGauges are the numbers of each partition's log.

@@ -125,6 +125,14 @@ func passing(err error) bool {
 	return full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
+// forget has the journal never bring back what it has of a file. It waits for the disk, as
+// cutting a log does anyhow.
+func (d *Disk) forget(name string, topic [16]byte) error {
+	done := make(chan error, 1)
+	d.Syncer.Sync(&diskio.Request{Name: name, Tag: topic, Forget: true, Done: func(_ *diskio.Request, err error) { done <- err }})
+	return <-done
+}
+
 func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
 	from := int64(-1)
 	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {

@@ -86,6 +86,7 @@ func (r *Replica) tryOpen() error {
 func (r *Replica) options(s *Settings) commitlog.Options {
 	o := s.Log
 	o.FS, o.Cache, o.TopicID, o.Now, o.Later = r.disk.FS, r.disk.Cache, r.ID, r.shard.clock, r.disk.later
+	o.Forget = func(name string) error { return r.disk.forget(name, r.ID) }
 	return o
 }
 

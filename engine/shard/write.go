@@ -124,7 +124,7 @@ func (r *Replica) sync() {
 	r.syncing = true
 	r.settled, r.promised = r.promised.batches, r.written
 	r.asked = r.shard.clock()
-	r.request.File = r.log.Load().Active()
+	r.log.Load().Commit(&r.request)
 	r.disk.Syncer.Sync(&r.request)
 }
 
@@ -171,6 +171,7 @@ func (r *Replica) synced(err error) {
 		r.wakeAll()
 		return
 	}
+	r.log.Load().Committed()
 	r.durable.Store(r.promised.offset)
 	r.machine.Synced(r.promised.offset)
 	r.publish()

@@ -1,0 +1,461 @@
+package diskio
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Names in the journal's folder.
+const (
+	journalID     = "id"
+	journalSuffix = ".journal"
+	journalNew    = ".new"
+)
+
+// OpenJournal writes what the last run has left in the journal to the files that it
+// belongs to, makes those durable, and begins anew. Nobody may have them open.
+//
+// What a crash has torn was never acknowledged and is left out. Damage to what was is
+// logged, with file and position; what can be replayed is.
+func OpenJournal(o JournalOptions) (*Journal, error) {
+	j := newJournal(o)
+	err := j.find()
+	if err == nil {
+		err = j.replay()
+	}
+	if err != nil {
+		for _, f := range j.files {
+			err = errors.Join(err, f.Close())
+		}
+		return nil, fmt.Errorf("open journal %s: %w", j.dir, err)
+	}
+	return j, nil
+}
+
+// find opens the files that are there.
+func (j *Journal) find() error {
+	names, err := j.fs.ReadDir(j.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, name := range names {
+		path := filepath.Join(j.dir, name)
+		switch {
+		case strings.HasSuffix(name, journalNew):
+			if err := removed(j.fs.Remove(path)); err != nil {
+				return err
+			}
+		case strings.HasSuffix(name, journalSuffix):
+			f, err := j.fs.Open(path, os.O_RDWR)
+			if err != nil {
+				return err
+			}
+			j.files = append(j.files, &journalFile{File: f, path: path})
+		}
+	}
+	return j.identify()
+}
+
+// identify reads the journal's own id, by which its blocks are told from another's.
+func (j *Journal) identify() error {
+	if len(j.files) > 0 {
+		text, err := ReadFile(j.fs, filepath.Join(j.dir, journalID))
+		if err == nil {
+			var id []byte
+			if id, err = hex.DecodeString(strings.TrimSpace(string(text))); err == nil && len(id) == len(j.id) {
+				j.id = [16]byte(id)
+				return nil
+			}
+		}
+		j.log.Error("the journal's id cannot be read; that in its files is taken", "file", filepath.Join(j.dir, journalID), "error", err)
+		for _, f := range j.files {
+			var p [journalPage]byte
+			if _, err := f.ReadAt(p[:], 0); err == nil {
+				if h, blank, err := decodeHead(p[:]); err == nil && !blank {
+					j.id = h.id
+					return nil
+				}
+			}
+		}
+	}
+	_, err := rand.Read(j.id[:])
+	return err
+}
+
+// leftover is a file of the journal as the last run left it.
+type leftover struct {
+	*journalFile
+	head  fileHead
+	size  int64
+	known bool // the header can be read
+}
+
+// replay does what OpenJournal says.
+func (j *Journal) replay() error {
+	live, err := j.survey()
+	if err != nil {
+		return err
+	}
+	r := &replayer{j: j, buffer: make([]byte, 0, max(j.most, journalPage)), forgotten: map[string]uint64{}, refused: map[string]bool{}, targets: map[string]*target{}, folders: map[string]bool{}}
+	// First who is to be forgotten, and which epochs are needed, for both are said later.
+	if len(live) > 0 && live[0].epoch > j.tail {
+		r.report(live[0], 0, fmt.Errorf("files before it, from epoch %d on, are missing", j.tail))
+	}
+	for _, f := range live {
+		r.scan(f)
+	}
+	for _, b := range r.blocks {
+		if b.file.epoch < j.tail {
+			continue
+		}
+		if _, err := j.load(b.file, b.at, r.buffer, func(e entry) { r.apply(b.number, e) }); err != nil {
+			return fmt.Errorf("read %s at %d again: %w", b.file.path, b.at, err)
+		}
+		if r.failure != nil {
+			return r.failure
+		}
+	}
+	if err := r.finish(); err != nil {
+		return err
+	}
+	if n := j.stats.replayed.Load(); n > 0 {
+		j.log.Info("replayed the journal", "folder", j.dir, "ranges", n, "bytes", j.stats.replayedBytes.Load(), "files", r.files)
+	}
+	return j.beginAnew(live, len(r.blocks) > 0)
+}
+
+// survey reads the headers, and answers the files that are needed, oldest first.
+func (j *Journal) survey() (live []*leftover, err error) {
+	p := make([]byte, journalPage)
+	for _, f := range j.files {
+		l := &leftover{journalFile: f}
+		if l.size, err = f.Size(); err != nil {
+			return nil, err
+		}
+		clear(p)
+		if _, err := f.ReadAt(p, 0); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		var blank bool
+		l.head, blank, err = decodeHead(p)
+		l.known = err == nil && !blank && l.head.id == j.id
+		if blank && j.o.Clean || !l.known && !j.believe(l, blank, err) {
+			continue
+		}
+		f.epoch = l.head.epoch
+		j.epoch = max(j.epoch, f.epoch)
+		live = append(live, l)
+	}
+	slices.SortFunc(live, func(a, b *leftover) int { return int(a.epoch) - int(b.epoch) })
+	if len(live) > 0 {
+		j.tail = live[len(live)-1].head.tail
+	}
+	return slices.DeleteFunc(live, func(l *leftover) bool { return l.epoch < j.tail }), nil
+}
+
+// believe takes what a header should say from the first block that can be read. A file
+// that was never used has none.
+func (j *Journal) believe(l *leftover, blank bool, why error) bool {
+	if blank {
+		why = errors.New("it is blank")
+	}
+	l.head = fileHead{}
+	at, b := j.search(l, journalPage, func(*blockHead) bool { return true })
+	switch {
+	case at < 0 && blank:
+		return false
+	case why == nil && !blank:
+		j.log.Error("a file in the journal's folder is another journal's; it is not read", "file", l.path)
+	default:
+		j.log.Error("a file of the journal has a damaged header; its blocks are read without", "file", l.path, "position", 0, "error", why)
+	}
+	l.head = fileHead{id: j.id, epoch: b.epoch, first: b.number, tail: b.tail, size: l.size}
+	return at >= 0
+}
+
+// search finds the first whole block of this journal from a position on that is meant; −1
+// when there is none.
+func (j *Journal) search(l *leftover, from int64, meant func(*blockHead) bool) (int64, blockHead) {
+	p := make([]byte, 64*journalPage)
+	for at := from; at+blockHeadSize <= l.size; at += int64(len(p)) {
+		n, err := l.ReadAt(p, at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			j.log.Error("cannot read the journal", "file", l.path, "position", at, "error", err)
+		}
+		for i := 0; i+blockHeadSize <= n; i += journalPage {
+			b, err := decodeBlockHead(p[i:n])
+			if err != nil || b.id != j.id || !meant(&b) {
+				continue
+			}
+			if _, err := j.load(l, at+int64(i), nil, func(entry) {}); err == nil {
+				return at + int64(i), b
+			}
+		}
+	}
+	return -1, blockHead{}
+}
+
+// load reads the block at a position and calls each for its entries.
+func (j *Journal) load(l *leftover, at int64, buffer []byte, each func(entry)) (blockHead, error) {
+	if cap(buffer) < journalPage {
+		buffer = make([]byte, journalPage)
+	}
+	p := buffer[:journalPage]
+	n, err := l.ReadAt(p, at)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return blockHead{}, err
+	}
+	b, err := decodeBlockHead(p[:n])
+	switch {
+	case err != nil:
+		return b, err
+	case b.id != j.id || b.epoch < l.head.epoch:
+		return b, errNoBlock
+	case b.length > n:
+		if at+int64(b.length) > l.size {
+			return b, errBlockLength
+		}
+		if cap(buffer) < b.length {
+			buffer = make([]byte, b.length)
+		}
+		p = buffer[:b.length]
+		if _, err := l.ReadAt(p, at); err != nil {
+			return b, err
+		}
+	}
+	return decodeBlock(p[:b.length], each)
+}
+
+// replayer brings blocks to their files.
+type replayer struct {
+	j         *Journal
+	forgotten map[string]uint64 // name → number of the last block that says so
+	targets   map[string]*target
+	refused   map[string]bool
+	folders   map[string]bool // "folder tag" → it is theirs
+	expected  uint64          // number of the next block; 0: any
+	blocks    []place
+	files     int
+	buffer    []byte
+	failure   error
+}
+
+// place is where a block stands.
+type place struct {
+	file   *leftover
+	at     int64
+	number uint64
+}
+
+// target is a file that is written to.
+type target struct {
+	File
+	size int64
+}
+
+// scan finds the blocks of a file, and who is to be forgotten.
+func (r *replayer) scan(l *leftover) {
+	j := r.j
+	if l.known && l.size < l.head.size {
+		r.report(l, l.size, fmt.Errorf("the file ends there, it had %d bytes", l.head.size))
+	}
+	if r.expected > 0 && l.head.first > r.expected {
+		r.report(l, journalPage, fmt.Errorf("blocks %d to %d are missing before it", r.expected, l.head.first-1))
+	}
+	next := l.head.first
+	for at := int64(journalPage); at < l.size; {
+		var forget []string
+		b, err := j.load(l, at, r.buffer, func(e entry) {
+			if e.kind == entryForget {
+				forget = append(forget, string(e.name))
+			}
+		})
+		if err == nil && (b.epoch != l.head.epoch || b.number != next) {
+			err = fmt.Errorf("it is block %d of epoch %d, not %d of %d", b.number, b.epoch, next, l.head.epoch)
+		}
+		if err != nil {
+			if j.o.Clean && l.known {
+				break
+			}
+			// Rounds are one after the other: behind the one that a crash has torn stands none.
+			found, later := j.search(l, at+journalPage, func(b *blockHead) bool { return b.epoch == l.head.epoch && b.number >= next })
+			if found < 0 {
+				break
+			}
+			r.report(l, at, err)
+			at, next = found, later.number
+			continue
+		}
+		for _, name := range forget {
+			r.forgotten[name] = b.number
+		}
+		j.tail = max(j.tail, b.tail)
+		r.blocks = append(r.blocks, place{l, at, b.number})
+		at += int64(page(b.length))
+		next++
+	}
+	j.number = max(j.number, next-1)
+	r.expected = next
+}
+
+func (r *replayer) report(l *leftover, at int64, err error) {
+	r.j.log.Error("the journal is damaged: what was acknowledged may be missing; the rest is replayed", "file", l.path, "position", at, "error", err)
+}
+
+// apply writes one range to its file.
+func (r *replayer) apply(number uint64, e entry) {
+	name := string(e.name)
+	if e.kind != entryData || number < r.forgotten[name] || r.refused[name] || r.failure != nil {
+		return
+	}
+	t, err := r.target(name, e.tag)
+	if err != nil {
+		r.failure = err
+		return
+	}
+	if t == nil {
+		return
+	}
+	if e.position > t.size {
+		r.refused[name] = true
+		r.j.log.Error("the journal does not fit a file: bytes before what it has are missing; the file is left as it is",
+			"file", name, "size", t.size, "position", e.position, "bytes", len(e.data))
+		return
+	}
+	if _, err := t.WriteAt(e.data, e.position); err != nil {
+		r.failure = fmt.Errorf("replay %d bytes at %d of %s: %w", len(e.data), e.position, name, err)
+		return
+	}
+	t.size = max(t.size, e.position+int64(len(e.data)))
+	r.j.stats.replayed.Add(1)
+	r.j.stats.replayedBytes.Add(uint64(len(e.data)))
+}
+
+// manyTargets is how many files are open at the same time.
+const manyTargets = 512
+
+// target opens a file; nil when there is none, or it is not whose it was.
+func (r *replayer) target(name string, tag [16]byte) (*target, error) {
+	key := name + "\x00" + string(tag[:])
+	if t, ok := r.targets[key]; ok {
+		return t, nil
+	}
+	if len(r.targets) >= manyTargets {
+		if err := r.finish(); err != nil {
+			return nil, err
+		}
+	}
+	path := filepath.Join(r.j.o.Folder, filepath.FromSlash(name))
+	f, err := r.j.fs.Open(path, os.O_RDWR)
+	if errors.Is(err, os.ErrNotExist) {
+		r.targets[key] = nil // it was deleted
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	owned, err := r.owns(name, tag)
+	t := &target{File: f}
+	if err == nil && owned {
+		t.size, err = f.Size()
+	}
+	if err != nil || !owned {
+		r.targets[key] = nil
+		return nil, errors.Join(err, f.Close())
+	}
+	r.targets[key] = t
+	r.files++
+	return t, nil
+}
+
+func (r *replayer) owns(name string, tag [16]byte) (bool, error) {
+	if r.j.o.Owns == nil {
+		return true, nil
+	}
+	folder, _, _ := strings.Cut(name, "/")
+	key := folder + "\x00" + string(tag[:])
+	owned, known := r.folders[key]
+	if !known {
+		var err error
+		if owned, err = r.j.o.Owns(name, tag); err != nil {
+			return false, fmt.Errorf("look whose %s is: %w", name, err)
+		}
+		r.folders[key] = owned
+	}
+	return owned, nil
+}
+
+// finish makes durable what was written, a few files at a time.
+func (r *replayer) finish() error {
+	queue := make(chan *target, len(r.targets))
+	for _, t := range r.targets {
+		if t != nil {
+			queue <- t
+		}
+	}
+	close(queue)
+	wrong := make(chan error, len(r.targets))
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for t := range queue {
+				if err := errors.Join(t.Sync(), t.Close()); err != nil {
+					wrong <- fmt.Errorf("sync what was replayed: %w", err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	close(wrong)
+	var all []error
+	for err := range wrong {
+		all = append(all, err)
+	}
+	clear(r.targets)
+	return errors.Join(all...)
+}
+
+// beginAnew makes an end of what was replayed. Files of another size than is wanted now go,
+// oldest first, so that none is ever missing between two others.
+func (j *Journal) beginAnew(live []*leftover, used bool) error {
+	slices.SortFunc(j.files, func(a, b *journalFile) int { return int(a.epoch) - int(b.epoch) })
+	fit := j.usable() && len(j.files) <= j.o.Files
+	for _, f := range j.files {
+		size, err := f.Size()
+		if err != nil {
+			return err
+		}
+		fit = fit && size == j.size
+	}
+	if !fit {
+		if used {
+			if err := j.reset(); err != nil {
+				return err
+			}
+			slices.SortFunc(j.files, func(a, b *journalFile) int { return int(a.epoch) - int(b.epoch) })
+		}
+		for _, f := range j.files {
+			if err := errors.Join(f.Close(), j.fs.Remove(f.path), j.fs.SyncDir(j.dir)); err != nil {
+				return err
+			}
+		}
+		j.files, j.epoch, j.number, j.tail = nil, 0, 0, 1
+		_, err := rand.Read(j.id[:])
+		return err
+	}
+	switch {
+	case used:
+		return j.reset()
+	case len(live) > 0: // nothing stands in the newest file: it goes on
+		j.current, j.at = live[len(live)-1].journalFile, journalPage
+	}
+	return nil
+}
