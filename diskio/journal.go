@@ -224,6 +224,17 @@ func (j *Journal) reckon() {
 	j.tail = max(j.tail, tail)
 }
 
+// roomy reports whether at least half of the files may be used again, or are not made yet.
+func (j *Journal) roomy() bool {
+	free := j.o.Files - len(j.files)
+	for _, f := range j.files {
+		if f != j.current && f.epoch < j.tail {
+			free++
+		}
+	}
+	return free*2 >= j.o.Files
+}
+
 // fits reports whether r goes into the block that was begun.
 func (j *Journal) fits(r *Request) bool {
 	return len(j.buffer)+entryHeadSize+len(r.Name)+int(r.To-r.From) <= j.most

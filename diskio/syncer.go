@@ -242,13 +242,22 @@ func (s *Syncer) start(hold bool) {
 		}
 		s.run(first, false)
 	}
-	for s.count(true) < s.checkpoints {
+	for s.count(true) < s.pace() {
 		r := s.behind.remove(func(r *Request) bool { return !s.busy(r.File) })
 		if r == nil {
 			break
 		}
 		s.run(r, true)
 	}
+}
+
+// pace is how many checkpoints may be under way. While the journal has files to go on in,
+// they go one by one, for those who wait for a round use the same disk.
+func (s *Syncer) pace() int {
+	if s.journal != nil && !s.closing.Load() && s.journal.roomy() {
+		return 1
+	}
+	return s.checkpoints
 }
 
 func (s *Syncer) run(first *Request, checkpoint bool) {
