@@ -29,6 +29,7 @@ type Loop struct {
 	server *Server
 	index  int
 	poller *netpoll.Poller
+	epoll  int // the poller's descriptor
 	inbox  inbox
 
 	bell     int          // eventfd: rung when the inbox has something and the loop may sleep
@@ -50,6 +51,8 @@ type Loop struct {
 	vectors  [maxVectors]unix.Iovec
 	message  unix.Msghdr
 
+	owed      int    // slots reserved in this round and not yet complete
+	round     uint64 // of poll
 	freeCount int
 	draining  bool // Shutdown
 	drained   bool // and said so
@@ -64,6 +67,10 @@ func newLoop(s *Server, index int) (*Loop, error) {
 	var err error
 	if l.poller, err = netpoll.OpenPoller(); err != nil {
 		return nil, fmt.Errorf("open poller: %w", err)
+	}
+	if l.epoll, err = descriptor(l.poller); err != nil {
+		l.closeDescriptors()
+		return nil, err
 	}
 	if l.bell, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err == nil {
 		l.timer.fd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
@@ -129,7 +136,7 @@ func (l *Loop) ring() {
 
 // run is the loop's goroutine.
 func (l *Loop) run() {
-	err := l.poller.Polling(l.turn)
+	err := l.poll()
 	if !l.stopping {
 		panic(fmt.Sprintf("netpoll: loop %d stopped polling: %v", l.index, err))
 	}

@@ -34,6 +34,7 @@ type Slot struct {
 	parts  []part                     // what is sent, in order; the prefix is the first
 	at     int                        // first part not wholly sent
 	few    [4]part
+	round  uint64 // of the loop, when it was reserved
 }
 
 // part is a piece of a reply. As it is sent, its beginning is cut off.
@@ -162,6 +163,9 @@ func (s *Slot) complete(gone bool) {
 
 // arrive notes that the slot is complete.
 func (s *Slot) arrive(l *Loop) {
+	if s.round == l.round {
+		l.owed--
+	}
 	c := s.conn
 	if c.closed {
 		l.recycle(s)
@@ -218,7 +222,8 @@ func (l *Loop) reserve(c *Conn) *Slot {
 		l.free = s.next
 		l.freeCount--
 	}
-	s.conn, s.next, s.held, s.done, s.gone = c, nil, true, false, false
+	s.conn, s.next, s.held, s.done, s.gone, s.round = c, nil, true, false, false, l.round
+	l.owed++
 	s.parts = append(s.parts, part{kind: attached}) // the prefix
 	return s
 }
