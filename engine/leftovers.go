@@ -97,9 +97,21 @@ func (b *Broker) sortOne(image *cluster.Image, d *disk, name string) error {
 	case partition >= len(t.Partitions):
 		return d.Estrange(name, fmt.Sprintf("the topic has %d partitions", len(t.Partitions)))
 	case t.Partitions[partition].Directory(b.self()) != d.ID:
-		b.elsewhere[name] = d
+		return b.sortNamesake(t, d, name)
 	}
 	return nil
+}
+
+// sortNamesake looks at a folder in another data folder than its partition's: somebody
+// has moved the partition, or this is what a deleted topic of the same name has left.
+func (b *Broker) sortNamesake(t *cluster.Topic, d *disk, name string) error {
+	switch owner, err := commitlog.TopicOf(d.FS, filepath.Join(d.Path, name)); {
+	case err == nil && owner != ([16]byte{}) && owner != [16]byte(t.ID):
+		return d.Estrange(name, "another topic had the name before")
+	default: // its own, or nobody can tell: a person decides
+		b.elsewhere[name] = d
+		return nil
+	}
 }
 
 // errElsewhere says that somebody has moved a partition.

@@ -803,3 +803,49 @@ func TestAdminAddressOfASecondBroker(t *testing.T) {
 		t.Errorf("a taken address that was asked for: %v", err)
 	}
 }
+
+// A topic that was deleted on one disk and made anew on another, and a broker that died
+// before the old folder was gone: the new partition must not be taken for one that
+// somebody has moved.
+func TestANamesakeOnAnotherDisk(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	b, err := begin(one + "," + two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := func() string {
+		for _, folder := range []string{one, two} {
+			if _, err := os.Stat(filepath.Join(folder, "again-0")); err == nil {
+				return folder
+			}
+		}
+		t.Fatal("the partition has no folder")
+		return ""
+	}
+	createTopic(t, b, 1, "again")
+	produce(t, client(t, b), "again", 4)
+	old, saved := where(), filepath.Join(t.TempDir(), "again-0")
+	if err := os.CopyFS(saved, os.DirFS(filepath.Join(old, "again-0"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kadm.NewClient(client(t, b)).DeleteTopics(limited(t), "again"); err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, b, 1, "other") // partitions are spread over the disks: it takes the place
+	createTopic(t, b, 1, "again")
+	produce(t, client(t, b), "again", 2)
+	if where() == old {
+		t.Fatal("the new partition is on the old disk: this test says nothing")
+	}
+	stop(t, b)
+	if err := os.CopyFS(filepath.Join(old, "again-0"), os.DirFS(saved)); err != nil {
+		t.Fatal(err)
+	}
+	b = start(t, one+","+two)
+	if got := readAll(t, b, "again"); len(got) != 2 {
+		t.Errorf("the new topic has %d records, want its own 2", len(got))
+	}
+	if got := match(t, old, "again-0.*-stray"); len(got) != 1 {
+		t.Errorf("moved aside: %v", got)
+	}
+}
