@@ -141,7 +141,9 @@ func (b *Broker) openDisks() error {
 }
 
 // startShards gives every disk shards of its own. Of several disks none has the first
-// shard: work that belongs to no partition must not wait for one of them.
+// shard: work that belongs to no partition must not wait for one of them. For the same
+// reason event loops do a shard's small tasks only when there is one disk: a loop that
+// waits for a disk which hangs would hold up the partitions of another.
 func (b *Broker) startShards() {
 	if len(b.disks) > 1 {
 		b.startShard()
@@ -155,7 +157,7 @@ func (b *Broker) startShards() {
 }
 
 func (b *Broker) startShard() *shard.Shard {
-	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed})
+	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1})
 	b.shards = append(b.shards, s)
 	return s
 }

@@ -51,8 +51,9 @@ type Loop struct {
 	vectors  [maxVectors]unix.Iovec
 	message  unix.Msghdr
 
-	owed      int    // slots reserved in this round and not yet complete
-	round     uint64 // of poll
+	owed      int       // slots reserved in this round and not yet complete
+	yielded   time.Time // when it gave way last
+	round     uint64    // of poll
 	freeCount int
 	draining  bool // Shutdown
 	drained   bool // and said so

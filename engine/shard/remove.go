@@ -76,7 +76,7 @@ func (r *Replica) Delete() {
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
 	clear(r.batches)
-	r.batches = r.batches[:0]
+	r.batches, r.gathered = r.batches[:0], 0
 	for i, a := range r.fresh {
 		r.fresh[i] = nil
 		a.end(kerr.UnknownTopicOrPartition)

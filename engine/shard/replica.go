@@ -77,6 +77,7 @@ type Replica struct {
 
 	fresh    []*Append // admitted in this turn
 	batches  [][]byte  // their bytes
+	gathered int64     // how many
 	pending  fifo      // written, waiting for the high watermark
 	written  mark      // what was handed to the operating system
 	syncing  bool

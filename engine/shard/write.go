@@ -17,6 +17,7 @@ func (r *Replica) gather(a *Append) {
 	}
 	r.fresh = append(r.fresh, a)
 	r.batches = append(r.batches, a.Batch)
+	r.gathered += int64(len(a.Batch))
 }
 
 // await parks a repeated append until the high watermark reaches the first.
@@ -50,9 +51,8 @@ func (r *Replica) write() {
 	log := r.log.Load()
 	before := r.written
 	err := log.Append(r.batches, r.shard.now)
-	for _, p := range r.batches {
-		r.written.bytes += int64(len(p))
-	}
+	r.written.bytes += r.gathered
+	r.gathered = 0
 	r.written.batches += int64(len(r.batches))
 	clear(r.batches)
 	r.batches = r.batches[:0]
