@@ -192,7 +192,7 @@ func TestMatrix(t *testing.T) {
 		t.Fatalf("%d results of %d: %v", len(all), len(paths), err)
 	}
 	var out strings.Builder
-	if err := results.Benchmarks(&out, all); err != nil || !strings.Contains(out.String(), "100 B × 16 KiB × 6") {
+	if err := results.Benchmarks(&out, all, nil); err != nil || !strings.Contains(out.String(), "100 B × 16 KiB × 6") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
