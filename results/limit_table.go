@@ -90,7 +90,11 @@ func (o *Outcome) measured() string {
 	if o.Against == "" {
 		return side(o.Ours, o.Invalid, format, true)
 	}
-	text := fmt.Sprintf("**%.2f** (%.2f–%.2f): %s to %s", o.Value, o.Spread.Low, o.Spread.High, side(o.Ours, 0, format, true), side(o.Theirs, 0, format, true))
+	text := fmt.Sprintf("**%.2f** (%.2f–%.2f)", o.Value, o.Spread.Low, o.Spread.High)
+	if len(o.Ours)+len(o.Theirs) == 2 {
+		text = fmt.Sprintf("**%.2f**", o.Value) // one run of each says nothing of the spread
+	}
+	text += fmt.Sprintf(": %s to %s", side(o.Ours, 0, format, true), side(o.Theirs, 0, format, true))
 	if o.Invalid > 0 {
 		text += fmt.Sprintf(" (%d INVALID)", o.Invalid)
 	}

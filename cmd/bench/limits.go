@@ -149,7 +149,7 @@ func limitStep(s limits.Step) string {
 func limitLine(r *results.Result) string {
 	line := ""
 	if len(r.Phases) > 0 {
-		line = resultLine(r)
+		line = strings.TrimRight(resultLine(r), ";")
 	}
 	for _, m := range r.Figures {
 		line += fmt.Sprintf("; %s %s", m.Name, results.InUnit(m.Value, m.Unit))

@@ -56,7 +56,7 @@ func unread(ctx context.Context, t *trial) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Stop()) }()
-	w, records, err := t.fill(ctx, b)
+	w, records, err := t.fill(ctx, b, t.nextTopic())
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (t *trial) crowd(ctx context.Context, b *peers.Broker, act, check func([]ne
 	if err != nil {
 		return err
 	}
-	t.figure(baseline, results.SizeBytes, float64(before.Resident))
+	t.figure(memoryBefore, results.SizeBytes, float64(before.Resident))
 	t.figure(overPeak, results.SizeBytes, float64(after.Peak-before.Resident))
 	t.figure(overSettled, results.SizeBytes, float64(after.Resident-before.Resident))
 	return check(open)

@@ -29,15 +29,18 @@ const (
 
 // Figures of the probes.
 const (
-	firstAnswer = "first answer"             // ApiVersions, from exec
-	allOffsets  = "all offsets"              // ListOffsets of every partition, from exec
-	create      = "create"                   // from the request until every partition has a leader
-	restart     = "restart"                  // from exec until Metadata lists every partition
-	memory      = "memory"                   // idle, before the restart
-	memoryAfter = "memory after restart"     // idle
-	baseline    = "baseline"                 // idle, before any connection
-	overPeak    = "over baseline, at most"   // the peak
-	overSettled = "over baseline, when idle" // afterwards, while the connections are there
+	firstAnswer     = "first answer"             // ApiVersions, from exec
+	allOffsets      = "all offsets"              // ListOffsets of every partition, from exec
+	createListed    = "create"                   // from the request until Metadata lists every partition with a leader
+	createOffsets   = "create, all offsets"      // from the request until every partition has told its end
+	restartListed   = "restart"                  // from exec until Metadata lists every partition with a leader
+	restartOffsets  = "restart, all offsets"     // from exec until every partition has told its end
+	memoryCreated   = "memory"                   // idle, before the restart
+	memoryWritten   = "memory when written"      // idle, when each partition got records
+	memoryRestarted = "memory after restart"     // idle
+	memoryBefore    = "baseline"                 // idle, before any connection
+	overPeak        = "over baseline, at most"   // the peak
+	overSettled     = "over baseline, when idle" // afterwards, while the connections are there
 )
 
 // probe is a measurement that is not a workload.
@@ -48,9 +51,9 @@ type probe struct {
 
 var probes = map[string]probe{
 	probeStart:      {[]string{firstAnswer, allOffsets}, start},
-	probePartitions: {[]string{create, restart, memory, memoryAfter}, partitions},
-	probeIdle:       {[]string{baseline, overPeak, overSettled}, idle},
-	probeUnread:     {[]string{baseline, overPeak, overSettled}, unread},
+	probePartitions: {[]string{createListed, createOffsets, restartListed, restartOffsets, memoryCreated, memoryWritten, memoryRestarted}, partitions},
+	probeIdle:       {[]string{memoryBefore, overPeak, overSettled}, idle},
+	probeUnread:     {[]string{memoryBefore, overPeak, overSettled}, unread},
 }
 
 // patience is how long a probe waits for what must happen.
@@ -68,7 +71,7 @@ func start(ctx context.Context, t *trial) (err error) {
 		t.figure(firstAnswer, results.Seconds, b.Answer.Seconds())
 		return nil
 	}
-	w, acked, err := t.fill(ctx, b)
+	w, acked, err := t.fill(ctx, b, t.nextTopic())
 	if err != nil {
 		return err
 	}
@@ -131,15 +134,19 @@ func partitions(ctx context.Context, t *trial) (err error) {
 	if err := createPartitions(ctx, b.Address, t.row.Partitions); err != nil {
 		return err
 	}
-	if err := listed(ctx, b.Address, t.row.Partitions); err != nil {
+	if err := t.there(ctx, b, began, createListed, createOffsets, memoryCreated); err != nil {
 		return err
 	}
-	t.figure(create, results.Seconds, time.Since(began).Seconds())
-	used, err := settled(ctx, b.PID)
-	if err != nil {
-		return err
+	if t.side.Fill {
+		if _, _, err := t.fill(ctx, b, manyTopic); err != nil {
+			return err
+		}
+		used, err := settled(ctx, b.PID)
+		if err != nil {
+			return err
+		}
+		t.figure(memoryWritten, results.SizeBytes, float64(used.Resident))
 	}
-	t.figure(memory, results.SizeBytes, float64(used.Resident))
 	if err := b.Stop(); err != nil {
 		return err
 	}
@@ -148,15 +155,23 @@ func partitions(ctx context.Context, t *trial) (err error) {
 		return err
 	}
 	b = again
-	if err := listed(ctx, b.Address, t.row.Partitions); err != nil {
+	return t.there(ctx, b, b.Began, restartListed, restartOffsets, memoryRestarted)
+}
+
+// there waits until all partitions are listed, then until all have told their end, then
+// until the broker is idle, and names what that took.
+func (t *trial) there(ctx context.Context, b *peers.Broker, began time.Time, listed, told, memory string) error {
+	if err := allListed(ctx, b.Address, t.row.Partitions); err != nil {
 		return err
 	}
-	t.figure(restart, results.Seconds, time.Since(b.Began).Seconds())
-	if used, err = settled(ctx, b.PID); err != nil {
+	t.figure(listed, results.Seconds, time.Since(began).Seconds())
+	if err := allTold(ctx, b.Address, t.row.Partitions); err != nil {
 		return err
 	}
-	t.figure(memoryAfter, results.SizeBytes, float64(used.Resident))
-	return nil
+	t.figure(told, results.Seconds, time.Since(began).Seconds())
+	used, err := settled(ctx, b.PID)
+	t.figure(memory, results.SizeBytes, float64(used.Resident))
+	return err
 }
 
 const manyTopic = "many"
@@ -181,21 +196,14 @@ func createPartitions(ctx context.Context, address string, n int) error {
 	return nil
 }
 
-// listed waits until Metadata lists so many partitions, each with a leader.
-func listed(ctx context.Context, address string, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+// allListed waits until Metadata lists so many partitions, each with a leader.
+func allListed(ctx context.Context, address string, n int) error {
 	q := kmsg.NewPtrMetadataRequest()
 	q.Version = 7
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = kmsg.StringPtr(manyTopic)
 	q.Topics = append(q.Topics, topic)
-	for {
-		answer, err := peers.Ask(ctx, address, q)
-		if err != nil {
-			return fmt.Errorf("list the partitions: %w", err)
-		}
-		led := 0
+	return until(ctx, address, n, q, func(answer kmsg.Response) (led int) {
 		for _, topic := range answer.(*kmsg.MetadataResponse).Topics {
 			for _, p := range topic.Partitions {
 				if p.ErrorCode == 0 && p.Leader >= 0 {
@@ -203,12 +211,50 @@ func listed(ctx context.Context, address string, n int) error {
 				}
 			}
 		}
-		if led == n {
+		return led
+	})
+}
+
+// allTold waits until so many partitions tell their end: until they can be used.
+func allTold(ctx context.Context, address string, n int) error {
+	q := kmsg.NewPtrListOffsetsRequest()
+	q.Version, q.ReplicaID = 5, -1
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = manyTopic
+	for i := range n {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp, p.CurrentLeaderEpoch = int32(i), -1, -1
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	q.Topics = append(q.Topics, topic)
+	return until(ctx, address, n, q, func(answer kmsg.Response) (told int) {
+		for _, topic := range answer.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range topic.Partitions {
+				if p.ErrorCode == 0 && p.Offset >= 0 {
+					told++
+				}
+			}
+		}
+		return told
+	})
+}
+
+// until asks until so many of something are in the answer.
+func until(ctx context.Context, address string, n int, q kmsg.Request, count func(kmsg.Response) int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		answer, err := peers.Ask(ctx, address, q)
+		if err != nil {
+			return err
+		}
+		have := count(answer)
+		if have == n {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("list the partitions: %d of %d have a leader: %w", led, n, ctx.Err())
+			return fmt.Errorf("%s has %d of %d partitions: %w", kmsg.NameForKey(q.Key()), have, n, ctx.Err())
 		case <-time.After(time.Millisecond):
 		}
 	}

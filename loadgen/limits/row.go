@@ -41,8 +41,9 @@ type Side struct {
 	Name     string            `yaml:"name"`
 	Broker   string            `yaml:"broker"` // millrace or kafka
 	Settings map[string]string `yaml:"settings"`
-	Set      []string          `yaml:"set"` // key=value of the workload
-	End      string            `yaml:"end"` // of the broker's first life, for probe start: stop or kill. Empty: it has one life
+	Set      []string          `yaml:"set"`  // key=value of the workload
+	Fill     bool              `yaml:"fill"` // run the workload once the partitions are there, for probe partitions
+	End      string            `yaml:"end"`  // of the broker's first life, for probe start: stop or kill. Empty: it has one life
 }
 
 // Quick is what a small run changes.
@@ -136,6 +137,8 @@ func (r *Row) complaints() []error {
 		rule(s.Broker == kafka && len(s.Settings) > 0, "side %s: one Kafka serves all rows and has its defaults: give the topic a config", s.Name)
 		rule(!slices.Contains([]string{"", endStop, endKill}, s.End), "side %s: end is %q, allowed are %s and %s", s.Name, s.End, endStop, endKill)
 		rule(s.End != "" && r.Probe != probeStart, "side %s: end is for probe %s", s.Name, probeStart)
+		rule(s.Fill && (r.Probe != probePartitions || len(r.workload) == 0), "side %s: fill is for probe %s, and needs a workload", s.Name, probePartitions)
+		rule(s.End != "" && len(r.workload) == 0, "side %s: end needs a workload", s.Name)
 		seen[s.Name] = true
 		for _, quick := range []bool{false, true} {
 			_, err := r.work(s, quick, 0)

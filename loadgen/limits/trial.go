@@ -31,7 +31,7 @@ func (t *trial) figure(name, unit string, value float64) {
 // load runs the row's workload, and measures the disk beside it if the row asks for that:
 // half before and half after, for a disk changes.
 func (t *trial) load(ctx context.Context) (*results.Result, error) {
-	w, err := t.workload()
+	w, err := t.workload(t.nextTopic())
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +56,19 @@ func (t *trial) load(ctx context.Context) (*results.Result, error) {
 	return r, nil
 }
 
-// workload is the row's workload for this side, on a topic of its own.
-func (t *trial) workload() (*loadgen.Workload, error) {
+// workload is the row's workload for this side.
+func (t *trial) workload(topic string) (*loadgen.Workload, error) {
 	w, err := t.row.work(t.side, t.Quick, t.Volumes[t.row.Number])
 	if err != nil {
 		return nil, err
 	}
-	return w, w.OverrideAll([]string{"topic=" + t.nextTopic()})
+	return w, w.OverrideAll([]string{"topic=" + topic})
 }
 
 // fill runs the workload on a broker of the probe's, leaves what it wrote and returns how
 // many records were acknowledged.
-func (t *trial) fill(ctx context.Context, b *peers.Broker) (w *loadgen.Workload, acked int64, err error) {
-	if w, err = t.workload(); err != nil {
+func (t *trial) fill(ctx context.Context, b *peers.Broker, topic string) (w *loadgen.Workload, acked int64, err error) {
+	if w, err = t.workload(topic); err != nil {
 		return nil, 0, err
 	}
 	r, err := b.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second, Keep: true})
