@@ -18,6 +18,8 @@ const (
 	RowLabel   = "row"
 	SideLabel  = "side"
 	QuickLabel = "quick" // small volumes: shows that it works, counts for no verdict
+	// VolumeLabel is how many bytes a run wrote where it was told to write other than its row says.
+	VolumeLabel = "volume"
 )
 
 // LimitSuite is the suite of the runs of one row. It is part of their names, so that rows
@@ -119,7 +121,8 @@ type Outcome struct {
 	Ours, Theirs []float64 // one value per valid run
 	Invalid      int       // runs left out
 	Quick        bool
-	Value        float64 // the median, or the ratio of medians
+	Volumes      []string // that were written instead of those the row says
+	Value        float64  // the median, or the ratio of medians
 	Spread       Interval
 	Verdict      Verdict
 	Why          string // when unresolved
@@ -183,6 +186,9 @@ func (o *Outcome) take(runs []*Result, side string) []float64 {
 			o.Invalid++
 		default:
 			o.Unit, o.Quick = unit, o.Quick || r.quick()
+			if v := r.Labels[VolumeLabel]; v != "" && !slices.Contains(o.Volumes, v) {
+				o.Volumes = append(o.Volumes, v)
+			}
 			values = append(values, value)
 		}
 	}
@@ -289,21 +295,20 @@ func (p *Phase) Quarters() (rates [4]float64, ok bool) {
 		if s.Warmup {
 			continue
 		}
-		for amount := s.Megabytes * length; at < 4; {
-			if s.Megabytes == 0 {
-				took[at] += length
-				break
-			}
-			part := min(amount, left)
-			if at == 3 {
-				part = amount // rounding must not open a fifth quarter
+		if s.Megabytes == 0 {
+			took[at] += length // a standstill is the next byte's fault
+			continue
+		}
+		for amount := s.Megabytes * length; amount > 0; {
+			part := amount // of the last quarter: rounding must not open a fifth
+			if at < 3 {
+				part = min(amount, left)
 			}
 			took[at] += part / s.Megabytes
 			amount, left = amount-part, left-part
-			if amount <= 0 {
-				break
+			if left <= 0 && at < 3 {
+				at, left = at+1, quarter
 			}
-			at, left = at+1, quarter
 		}
 	}
 	for i := range rates {
@@ -336,7 +341,7 @@ func (o *Outcome) judge() {
 	case o.Quick:
 		o.Verdict = QuickRun
 	case fewest < MinRepeats:
-		o.Verdict, o.Why = Unresolved, fmt.Sprintf("%d valid runs, needs %d", fewest, MinRepeats)
+		o.Verdict, o.Why = Unresolved, fmt.Sprintf("%d of %d valid runs", fewest, MinRepeats)
 	case math.IsNaN(o.Spread.Low):
 		o.Verdict, o.Why = Unresolved, "the ratio has no interval"
 	case o.Goal.keeps(o.Spread):

@@ -78,8 +78,17 @@ the 95 %% interval (bootstrap) and not about the median: *goal met*, *met* and *
 		last.Started.UTC().Format("2006-01-02 15:04 UTC"), strings.Join(builds, ", "), e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem)
 }
 
-// measured is the cell that shows what the runs said, bad or good.
+// measured is the cell that shows what the runs said, bad or good, and whether they were
+// made with less, or more, than the row says.
 func (o *Outcome) measured() string {
+	text := o.said()
+	if len(o.Volumes) > 0 {
+		text += ", with " + strings.Join(o.Volumes, " and ") + " instead"
+	}
+	return text
+}
+
+func (o *Outcome) said() string {
 	if o.Verdict == NotMeasured {
 		if o.Invalid > 0 {
 			return fmt.Sprintf("%d runs, INVALID", o.Invalid)
@@ -152,7 +161,7 @@ func limitsNotes(out *strings.Builder, all []*Result, limits []Limit) {
 		}
 	}
 	if older > 0 {
-		fmt.Fprintf(out, "\n%d runs are not in the table: quick ones, or of an earlier build than the row's last.\n", older)
+		fmt.Fprintf(out, "\nNot in the table: %d runs that were quick, or of an earlier build than the row's last.\n", older)
 	}
 	if len(invalid) > 0 {
 		fmt.Fprintf(out, "\nINVALID, and left out of the figures:\n\n%s\n", strings.Join(invalid, "\n"))

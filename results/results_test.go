@@ -306,6 +306,22 @@ func TestReportIsSelfContained(t *testing.T) {
 	}
 }
 
+// A run without phases has a page with its figures.
+func TestReportOfFigures(t *testing.T) {
+	r := sample(t, "a", 1, 1000, 200)
+	r.Phases, r.Figures = []Phase{}, []Measured{{"first answer", Seconds, 0.0105}, {"memory", SizeBytes, 50 << 20}}
+	var out bytes.Buffer
+	if err := Report(&out, []*Result{r}); err != nil || !strings.Contains(out.String(), "10.5 ms") || !strings.Contains(out.String(), "50.0 MiB") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if err := Report(&out, []*Result{r, sample(t, "a", 2, 1000, 200)}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Write(t.TempDir(), r); err != nil {
+		t.Error(err)
+	}
+}
+
 // A run in which nothing was measured is INVALID, and still has a page that says so.
 func TestReportOfNothing(t *testing.T) {
 	r := sample(t, "a", 1, 1000, 200)

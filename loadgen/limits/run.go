@@ -150,6 +150,9 @@ func (b *bench) once(ctx context.Context, t *trial, repeat int) error {
 	if b.Quick {
 		r.Labels[results.QuickLabel] = "true"
 	}
+	if v := b.Volumes[t.row.Number]; v > 0 {
+		r.Labels[results.VolumeLabel] = fmt.Sprintf("%g GB", float64(v)/1e9)
+	}
 	r.Identify()
 	path, err := results.Write(b.Out, r)
 	if err != nil {
