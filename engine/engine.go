@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/quorum"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/netpoll"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -43,6 +44,8 @@ type Broker struct {
 	registry *shard.Registry
 	quorum   *quorum.Quorum
 	metrics  *metrics.Metrics
+	memory   *unpack.Budget
+	pool     *unpack.Pool // decompresses for loops; ended once no request can come
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -83,6 +86,7 @@ func Start(o Options) (_ *Broker, err error) {
 	if err := b.openQuorum(); err != nil {
 		return nil, err
 	}
+	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
 	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
@@ -204,7 +208,7 @@ func (b *Broker) fail(err error) {
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, Registry: b.registry, Shards: b.shards,
-		Values: b.values.Load, Metrics: b.metrics, Log: b.log,
+		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
@@ -387,6 +391,9 @@ func (b *Broker) abandon() {
 // takeDown ends everything behind the sockets. The logs in open are closed.
 func (b *Broker) takeDown(open []*shard.Replica) error {
 	b.admin.close()
+	if b.pool != nil {
+		b.pool.Close()
+	}
 	var err error
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {

@@ -57,6 +57,7 @@ func (b *Broker) sources() *metrics.Sources {
 			}
 			return bytes
 		},
+		Unpacked: b.memory.Used, Unpacking: func() int64 { return int64(b.pool.Waiting()) },
 		ShardsIdle: b.shardsIdle(),
 		Stopped: func(yield func(string, error)) {
 			for _, d := range b.disks {

@@ -64,6 +64,7 @@ const (
 	stopBudget                    // the frame budget is spent
 	stopEnd                       // the peer sends no more
 	stopDrain                     // the server shuts down
+	stopPause                     // the handler asked for it
 )
 
 // interest is what the poller reports.
@@ -95,6 +96,17 @@ func (c *Conn) Close(cause error) {
 	if c.closing.CompareAndSwap(false, true) {
 		c.cause = cause
 		c.loop.push(&c.node)
+	}
+}
+
+// Pause has no further frame delivered until Resume, so that what a request started may
+// end before the next one is looked at. On the loop only.
+func (c *Conn) Pause() { c.stop |= stopPause }
+
+// Resume ends a pause; frames that wait are delivered before it returns. On the loop only.
+func (c *Conn) Resume() {
+	if c.stop&stopPause != 0 {
+		c.resume(stopPause)
 	}
 }
 

@@ -271,3 +271,52 @@ func TestSlowSenderIsNotIdle(t *testing.T) {
 	}
 	expect(t, c, body)
 }
+
+// A paused connection gets no further frame, however it was read, until it is resumed, and
+// misses none; what it sends meanwhile, and that it ends, is not lost either.
+func TestAHandlerPausesItsConnection(t *testing.T) {
+	type seen struct {
+		c    *Conn
+		slot *Slot
+		body byte
+	}
+	frames := make(chan seen, 100)
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		body := f.Bytes()[0]
+		f.Release()
+		c.Pause()
+		frames <- seen{c, c.Reserve(), body}
+	}})
+	c := dial(t, s)
+	write(t, c, framed([]byte{0}, []byte{1}, []byte{2}))
+	next := func(want byte) {
+		t.Helper()
+		got := <-frames
+		if got.body != want {
+			t.Fatalf("frame %d came, want %d", got.body, want)
+		}
+		more := -1
+		on(got.c.loop, func() { more = len(frames) })
+		if more != 0 {
+			t.Fatalf("%d frames came during a pause", more)
+		}
+		got.slot.Write([]byte{want})
+		got.slot.Send()
+		expect(t, c, []byte{want})
+		on(got.c.loop, got.c.Resume)
+	}
+	next(0)
+	next(1)
+	write(t, c, framed([]byte{3}))
+	next(2)
+	next(3)
+	write(t, c, framed([]byte{4}, make([]byte, 200<<10)))
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	next(4)
+	next(0)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Fatal("the connection did not end")
+	}
+}
