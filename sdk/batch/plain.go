@@ -30,6 +30,9 @@ const (
 	// freeChunk is how large a block of snappy may become without anybody being asked for
 	// memory. Java's clients make blocks of 32 KiB.
 	freeChunk = 64 << 10
+	// keptChunk is how large a block may be whose memory serves the next one: what a mebibyte
+	// of snappy can be.
+	keptChunk = 22 << 20
 	// snappyRatio is more than any block of snappy can expand: three bytes copy 64 at most.
 	snappyRatio = 22
 )
@@ -195,7 +198,7 @@ func (s *snappyReader) next() error {
 func (s *snappyReader) giveBack() {
 	if s.borrowed > 0 {
 		s.memory.Return(s.borrowed)
-		s.borrowed, s.chunk = 0, nil
+		s.borrowed = 0
 	}
 }
 
@@ -203,7 +206,7 @@ func (s *snappyReader) giveBack() {
 func (s *snappyReader) end() {
 	s.giveBack()
 	s.rest, s.memory = nil, nil
-	if cap(s.chunk) > freeChunk {
+	if cap(s.chunk) > keptChunk {
 		s.chunk = nil
 	}
 	s.chunk, s.at = s.chunk[:0], 0

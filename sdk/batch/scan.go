@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"runtime"
 	"sync"
 )
 
@@ -50,6 +51,10 @@ type Scanner struct {
 // MaxPlain bounds, for brokers and tools, what the records of one batch may become, in
 // bytes: more than gzip or lz4 can make of a mebibyte. It bounds time; memory is bounded by windows.
 const MaxPlain = 1100 << 20
+
+// giveWay is after how many bytes a scan lets others run: the scheduler itself would take
+// 10 ms to see to that, for each of those who wait for one another.
+const giveWay = 64 << 10
 
 // scanWindow is the size of a scanner's window in bytes.
 const scanWindow = 16 << 10
@@ -246,6 +251,9 @@ func (s *Scanner) fill(n int) bool {
 			}
 		}
 		s.filled += got
+		if before := s.read; before/giveWay != (before+int64(got))/giveWay {
+			runtime.Gosched()
+		}
 		s.read += int64(got)
 		switch {
 		case s.read > s.o.Max:
