@@ -317,7 +317,14 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
-	return errors.Join(err, b.takeDown(open))
+	down := make(chan error, 1)
+	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
+	select {
+	case failure := <-down:
+		return errors.Join(err, failure)
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+	}
 }
 
 // retire has all shards end their service, and answers the partitions whose logs are to

@@ -47,6 +47,7 @@ type Conn struct {
 	waiting    int   // bytes of completed replies not yet sent
 	blocked    bool  // the socket is full, or the turn's share was used up
 	touched    bool  // on the loop's list
+	queued     bool  // on the loop's queue
 
 	interest interest
 	loud     bool // the poller reported input that is not read for now

@@ -320,3 +320,45 @@ func TestAHandlerPausesItsConnection(t *testing.T) {
 		t.Fatal("the connection did not end")
 	}
 }
+
+// Many ask for much at the same moment, and one, the last, for little: it is looked at
+// before all of the others have been sent theirs.
+func TestMuchToSendTakesTurns(t *testing.T) {
+	const many = 60
+	large := make([]byte, 8<<20)
+	before := make(chan int64, 1)
+	var s *Server
+	s = serve(t, Options{MaxWaiting: 16 << 20}, &served{frame: func(c *Conn, f *Frame) {
+		small := len(f.Bytes()) == 0
+		f.Release()
+		slot := c.Reserve()
+		if small {
+			before <- s.Stats().BytesOut
+		} else {
+			slot.Attach(large, nil)
+		}
+		slot.Send()
+	}})
+	l := s.loops[0]
+	held, proceed := make(chan struct{}), make(chan struct{})
+	small := dial(t, s)
+	var greedy []*net.TCPConn
+	for range many {
+		greedy = append(greedy, dial(t, s))
+	}
+	until(t, "all connections are open", func() bool { return s.Stats().Connections == many+1 })
+	l.Post(&Task{Run: func() { close(held); <-proceed }})
+	<-held
+	for _, c := range greedy {
+		write(t, c, framed([]byte{1}))
+	}
+	write(t, small, framed(nil))
+	close(proceed)
+	if sent := <-before; sent > roundShare+writeTurn {
+		t.Errorf("%d KiB were sent before a small request was looked at", sent>>10)
+	}
+	expect(t, small, nil)
+	for _, c := range greedy { // and all get theirs
+		expect(t, c, large)
+	}
+}

@@ -38,7 +38,11 @@ func (l *Loop) poll() error {
 		if l.owed > 0 {
 			runtime.Gosched()
 		}
-		n, err := unix.EpollWait(l.epoll, events, -1)
+		patience := -1
+		if len(l.queue) > 0 {
+			patience = 0
+		}
+		n, err := unix.EpollWait(l.epoll, events, patience)
 		if err == unix.EINTR {
 			continue
 		}
@@ -52,5 +56,6 @@ func (l *Loop) poll() error {
 				return err
 			}
 		}
+		l.takeTurns()
 	}
 }
