@@ -226,7 +226,7 @@ func (b *Broker) listen() error {
 		}
 		host, port := b.advertised(i, l)
 		handler := b.server.Listener(l.Name, host, port)
-		s, err := netpoll.Listen(l.Address(), netpollOptions(v, b.log), handler)
+		s, err := netpoll.Listen(l.Address(), netpollOptions(b.settings, v, b.log), handler)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
 		}
@@ -258,13 +258,19 @@ func (b *Broker) advertised(i int, l config.Listener) (host string, port int) {
 	return host, port
 }
 
-func netpollOptions(v *setting.Values, log *slog.Logger) netpoll.Options {
+func netpollOptions(settings *config.Broker, v *setting.Values, log *slog.Logger) netpoll.Options {
 	o := netpoll.Options{
 		Loops: loops(v), MaxFrame: config.RequestMaxBytes.Of(v), MaxConnections: config.MaxConnections.Of(v),
 		MaxConnectionsPerAddress: config.MaxConnectionsPerAddress.Of(v), IdleTimeout: config.MaxIdle.Of(v),
 		SendBuffer: config.SendBufferBytes.Of(v), ReceiveBuffer: config.ReceiveBufferBytes.Of(v), Log: log,
 	}
-	o.FrameBudget = frameBudget(v)
+	served := 0
+	for _, l := range settings.Listeners {
+		if !l.Controller {
+			served++
+		}
+	}
+	o.FrameBudget = max(1, frameBudget(v)/int64(max(1, served))) // of all listeners together
 	return o
 }
 

@@ -31,8 +31,9 @@ type Sources struct {
 	// RequestQueue and ResponseQueue are requests that wait for a shard, and answers for a loop.
 	RequestQueue, ResponseQueue func() int64
 
-	// FramesInFlight and FrameBytes are requests received and not yet released.
-	FramesInFlight, FrameBytes func() int64
+	// FramesInFlight and FrameBytes are requests received and not yet released, FrameBudget
+	// the bytes at which reading pauses.
+	FramesInFlight, FrameBytes, FrameBudget func() int64
 
 	// Unpacked is bytes that records take which are held decompressed, Unpacking the requests
 	// that wait to be decompressed.
@@ -114,6 +115,7 @@ var gauges = []gauge{
 	{"millrace_page_cache_written_bytes", "Bytes of the logs that were given to the disk before a sync asked for it, since the start.", func(s *Sources) func() int64 { return s.CacheWritten }},
 	{"millrace_page_cache_dropped_bytes", "Bytes of the logs that were dropped from the page cache (log.page.cache.bytes), since the start.", func(s *Sources) func() int64 { return s.CacheDropped }},
 	{"millrace_frame_bytes_in_flight", "Their bytes.", func(s *Sources) func() int64 { return s.FrameBytes }},
+	{"millrace_frame_budget_bytes", "Bytes in flight at which reading pauses (queued.max.request.bytes).", func(s *Sources) func() int64 { return s.FrameBudget }},
 }
 
 // groupGauges are the counts of groups.

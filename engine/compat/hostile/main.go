@@ -11,7 +11,7 @@
 // beside it. The honest client sends a record every 5 ms, whatever becomes of those before, and latency counts from
 // when a record should have been sent; the same client is measured just before, and then from the first bad byte on.
 // Peers, honest client and broker share the machine, so that on a busy one the second figure says as much about them:
-// unless -strict is given, only ten times the first figure and 50 ms together count as too slow.
+// unless -strict is given, only what is over ten times the first figure and over 250 ms is too slow.
 package main
 
 import (
