@@ -51,7 +51,7 @@ func (b *Broker) sources() *metrics.Sources {
 			yield("Produce", produces)
 			yield("Fetch", fetches)
 		},
-		Listeners: b.connections,
+		Listeners:  b.connections,
 		ShardsIdle: b.shardsIdle(),
 		Stopped: func(yield func(string, error)) {
 			for _, d := range b.disks {
