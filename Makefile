@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power hostile compat-both bench bench-peers report docs
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power hostile compat-both bench bench-peers pgo report docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ bench-peers: ## the same workload against Millrace and a real Apache Kafka
 
 report: ## one HTML page from the newest files in results/
 	go run ./cmd/millrace report results
+
+pgo: ## is a build with a profile of `millrace bench` better? measures both in turn, some minutes
+	.ci/pgo
 
 docs: ## write docs/settings.md from the declarations
 	go test ./engine/config -run Docs -rewrite

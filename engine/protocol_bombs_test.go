@@ -219,7 +219,7 @@ func TestAPeerThatLeavesItsBomb(t *testing.T) {
 	}
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1, "compression.type", "lz4")
-	sent := bomb(batch.Gzip)
+	sent := recordsAt(0, batch.BatchOptions{Codec: batch.Gzip, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1}, strings.Repeat("\x00", 4<<20))
 	for range 3 {
 		gone := p.another()
 		gone.send(9, produceRequest(9, s, 0, -1, sent))
