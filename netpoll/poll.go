@@ -45,7 +45,11 @@ func (l *Loop) poll() error {
 			l.yielded = l.now
 			runtime.Gosched()
 		}
-		n, err := unix.EpollWait(l.epoll, events, -1)
+		patience := -1
+		if len(l.queue) > 0 {
+			patience = 0
+		}
+		n, err := unix.EpollWait(l.epoll, events, patience)
 		if err == unix.EINTR {
 			continue
 		}
@@ -59,5 +63,6 @@ func (l *Loop) poll() error {
 				return err
 			}
 		}
+		l.takeTurns()
 	}
 }

@@ -45,10 +45,6 @@ func (a *Append) Run(s *Shard) {
 		a.end(err)
 		return
 	}
-	if err := a.recompress(r.settings); err != nil {
-		a.end(err)
-		return
-	}
 	if r.settings.LogAppendTime {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
@@ -78,6 +74,9 @@ func (a *Append) release() {
 		a.Owner = nil
 	}
 }
+
+// Drop gives the batch's memory back instead of Send.
+func (a *Append) Drop() { a.release() }
 
 // end tells the sender, who may use a again at once.
 func (a *Append) end(err error) {

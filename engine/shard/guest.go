@@ -110,7 +110,7 @@ func (s *Shard) firstTimer() time.Time {
 // light: appended by a write alone, to a log that is open, on a disk that answers.
 func (a *Append) light(s *Shard) bool {
 	r := a.Replica
-	return len(a.Batch) <= guestBytes && r.is(open) && !r.settings.Recompress && r.disk.Failed() == nil &&
+	return len(a.Batch) <= guestBytes && r.is(open) && r.disk.Failed() == nil &&
 		(!r.syncing || s.now.Sub(r.asked) < guestOwed) && r.log.Load().Room(a.Batch, len(r.batches), r.gathered, s.now)
 }
 
