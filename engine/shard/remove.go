@@ -73,6 +73,7 @@ func (r *Replica) Delete() {
 		return
 	}
 	r.closeGroups()
+	r.shard.ClearTimer(&r.later)
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
 	clear(r.batches)
@@ -103,6 +104,7 @@ func (r *Replica) Delete() {
 func (r *Replica) retire(done func(usable bool)) {
 	was := state(r.state.Load())
 	r.closeGroups()
+	r.shard.ClearTimer(&r.later)
 	if was == open {
 		r.write()
 	}
