@@ -15,24 +15,44 @@ type pledge struct {
 	to      int64
 }
 
-// Commit fills r in so that what it asks for makes durable everything appended so far. One
-// is under way at a time; Committed, when it went well, is its end.
-func (l *Log) Commit(r *diskio.Request) {
-	s := l.active
+// Commit fills requests in so that what they ask for makes durable everything appended so
+// far: active always, and rolled, if both, for the segment that the last roll has left
+// behind. One Commit is under way at a time; Committed, when all of it went well, is its end.
+func (l *Log) Commit(active, rolled *diskio.Request) (both bool) {
+	s := l.behind()
+	l.pledged = [2]pledge{l.ask(active, l.active)}
+	if s == nil {
+		return false
+	}
+	l.pledged[1] = l.ask(rolled, s)
+	return true
+}
+
+func (l *Log) ask(r *diskio.Request, s *Segment) pledge {
 	r.File = &s.commit
 	r.From, r.To = max(s.covered, s.synced.Load()), s.size.Load()
 	if r.Name = ""; l.o.TopicID != [16]byte{} && s.covered >= 0 {
 		r.Name, r.Tag = s.journalName(), l.o.TopicID
 	}
-	l.pledged = pledge{s, r.To}
+	return pledge{s, r.To}
 }
 
 // Committed says that what Commit asked for is durable.
 func (l *Log) Committed() {
-	if s := l.pledged.segment; s != nil {
-		s.covered = max(s.covered, l.pledged.to)
+	for _, p := range l.pledged {
+		if p.segment != nil {
+			p.segment.covered = max(p.segment.covered, p.to)
+		}
 	}
-	l.pledged = pledge{}
+	l.pledged = [2]pledge{}
+}
+
+// behind is the segment before the active one while it is not known to be durable.
+func (l *Log) behind() *Segment {
+	if s := l.lagging; s != nil && (s.deleted.Load() || max(s.covered, s.synced.Load()) >= s.size.Load()) {
+		l.lagging = nil
+	}
+	return l.lagging
 }
 
 // journalName is the name of the file as the journal of its disk has it.
@@ -46,8 +66,10 @@ func (s *Segment) journalName() string {
 // forget has the journal of the disk not bring back what is about to be cut from s. Before
 // it, all that s has is made durable: what stays must not need the journal.
 func (l *Log) forget(s *Segment) error {
-	if l.pledged.segment == s {
-		l.pledged = pledge{}
+	for i := range l.pledged {
+		if l.pledged[i].segment == s {
+			l.pledged[i] = pledge{}
+		}
 	}
 	if l.o.Forget == nil {
 		return nil

@@ -166,7 +166,7 @@ func (h *history) act() {
 		h.appendSome()
 	case n < 13:
 		target := h.log.End()
-		err := h.log.Active().Sync()
+		err := committed(h.log, h.random.IntN(2) == 0)
 		if !h.o.SyncOnRoll {
 			err = h.log.Sync()
 		}

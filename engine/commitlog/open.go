@@ -217,7 +217,7 @@ func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
 		if from == math.MaxInt64 && epochs {
 			continue
 		}
-		cut, err := l.checkSealed(s, next, from)
+		cut, err := l.checkSealed(s, next, from, i == len(list)-2)
 		if err != nil {
 			return err
 		}
@@ -293,12 +293,12 @@ func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 	return entries[0], true
 }
 
-// checkSealed checks every batch of a sealed segment from the recovery point on. In commit
-// mode, and where an index says that the segment was durable, damage is an error;
-// else it is where the log was torn: cut reports that the segment now ends there.
-func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
+// checkSealed checks every batch of a sealed segment from the recovery point on. Where the
+// segment was durable damage is an error: with SyncOnRoll that is all of them but the last
+// sealed one, and else those whose index says so. Where it was not, damage is where the log
+// was torn: cut reports that the segment now ends there.
+func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, err error) {
 	defer s.closeFile()
-	vouched := l.o.SyncOnRoll || l.vouched(s)
 	found, err := l.scan(s, from)
 	if err != nil {
 		return false, err
@@ -319,17 +319,19 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 		}
 		return false, s.seal(s.ends)
 	}
-	if vouched {
+	if l.o.SyncOnRoll && !last || s.vouched(found, next) {
 		return false, found.damage
 	}
 	return true, l.cutTail(s, found)
 }
 
-// vouched reports whether s was durable once: its index file is begun after that, and
-// taken away before more is appended.
-func (l *Log) vouched(s *Segment) bool {
-	_, err := l.fs.Stat(s.path + indexSuffix)
-	return err == nil
+// vouched reports whether what is damaged was durable once. An index file is begun when all
+// that it knows of is durable. It may be that of an earlier stop, and know of less than the
+// segment has got since.
+func (s *Segment) vouched(found scanned, next int64) bool {
+	last, ok := s.lastEntry(math.MaxInt64)
+	end := s.base + int64(last.relative)
+	return ok && (end >= next-1 || end >= found.next && int64(last.position) >= found.size)
 }
 
 // dropSegments removes what lies behind a torn segment, last first.
