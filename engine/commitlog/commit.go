@@ -98,3 +98,9 @@ func TopicOf(fs diskio.FS, dir string) (id [16]byte, err error) {
 	}
 	return id, nil
 }
+
+// TopicFile is the name of the file that says whose a folder is.
+const TopicFile = topicFile
+
+// TopicText is what it says of a topic.
+func TopicText(id [16]byte) string { return string(encodeTopic(id)) }

@@ -92,6 +92,9 @@ func (r *Replica) options(s *Settings) commitlog.Options {
 
 // open opens the log and brings the machine to where it ended.
 func (r *Replica) open() error {
+	if err := r.disk.Refusal(r.folder(), r.ID); err != nil {
+		return err
+	}
 	s := r.topic.Settings()
 	log, err := commitlog.Open(r.Folder(), r.options(s), r.disk.recovery(r, r.shard.log))
 	if err != nil {
