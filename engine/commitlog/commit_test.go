@@ -68,8 +68,8 @@ func TestARollIsSyncedWithTheNextCommit(t *testing.T) {
 }
 
 // Where the last sealed segment was not durable it may be torn, and the log ends there. Where
-// its index says that it was, damage is damage; an index of an earlier stop says nothing of
-// what came after.
+// it has an index it was, and damage is damage; also where that is of an earlier stop, for the
+// roll has synced what came after.
 func TestATornSegmentBehindARoll(t *testing.T) {
 	for name, test := range map[string]struct {
 		stopped, sealed bool
@@ -77,7 +77,7 @@ func TestATornSegmentBehindARoll(t *testing.T) {
 		refused         bool
 	}{
 		"torn":                          {harm: func(p []byte) []byte { return p[:len(p)-1] }},
-		"torn behind an index":          {stopped: true, harm: func(p []byte) []byte { return p[:len(p)-1] }},
+		"cut behind an index":           {stopped: true, harm: func(p []byte) []byte { return p[:len(p)-1] }, refused: true},
 		"harmed before an index":        {stopped: true, harm: func(p []byte) []byte { p[70] ^= 1; return p }, refused: true},
 		"cut, and was sealed":           {sealed: true, harm: func(p []byte) []byte { return p[:len(p)-1] }, refused: true},
 		"too long, and was sealed":      {sealed: true, harm: func(p []byte) []byte { return append(p, 1, 2, 3) }, refused: true},

@@ -263,6 +263,7 @@ func (l *Log) write(batches [][]byte) error {
 func (l *Log) leaveIndexes(s *Segment) error {
 	if l.o.SyncOnRoll {
 		s.unseal()
+		s.outgrown = true
 	} else if err := s.reopen(); err != nil {
 		return err
 	}
@@ -349,15 +350,16 @@ func (l *Log) roll(now time.Time, base int64) error {
 
 // settleRolls makes durable what must be before the active segment is followed by another.
 // Of old itself that is nothing: the next Commit asks for both, so that the owner need not
-// wait for the disk here. But the segment before it must be, for only one may be torn; and
-// what was once cut off old must not come back between it and its successor.
+// wait for the disk here. But the segment before it must be, for only one may be torn. Old
+// must be if its index files are those of an earlier stop, for they would vouch for all of it,
+// or if something was cut off it, which must not come back between it and its successor.
 func (l *Log) settleRolls(old *Segment) error {
 	if s := l.behind(); s != nil {
 		if err := s.sync(); err != nil {
 			return err
 		}
 	}
-	if old.synced.Load() < 0 {
+	if old.outgrown || old.synced.Load() < 0 {
 		return old.sync()
 	}
 	return nil

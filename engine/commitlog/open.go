@@ -299,6 +299,7 @@ func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 // was torn: cut reports that the segment now ends there.
 func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, err error) {
 	defer s.closeFile()
+	vouched := l.vouched(s)
 	found, err := l.scan(s, from)
 	if err != nil {
 		return false, err
@@ -319,19 +320,17 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, er
 		}
 		return false, s.seal(s.ends)
 	}
-	if l.o.SyncOnRoll && !last || s.vouched(found, next) {
+	if l.o.SyncOnRoll && !last || vouched {
 		return false, found.damage
 	}
 	return true, l.cutTail(s, found)
 }
 
-// vouched reports whether what is damaged was durable once. An index file is begun when all
-// that it knows of is durable. It may be that of an earlier stop, and know of less than the
-// segment has got since.
-func (s *Segment) vouched(found scanned, next int64) bool {
-	last, ok := s.lastEntry(math.MaxInt64)
-	end := s.base + int64(last.relative)
-	return ok && (end >= next-1 || end >= found.next && int64(last.position) >= found.size)
+// vouched reports whether s was durable once: its index file is begun after that. It is
+// taken away before more is appended, or else what was appended is synced at the roll.
+func (l *Log) vouched(s *Segment) bool {
+	_, err := l.fs.Stat(s.path + indexSuffix)
+	return err == nil
 }
 
 // dropSegments removes what lies behind a torn segment, last first.

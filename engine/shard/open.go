@@ -110,7 +110,7 @@ func (r *Replica) open() error {
 	r.active = log.Active()
 	// What Open has found is durable: after an unclean stop it was synced again.
 	r.written = mark{log.End(), log.Size(), 0}
-	r.promised = r.written
+	r.promised, r.safe = r.written, r.written
 	r.log.Store(log)
 	r.start.Store(log.Start())
 	r.high.Store(machine.HighWatermark())

@@ -87,7 +87,7 @@ type Replica struct {
 	written  mark      // what was handed to the operating system
 	syncing  bool
 	promised mark           // what the last sync that was asked for makes durable
-	settled  int64          // batches that were durable before it
+	safe     mark           // what the last sync that went well has made durable
 	asked    time.Time      // when it was asked for
 	due      time.Time      // when the next has to begin, in the interval mode; zero: all is promised
 	later    Timer          // the same, while no sync is under way

@@ -174,7 +174,7 @@ func (r *Replica) sync() {
 	r.syncing = true
 	r.due = time.Time{}
 	r.shard.ClearTimer(&r.later)
-	r.settled, r.promised = r.promised.batches, r.written
+	r.promised = r.written
 	r.asked = r.shard.clock()
 	if r.log.Load().Commit(&r.request, &r.rolled) {
 		r.done.left.Store(2)
@@ -210,7 +210,7 @@ func (d *synced) post(failed *error, err error) {
 		d.err = d.failed[1]
 	}
 	if d.err == nil {
-		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.settled))
+		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.safe.batches))
 	}
 	r.shard.Post(&d.Node, d)
 }
@@ -244,6 +244,7 @@ func (r *Replica) synced(err error) {
 		return
 	}
 	r.log.Load().Committed()
+	r.safe = r.promised
 	r.durable.Store(r.promised.offset)
 	r.machine.Synced(r.promised.offset)
 	r.publish()
