@@ -307,6 +307,20 @@ func TestConcurrentChanges(t *testing.T) {
 	}
 }
 
+// What is in the mailbox when it is closed is handed over, whatever else wakes the owner.
+func TestLastCollectKeepsTheMail(t *testing.T) {
+	m := mailbox{wake: make(chan struct{}, 1)}
+	first, second := &request{}, &request{}
+	m.push(first)
+	m.push(second)
+	if list := m.collect(true); list != first || list.next != second || second.next != nil {
+		t.Fatal("a change is lost")
+	}
+	if m.push(&request{}) {
+		t.Fatal("the mailbox is not closed")
+	}
+}
+
 func TestCloseAnswersEverything(t *testing.T) {
 	q := open(t, testOptions(diskio.NewMemory()))
 	register(t, q)
