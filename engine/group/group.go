@@ -15,9 +15,13 @@ const (
 	completing
 	stable
 	dead // only once the coordinator is closed
+
+	// Of consumer groups alone, which are also empty, stable and dead.
+	assigning
+	reconciling
 )
 
-var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}
+var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Assigning", "Reconciling"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -28,7 +32,8 @@ const none = -1
 // that the members subscribe to. Every other type, such as Connect's, is opaque.
 const consumerType = "consumer"
 
-// group is one classic group. One without a protocol type only holds offsets.
+// group is one group: a classic one, or a consumer group. One without a protocol type only
+// holds offsets.
 type group struct {
 	c            *Coordinator
 	name         string
@@ -61,6 +66,9 @@ type group struct {
 	stored   uint64 // latest write of a group metadata record; 0: none is in the log
 	deleting bool   // a tombstone is on its way
 	last     *write // latest write that changes offsets
+
+	consumer *consumerGroup // not nil: a consumer group, and the classic fields are empty
+	damage   *damage        // not nil: the log misses something about members
 }
 
 func newGroup(c *Coordinator, name string, now int64) *group {

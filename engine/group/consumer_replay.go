@@ -1,0 +1,213 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/engine/group/record"
+)
+
+var errNoClassicProtocol = errors.New("a classic member without protocols")
+
+// replayConsumer applies a record of a consumer group. Compaction may have taken what
+// came between two records of one key, so only what the last of each says counts: who has
+// which partition is put together when the replay is over.
+func (c *Coordinator) replayConsumer(r Record, timestamp int64) error {
+	key, known, err := record.ReadKey(r.Key)
+	if !known || err != nil {
+		if known {
+			return fmt.Errorf("read key of a consumer group: %w", err)
+		}
+		return nil
+	}
+	if err := c.replayKnown(key, r.Value, timestamp); err != nil {
+		return fmt.Errorf("read record of group %q, kind %d: %w", key.Group, key.Kind, err)
+	}
+	return nil
+}
+
+func (c *Coordinator) replayKnown(key record.Key, value []byte, timestamp int64) error {
+	g := c.groups[key.Group]
+	if value == nil {
+		if g != nil && g.consumer != nil {
+			g.consumer.forget(key)
+			if key.Kind == record.KindGroup && len(g.consumer.members) == 0 {
+				g.consumer = nil
+				c.dropIfBare(g)
+			}
+		}
+		return nil
+	}
+	apply, err := decodeConsumer(key, value)
+	if err != nil || apply == nil {
+		return err
+	}
+	if g == nil {
+		g = c.create(timestamp, key.Group)
+	}
+	if g.consumer == nil {
+		g.consumer = newConsumerGroup()
+	}
+	g.consumer.logged = true
+	if apply(g.consumer); key.Kind == record.KindGroup {
+		g.since = timestamp
+	}
+	return nil
+}
+
+// forget applies a tombstone.
+func (cg *consumerGroup) forget(key record.Key) {
+	m := cg.members[key.Of]
+	switch key.Kind {
+	case record.KindMember:
+		delete(cg.members, key.Of)
+	case record.KindTargetMember:
+		if m != nil {
+			m.target = nil
+		}
+	case record.KindCurrent:
+		if m != nil {
+			m.holding = holding{}
+		}
+	case record.KindTarget:
+		cg.assignmentEpoch, cg.assignedAt = 0, 0
+	case record.KindPattern:
+		delete(cg.patterns, key.Of)
+	}
+}
+
+// replayed returns the member that a record is about.
+func (cg *consumerGroup) replayed(id string) *consumer {
+	m := cg.members[id]
+	if m == nil {
+		m = &consumer{id: id}
+		cg.members[id] = m
+	}
+	return m
+}
+
+// decodeConsumer returns what a value does to its group; nil for what is of no use.
+func decodeConsumer(key record.Key, value []byte) (func(cg *consumerGroup), error) {
+	switch key.Kind {
+	case record.KindGroup:
+		var v record.Group
+		err := v.Read(value)
+		return func(cg *consumerGroup) { cg.epoch, cg.hash = v.Epoch, v.Hash }, err
+	case record.KindTarget:
+		var v record.Target
+		err := v.Read(value)
+		return func(cg *consumerGroup) { cg.assignmentEpoch, cg.assignedAt = v.Epoch, v.At }, err
+	case record.KindTargetMember:
+		var v record.TargetMember
+		err := v.Read(value)
+		return func(cg *consumerGroup) { cg.replayed(key.Of).target = v.Partitions }, err
+	case record.KindCurrent:
+		var v record.Current
+		err := v.Read(value)
+		return func(cg *consumerGroup) {
+			cg.replayed(key.Of).holding = holding{v.Epoch, v.Previous, memberState(v.State), v.Assigned, v.Revoking}
+		}, err
+	case record.KindPattern:
+		var v record.Pattern
+		err := v.Read(value)
+		return func(cg *consumerGroup) { cg.replayPattern(key.Of, v.Topics) }, err
+	case record.KindMember:
+		return decodeMember(key.Of, value)
+	}
+	return nil, nil
+}
+
+func (cg *consumerGroup) replayPattern(text string, topics []string) {
+	if cg.patterns == nil {
+		cg.patterns = map[string]*pattern{}
+	}
+	slices.Sort(topics)
+	cg.patterns[text] = &pattern{topics: topics}
+}
+
+func decodeMember(id string, value []byte) (func(cg *consumerGroup), error) {
+	var v record.Member
+	if err := v.Read(value); err != nil {
+		return nil, err
+	}
+	if v.Classic != nil && len(v.Classic.Protocols) == 0 {
+		return nil, errNoClassicProtocol
+	}
+	slices.Sort(v.Topics)
+	p := profile{
+		instance: v.Instance, rack: v.Rack, client: Client{v.ClientID, v.ClientHost}, topics: slices.Compact(v.Topics),
+		pattern: v.Pattern, rebalanceTimeout: int64(v.RebalanceTimeoutMillis), assignor: v.Assignor, classic: v.Classic,
+	}
+	return func(cg *consumerGroup) { cg.replayed(id).profile = p }, nil
+}
+
+// loadedConsumer puts a consumer group together when the replay is over. Where a damaged
+// log gives a partition, or an instance id, to two members, the later in the order of ids
+// is left out: it will be told that nobody knows it, and joins again.
+func (g *group) loadedConsumer(now int64) {
+	if g.consumer == nil {
+		return
+	}
+	if len(g.members) > 0 && g.stored > 0 { // its record is written only when the others are deleted
+		g.consumer = nil
+		return
+	}
+	old := g.consumer
+	cg := newConsumerGroup()
+	cg.patterns, cg.logged = old.patterns, true
+	cg.epoch, cg.assignmentEpoch, cg.assignedAt, cg.hash = old.epoch, old.assignmentEpoch, old.assignedAt, old.hash
+	g.consumer = cg
+	g.protocolType, g.subscribed = consumerType, nil
+	for _, m := range old.sorted() {
+		cg.epoch, cg.assignmentEpoch = max(cg.epoch, m.epoch), max(cg.assignmentEpoch, m.epoch)
+		if cg.conflicts(m) {
+			g.damage = &damage{gone: g.tombstonesOf(m)}
+			continue
+		}
+		if m.state < settled || m.state > unreleased {
+			m.state = unreleased // of a later version: looked at anew with its next heartbeat
+		}
+		cg.add(m)
+	}
+	cg.epoch = max(cg.epoch, cg.assignmentEpoch)
+	cg.recount()
+	g.state = cg.state()
+	for _, m := range cg.sorted() {
+		g.touchConsumer(now, m)
+		if m.state == unrevoked {
+			(&turn{g: g, now: now}).mindRebalance(m)
+		}
+	}
+}
+
+// tombstonesOf are the records that make a member forgotten.
+func (g *group) tombstonesOf(m *consumer) []Record {
+	t := &turn{g: g}
+	for _, kind := range memberKinds {
+		t.write(t.key(kind, m.id), nil)
+	}
+	if g.damage != nil {
+		return append(g.damage.gone, t.records...)
+	}
+	return t.records
+}
+
+// conflicts reports whether somebody has what m would have.
+func (cg *consumerGroup) conflicts(m *consumer) bool {
+	if m.instance != nil && cg.static[*m.instance] != nil {
+		return true
+	}
+	all := m.assigned.Plus(m.revoking)
+	if all.Count() != m.assigned.Count()+m.revoking.Count() {
+		return true
+	}
+	for i := range all {
+		for _, p := range all[i].Partitions {
+			if cg.owners[all[i].ID][p] != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
