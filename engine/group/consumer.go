@@ -89,6 +89,7 @@ type consumer struct {
 	holding
 	target assign.Assignment
 	fresh  bool // nothing of it was written yet
+	untold bool // an answer with its assignment came to nothing
 
 	session deadline
 	// rebalance is by when the member must have given up what it has to, or, if it uses

@@ -70,9 +70,9 @@ func (g *group) assignor() string {
 
 // reconcile brings a member as near to its target as it can get now: first it gives up
 // what it shall not have; once it has, it gets what nobody else has.
-func (t *turn) reconcile(m *consumer, owned assign.Assignment, told, changed bool) {
+func (t *turn) reconcile(m *consumer, owned assign.Assignment, told bool) {
 	cg := t.g.consumer
-	stale := cg.epoch > cg.assignmentEpoch && changed
+	stale := cg.epoch > cg.assignmentEpoch
 	switch {
 	case m.state == settled && m.epoch == cg.assignmentEpoch && !stale:
 		return
@@ -81,7 +81,7 @@ func (t *turn) reconcile(m *consumer, owned assign.Assignment, told, changed boo
 	}
 	target := m.target
 	if stale {
-		// It gave topics up, and the next target will not have them.
+		// It may have given topics up, and the next target will not have them.
 		target = target.Keep(func(id assign.ID, _ int32) bool { return t.wantsTopic(m, id) })
 	}
 	next := t.next(m, target, owned, told)

@@ -70,7 +70,7 @@ func (g *group) joinConsumer(j *join) {
 	changed := t.adopt(m, p)
 	g.c.forgetDeadlines(m)
 	t.refresh(changed)
-	t.reconcile(m, g.ownedBy(said), true, changed)
+	t.reconcile(m, g.ownedBy(said), true)
 	r := joinError(m.id, nil)
 	protocolType, name := consumerType, j.protocols[0].name
 	r.Generation, r.ProtocolType, r.Protocol = m.epoch, &protocolType, &name

@@ -239,7 +239,7 @@ func (b *beat) advance(m *consumer) {
 	joined := m.epoch == joining
 	changed := b.learn(m)
 	b.refresh(changed)
-	b.reconcile(m, b.owned, b.told, changed)
+	b.reconcile(m, b.owned, b.told)
 	b.g.touchConsumer(b.now, m)
 	r := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	id := m.id
@@ -247,11 +247,13 @@ func (b *beat) advance(m *consumer) {
 	r.HeartbeatIntervalMillis = int32(b.g.heartbeatInterval())
 	whole := b.q.MemberEpoch == joining || b.q.RebalanceTimeoutMillis != -1 && b.told &&
 		(b.q.SubscribedTopicNames != nil || b.q.SubscribedTopicRegex != nil)
-	if whole || joined || !m.assigned.Same(had) {
+	if whole || joined || m.untold || !m.assigned.Same(had) {
 		r.Assignment = answerOf(m.assigned)
 	}
+	m.untold = false
 	b.end(func(err *kerr.Error) {
 		if err != nil {
+			m.untold = r.Assignment != nil
 			b.refuse(refuse(err, ""))
 			return
 		}
