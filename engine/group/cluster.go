@@ -37,7 +37,7 @@ type GroupSettings struct {
 // SetCluster shows the coordinator how the cluster looks now. Members learn of it with
 // their next heartbeats.
 func (c *Coordinator) SetCluster(cl Cluster) {
-	if c.cluster == cl {
+	if cl == nil || c.cluster == cl {
 		return
 	}
 	if !cl.SameTopics(c.cluster) {
