@@ -191,10 +191,12 @@ func TestConsumerGroupRefusals(t *testing.T) {
 		q    *kmsg.ConsumerGroupHeartbeatRequest
 		want *kerr.Error
 	}{
-		"no group":               {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.Group = "" }), kerr.InvalidRequest},
-		"no member id":           {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.MemberID = "" }), kerr.InvalidRequest},
-		"no timeout":             {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.RebalanceTimeoutMillis = -1 }), kerr.InvalidRequest},
-		"owns when it joins":     {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.Topics = make([]kmsg.ConsumerGroupHeartbeatRequestTopic, 1) }), kerr.InvalidRequest},
+		"no group":     {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.Group = "" }), kerr.InvalidRequest},
+		"no member id": {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.MemberID = "" }), kerr.InvalidRequest},
+		"no timeout":   {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.RebalanceTimeoutMillis = -1 }), kerr.InvalidRequest},
+		"owns when it joins": {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) {
+			q.Topics = make([]kmsg.ConsumerGroupHeartbeatRequestTopic, 1)
+		}), kerr.InvalidRequest},
 		"no subscription":        {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.SubscribedTopicNames = nil }), kerr.InvalidRequest},
 		"epoch -3":               {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.MemberEpoch = -3 }), kerr.InvalidRequest},
 		"-2 and not static":      {with(func(q *kmsg.ConsumerGroupHeartbeatRequest) { q.MemberEpoch = -2 }), kerr.InvalidRequest},

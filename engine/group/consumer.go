@@ -112,8 +112,9 @@ type consumerGroup struct {
 	assignedAt      int64 // when the target was decided, milliseconds; 0: not known
 	hash            int64 // of the subscribed topics, as they were at epoch
 	picture         uint64
-	classics        int // members that use the classic protocol
-	unsettled       int // members that have not reached the target
+	classics        int  // members that use the classic protocol
+	unsettled       int  // members that have not reached the target
+	doubtful        bool // the log missed something: the target is decided anew
 
 	written *write // latest write about members
 	logged  bool   // something of it is in the log, or on its way there

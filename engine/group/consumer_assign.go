@@ -17,7 +17,7 @@ func (t *turn) refresh(changed bool) {
 	cg, c := t.g.consumer, t.g.c
 	if changed || cg.picture != c.pictures {
 		t.matchPatterns()
-		if hash := t.hashOf(cg.subscribed()); hash != cg.hash {
+		if hash := t.hashOf(cg.subscribed()); hash != cg.hash || cg.doubtful {
 			cg.hash, changed = hash, true
 		}
 		cg.picture = c.pictures
@@ -45,7 +45,7 @@ func (t *turn) assign() {
 			t.setTarget(m, target)
 		}
 	}
-	cg.assignmentEpoch, cg.assignedAt = cg.epoch, t.now
+	cg.assignmentEpoch, cg.assignedAt, cg.doubtful = cg.epoch, t.now, false
 	cg.recount()
 	t.writeAssignmentEpoch()
 }

@@ -73,7 +73,7 @@ func (cg *consumerGroup) checkMember(m *consumer) error {
 		return fmt.Errorf("gives up %d partitions and need not", m.revoking.Count())
 	case m.state == unrevoked && m.epoch > joining && m.classic == nil && !m.rebalance.set():
 		return fmt.Errorf("may keep for ever what it has to give up")
-	case m.state == settled && m.epoch == cg.assignmentEpoch && !m.assigned.Within(m.target):
+	case m.state == settled && m.epoch == cg.assignmentEpoch && cg.epoch == cg.assignmentEpoch && !cg.doubtful && !m.assigned.Within(m.target):
 		return fmt.Errorf("is settled with more than its target")
 	}
 	return nil

@@ -60,7 +60,7 @@ func (g *group) joinConsumer(j *join) {
 		return
 	}
 	p := m.profile
-	p.client = j.client
+	p.instance, p.client = orNil(j.q.InstanceID, p.instance), j.client
 	p.subscribe(said)
 	p.rebalanceTimeout = int64(j.q.RebalanceTimeoutMillis)
 	if j.version == 0 || p.rebalanceTimeout < 0 {

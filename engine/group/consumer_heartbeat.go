@@ -197,8 +197,12 @@ func (b *beat) staticMember(instance string) (*consumer, *refused) {
 	return m, b.checkEpoch(m)
 }
 
-// admitMember takes in a member about which only its ids are known.
+// admitMember takes in a member about which only its ids are known. One that is there
+// becomes static with a new instance id.
 func (t *turn) admitMember(id string, instance *string) *consumer {
+	if m := t.g.consumer.members[id]; m != nil {
+		return m
+	}
 	m := &consumer{id: id, fresh: true}
 	m.instance = instance
 	t.g.consumer.add(m)
@@ -225,6 +229,9 @@ func (t *turn) replaceStatic(old *consumer, id string) *consumer {
 	m := &consumer{id: id, profile: old.profile, holding: old.holding, target: old.target}
 	m.epoch, m.previous = joining, joining
 	t.removeMember(old)
+	if other := t.g.consumer.members[id]; other != nil {
+		t.removeMember(other) // it had the id and was not static
+	}
 	t.g.consumer.add(m)
 	t.writeMember(m)
 	t.writeTarget(m)

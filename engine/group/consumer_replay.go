@@ -3,8 +3,10 @@ package group
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/millrace/millrace/engine/group/assign"
 	"github.com/millrace/millrace/engine/group/record"
 )
 
@@ -160,9 +162,14 @@ func (g *group) loadedConsumer(now int64) {
 	g.consumer = cg
 	g.protocolType, g.subscribed = consumerType, nil
 	for _, m := range old.sorted() {
-		cg.epoch, cg.assignmentEpoch = max(cg.epoch, m.epoch), max(cg.assignmentEpoch, m.epoch)
+		if m.epoch > cg.assignmentEpoch {
+			// The records before its own are missing: what it was to have is decided anew.
+			cg.assignmentEpoch, cg.epoch = m.epoch, max(cg.epoch, m.epoch+1)
+		}
 		if cg.conflicts(m) {
-			g.damage = &damage{gone: g.tombstonesOf(m)}
+			for _, kind := range memberKinds {
+				g.missing(encode(record.Key{Kind: kind, Group: g.name, Of: m.id}, nil))
+			}
 			continue
 		}
 		if m.state < settled || m.state > unreleased {
@@ -171,7 +178,14 @@ func (g *group) loadedConsumer(now int64) {
 		cg.add(m)
 	}
 	cg.epoch = max(cg.epoch, cg.assignmentEpoch)
+	for _, text := range slices.Sorted(maps.Keys(cg.patterns)) {
+		if cg.patterns[text].members == 0 {
+			delete(cg.patterns, text)
+			g.missing(encode(record.Key{Kind: record.KindPattern, Group: g.name, Of: text}, nil))
+		}
+	}
 	cg.recount()
+	cg.doubtful = !g.whole()
 	g.state = cg.state()
 	for _, m := range cg.sorted() {
 		g.touchConsumer(now, m)
@@ -181,16 +195,33 @@ func (g *group) loadedConsumer(now int64) {
 	}
 }
 
-// tombstonesOf are the records that make a member forgotten.
-func (g *group) tombstonesOf(m *consumer) []Record {
+// whole reports whether the target that the log tells can be one that was decided: it
+// gives nothing twice, all that is there for the topics of now, and settled members have
+// it. It cannot when an append failed and a later one did not.
+func (g *group) whole() bool {
+	cg := g.consumer
+	given, sum, wanted := assign.Assignment(nil), 0, 0
+	for _, m := range cg.members {
+		if cg.isSettled(m) && !m.assigned.Same(m.target) {
+			return false
+		}
+		given, sum = given.Plus(m.target), sum+m.target.Count()
+	}
 	t := &turn{g: g}
-	for _, kind := range memberKinds {
-		t.write(t.key(kind, m.id), nil)
+	anew := cg.epoch > cg.assignmentEpoch || t.hashOf(cg.subscribed()) != cg.hash
+	for _, name := range cg.subscribed() {
+		topic, _ := g.c.cluster.Topic(name)
+		wanted += topic.Partitions
 	}
-	if g.damage != nil {
-		return append(g.damage.gone, t.records...)
+	return sum == given.Count() && (sum == wanted || anew || len(cg.members) == 0)
+}
+
+// missing notes a tombstone that should be in the log: the next write of the group has it.
+func (g *group) missing(tombstone Record) {
+	if g.damage == nil {
+		g.damage = &damage{}
 	}
-	return t.records
+	g.damage.gone = append(g.damage.gone, tombstone)
 }
 
 // conflicts reports whether somebody has what m would have.

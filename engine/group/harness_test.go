@@ -18,6 +18,8 @@ type journal struct {
 	committed []Record
 	waiting   []waiting
 	appends   int
+
+	afterwards []func() // what clients do once their answers came
 }
 
 type waiting struct {

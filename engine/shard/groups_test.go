@@ -100,7 +100,9 @@ func TestALargeLogIsLoadedBesideTheShard(t *testing.T) {
 	h.open(false, nil)
 	r = offsets(h)
 	var first error
-	h.shard.Wait(func() { first = r.Groups(group.Options{}, nil, func(*group.Coordinator) { t.Error("it is there at once") }) })
+	h.shard.Wait(func() {
+		first = r.Groups(group.Options{}, nil, func(*group.Coordinator) { t.Error("it is there at once") })
+	})
 	if first != kerr.CoordinatorLoadInProgress {
 		t.Fatalf("got %v", first)
 	}

@@ -13,7 +13,9 @@ import (
 )
 
 // next are the options of a member of KIP-848.
-func next() []kgo.Opt { return []kgo.Opt{kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer()} }
+func next() []kgo.Opt {
+	return []kgo.Opt{kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer()}
+}
 
 // settled is assigned for a group whose members may be of KIP-848.
 func (g *crowd) settled(ctx context.Context, members int) error {

@@ -402,7 +402,7 @@ class Crowd:
             try:
                 described = a.describe_consumer_groups([self.group])[self.group].result(20)
             except KafkaException as e:
-                if e.args[0].code() not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.GROUP_ID_NOT_FOUND):
+                if e.args[0].code() not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.GROUP_ID_NOT_FOUND):
                     raise
                 continue
             shares = {m.client_id: sorted(p.partition for p in m.assignment.topic_partitions) for m in described.members}
