@@ -61,6 +61,7 @@ func (g *group) joinConsumer(j *join) {
 	}
 	p := m.profile
 	p.instance, p.client = orNil(j.q.InstanceID, p.instance), j.client
+	p.pattern, p.assignor = nil, nil // what a static member said in a life with the other protocol
 	p.subscribe(said)
 	p.rebalanceTimeout = int64(j.q.RebalanceTimeoutMillis)
 	if j.version == 0 || p.rebalanceTimeout < 0 {
