@@ -2,6 +2,7 @@ package group
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/engine/group/assign"
 	"github.com/millrace/millrace/engine/group/record"
@@ -103,9 +104,9 @@ type consumer struct {
 type consumerGroup struct {
 	members  map[string]*consumer
 	static   map[string]*consumer // by group.instance.id
-	names    map[string]int       // how many members subscribe to a topic by name
+	names    []wanted             // the topics that members subscribe to by name, in order
 	patterns map[string]*pattern  // the subscribed regular expressions
-	owners   map[assign.ID]map[int32]*consumer
+	owners   map[place]*consumer  // who has a partition
 
 	epoch           int32 // of the group: counts what changed about members and topics
 	assignmentEpoch int32 // the epoch of the group that the target is for
@@ -120,8 +121,14 @@ type consumerGroup struct {
 	logged  bool   // something of it is in the log, or on its way there
 }
 
+// place is one partition of a topic.
+type place struct {
+	id        assign.ID
+	partition int32
+}
+
 func newConsumerGroup() *consumerGroup {
-	return &consumerGroup{members: map[string]*consumer{}, owners: map[assign.ID]map[int32]*consumer{}}
+	return &consumerGroup{members: map[string]*consumer{}, owners: map[place]*consumer{}}
 }
 
 // sorted returns the members by id: no result may depend on the order of a map.
@@ -179,34 +186,43 @@ func (cg *consumerGroup) describe(m *consumer, by int) {
 		}
 	}
 	for _, name := range m.topics {
-		if cg.names == nil {
-			cg.names = map[string]int{}
-		}
-		if cg.names[name] += by; cg.names[name] == 0 {
-			delete(cg.names, name)
-		}
+		cg.want(name, by)
 	}
 	cg.countPattern(m.pattern, by)
+}
+
+// wanted is a topic and how many members want it.
+type wanted struct {
+	name    string
+	members int
+}
+
+func (cg *consumerGroup) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(cg.names, name, func(w wanted, name string) int { return strings.Compare(w.name, name) })
+}
+
+// want counts a member that wants a topic, or one that no longer does.
+func (cg *consumerGroup) want(name string, by int) {
+	i, ok := cg.find(name)
+	if !ok {
+		cg.names = slices.Insert(cg.names, i, wanted{name: name})
+	}
+	if cg.names[i].members += by; cg.names[i].members == 0 {
+		cg.names = slices.Delete(cg.names, i, i+1)
+	}
 }
 
 // own notes who has the partitions of m: m itself, or nobody.
 func (cg *consumerGroup) own(m, owner *consumer) {
 	for _, a := range []assign.Assignment{m.assigned, m.revoking} {
 		for i := range a {
-			partitions := cg.owners[a[i].ID]
-			if partitions == nil {
-				partitions = map[int32]*consumer{}
-				cg.owners[a[i].ID] = partitions
-			}
 			for _, p := range a[i].Partitions {
+				at := place{a[i].ID, p}
 				if owner != nil {
-					partitions[p] = owner
-				} else if partitions[p] == m {
-					delete(partitions, p)
+					cg.owners[at] = owner
+				} else if cg.owners[at] == m {
+					delete(cg.owners, at)
 				}
-			}
-			if len(partitions) == 0 {
-				delete(cg.owners, a[i].ID)
 			}
 		}
 	}
@@ -257,7 +273,7 @@ func (cg *consumerGroup) state() state {
 
 // subscribes reports whether any member wants a topic.
 func (cg *consumerGroup) subscribes(topic string) bool {
-	if cg.names[topic] > 0 {
+	if _, ok := cg.find(topic); ok {
 		return true
 	}
 	for _, p := range cg.patterns {

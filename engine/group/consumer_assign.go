@@ -108,7 +108,7 @@ func (t *turn) next(m *consumer, target, owned assign.Assignment, told bool) hol
 	}
 	missing := target.Minus(kept)
 	free := missing.Keep(func(id assign.ID, p int32) bool {
-		owner := cg.owners[id][p]
+		owner := cg.owners[place{id, p}]
 		return owner == nil || owner == m
 	})
 	state := settled
@@ -140,7 +140,7 @@ func (t *turn) mindRebalance(m *consumer) {
 func (g *group) waitsForOthers(m *consumer) bool {
 	missing := m.target.Minus(m.assigned)
 	return m.state == unreleased && len(missing.Keep(func(id assign.ID, p int32) bool {
-		owner := g.consumer.owners[id][p]
+		owner := g.consumer.owners[place{id, p}]
 		return owner != nil && owner != m
 	})) > 0
 }

@@ -86,19 +86,15 @@ func (cg *consumerGroup) checkOwners() error {
 		for _, a := range []assign.Assignment{m.assigned, m.revoking} {
 			for i := range a {
 				for _, p := range a[i].Partitions {
-					if owned++; cg.owners[a[i].ID][p] != m {
+					if owned++; cg.owners[place{a[i].ID, p}] != m {
 						return fmt.Errorf("partition %d of %x is %q's, noted is somebody else", p, a[i].ID, m.id)
 					}
 				}
 			}
 		}
 	}
-	noted := 0
-	for _, partitions := range cg.owners {
-		noted += len(partitions)
-	}
-	if noted != owned {
-		return fmt.Errorf("%d partitions are owned, noted are %d", owned, noted)
+	if len(cg.owners) != owned {
+		return fmt.Errorf("%d partitions are owned, noted are %d", owned, len(cg.owners))
 	}
 	return nil
 }
@@ -116,9 +112,9 @@ func (cg *consumerGroup) checkSubscriptions() error {
 	if len(names) != len(cg.names) || len(patterns) != len(cg.patterns) {
 		return fmt.Errorf("%d names and %d patterns, noted are %d and %d", len(names), len(patterns), len(cg.names), len(cg.patterns))
 	}
-	for name, n := range names {
-		if cg.names[name] != n {
-			return fmt.Errorf("%d want %q, noted are %d", n, name, cg.names[name])
+	for _, w := range cg.names {
+		if names[w.name] != w.members {
+			return fmt.Errorf("%d want %q, noted are %d", names[w.name], w.name, w.members)
 		}
 	}
 	for text, n := range patterns {

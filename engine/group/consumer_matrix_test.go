@@ -145,7 +145,11 @@ var consumerSituations = []situation{
 	}},
 	{"Stable, all three", func(s *stage) { s.trio() }},
 	{"Stable, s is away", func(s *stage) { s.trio(); s.beat(beat1{id: "s", instance: "s", epoch: leftStatic, as: "s"}) }},
-	{"only k and a", func(s *stage) { s.trio(); s.beat(beat1{id: "s", instance: "s", epoch: leaving, as: "s"}); s.tick(2 * time.Second) }},
+	{"only k and a", func(s *stage) {
+		s.trio()
+		s.beat(beat1{id: "s", instance: "s", epoch: leaving, as: "s"})
+		s.tick(2 * time.Second)
+	}},
 	{"what was decided is not written", func(s *stage) {
 		s.pair()
 		s.hold = true
@@ -157,7 +161,11 @@ var consumerSituations = []situation{
 		s.trio()
 		s.c = s.j.replayedIn(s.t, Options{InitialDelay: -1}, s.now, s.c.cluster.(*picture))
 	}},
-	{"classic, k alone", func(s *stage) { s.join(join1{version: 3, as: "k", topics: "t"}); s.tick(0); s.sync("new-1", "", 1, "k") }},
+	{"classic, k alone", func(s *stage) {
+		s.join(join1{version: 3, as: "k", topics: "t"})
+		s.tick(0)
+		s.sync("new-1", "", 1, "k")
+	}},
 	{"classic, k is joining", func(s *stage) { s.join(join1{version: 3, as: "k", topics: "t"}) }},
 	{"classic, of a kind that is not understood", func(s *stage) {
 		s.join(join1{version: 3, as: "k", topics: "t"})

@@ -235,7 +235,7 @@ func (cg *consumerGroup) conflicts(m *consumer) bool {
 	}
 	for i := range all {
 		for _, p := range all[i].Partitions {
-			if cg.owners[all[i].ID][p] != nil {
+			if cg.owners[place{all[i].ID, p}] != nil {
 				return true
 			}
 		}

@@ -88,8 +88,8 @@ func (t *turn) match(text string, p *pattern) (topics []string, changed bool) {
 // subscribed returns the names of all topics that the group wants, sorted; they need not exist.
 func (cg *consumerGroup) subscribed() []string {
 	names := make([]string, 0, len(cg.names))
-	for name := range cg.names {
-		names = append(names, name)
+	for _, w := range cg.names {
+		names = append(names, w.name)
 	}
 	for _, p := range cg.patterns {
 		names = append(names, p.topics...)

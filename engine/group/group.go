@@ -74,10 +74,8 @@ type group struct {
 func newGroup(c *Coordinator, name string, now int64) *group {
 	g := &group{
 		c: c, name: name, state: empty, previous: dead, since: now, assigning: none,
-		byID: map[string]*member{}, static: map[string]*member{}, voters: map[string]int{},
 	}
 	g.expiry.fire = g.expire
-	g.sync.fire = g.expireSync
 	return g
 }
 
@@ -102,14 +100,24 @@ func (g *group) add(m *member, protocolType string) {
 }
 
 func (g *group) index(m *member) {
-	g.byID[m.id] = m
-	if m.instance != nil {
-		g.static[*m.instance] = m
+	if g.byID == nil { // most groups are only offsets, and there may be very many
+		g.byID = map[string]*member{}
 	}
+	g.byID[m.id] = m
+	if m.instance == nil {
+		return
+	}
+	if g.static == nil {
+		g.static = map[string]*member{}
+	}
+	g.static[*m.instance] = m
 }
 
 // count adds a member's support to the votes, or takes it away.
 func (g *group) count(m *member, by int) {
+	if g.voters == nil {
+		g.voters = map[string]int{}
+	}
 	for i := range m.protocols {
 		name := m.protocols[i].name
 		if g.voters[name] += by; g.voters[name] == 0 {

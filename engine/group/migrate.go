@@ -58,7 +58,7 @@ func (t *turn) upgrade() bool {
 		if err != nil {
 			return false
 		}
-		free := converted.assigned.Keep(func(id assign.ID, p int32) bool { return cg.owners[id][p] == nil })
+		free := converted.assigned.Keep(func(id assign.ID, p int32) bool { return cg.owners[place{id, p}] == nil })
 		converted.assigned, converted.target = free.Since(g.generation), free
 		cg.add(converted)
 	}
