@@ -62,6 +62,8 @@ var features = []feature{
 	{"tool-console", "console producer and consumer: keys, headers, columns, a group, an offset"},
 	{"tool-codecs", "console producer with every codec"},
 	{"tool-groups", "consumer groups: list, describe with and without members, states, delete"},
+	{"tool-consumer-groups", "consumer groups (KIP-848): describe, verbose, list by type, settings of a group"},
+	{"tool-list-groups", "groups: list of every kind"},
 	{"tool-reset", "consumer groups: every way to reset offsets"},
 	{"tool-configs", "configs: describe, alter, delete"},
 	{"tool-get-offsets", "get-offsets: latest, earliest, by time"},
@@ -88,14 +90,14 @@ type client struct {
 }
 
 // toolChecks are what Kafka's tools and Millrace's of the same names have in common.
-var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-reset", "tool-configs",
+var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-consumer-groups", "tool-reset", "tool-configs",
 	"tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
 
 // clients in the order in which they are shown.
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
 		prepare: javaTools,
 	},
 	{
