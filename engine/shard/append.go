@@ -29,22 +29,19 @@ type Append struct {
 	duplicate bool
 }
 
-// Finisher is told that an append ended, well or not, on the shard's goroutine. It must
-// not block.
+// Finisher is told that an append ended, well or not, by who works on the shard: its
+// goroutine, or a guest within Send. It must not block.
 type Finisher interface{ Appended(a *Append) }
 
-// Send hands a to the shard of its replica, from any goroutine.
-func (a *Append) Send() { a.Replica.shard.Post(&a.Node, a) }
+// Send hands a to the shard of its replica, from any goroutine. It may have ended when
+// Send returns.
+func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
 
 // Run admits the batch; it is written at the end of the turn.
 func (a *Append) Run(s *Shard) {
 	a.Base, a.LogAppendTime, a.LogStart, a.Err = -1, -1, -1, nil
 	r := a.Replica
 	if err := r.ready(true); err != nil {
-		a.end(err)
-		return
-	}
-	if err := a.recompress(r.settings); err != nil {
 		a.end(err)
 		return
 	}
@@ -77,6 +74,9 @@ func (a *Append) release() {
 		a.Owner = nil
 	}
 }
+
+// Drop gives the batch's memory back instead of Send.
+func (a *Append) Drop() { a.release() }
 
 // end tells the sender, who may use a again at once.
 func (a *Append) end(err error) {

@@ -73,10 +73,11 @@ func (r *Replica) Delete() {
 		return
 	}
 	r.closeGroups()
+	r.shard.ClearTimer(&r.later)
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
 	clear(r.batches)
-	r.batches = r.batches[:0]
+	r.batches, r.gathered = r.batches[:0], 0
 	for i, a := range r.fresh {
 		r.fresh[i] = nil
 		a.end(kerr.UnknownTopicOrPartition)
@@ -103,6 +104,7 @@ func (r *Replica) Delete() {
 func (r *Replica) retire(done func(usable bool)) {
 	was := state(r.state.Load())
 	r.closeGroups()
+	r.shard.ClearTimer(&r.later)
 	if was == open {
 		r.write()
 	}

@@ -72,7 +72,7 @@ func (w *Wait) part(s *Shard) *part {
 	return p
 }
 
-// Begin posts the Wait to its shards. There must be at least one partition in it.
+// Begin brings the Wait to its shards. There must be at least one partition in it.
 func (w *Wait) Begin() {
 	w.got.Store(0)
 	w.woken.Store(false)
@@ -83,7 +83,7 @@ func (w *Wait) Begin() {
 		for j := range p.links {
 			p.links[j].part = p
 		}
-		p.shard.Post(&p.enter, (*entering)(p))
+		p.shard.Visit(&p.enter, (*entering)(p))
 	}
 }
 
@@ -94,7 +94,7 @@ func (w *Wait) End() {
 	w.used = 0
 	for i := range parts {
 		p := &parts[i]
-		p.shard.Post(&p.leave, (*leaving)(p))
+		p.shard.Visit(&p.leave, (*leaving)(p))
 	}
 	w.drop()
 }
