@@ -175,6 +175,9 @@ func (g *group) loadedConsumer(now int64) {
 		if m.state < settled || m.state > unreleased {
 			m.state = unreleased // of a later version: looked at anew with its next heartbeat
 		}
+		if len(m.revoking) > 0 {
+			m.state = unrevoked // whatever was said: it has to give up
+		}
 		cg.add(m)
 	}
 	cg.epoch = max(cg.epoch, cg.assignmentEpoch)

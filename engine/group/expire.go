@@ -132,7 +132,9 @@ func (g *group) appendTombstones(over []change, done func(error)) {
 	if g.consumer != nil {
 		t := &turn{g: g}
 		t.eraseConsumer()
-		tail = t.records
+		if tail = t.records; g.stored > 0 {
+			tail = append(tail, Record{Key: g.metadataKey()})
+		}
 	}
 	if g.damage != nil {
 		tail = append(slices.Clone(g.damage.gone), tail...)
