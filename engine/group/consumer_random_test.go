@@ -26,7 +26,7 @@ import (
 // and at the end, when everything is calm, the group is stable and every partition that
 // somebody wants has exactly one reader. Every seed is run twice, to the same trace.
 func TestRandomConsumerGroups(t *testing.T) {
-	seeds := 300
+	seeds := 100
 	if testing.Short() {
 		seeds = 40
 	}
