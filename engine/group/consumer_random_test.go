@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -16,6 +17,8 @@ import (
 	"github.com/millrace/millrace/engine/group/assign"
 )
 
+var seeds = flag.Int("seeds", 100, "how many lives of a consumer group TestRandomConsumerGroups plays")
+
 // TestRandomConsumerGroups simulates one group: members of both protocols join, leave,
 // crash, fall silent and lose answers; topics come, grow and go; appends are late and
 // fail; the coordinator is lost. After every step
@@ -26,11 +29,11 @@ import (
 // and at the end, when everything is calm, the group is stable and every partition that
 // somebody wants has exactly one reader. Every seed is run twice, to the same trace.
 func TestRandomConsumerGroups(t *testing.T) {
-	seeds := 100
+	n := *seeds
 	if testing.Short() {
-		seeds = 40
+		n = min(n, 20)
 	}
-	for seed := range uint64(seeds) {
+	for seed := range uint64(n) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			first := play(t, seed)
 			if again := play(t, seed); again != first {
