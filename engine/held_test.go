@@ -113,6 +113,14 @@ func TestFlushModeChangesWhileTheBrokerRuns(t *testing.T) {
 	if r.Durable() != 10 || r.HighWatermark() != 20 {
 		t.Fatalf("durable up to %d, high watermark %d", r.Durable(), r.HighWatermark())
 	}
+	b.checkpoint()
+	text, err := diskio.ReadFile(files, "/data/"+pointsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if points, err := parsePoints(string(text)); err != nil || points["t-0"].Offset != 10 {
+		t.Fatalf("the recovery point is %+v, %v", points["t-0"], err)
+	}
 	close(held)
 	files.Gate(nil)
 	alter(t, b, "t", "flush.mode", "commit")
