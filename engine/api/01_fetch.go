@@ -206,7 +206,7 @@ func (f *fetchCall) proceed() {
 	}
 	f.releaseRanges()
 	for i := range f.targets {
-		f.wait.Add(f.targets[i].replica, f.targets[i].seen)
+		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
 	}
 	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
 	f.wait.When = f.received.Add(time.Duration(f.request.MaxWaitMillis) * time.Millisecond)

@@ -127,10 +127,10 @@ func (l *Log) ready() error {
 // one segment. After an error nothing of them is visible, and the log may be appended to
 // again.
 func (l *Log) Append(batches [][]byte, now time.Time) error {
+	defer func() { l.aborting = l.aborting[:0] }()
 	if err := l.ready(); err != nil {
 		return err
 	}
-	defer func() { l.aborting = l.aborting[:0] }()
 	before := l.mark()
 	next := before.end
 	for len(batches) > 0 {

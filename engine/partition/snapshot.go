@@ -81,7 +81,7 @@ func readAborted(p []byte) (aborted []batch.Aborted, rest []byte, err error) {
 		switch {
 		case a.Last <= last:
 			return nil, nil, errSnapshotOrder
-		case a.ProducerID < 0 || a.First < 0 || a.First >= a.Last || a.Stable < 0 || a.Stable > a.Last+1 || a.Stable < 0:
+		case a.ProducerID < 0 || a.First < 0 || a.First >= a.Last || a.Stable < 0 || a.Stable > a.Last+1:
 			return nil, nil, errSnapshotValue
 		}
 		aborted[i], last, p = a, a.Last, p[abortedSize:]

@@ -82,6 +82,7 @@ func (r *Replica) Delete() {
 		a.end(kerr.UnknownTopicOrPartition)
 	}
 	r.fresh = r.fresh[:0]
+	r.endVerifications(kerr.UnknownTopicOrPartition)
 	r.abandon(kerr.UnknownTopicOrPartition)
 	r.wakeAll()
 	var err error
@@ -103,6 +104,7 @@ func (r *Replica) Delete() {
 func (r *Replica) retire(done func(usable bool)) {
 	was := state(r.state.Load())
 	r.closeGroups()
+	r.endVerifications(kerr.NotLeaderForPartition)
 	if was == open {
 		r.write()
 	}
