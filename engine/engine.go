@@ -155,7 +155,8 @@ func (b *Broker) startShards() {
 }
 
 func (b *Broker) startShard() *shard.Shard {
-	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed})
+	// No batch comes before there is a server.
+	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed, Verify: func(v *shard.Verification) { b.server.Verify(v) }})
 	b.shards = append(b.shards, s)
 	return s
 }

@@ -48,12 +48,12 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 				continue
 			}
 			if published(p.Timestamp) && r.Settled() {
-				answer.ErrorCode = code(offsetAt(r, p, answer)) // its shard may wait for a disk
+				answer.ErrorCode = code(offsetAt(r, q.IsolationLevel == 1, p, answer)) // its shard may wait for a disk
 				continue
 			}
 			g.ask(r, func() {
 				r.Settle() // a partition that nobody used yet is opened
-				answer.ErrorCode = code(offsetAt(r, p, answer))
+				answer.ErrorCode = code(offsetAt(r, q.IsolationLevel == 1, p, answer))
 			})
 		}
 		a.Topics = append(a.Topics, t)
@@ -90,9 +90,10 @@ func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
 // published reports whether a moment's offset is known without a look into the log.
 func published(moment int64) bool { return moment < 0 && moment != momentMaxTimestamp }
 
-// offsetAt answers for one partition that is settled. What has to be looked for in the
+// offsetAt answers for one partition that is settled, to a reader of committed records up to
+// the last stable offset. What has to be looked for in the
 // log is looked for on its shard.
-func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
+func offsetAt(r *shard.Replica, committed bool, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
 	log, err := r.Log()
 	if err != nil {
 		return err
@@ -100,9 +101,13 @@ func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kms
 	if err := r.CheckEpoch(q.CurrentLeaderEpoch); err != nil {
 		return err
 	}
+	limit := r.HighWatermark()
+	if committed {
+		limit = r.StableOffset()
+	}
 	switch {
 	case q.Timestamp == momentLatest:
-		a.Offset, a.LeaderEpoch = r.HighWatermark(), r.Epoch()
+		a.Offset, a.LeaderEpoch = limit, r.Epoch()
 	case q.Timestamp == momentEarliest || q.Timestamp == momentLocal:
 		a.Offset, a.LeaderEpoch = r.Start(), r.Epoch()
 	case q.Timestamp == momentTiered || q.Timestamp == momentPending:
@@ -110,9 +115,9 @@ func offsetAt(r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kms
 	case log == nil:
 		a.Offset = -1
 	case q.Timestamp == momentMaxTimestamp:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(r.HighWatermark())
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(limit)
 	default:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, r.HighWatermark())
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, limit)
 	}
 	return err
 }

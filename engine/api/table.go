@@ -48,6 +48,11 @@ func table() (t [128]*entry) {
 		handle(21, 0, 2, deleteRecords),
 		handle(22, 0, 5, initProducerID),
 		handle(23, 2, 4, offsetForLeaderEpoch),
+		handle(24, 0, 5, addPartitionsToTxn),
+		handle(25, 0, 4, addOffsetsToTxn),
+		handle(26, 0, 5, endTxn),
+		handle(27, 1, 2, writeTxnMarkers),
+		handle(28, 0, 6, txnOffsetCommit),
 		handle(32, 1, 4, describeConfigs),
 		handle(33, 0, 2, alterConfigs),
 		handle(35, 1, 5, describeLogDirs),
@@ -56,6 +61,9 @@ func table() (t [128]*entry) {
 		handle(44, 0, 1, incrementalAlterConfigs),
 		handle(47, 0, 0, offsetDelete),
 		handle(60, 0, 2, describeCluster),
+		handle(61, 0, 0, describeProducers),
+		handle(65, 0, 0, describeTransactions),
+		handle(66, 0, 2, listTransactions),
 		handle(75, 0, 0, describeTopicPartitions),
 	} {
 		t[e.key] = e

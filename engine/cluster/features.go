@@ -9,13 +9,16 @@ type Supported struct {
 // metadataVersion is the level of Kafka 4.3 (4.3-IV0), which the meaning of our records follows.
 const metadataVersion = 30
 
+// TransactionVersion is the feature by which clients know transactions of version 2 (KIP-890).
+const TransactionVersion = "transaction.version"
+
 // SupportedFeatures are the features that may be finalized, in the order of their names.
-// Only what fully works is here: a client that finds transaction.version or group.version
-// finalized would rely on it.
+// Only what fully works is here: a client that finds group.version finalized would rely on it.
 func SupportedFeatures() []Supported {
 	return []Supported{
 		{Name: "kraft.version", Min: 0, Max: 0},
 		{Name: "metadata.version", Min: metadataVersion, Max: metadataVersion},
+		{Name: TransactionVersion, Min: 0, Max: 2},
 	}
 }
 

@@ -99,7 +99,7 @@ func (p *Partition) StableOffset() int64 {
 	if len(p.spans) == 0 {
 		return p.high
 	}
-	return min(p.high, p.spans[0].first)
+	return min(p.high, max(p.start, p.spans[0].first)) // its records may have been deleted
 }
 
 // Restored are the aborted transactions that the snapshot had. They are told once.

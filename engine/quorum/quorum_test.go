@@ -126,7 +126,7 @@ func TestLeadsAtOnce(t *testing.T) {
 	if got := q.Status(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("status is %+v, want %+v", got, want)
 	}
-	if q.Image().ClusterID() != q.ClusterID() || len(q.ClusterID()) != 22 || len(q.Image().Features()) != 1 {
+	if q.Image().ClusterID() != q.ClusterID() || len(q.ClusterID()) != 22 || len(q.Image().Features()) != 2 {
 		t.Fatalf("cluster %q, image of %q with features %v", q.ClusterID(), q.Image().ClusterID(), q.Image().Features())
 	}
 }

@@ -40,6 +40,9 @@ func (r *Replica) started() {
 	start := r.log.Load().Start()
 	r.machine.SetStart(start)
 	r.start.Store(start)
+	if stable := r.machine.StableOffset(); stable != r.stable.Load() {
+		r.publishStable(stable)
+	}
 }
 
 // Retain applies retention. Who calls it for a partition that nobody used knows that
@@ -73,6 +76,7 @@ func (r *Replica) Delete() {
 		return
 	}
 	r.closeGroups()
+	r.closeTransactions()
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
 	clear(r.batches)
@@ -104,6 +108,7 @@ func (r *Replica) Delete() {
 func (r *Replica) retire(done func(usable bool)) {
 	was := state(r.state.Load())
 	r.closeGroups()
+	r.closeTransactions()
 	r.endVerifications(kerr.NotLeaderForPartition)
 	if was == open {
 		r.write()

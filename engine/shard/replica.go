@@ -93,7 +93,9 @@ type Replica struct {
 	watchers *link
 	groups   *Groups // the coordinator whose log this is, once it is used
 
-	// Of transactions; nil while there are none.
+	transactions *Transactions // likewise
+
+	// Of transactions that write here; nil while there are none.
 	verifying map[verified]*Verification
 	marks     map[int64]int64 // first offset of an open transaction to the bytes below it
 }
