@@ -389,11 +389,7 @@ func transactionExercises() map[kmsg.Key]exercise {
 			x := p.transactor(unused(p.t))
 			if version >= 4 {
 				a := ask[*kmsg.AddPartitionsToTxnResponse](p, version, x.addRequest(version, s, true, 0))
-				expected := kerr.TransactionAbortable.Code
-				if version < 5 {
-					expected = kerr.InvalidTxnState.Code
-				}
-				if got := addedCodes(a); len(got) != 1 || got[0] != expected {
+				if got := addedCodes(a); len(got) != 1 || got[0] != kerr.TransactionAbortable.Code {
 					return fmt.Errorf("verified %v", got)
 				}
 			}

@@ -105,14 +105,10 @@ func (c *call) addPartitions(p txn.Producer, partitions []txn.Partition, verify 
 // olderCode is the code of err in the words of the version that asks: PRODUCER_FENCED and
 // TRANSACTION_ABORTABLE came late.
 func (c *call) olderCode(err *kerr.Error) int16 {
-	fenced, abortable := int16(2), int16(5)
+	fenced, abortable := int16(2), int16(4)
 	switch kmsg.Key(c.key) {
 	case kmsg.InitProducerID:
-		fenced, abortable = 4, 6
-	case kmsg.AddOffsetsToTxn:
-		abortable = 4
-	case kmsg.TxnOffsetCommit:
-		fenced = 32767
+		fenced = 4
 	}
 	switch {
 	case err == nil:

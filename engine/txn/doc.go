@@ -31,6 +31,9 @@
 //     record.
 //   - A batch that comes while the transaction before it is being completed waits for that
 //     (up to Options.Patience) where Kafka asks the coordinator every 20 ms.
+//   - An EndTxn that comes again, with the epoch that the first has replaced, is answered as long
+//     as nothing has happened since; after that its producer is fenced. In Kafka it ends the next
+//     transaction.
 //   - A marker that a partition refuses because its producer has a higher epoch there, or
 //     because a newer coordinator wrote to it, counts as written. Kafka stops there and leaves
 //     the transaction as it is until a restart.

@@ -71,9 +71,10 @@ func (c *Coordinator) ending(p Producer) (*transaction, *kerr.Error) {
 	return t, nil
 }
 
-// repeats reports whether p asks with the epoch that its last EndTxn has replaced.
+// repeats reports whether p asks with the epoch that its last EndTxn has replaced. Nothing may
+// have happened since: an EndTxn that is late must not end the next transaction.
 func (t *transaction) repeats(p Producer) bool {
-	if t.version < 2 || p.Version < 2 {
+	if t.version < 2 || p.Version < 2 || t.state != CompleteCommit && t.state != CompleteAbort {
 		return false
 	}
 	return t.producer == p.ID && p.Epoch < lastEpoch && t.epoch == p.Epoch+1 ||
