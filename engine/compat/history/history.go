@@ -5,7 +5,7 @@
 // pure: it neither reads a clock nor talks to anybody.
 //
 //	lost          a write that ended well is not in the final read
-//	duplicated    a value lies at two offsets of what is committed
+//	duplicated    a value lies at two offsets of what is committed, or two were made from the same
 //	reordered     writes of one process in one partition lie in another order than they were sent, or a reader's offsets fall
 //	aborted read  a reader of committed records saw a value of a transaction that was aborted
 //	torn          of one transaction some writes, or its offsets, are there and others are not
@@ -41,6 +41,7 @@ type Partition struct {
 type Write struct {
 	Partition
 	Value string
+	Of    string // what it was made from, which must be done once only; empty: nothing
 }
 
 // Commit is how far a group has read, as an operation says.
@@ -193,6 +194,18 @@ func (c *checker) duplicates() {
 	for value, places := range c.final {
 		if len(places) > 1 {
 			c.add(Duplicated, "%q at %v", value, places)
+		}
+	}
+	made := map[string]string{}
+	for i := range c.Operations {
+		for _, w := range c.Operations[i].Writes {
+			if w.Of == "" || len(c.final[w.Value]) == 0 {
+				continue
+			}
+			if before, twice := made[w.Of]; twice {
+				c.add(Duplicated, "%q and %q are of %q", before, w.Value, w.Of)
+			}
+			made[w.Of] = w.Value
 		}
 	}
 }

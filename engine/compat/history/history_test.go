@@ -17,7 +17,7 @@ func good() *History {
 	operation := func(n int, result Result, commit int64) Operation {
 		return Operation{
 			Process: "p", Name: fmt.Sprintf("op%d", n), Result: result, Began: int64(10 * n), Ended: int64(10*n + 5),
-			Writes:  []Write{{zero, fmt.Sprintf("%da", n)}, {one, fmt.Sprintf("%db", n)}},
+			Writes:  []Write{{zero, fmt.Sprintf("%da", n), ""}, {one, fmt.Sprintf("%db", n), fmt.Sprint(n)}},
 			Commits: []Commit{{"g", zero, commit}},
 		}
 	}
@@ -51,6 +51,7 @@ func TestEveryClassIsFound(t *testing.T) {
 		"sent again and taken twice": {func(h *History) {
 			h.Reads = append(h.Reads, Read{"final", true, zero, 9, "5a"})
 		}, Duplicated},
+		"made twice from the same": {func(h *History) { h.Operations[4].Writes[1].Of = "1" }, Duplicated},
 		"the later lies before the earlier": {func(h *History) {
 			h.Reads[2].Offset, h.Reads[4].Offset = 4, 0
 			h.Reads[2], h.Reads[4] = h.Reads[4], h.Reads[2]
