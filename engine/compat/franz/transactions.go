@@ -118,7 +118,7 @@ func (c client) transform(ctx context.Context) error {
 func (c client) copyOnce(ctx context.Context, from, to string, commit bool) error {
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(c.Bootstrap), kgo.TransactionalID(c.Name("transform")), kgo.ConsumerGroup(c.Name("transform")), kgo.ConsumeTopics(from),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(200*time.Millisecond), kgo.HeartbeatInterval(300*time.Millisecond),
 	)
 	if err != nil {

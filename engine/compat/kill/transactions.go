@@ -171,7 +171,7 @@ func (t *transactions) copy(ctx context.Context, round, worker int) {
 	for life := 0; ctx.Err() == nil; life++ {
 		s, err := kgo.NewGroupTransactSession(
 			kgo.SeedBrokers(t.address), kgo.TransactionalID(process), kgo.ConsumerGroup(copier), kgo.ConsumeTopics(source),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			kgo.FetchMaxWait(100*time.Millisecond), kgo.MetadataMinAge(50*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.HeartbeatInterval(200*time.Millisecond), kgo.SessionTimeout(6*time.Second),
 		)

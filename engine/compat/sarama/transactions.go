@@ -25,7 +25,7 @@ func (c client) transactions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close() //nolint:errcheck // what failed was told by the sends
+	defer p.Close()
 	for i := range 10 {
 		if err := p.BeginTxn(); err != nil {
 			return fmt.Errorf("begin %d: %w", i, err)
@@ -59,12 +59,12 @@ func (c client) isolated(ctx context.Context, topic string, isolation kafka.Isol
 	if err != nil {
 		return err
 	}
-	defer k.Close() //nolint:errcheck // it only reads
+	defer k.Close()
 	reader, err := k.ConsumePartition(topic, 0, kafka.OffsetOldest)
 	if err != nil {
 		return err
 	}
-	defer reader.Close() //nolint:errcheck // it only reads
+	defer reader.Close()
 	for n := range want {
 		select {
 		case m := <-reader.Messages():
