@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power compat-both bench bench-peers report pgo docs
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power hostile compat-both bench bench-peers limits report pgo docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -38,11 +38,17 @@ kill: ## kill -9 the broker fifty times under load and count what was acked
 power: ## cut the power of the broker's disk twenty times under load; needs root and loop devices
 	cd engine/compat && go run ./power
 
+hostile: ## what a thousand, or ten thousand, peers that misbehave cost the broker and an honest client
+	cd engine/compat && go run ./hostile
+
 bench: ## the one-minute tour of the load generator
 	go run ./cmd/millrace bench
 
 bench-peers: ## the same workload against Millrace and a real Apache Kafka
 	go run ./cmd/millrace bench peers
+
+limits: ## measure the table of limits, about an hour, 45 GB of disk, and put it into BENCHMARKS.md; LIMITS=… for its options
+	go run ./cmd/millrace bench limits --benchmarks BENCHMARKS.md $(LIMITS)
 
 report: ## one HTML page from the newest files in results/
 	go run ./cmd/millrace report results

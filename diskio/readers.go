@@ -2,12 +2,8 @@ package diskio
 
 import "sync"
 
-const (
-	// parallelReads is how many reads of one disk are under way at a time.
-	parallelReads = 4
-	// waitingReads is how many more may wait.
-	waitingReads = 1024
-)
+// waitingReads is how many may wait until others are done.
+const waitingReads = 1024
 
 // Readers read from one disk for those who must not wait for it.
 type Readers struct {
@@ -18,10 +14,10 @@ type Readers struct {
 // Reading is something to read. Read may block, and tells nobody but its owner how it went.
 type Reading interface{ Read() }
 
-// NewReaders starts the goroutines; Close ends them.
-func NewReaders() *Readers {
+// NewReaders starts so many goroutines; Close ends them.
+func NewReaders(parallel int) *Readers {
 	r := &Readers{work: make(chan Reading, waitingReads)}
-	for range parallelReads {
+	for range parallel {
 		r.group.Go(func() {
 			for reading := range r.work {
 				reading.Read()

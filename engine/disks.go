@@ -27,6 +27,14 @@ const (
 	pointsFile = "recovery-point-offset-checkpoint"
 )
 
+const (
+	// parallelReads is how many cold reads of one disk are under way at a time.
+	parallelReads = 4
+	// parallelSearches is how many lookups by time are: each may keep a CPU busy with a batch
+	// that somebody compressed too well.
+	parallelSearches = 1
+)
+
 // ErrInUse says that another broker has the data folder.
 var ErrInUse = errors.New("another broker uses this data folder; stop it, or give this one a folder of its own (log.dirs)")
 
@@ -77,7 +85,7 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	d.Syncer = d.syncer
 	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: limits.cached})
 	d.Cache = d.cache
-	d.Readers = diskio.NewReaders()
+	d.Readers, d.Searchers = diskio.NewReaders(parallelReads), diskio.NewReaders(parallelSearches)
 	return d, nil
 }
 
@@ -152,6 +160,7 @@ func (d *disk) close() error {
 	d.syncer.Close()
 	d.cache.Close()
 	d.Readers.Close()
+	d.Searchers.Close()
 	d.Release()
 	err := d.syncer.Err()
 	if err == nil && d.Failed() == nil && !d.unclean.Load() {

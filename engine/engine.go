@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/quorum"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/netpoll"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -43,6 +44,8 @@ type Broker struct {
 	registry *shard.Registry
 	quorum   *quorum.Quorum
 	metrics  *metrics.Metrics
+	memory   *unpack.Budget
+	pool     *unpack.Pool // decompresses for loops; ended once no request can come
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -83,6 +86,7 @@ func Start(o Options) (_ *Broker, err error) {
 	if err := b.openQuorum(); err != nil {
 		return nil, err
 	}
+	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
 	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
@@ -141,7 +145,9 @@ func (b *Broker) openDisks() error {
 }
 
 // startShards gives every disk shards of its own. Of several disks none has the first
-// shard: work that belongs to no partition must not wait for one of them.
+// shard: work that belongs to no partition must not wait for one of them. For the same
+// reason event loops do a shard's small tasks only when there is one disk: a loop that
+// waits for a disk which hangs would hold up the partitions of another.
 func (b *Broker) startShards() {
 	if len(b.disks) > 1 {
 		b.startShard()
@@ -155,8 +161,10 @@ func (b *Broker) startShards() {
 }
 
 func (b *Broker) startShard() *shard.Shard {
-	// No batch comes before there is a server.
-	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed, Verify: func(v *shard.Verification) { b.server.Verify(v) }})
+	s := shard.Start(shard.Options{
+		Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
+		Verify: func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
+	})
 	b.shards = append(b.shards, s)
 	return s
 }
@@ -205,7 +213,7 @@ func (b *Broker) fail(err error) {
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, Registry: b.registry, Shards: b.shards,
-		Values: b.values.Load, Metrics: b.metrics, Log: b.log,
+		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
@@ -223,7 +231,7 @@ func (b *Broker) listen() error {
 		}
 		host, port := b.advertised(i, l)
 		handler := b.server.Listener(l.Name, host, port)
-		s, err := netpoll.Listen(l.Address(), netpollOptions(v, b.log), handler)
+		s, err := netpoll.Listen(l.Address(), netpollOptions(b.settings, v, b.log), handler)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
 		}
@@ -255,13 +263,19 @@ func (b *Broker) advertised(i int, l config.Listener) (host string, port int) {
 	return host, port
 }
 
-func netpollOptions(v *setting.Values, log *slog.Logger) netpoll.Options {
+func netpollOptions(settings *config.Broker, v *setting.Values, log *slog.Logger) netpoll.Options {
 	o := netpoll.Options{
 		Loops: loops(v), MaxFrame: config.RequestMaxBytes.Of(v), MaxConnections: config.MaxConnections.Of(v),
 		MaxConnectionsPerAddress: config.MaxConnectionsPerAddress.Of(v), IdleTimeout: config.MaxIdle.Of(v),
 		SendBuffer: config.SendBufferBytes.Of(v), ReceiveBuffer: config.ReceiveBufferBytes.Of(v), Log: log,
 	}
-	o.FrameBudget = frameBudget(v)
+	served := 0
+	for _, l := range settings.Listeners {
+		if !l.Controller {
+			served++
+		}
+	}
+	o.FrameBudget = max(1, frameBudget(v)/int64(max(1, served))) // of all listeners together
 	return o
 }
 
@@ -314,7 +328,14 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
-	return errors.Join(err, b.takeDown(open))
+	down := make(chan error, 1)
+	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
+	select {
+	case failure := <-down:
+		return errors.Join(err, failure)
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+	}
 }
 
 // retire has all shards end their service, and answers the partitions whose logs are to
@@ -388,6 +409,9 @@ func (b *Broker) abandon() {
 // takeDown ends everything behind the sockets. The logs in open are closed.
 func (b *Broker) takeDown(open []*shard.Replica) error {
 	b.admin.close()
+	if b.pool != nil {
+		b.pool.Close()
+	}
 	var err error
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {

@@ -13,11 +13,12 @@ import (
 
 // topicSettings is what a topic's configuration means for its partitions.
 func topicSettings(v *setting.Values) *shard.Settings {
-	commit := config.CommitOnAck(v)
+	commit, every := config.CommitOnAck(v), config.FlushEvery(v)
 	policy := config.CleanupPolicy.Of(v)
 	deletes := slices.Contains(policy, "delete")
 	s := &shard.Settings{
 		Commit:          commit,
+		FlushEvery:      every,
 		LogAppendTime:   config.TimestampType.Of(v) == "LogAppendTime",
 		Compacted:       slices.Contains(policy, "compact"),
 		Deletes:         deletes,
@@ -29,7 +30,7 @@ func topicSettings(v *setting.Values) *shard.Settings {
 			SegmentBytes: config.SegmentSize(v), SegmentAge: config.SegmentAge.Of(v),
 			IndexInterval: config.IndexIntervalBytes.Of(v), IndexBytes: config.IndexBytes.Of(v),
 			RetentionBytes: -1, RetentionAge: -1,
-			DeleteDelay: config.DeleteDelay.Of(v), SyncOnRoll: commit,
+			DeleteDelay: config.DeleteDelay.Of(v), SyncOnRoll: commit || every > 0,
 		},
 	}
 	if deletes {

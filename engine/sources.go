@@ -4,9 +4,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/netpoll"
 )
 
 // Kafka's numbers for the state of a broker.
@@ -19,7 +21,7 @@ const (
 // as its disk works.
 func (b *Broker) sources() *metrics.Sources {
 	none := func() int64 { return 0 }
-	return &metrics.Sources{
+	s := &metrics.Sources{
 		BrokerState: func() int64 {
 			if b.stopping() {
 				return stateStopping
@@ -49,14 +51,7 @@ func (b *Broker) sources() *metrics.Sources {
 			yield("Produce", produces)
 			yield("Fetch", fetches)
 		},
-		Listeners: b.connections,
-		// Frames not yet released are not counted, their bytes are.
-		FrameBytes: func() (bytes int64) {
-			for _, s := range b.sockets {
-				bytes += s.Stats().FrameBytes
-			}
-			return bytes
-		},
+		Listeners:  b.connections,
 		ShardsIdle: b.shardsIdle(),
 		Stopped: func(yield func(string, error)) {
 			for _, d := range b.disks {
@@ -73,21 +68,37 @@ func (b *Broker) sources() *metrics.Sources {
 			}
 			return failed
 		},
-		CacheWritten: func() (bytes int64) {
-			for _, d := range b.disks {
-				bytes += d.cache.Stats().Written
-			}
-			return bytes
-		},
-		CacheDropped: func() (bytes int64) {
-			for _, d := range b.disks {
-				bytes += d.cache.Stats().Dropped
-			}
-			return bytes
-		},
 		Journals: b.journals,
 		Logs:     b.logs,
 	}
+	b.memorySources(s)
+	return s
+}
+
+// memorySources are the bytes that the broker holds or has the system hold. Frames not yet
+// released are not counted, their bytes are.
+func (b *Broker) memorySources(s *metrics.Sources) {
+	sockets := func(of func(netpoll.Stats) int64) func() int64 {
+		return func() (bytes int64) {
+			for _, s := range b.sockets {
+				bytes += of(s.Stats())
+			}
+			return bytes
+		}
+	}
+	caches := func(of func(diskio.PageCacheStats) int64) func() int64 {
+		return func() (bytes int64) {
+			for _, d := range b.disks {
+				bytes += of(d.cache.Stats())
+			}
+			return bytes
+		}
+	}
+	s.FrameBytes = sockets(func(s netpoll.Stats) int64 { return s.FrameBytes })
+	s.FrameBudget = sockets(func(s netpoll.Stats) int64 { return s.FrameBudget })
+	s.CacheWritten = caches(func(s diskio.PageCacheStats) int64 { return s.Written })
+	s.CacheDropped = caches(func(s diskio.PageCacheStats) int64 { return s.Dropped })
+	s.Unpacked, s.Unpacking = b.memory.Used, func() int64 { return int64(b.pool.Waiting()) }
 }
 
 func (b *Broker) partitions() (n int64) {

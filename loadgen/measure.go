@@ -22,7 +22,7 @@ type measurement struct {
 	profiling chan error // gets one value when the profiles are taken; nil: none are
 
 	begun          bool
-	client, broker [2]usage
+	client, broker [2]Usage
 	machine        [2]time.Duration
 	at             [2]time.Time
 	notes          []string
@@ -40,7 +40,7 @@ func (m *measurement) begin(ctx, over context.Context) {
 	case <-timer.C:
 	}
 	for _, pid := range m.pids() {
-		if err := resetPeak(pid); err != nil {
+		if err := ResetPeak(pid); err != nil {
 			m.notes = append(m.notes, "the memory peak is that of the whole life of the process: "+err.Error())
 		}
 	}
@@ -78,13 +78,13 @@ func (m *measurement) sample(at int) {
 	if m.machine[at], err = machineTime(); err != nil {
 		m.err = errors.Join(m.err, err)
 	}
-	if m.client[at], err = readUsage(os.Getpid()); err != nil {
+	if m.client[at], err = ReadUsage(os.Getpid()); err != nil {
 		m.err = errors.Join(m.err, err)
 	}
 	if m.pid == 0 {
 		return
 	}
-	if m.broker[at], err = readUsage(m.pid); err != nil {
+	if m.broker[at], err = ReadUsage(m.pid); err != nil {
 		m.err = errors.Join(m.err, err)
 	}
 }
@@ -157,17 +157,17 @@ func (m *measurement) costs(p *results.Phase, share float64) {
 		}
 		return total / units
 	}
-	client := (m.client[1].cpu - m.client[0].cpu).Seconds()
+	client := (m.client[1].CPU - m.client[0].CPU).Seconds()
 	if share == shareOfAll {
 		share = per(client, p.Seconds*float64(runtime.NumCPU()))
 	}
 	p.CPU = results.CPU{ClientSeconds: client, ClientPerRecord: per(client*1e9, records), ClientPerGigabyte: per(client, gigabytes), LoopShare: share}
-	p.Memory.ClientPeak = m.client[1].peak
+	p.Memory.ClientPeak = m.client[1].Peak
 	if m.pid == 0 {
 		return
 	}
-	broker := (m.broker[1].cpu - m.broker[0].cpu).Seconds()
-	perRecord, perGigabyte, peak := per(broker*1e9, records), per(broker, gigabytes), m.broker[1].peak
+	broker := (m.broker[1].CPU - m.broker[0].CPU).Seconds()
+	perRecord, perGigabyte, peak := per(broker*1e9, records), per(broker, gigabytes), m.broker[1].Peak
 	others := (m.machine[1] - m.machine[0]).Seconds() - client - broker
 	if length := m.at[1].Sub(m.at[0]).Seconds(); length > 0 {
 		p.CPU.OtherCores = max(0, others/length)

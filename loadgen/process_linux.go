@@ -10,30 +10,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usage is what a process has used so far.
-type usage struct {
-	cpu  time.Duration // user and system
-	peak int64         // largest resident size in bytes
+// Usage is what a process has used so far.
+type Usage struct {
+	CPU      time.Duration // user and system
+	Peak     int64         // largest resident size in bytes, since it began or ResetPeak
+	Resident int64         // resident size in bytes, mapped files included
 }
 
 // ticksPerSecond is the unit of /proc/<pid>/stat: USER_HZ, 100 on every Linux there is.
 const ticksPerSecond = 100
 
-// readUsage reads a process's use from /proc.
-func readUsage(pid int) (usage, error) {
+// ReadUsage reads a process's use from /proc.
+func ReadUsage(pid int) (Usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("read processor time of process %d: %w", pid, err)
+		return Usage{}, fmt.Errorf("read processor time of process %d: %w", pid, err)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("read memory of process %d: %w", pid, err)
+		return Usage{}, fmt.Errorf("read memory of process %d: %w", pid, err)
 	}
 	cpu, err := processorTime(stat)
 	if err != nil {
-		return usage{}, fmt.Errorf("process %d: %w", pid, err)
+		return Usage{}, fmt.Errorf("process %d: %w", pid, err)
 	}
-	return usage{cpu, peakMemory(status)}, nil
+	return Usage{cpu, sizeOf(status, "VmHWM:"), sizeOf(status, "VmRSS:")}, nil
 }
 
 // processorTime adds fields 14 and 15 (utime, stime) of a stat line. The name in
@@ -77,10 +78,11 @@ func machineTime() (time.Duration, error) {
 	return time.Duration(total) * (time.Second / ticksPerSecond), nil
 }
 
-func peakMemory(status []byte) int64 {
+// sizeOf is one size of /proc/<pid>/status in bytes.
+func sizeOf(status []byte, name string) int64 {
 	for _, line := range bytes.Split(status, []byte("\n")) {
 		fields := bytes.Fields(line)
-		if len(fields) == 3 && string(fields[0]) == "VmHWM:" {
+		if len(fields) == 3 && string(fields[0]) == name {
 			if kib, err := strconv.ParseInt(string(fields[1]), 10, 64); err == nil {
 				return kib << 10
 			}
@@ -89,9 +91,9 @@ func peakMemory(status []byte) int64 {
 	return 0
 }
 
-// resetPeak makes the peak begin anew. Not everybody may do that to every process; then
+// ResetPeak makes the peak begin anew. Not everybody may do that to every process; then
 // the peak is that of the process's whole life, which the caller says in its notes.
-func resetPeak(pid int) error {
+func ResetPeak(pid int) error {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200); err != nil {
 		return fmt.Errorf("reset the memory peak of process %d: %w", pid, err)
 	}

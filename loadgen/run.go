@@ -1,9 +1,11 @@
 package loadgen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -152,7 +154,7 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 	collected, sampled := make(chan struct{}), make(chan struct{})
 	over, cancel := context.WithCancel(ctx)
 	defer cancel()
-	warm, err := j.warm()
+	warm, err := j.warm(cmp.Or(o.DataDir, os.TempDir()))
 	if err != nil {
 		return err
 	}
@@ -180,13 +182,13 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 	return errors.Join(err, warm(), m.profiled())
 }
 
-// warm touches memory for the phase, if it asks for that. The function that it returns
-// ends the giving back.
-func (j *job) warm() (end func() error, err error) {
+// warm touches memory for the phase, if it asks for that, by files in a folder. The function
+// that it returns ends the giving back.
+func (j *job) warm(dir string) (end func() error, err error) {
 	if !j.Warm {
 		return func() error { return nil }, nil
 	}
-	w, err := newWarmMemory(j.Bytes)
+	w, err := newWarmMemory(dir, j.Bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,7 @@ type Conn struct {
 	waiting    int   // bytes of completed replies not yet sent
 	blocked    bool  // the socket is full, or the turn's share was used up
 	touched    bool  // on the loop's list
+	queued     bool  // on the loop's queue
 
 	interest interest
 	loud     bool // the poller reported input that is not read for now
@@ -64,6 +65,7 @@ const (
 	stopBudget                    // the frame budget is spent
 	stopEnd                       // the peer sends no more
 	stopDrain                     // the server shuts down
+	stopPause                     // the handler asked for it
 )
 
 // interest is what the poller reports.
@@ -95,6 +97,17 @@ func (c *Conn) Close(cause error) {
 	if c.closing.CompareAndSwap(false, true) {
 		c.cause = cause
 		c.loop.push(&c.node)
+	}
+}
+
+// Pause has no further frame delivered until Resume, so that what a request started may
+// end before the next one is looked at. On the loop only.
+func (c *Conn) Pause() { c.stop |= stopPause }
+
+// Resume ends a pause; frames that wait are delivered before it returns. On the loop only.
+func (c *Conn) Resume() {
+	if c.stop&stopPause != 0 {
+		c.resume(stopPause)
 	}
 }
 

@@ -49,12 +49,18 @@ func (f *Frame) Release() {
 // free returns the memory to its pool; the budget is the caller's to settle.
 func (f *Frame) free() {
 	if poison {
-		for i := range f.memory {
-			f.memory[i] = 0xDB
-		}
+		spoil(f.memory)
 	}
 	f.budget, f.filled, f.overdrawn = nil, 0, false
 	framePools[f.class].Put(f)
+}
+
+// spoil overwrites all that p has room for.
+func spoil(p []byte) {
+	p = p[:cap(p)]
+	for i := range p {
+		p[i] = 0xDB
+	}
 }
 
 // Memory comes in classes of four steps per doubling, so that at most a fifth of a frame's

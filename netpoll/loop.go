@@ -18,6 +18,10 @@ const (
 	// readTurn and writeTurn bound what one connection moves before the others' turn.
 	readTurn  = 1 << 20
 	writeTurn = 1 << 20
+	// roundShare is how much is sent between two looks at the poller once others wait to
+	// send, by those with more than smallReplies.
+	roundShare   = 1 << 20
+	smallReplies = 64 << 10
 	// rounds bounds how often a turn looks into the inbox.
 	rounds = 2
 	// maxVectors is how many pieces one sendmsg gathers.
@@ -38,6 +42,8 @@ type Loop struct {
 	hunger   atomic.Int32 // fed, hungry, feeding
 	feedTask Task         // resumes the hungry
 	waiting  []*Conn      // for the frame budget, in order
+	queue    []*Conn      // with much to send, in order of their turns
+	moved    int          // bytes sent since the poller was last asked
 	touched  []*Conn      // with something to send, or to resume, in this turn
 	free     *Slot        // for reuse
 	now      time.Time    // of this turn
@@ -51,8 +57,9 @@ type Loop struct {
 	vectors  [maxVectors]unix.Iovec
 	message  unix.Msghdr
 
-	owed      int    // slots reserved in this round and not yet complete
-	round     uint64 // of poll
+	owed      int       // slots reserved in this round and not yet complete
+	yielded   time.Time // when it gave way last
+	round     uint64    // of poll
 	freeCount int
 	draining  bool // Shutdown
 	drained   bool // and said so

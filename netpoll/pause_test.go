@@ -271,3 +271,94 @@ func TestSlowSenderIsNotIdle(t *testing.T) {
 	}
 	expect(t, c, body)
 }
+
+// A paused connection gets no further frame, however it was read, until it is resumed, and
+// misses none; what it sends meanwhile, and that it ends, is not lost either.
+func TestAHandlerPausesItsConnection(t *testing.T) {
+	type seen struct {
+		c    *Conn
+		slot *Slot
+		body byte
+	}
+	frames := make(chan seen, 100)
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		body := f.Bytes()[0]
+		f.Release()
+		c.Pause()
+		frames <- seen{c, c.Reserve(), body}
+	}})
+	c := dial(t, s)
+	write(t, c, framed([]byte{0}, []byte{1}, []byte{2}))
+	next := func(want byte) {
+		t.Helper()
+		got := <-frames
+		if got.body != want {
+			t.Fatalf("frame %d came, want %d", got.body, want)
+		}
+		more := -1
+		on(got.c.loop, func() { more = len(frames) })
+		if more != 0 {
+			t.Fatalf("%d frames came during a pause", more)
+		}
+		got.slot.Write([]byte{want})
+		got.slot.Send()
+		expect(t, c, []byte{want})
+		on(got.c.loop, got.c.Resume)
+	}
+	next(0)
+	next(1)
+	write(t, c, framed([]byte{3}))
+	next(2)
+	next(3)
+	write(t, c, framed([]byte{4}, make([]byte, 200<<10)))
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	next(4)
+	next(0)
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Fatal("the connection did not end")
+	}
+}
+
+// Many ask for much at the same moment, and one, the last, for little: it is looked at
+// before all of the others have been sent theirs.
+func TestMuchToSendTakesTurns(t *testing.T) {
+	const many = 60
+	large := make([]byte, 8<<20)
+	before := make(chan int64, 1)
+	var s *Server
+	s = serve(t, Options{MaxWaiting: 16 << 20}, &served{frame: func(c *Conn, f *Frame) {
+		small := len(f.Bytes()) == 0
+		f.Release()
+		slot := c.Reserve()
+		if small {
+			before <- s.Stats().BytesOut
+		} else {
+			slot.Attach(large, nil)
+		}
+		slot.Send()
+	}})
+	l := s.loops[0]
+	held, proceed := make(chan struct{}), make(chan struct{})
+	small := dial(t, s)
+	var greedy []*net.TCPConn
+	for range many {
+		greedy = append(greedy, dial(t, s))
+	}
+	until(t, "all connections are open", func() bool { return s.Stats().Connections == many+1 })
+	l.Post(&Task{Run: func() { close(held); <-proceed }})
+	<-held
+	for _, c := range greedy {
+		write(t, c, framed([]byte{1}))
+	}
+	write(t, small, framed(nil))
+	close(proceed)
+	if sent := <-before; sent > roundShare+writeTurn {
+		t.Errorf("%d KiB were sent before a small request was looked at", sent>>10)
+	}
+	expect(t, small, nil)
+	for _, c := range greedy { // and all get theirs
+		expect(t, c, large)
+	}
+}

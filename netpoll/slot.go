@@ -194,6 +194,9 @@ func (s *Slot) empty() {
 	}
 	s.parts, s.at, s.from, s.size = s.parts[:0], 0, 0, 0
 	if s.buffer != nil {
+		if poison {
+			spoil(s.buffer.B)
+		}
 		replies.Put(s.buffer)
 		s.buffer = nil
 	}

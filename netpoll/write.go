@@ -9,6 +9,14 @@ import (
 // pump sends completed replies, the oldest first, until the socket is full, the turn's
 // share is used up, or the next reply is not there yet; then it looks what that changes.
 func (c *Conn) pump() {
+	if c.waiting > smallReplies && !c.closing.Load() && c.loop.putOff(c) {
+		return
+	}
+	c.push()
+}
+
+// push is pump without regard to others.
+func (c *Conn) push() {
 	moved := false
 	for turn := writeTurn; turn > 0 && c.pop(); {
 		n, asked, err := c.send(turn)
@@ -20,6 +28,7 @@ func (c *Conn) pump() {
 			moved = true
 			c.sent(n)
 			turn -= n
+			c.loop.moved += n
 		}
 		if n < asked {
 			break
@@ -34,6 +43,38 @@ func (c *Conn) pump() {
 	}
 	c.goOn()
 	c.watch()
+}
+
+// putOff has c, which has much to send, wait its turn when that is not now. Were all
+// replies sent as they come, a thousand that ask for a mebibyte each would be served
+// before the next small request is looked at.
+func (l *Loop) putOff(c *Conn) bool {
+	if c.queued {
+		return true
+	}
+	if l.moved < roundShare && len(l.queue) == 0 {
+		return false
+	}
+	c.queued = true
+	l.queue = append(l.queue, c)
+	return true
+}
+
+// takeTurns sends for those whose turn it is, oldest first, until the round's share is used
+// up: then the poller is asked for news before the next ones.
+func (l *Loop) takeTurns() {
+	l.moved = 0
+	at := 0
+	for ; at < len(l.queue) && l.moved < roundShare; at++ {
+		c := l.queue[at]
+		c.queued = false
+		if !c.closed && !c.blocked {
+			c.push()
+		}
+	}
+	n := copy(l.queue, l.queue[at:])
+	clear(l.queue[n:])
+	l.queue = l.queue[:n]
 }
 
 // goOn reads on when enough of what stopped reading has gone.

@@ -24,32 +24,45 @@ type cell struct {
 	runs                      map[string][]*Result
 }
 
-// Benchmarks writes BENCHMARKS.md from the results of `millrace bench peers`. Other
-// results are left out.
-func Benchmarks(w io.Writer, all []*Result) error {
+// Benchmarks writes BENCHMARKS.md from the results of `millrace bench peers` and, when
+// limits are given, of `millrace bench limits`. Other results are left out.
+func Benchmarks(w io.Writer, all []*Result, limits []Limit) error {
 	cells := cellsOf(all)
-	if len(cells) == 0 {
-		return fmt.Errorf("write benchmarks: there are no results of `millrace bench peers`")
+	limited := slices.ContainsFunc(all, func(r *Result) bool { return strings.HasPrefix(r.Suite, limitsSuite) })
+	if len(cells) == 0 && (!limited || len(limits) == 0) {
+		return fmt.Errorf("write benchmarks: there are no results of `millrace bench peers` or `millrace bench limits`")
 	}
 	var out strings.Builder
-	benchmarksHead(&out, all, cells)
+	if len(cells) > 0 {
+		benchmarksPeers(&out, all, cells)
+	} else {
+		out.WriteString("# Benchmarks\n\nGenerated from the files in results/; do not edit. Millrace and Apache Kafka were not compared (`millrace bench peers`).\n")
+	}
+	if len(limits) > 0 {
+		limitsSection(&out, all, limits)
+	}
+	if _, err := io.WriteString(w, out.String()); err != nil {
+		return fmt.Errorf("write benchmarks: %w", err)
+	}
+	return nil
+}
+
+// benchmarksPeers writes the comparison with Kafka.
+func benchmarksPeers(out *strings.Builder, all []*Result, cells []cell) {
+	benchmarksHead(out, all, cells)
 	for _, flush := range []string{"commit", "os"} {
 		some := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return c.flush != flush })
 		if len(some) == 0 {
 			continue
 		}
-		fmt.Fprintf(&out, "\n## %s\n", flushTitle[flush])
-		throughputTable(&out, "Produce, as fast as it goes", some, "produce")
-		throughputTable(&out, "Consume, as fast as it goes", some, "consume")
+		fmt.Fprintf(out, "\n## %s\n", flushTitle[flush])
+		throughputTable(out, "Produce, as fast as it goes", some, "produce")
+		throughputTable(out, "Consume, as fast as it goes", some, "consume")
 		rate := steadyRate(some)
-		latencyTable(&out, "Acknowledgement at a steady "+rate+": due → acknowledged", some, "steady", Response)
-		latencyTable(&out, "End to end at a steady "+rate+": due → read by a consumer", some, "steady", E2E)
+		latencyTable(out, "Acknowledgement at a steady "+rate+": due → acknowledged", some, "steady", Response)
+		latencyTable(out, "End to end at a steady "+rate+": due → read by a consumer", some, "steady", E2E)
 	}
-	benchmarksFoot(&out, cells)
-	if _, err := io.WriteString(w, out.String()); err != nil {
-		return fmt.Errorf("write benchmarks: %w", err)
-	}
-	return nil
+	benchmarksFoot(out, cells)
 }
 
 // steadyRate is the rate that the steady phases were to have, in bytes of values.

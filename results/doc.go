@@ -8,6 +8,7 @@
 //	                   │
 //	                   ├─▶ Compare     ratios of medians, their spread, better / worse / unresolved
 //	                   ├─▶ Report      one HTML file with its plots inside
+//	                   ├─▶ Limit.Judge goal met / met / not met / unresolved, for each promise
 //	                   └─▶ Benchmarks  BENCHMARKS.md
 //
 // Files are append-only: a figure in a document can always be followed to the run that

@@ -19,7 +19,7 @@ var reportFile embed.FS
 
 var reportPage = template.Must(template.New("report.html").Funcs(template.FuncMap{
 	"figure": Figure, "micros": Micros, "seconds": func(v float64) string { return Figure(v) + " s" },
-	"bytes": byteSize, "known": func(v *float64) bool { return v != nil }, "value": func(v *float64) float64 { return *v },
+	"bytes": byteSize, "inUnit": InUnit, "known": func(v *float64) bool { return v != nil }, "value": func(v *float64) float64 { return *v },
 	"primary": func(p Phase) string { return p.Primary() },
 }).ParseFS(reportFile, "report.html"))
 

@@ -18,11 +18,28 @@ type Result struct {
 	Driver        Driver            `json:"driver"`
 	Environment   Environment       `json:"env"`
 	Phases        []Phase           `json:"phases"`
+	Figures       []Measured        `json:"figures,omitempty"` // of the run as a whole, where a figure belongs to no phase
 	Valid         bool              `json:"valid"`
 	InvalidReason string            `json:"invalid_reason"`
 	Profiles      []string          `json:"profiles,omitempty"`
 	Objectives    []Objective       `json:"slo,omitempty"`
 }
+
+// Measured is one named figure in its base unit.
+type Measured struct {
+	Name  string  `json:"name"`
+	Unit  string  `json:"unit"`
+	Value float64 `json:"value"`
+}
+
+// Base units of figures.
+const (
+	Seconds         = "s"
+	SizeBytes       = "bytes"
+	PerGigabyte     = "s/GB"
+	MegabytesSecond = "MB/s"
+	Pure            = "1" // a number without a unit
+)
 
 // Driver is what made the load, and what it was pointed at.
 type Driver struct {
@@ -174,4 +191,14 @@ func (r *Result) Phase(name string) *Phase {
 		}
 	}
 	return nil
+}
+
+// Figure returns the figure of that name.
+func (r *Result) Figure(name string) (Measured, bool) {
+	for _, m := range r.Figures {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return Measured{}, false
 }

@@ -95,15 +95,23 @@ func TestValidateRejects(t *testing.T) {
 		change func(r, phase map[string]any)
 		want   string
 	}{
-		"another version":                   {func(r, _ map[string]any) { r["schema"] = 2 }, "schema: is 2, allowed is 1"},
-		"a missing field":                   {func(r, _ map[string]any) { delete(r, "suite") }, `"suite" is missing`},
-		"an unknown field":                  {func(r, _ map[string]any) { r["speed"] = 1 }, `"speed" is not a known field`},
-		"text for a number":                 {func(_, p map[string]any) { p["sent"] = "many" }, "phases[0].sent: is \"many\", allowed is integer"},
-		"half a record":                     {func(_, p map[string]any) { p["acked"] = 1.5 }, "phases[0].acked"},
-		"less than nothing":                 {func(_, p map[string]any) { p["bytes"] = -1 }, "the least allowed is 0"},
-		"an unknown kind":                   {func(_, p map[string]any) { p["kind"] = "think" }, "phases[0].kind"},
-		"an unknown latency":                {func(_, p map[string]any) { p["latency_us"].(map[string]any)["guess"] = 1 }, `"guess" is not a known field`},
-		"no phases":                         {func(r, _ map[string]any) { r["phases"] = []any{} }, "phases: has 0 elements"},
+		"another version":    {func(r, _ map[string]any) { r["schema"] = 2 }, "schema: is 2, allowed is 1"},
+		"a missing field":    {func(r, _ map[string]any) { delete(r, "suite") }, `"suite" is missing`},
+		"an unknown field":   {func(r, _ map[string]any) { r["speed"] = 1 }, `"speed" is not a known field`},
+		"text for a number":  {func(_, p map[string]any) { p["sent"] = "many" }, "phases[0].sent: is \"many\", allowed is integer"},
+		"half a record":      {func(_, p map[string]any) { p["acked"] = 1.5 }, "phases[0].acked"},
+		"less than nothing":  {func(_, p map[string]any) { p["bytes"] = -1 }, "the least allowed is 0"},
+		"an unknown kind":    {func(_, p map[string]any) { p["kind"] = "think" }, "phases[0].kind"},
+		"an unknown latency": {func(_, p map[string]any) { p["latency_us"].(map[string]any)["guess"] = 1 }, `"guess" is not a known field`},
+		"no phases":          {func(r, _ map[string]any) { r["phases"] = []any{} }, "neither phases nor figures"},
+		"no figures":         {func(r, _ map[string]any) { r["figures"] = []any{} }, "figures: has 0 elements"},
+		"a figure without a known unit": {func(r, _ map[string]any) {
+			r["figures"] = []any{map[string]any{"name": "start", "unit": "days", "value": 1}}
+		}, "figures[0].unit"},
+		"a figure twice": {func(r, _ map[string]any) {
+			one := map[string]any{"name": "start", "unit": "s", "value": 1}
+			r["figures"] = []any{one, one}
+		}, `two figures are named "start"`},
 		"a wrong id":                        {func(r, _ map[string]any) { r["id"] = "run" }, "does not match"},
 		"an empty name":                     {func(_, p map[string]any) { p["name"] = "" }, "is empty"},
 		"labels of numbers":                 {func(r, _ map[string]any) { r["labels"] = map[string]any{"batch": 1} }, "labels.batch"},
@@ -298,6 +306,22 @@ func TestReportIsSelfContained(t *testing.T) {
 	}
 }
 
+// A run without phases has a page with its figures.
+func TestReportOfFigures(t *testing.T) {
+	r := sample(t, "a", 1, 1000, 200)
+	r.Phases, r.Figures = []Phase{}, []Measured{{"first answer", Seconds, 0.0105}, {"memory", SizeBytes, 50 << 20}}
+	var out bytes.Buffer
+	if err := Report(&out, []*Result{r}); err != nil || !strings.Contains(out.String(), "10.5 ms") || !strings.Contains(out.String(), "50.0 MiB") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	if err := Report(&out, []*Result{r, sample(t, "a", 2, 1000, 200)}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Write(t.TempDir(), r); err != nil {
+		t.Error(err)
+	}
+}
+
 // A run in which nothing was measured is INVALID, and still has a page that says so.
 func TestReportOfNothing(t *testing.T) {
 	r := sample(t, "a", 1, 1000, 200)
@@ -335,7 +359,7 @@ func TestBenchmarks(t *testing.T) {
 	bad.Phases[2].Valid, bad.Phases[2].InvalidReason = false, "the load generator was late"
 	all = append(all, bad)
 	var out bytes.Buffer
-	if err := Benchmarks(&out, all); err != nil {
+	if err := Benchmarks(&out, all, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| 100 B × 16 KiB × 1 |", "**", "(1 INVALID)", "the load generator was late", "## Acknowledged from the page cache", "### Consume"} {
@@ -343,7 +367,7 @@ func TestBenchmarks(t *testing.T) {
 			t.Errorf("it lacks %q:\n%s", want, out.String())
 		}
 	}
-	if err := Benchmarks(&out, nil); err == nil {
+	if err := Benchmarks(&out, nil, nil); err == nil {
 		t.Error("a document was made from nothing")
 	}
 }

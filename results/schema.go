@@ -210,6 +210,16 @@ func (r *Result) meaning() error {
 	if r.Valid == (r.InvalidReason != "") {
 		return fmt.Errorf("valid is %v and invalid_reason is %q: a run is valid exactly when there is no reason against it", r.Valid, r.InvalidReason)
 	}
+	if len(r.Phases)+len(r.Figures) == 0 {
+		return errors.New("it has neither phases nor figures")
+	}
+	seen := map[string]bool{}
+	for _, m := range r.Figures {
+		if seen[m.Name] {
+			return fmt.Errorf("two figures are named %q", m.Name)
+		}
+		seen[m.Name] = true
+	}
 	for i := range r.Phases {
 		if err := r.Phases[i].meaning(); err != nil {
 			return fmt.Errorf("phases[%d] (%s): %w", i, r.Phases[i].Name, err)

@@ -24,14 +24,15 @@ With --bootstrap-server it measures any broker that speaks Kafka's protocol.`,
   millrace bench --bootstrap-server 127.0.0.1:9092 --broker-pid 4711
   millrace bench run latency --rate 5k --duration 30s
   millrace bench compare self self,log.flush.mode=os
-  millrace bench peers --only record=100,flush=os --repeats 1`,
+  millrace bench peers --only record=100,flush=os --repeats 1
+  millrace bench limits --rows 7,12 --quick`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return f.run(c, "tour") },
 	}
 	f.declare(c)
-	c.AddCommand(runCommand(), compareCommand(), peersCommand(), sweepCommand(), ReportCommand(), keysCommand())
+	c.AddCommand(runCommand(), compareCommand(), peersCommand(), limitsCommand(), sweepCommand(), ReportCommand(), keysCommand())
 	return c
 }
 

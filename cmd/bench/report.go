@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/loadgen/limits"
 	"github.com/millrace/millrace/results"
 )
 
@@ -40,7 +41,7 @@ func ReportCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "the page (default: report.html in the folder)")
-	c.Flags().StringVar(&benchmarks, "benchmarks", "", "make this file from the results of `millrace bench peers` instead")
+	c.Flags().StringVar(&benchmarks, "benchmarks", "", "make this file from the results of bench peers and bench limits instead")
 	return c
 }
 
@@ -50,9 +51,13 @@ func writeBenchmarks(path string, from ...string) error {
 	if err != nil {
 		return err
 	}
+	table, err := limits.Limits()
+	if err != nil {
+		return err
+	}
 	file, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("write benchmarks: %w", err)
 	}
-	return errors.Join(results.Benchmarks(file, all), file.Close())
+	return errors.Join(results.Benchmarks(file, all, table), file.Close())
 }

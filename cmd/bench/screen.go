@@ -52,6 +52,16 @@ func (s *screen) done() {
 // sparks is how many seconds a sparkline shows.
 const sparks = 20
 
+// seldom is after how many seconds now shows something where lines cannot be changed.
+const seldom = 10
+
+// now shows one second of a phase as long as there is a terminal, else one in a while.
+func (s *screen) now(p loadgen.Progress) {
+	if s.terminal || int(p.Point.T)%seldom == 0 {
+		s.progress(p)
+	}
+}
+
 // progress shows one second of a phase.
 func (s *screen) progress(p loadgen.Progress) {
 	if p.Phase.Name != s.phase {

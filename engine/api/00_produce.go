@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/valyala/bytebufferpool"
 
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
@@ -28,9 +27,20 @@ type produceCall struct {
 	results []wire.ProduceResult
 	left    atomic.Int32
 	scratch []byte // the answer is put together here
+	packed  []packedPart
+	sending netpoll.Task // runs send, once the packed are done
 }
 
-var produceCalls = sync.Pool{New: func() any { return new(produceCall) }}
+var produceCalls sync.Pool
+
+func newProduceCall() *produceCall {
+	if p, _ := produceCalls.Get().(*produceCall); p != nil {
+		return p
+	}
+	p := new(produceCall)
+	p.sending.Run = p.resume
+	return p
+}
 
 // produce serves Produce.
 //
@@ -44,7 +54,7 @@ var produceCalls = sync.Pool{New: func() any { return new(produceCall) }}
 // in errors (KIP-467), a partition that is named twice is written twice, and the records
 // of compressed batches are looked at only where the topic needs it.
 func produce(c call, frame *netpoll.Frame, body []byte) error {
-	p := produceCalls.Get().(*produceCall)
+	p := newProduceCall()
 	p.call, p.frame = c, frame
 	if err := p.request.Parse(c.version, body); err != nil {
 		p.free()
@@ -72,15 +82,28 @@ func (p *produceCall) begin() {
 			p.check(at, topic, missing)
 		}
 	}
+	if len(p.packed) > 0 {
+		p.unpackLater()
+		return
+	}
+	p.send()
+}
+
+// send hands over what passed.
+func (p *produceCall) send() {
 	if p.request.Acks == 0 {
 		p.slot.Discard() // later answers of the connection need not wait for this one
 	}
 	for i := range p.appends {
-		if p.results[i].Error == 0 {
-			p.left.Add(1)
-			p.frame.Retain()
-			p.appends[i].Send()
+		if p.results[i].Error != 0 {
+			continue
 		}
+		p.left.Add(1)
+		if a := &p.appends[i]; a.Owner == nil {
+			a.Owner = p.frame
+			p.frame.Retain()
+		}
+		p.appends[i].Send()
 	}
 	p.ended()
 }
@@ -91,6 +114,9 @@ func (p *produceCall) topic(t *wire.ProduceTopic) (*shard.Topic, *kerr.Error) {
 	}
 	return p.server.Registry.ByName(t.Name), unknownTopic(false)
 }
+
+// adminClient is the client id that may write to internal topics, as in Kafka.
+const adminClient = "__admin_client"
 
 // check fills in the append or the error of one partition.
 func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
@@ -105,10 +131,18 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 	switch {
 	case replica == nil:
 		r.Error = kerr.UnknownTopicOrPartition.Code
+	case topic.Internal && p.session.clientID != adminClient:
+		r.Error = kerr.InvalidTopicException.Code // coordinators alone write their logs
 	case p.request.Acks < -1 || p.request.Acks > 1:
 		r.Error = kerr.InvalidRequiredAcks.Code
 	default:
-		if err, why := verify(sent.Records, topic.Settings(), p.received, p.version); err != nil {
+		settings := topic.Settings()
+		err, why := verify(sent.Records, settings, p.received, p.version)
+		if err == errUnpack {
+			p.packed = append(p.packed, packedPart{i, topic, settings})
+			err = nil
+		}
+		if err != nil {
 			r.Error, r.Message = err.Code, why
 			topic.Counts.ProduceFailed()
 			return
@@ -122,7 +156,7 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 			a.TransactionalID, a.Bumped = string(p.request.Transactional), p.version >= 12
 		}
 		topic.Counts.Produced(len(sent.Records), int(batch.Batch(sent.Records).Count()))
-		a.Replica, a.Batch, a.Owner, a.Finish, a.Index = replica, sent.Records, p.frame, p, i
+		a.Replica, a.Batch, a.Owner, a.Finish, a.Index = replica, sent.Records, nil, p, i
 	}
 }
 
@@ -187,29 +221,22 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 }
 
 // walk looks at the records themselves where that is cheap or needed: always when they
-// are not compressed, and for a compacted topic, whose records must have keys.
+// are not compressed, and for a compacted topic, whose records must have keys. What takes
+// more than a moment is errUnpack.
 func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
-	if b.Codec() != batch.None && !s.Compacted {
-		return nil, ""
-	}
-	records := []byte(b[batch.HeaderSize:])
-	if b.Codec() != batch.None {
-		buffer := bytebufferpool.Get()
-		defer bytebufferpool.Put(buffer)
-		var err error
-		if buffer.B, err = batch.Decompress(buffer.B[:0], b.Codec(), records, maxUncompressed); err != nil {
+	if b.Codec() == batch.None {
+		if err := batch.CheckRecords(b[batch.HeaderSize:], b.Count(), s.Compacted); err != nil {
 			return kerr.InvalidRecord, err.Error()
 		}
-		records = buffer.B
 	}
-	if err := batch.CheckRecords(records, b.Count(), s.Compacted); err != nil {
-		return kerr.InvalidRecord, err.Error()
+	switch {
+	case s.Recompresses(b.Codec()):
+		return errUnpack, ""
+	case b.Codec() != batch.None && s.Compacted:
+		return glance(b)
 	}
 	return nil, ""
 }
-
-// maxUncompressed bounds what one batch may become when it must be looked into.
-const maxUncompressed = 256 << 20
 
 // Appended takes the result of one partition. It runs on shards.
 func (p *produceCall) Appended(a *shard.Append) {
@@ -277,8 +304,11 @@ func (p *produceCall) free() {
 	p.frame = nil
 	p.call = call{}
 	for i := range p.appends {
-		p.appends[i].Replica, p.appends[i].Batch, p.appends[i].Finish = nil, nil, nil
+		a := &p.appends[i]
+		a.Replica, a.Batch, a.Owner, a.Finish = nil, nil, nil, nil
 	}
+	clear(p.packed)
+	p.packed = p.packed[:0]
 	produceCalls.Put(p)
 }
 

@@ -47,14 +47,16 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}
-			if published(p.Timestamp) && r.Settled() {
-				answer.ErrorCode = code(offsetAt(r, q.IsolationLevel == 1, p, answer)) // its shard may wait for a disk
-				continue
+			look := func() { answer.ErrorCode = code(offsetAt(c.server, r, q.IsolationLevel == 1, p, answer)) }
+			switch {
+			case !r.Settled():
+				g.ask(r, func() {
+					r.Settle() // a partition that nobody used yet is opened
+					c.lookUp(g, r, p, answer, look)
+				})
+			default: // its shard may wait for a disk
+				c.lookUp(g, r, p, answer, look)
 			}
-			g.ask(r, func() {
-				r.Settle() // a partition that nobody used yet is opened
-				answer.ErrorCode = code(offsetAt(r, q.IsolationLevel == 1, p, answer))
-			})
 		}
 		a.Topics = append(a.Topics, t)
 	}
@@ -90,10 +92,37 @@ func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
 // published reports whether a moment's offset is known without a look into the log.
 func published(moment int64) bool { return moment < 0 && moment != momentMaxTimestamp }
 
+// lookUp answers for one partition that is settled: at once what is known, and by those who
+// search the logs of its disk what has to be looked for. A batch may have to be
+// decompressed for that, which neither loop nor shard has time for.
+func (c *call) lookUp(g *gather, r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition, look func()) {
+	searchers := r.Disk().Searchers
+	if published(q.Timestamp) || searchers == nil {
+		look()
+		return
+	}
+	g.later()
+	if !searchers.Post(&lookUp{look, g}) {
+		a.ErrorCode = kerr.RequestTimedOut.Code // too many wait; clients ask again
+		g.done()
+	}
+}
+
+// lookUp is a search in a log.
+type lookUp struct {
+	look func()
+	g    *gather
+}
+
+// Read searches. It runs on one of the disk's searchers.
+func (l *lookUp) Read() {
+	l.look()
+	l.g.done()
+}
+
 // offsetAt answers for one partition that is settled, to a reader of committed records up to
-// the last stable offset. What has to be looked for in the
-// log is looked for on its shard.
-func offsetAt(r *shard.Replica, committed bool, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
+// the last stable offset.
+func offsetAt(s *Server, r *shard.Replica, committed bool, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
 	log, err := r.Log()
 	if err != nil {
 		return err
@@ -115,9 +144,9 @@ func offsetAt(r *shard.Replica, committed bool, q *kmsg.ListOffsetsRequestTopicP
 	case log == nil:
 		a.Offset = -1
 	case q.Timestamp == momentMaxTimestamp:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(limit)
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(limit, s.Memory)
 	default:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, limit)
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, limit, s.Memory)
 	}
 	return err
 }

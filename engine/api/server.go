@@ -12,8 +12,10 @@ import (
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk/batch"
 	"github.com/millrace/millrace/sdk/setting"
 )
 
@@ -38,6 +40,8 @@ type Options struct {
 	Shards     []*shard.Shard
 	Disks      []*shard.Disk
 	Values     func() *setting.Values // settings as they are now
+	Pool       *unpack.Pool           // decompresses for loops
+	Memory     batch.Memory           // lends what must be held decompressed
 	Metrics    *metrics.Metrics
 	Log        *slog.Logger
 }

@@ -89,7 +89,6 @@ func openForWalk(fs diskio.FS, path string, base int64) (*walker, error) {
 type dumper struct {
 	w      *bufio.Writer
 	o      DumpOptions
-	plain  []byte
 	before int64 // offset of the record before, or −1
 	gaps   [][2]int64
 }
@@ -168,22 +167,25 @@ func (d *dumper) batch(b batch.Batch, at int64) {
 		b.Codec(), b.CRC(), b.Verify() == nil)
 }
 
+// printed bounds the records that are shown, in bytes: of a larger one only its size is.
+const printed = 64 << 20
+
 func (d *dumper) records(b batch.Batch) error {
-	if b.Codec() != batch.None && d.plain == nil {
-		d.plain = make([]byte, 0, readAhead)
-	}
-	records, err := b.Records(d.plain, maxRecords)
+	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain, Hold: printed})
 	if err != nil {
 		return err
 	}
+	defer records.Close()
 	for records.Next() {
-		r := records.Record()
-		offset := b.BaseOffset() + int64(r.OffsetDelta)
+		head, r := records.Head(), records.Record()
+		offset := b.BaseOffset() + int64(head.OffsetDelta)
 		d.follow(offset, offset)
 		if !d.o.SkipRecordMetadata {
-			d.metadata(b, r, offset)
+			d.metadata(b, head, r, offset)
 		}
 		switch {
+		case r == nil:
+			fmt.Fprintf(d.w, " the record is larger than %d bytes and not shown", printed)
 		case b.Control() && !d.o.SkipRecordMetadata:
 			d.marker(r)
 		case d.o.PrintDataLog && !b.Control():
@@ -194,27 +196,22 @@ func (d *dumper) records(b batch.Batch) error {
 	return records.Err()
 }
 
-func (d *dumper) metadata(b batch.Batch, r *batch.Record, offset int64) {
-	timestamp, sequence := b.BaseTimestamp()+r.TimestampDelta, int32(-1)
+func (d *dumper) metadata(b batch.Batch, head *batch.RecordHead, r *batch.Record, offset int64) {
+	timestamp, sequence := b.BaseTimestamp()+head.TimestampDelta, int32(-1)
 	if b.LogAppendTime() {
 		timestamp = b.MaxTimestamp()
 	}
 	if b.BaseSequence() >= 0 {
-		sequence = batch.AddSequence(b.BaseSequence(), r.OffsetDelta)
+		sequence = batch.AddSequence(b.BaseSequence(), head.OffsetDelta)
 	}
-	keys := make([]string, len(r.Headers))
-	for i, h := range r.Headers {
-		keys[i] = h.Key
+	var keys []string
+	if r != nil {
+		for _, h := range r.Headers {
+			keys = append(keys, h.Key)
+		}
 	}
 	fmt.Fprintf(d.w, "| offset: %d %s: %d keySize: %d valueSize: %d sequence: %d headerKeys: [%s]",
-		offset, timeName(b), timestamp, nullableSize(r.Key), nullableSize(r.Value), sequence, strings.Join(keys, ","))
-}
-
-func nullableSize(p []byte) int {
-	if p == nil {
-		return -1
-	}
-	return len(p)
+		offset, timeName(b), timestamp, head.KeySize, head.ValueSize, sequence, strings.Join(keys, ","))
 }
 
 // marker prints what ends a transaction.

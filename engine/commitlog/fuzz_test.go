@@ -188,9 +188,9 @@ func useAll(t *testing.T, l *Log, clean bool) {
 		at = b.NextOffset()
 	}
 	for _, ts := range []int64{-1, 1000, math.MaxInt64} {
-		_, _, _, _ = l.OffsetForTime(ts, math.MaxInt64) // may tell of damage inside a batch
+		_, _, _, _ = l.OffsetForTime(ts, math.MaxInt64, nil) // may tell of damage inside a batch
 	}
-	_, _, _, _ = l.MaxTimestamp(math.MaxInt64)
+	_, _, _, _ = l.MaxTimestamp(math.MaxInt64, nil)
 	_, _ = l.EpochEnd(0)
 	if err := l.Headers(0, func(batch.Batch) error { return nil }); err != nil && !clean {
 		t.Fatal(err)

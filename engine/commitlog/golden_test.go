@@ -86,7 +86,7 @@ func TestGoldenFilesOpen(t *testing.T) {
 		s.want("snapshot", []any{offset, string(state)}, "[4 state of producers]")
 		e, end := log.EpochEnd(1)
 		s.want("epoch 1", []int64{int64(e), end}, "[1 4]")
-		offset, ts, _, err := log.MaxTimestamp(math.MaxInt64)
+		offset, ts, _, err := log.MaxTimestamp(math.MaxInt64, nil)
 		s.ok(err)
 		s.want("largest timestamp", []int64{offset, ts}, "[4 1700000000020]")
 		s.append(1)

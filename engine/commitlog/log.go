@@ -182,6 +182,23 @@ func (l *Log) fit(batches [][]byte, now time.Time, next int64) int {
 	return len(batches)
 }
 
+// Room reports whether a batch that comes next, or after so many others of so many bytes, can
+// be appended by a write alone, without a new segment, space to be reserved, or an index file
+// to be taken away or made anew.
+func (l *Log) Room(b batch.Batch, others int, bytes int64, now time.Time) bool {
+	s := l.active
+	if s == nil || s.resumed || s.distrust.Load() || l.spoiled || s.first == unknownTime {
+		return false
+	}
+	age := now.Sub(s.created)
+	if s.first >= 0 {
+		age = time.Duration(b.MaxTimestamp()-s.first) * time.Millisecond
+	}
+	size := s.size.Load() + bytes + int64(b.Size())
+	return size <= l.o.SegmentBytes && (size < reserveFrom || size <= s.reserved) && age <= l.o.SegmentAge &&
+		l.end.Load()+int64(b.LastOffsetDelta())-s.base <= math.MaxInt32 && !s.indexer.full(others+1, l.o.IndexBytes)
+}
+
 // firstTime is the timestamp of the first batch, negative when it has none.
 func (s *Segment) firstTime() int64 {
 	if s.first != unknownTime || s.size.Load() == 0 {

@@ -316,7 +316,7 @@ func TestCloseAndOpenClean(t *testing.T) {
 			if n, at := s.log.EpochEnd(0); n != 0 || at != end {
 				t.Fatalf("epoch 0 ends at %d (%d)", at, n)
 			}
-			offset, ts, _, err := s.log.MaxTimestamp(math.MaxInt64)
+			offset, ts, _, err := s.log.MaxTimestamp(math.MaxInt64, nil)
 			s.ok(err)
 			s.want("largest timestamp", []int64{offset, ts}, []int64{28, today.UnixMilli() + 28000})
 			s.close()

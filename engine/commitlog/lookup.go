@@ -8,19 +8,17 @@ import (
 	"github.com/millrace/millrace/sdk/batch"
 )
 
-// maxRecords bounds what one batch may become when it is decompressed, in bytes.
-const maxRecords = 256 << 20
-
 // OffsetForTime finds the first record below limit whose timestamp is at or after ts:
-// its offset, timestamp and leader epoch, or −1, −1, −1 (any).
-func (l *Log) OffsetForTime(ts, limit int64) (offset, timestamp int64, epoch int32, err error) {
+// its offset, timestamp and leader epoch, or −1, −1, −1 (any). It reads from the disk and
+// may decompress a batch, for which m lends the memory (nil: whatever it takes).
+func (l *Log) OffsetForTime(ts, limit int64, m batch.Memory) (offset, timestamp int64, epoch int32, err error) {
 	limit = min(limit, l.end.Load())
 	for at := l.start.Load(); at < limit; {
 		s, next := l.acquire(at)
 		if s == nil {
 			return -1, -1, -1, l.missing()
 		}
-		found, err := s.firstSince(ts, at, limit)
+		found, err := s.firstSince(ts, at, limit, m)
 		s.Release()
 		if err != nil || found.offset >= 0 {
 			return found.offset, found.timestamp, found.epoch, err
@@ -31,8 +29,9 @@ func (l *Log) OffsetForTime(ts, limit int64) (offset, timestamp int64, epoch int
 }
 
 // MaxTimestamp finds the first of the records below limit that have the largest
-// timestamp of all: its offset, timestamp and leader epoch, or −1, −1, −1 (any).
-func (l *Log) MaxTimestamp(limit int64) (offset, timestamp int64, epoch int32, err error) {
+// timestamp of all: its offset, timestamp and leader epoch, or −1, −1, −1 (any). It takes
+// what OffsetForTime does.
+func (l *Log) MaxTimestamp(limit int64, m batch.Memory) (offset, timestamp int64, epoch int32, err error) {
 	limit = min(limit, l.end.Load())
 	best := noRecord
 	for at := l.start.Load(); at < limit; {
@@ -40,7 +39,7 @@ func (l *Log) MaxTimestamp(limit int64) (offset, timestamp int64, epoch int32, e
 		if s == nil {
 			return -1, -1, -1, l.missing()
 		}
-		found, err := s.latest(best.timestamp, at, limit)
+		found, err := s.latest(best.timestamp, at, limit, m)
 		s.Release()
 		if err != nil {
 			return -1, -1, -1, err
@@ -62,7 +61,7 @@ type place struct {
 var noRecord = place{-1, -1, -1}
 
 // firstSince is OffsetForTime within one segment, from the offset start on.
-func (s *Segment) firstSince(ts, start, limit int64) (place, error) {
+func (s *Segment) firstSince(ts, start, limit int64, m batch.Memory) (place, error) {
 	if largest, err := s.largestTimestamp(); err != nil || largest < ts {
 		return noRecord, err
 	}
@@ -71,6 +70,7 @@ func (s *Segment) firstSince(ts, start, limit int64) (place, error) {
 		return noRecord, err
 	}
 	defer w.done()
+	w.memory = m
 	at, err := s.before(w, start, func(e timeEntry) bool { return e.timestamp > ts })
 	if err != nil {
 		return noRecord, err
@@ -91,7 +91,7 @@ func (s *Segment) firstSince(ts, start, limit int64) (place, error) {
 }
 
 // latest is MaxTimestamp within one segment, if there is something larger than best.
-func (s *Segment) latest(best, start, limit int64) (place, error) {
+func (s *Segment) latest(best, start, limit int64, m batch.Memory) (place, error) {
 	if largest, err := s.largestTimestamp(); err != nil || largest <= best {
 		return noRecord, err
 	}
@@ -100,6 +100,7 @@ func (s *Segment) latest(best, start, limit int64) (place, error) {
 		return noRecord, err
 	}
 	defer w.done()
+	w.memory = m
 	if start > s.base {
 		return s.latestFrom(w, best, start, limit)
 	}
@@ -232,12 +233,14 @@ func (w *walker) records(f func(place) bool) error {
 	if err := b.Check(); err != nil {
 		return w.damage(err)
 	}
-	records, err := b.Records(nil, maxRecords)
+	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain, Memory: w.memory})
 	if err != nil {
 		return w.damage(err)
 	}
+	defer records.Close()
 	for records.Next() {
-		p := place{b.BaseOffset() + int64(records.Record().OffsetDelta), b.BaseTimestamp() + records.Record().TimestampDelta, b.LeaderEpoch()}
+		head := records.Head()
+		p := place{b.BaseOffset() + int64(head.OffsetDelta), b.BaseTimestamp() + head.TimestampDelta, b.LeaderEpoch()}
 		if b.LogAppendTime() {
 			p.timestamp = b.MaxTimestamp()
 		}

@@ -92,12 +92,12 @@ func checkLookups(s *stage, all []place, random *rand.Rand, seed uint64) {
 			largest = p
 		}
 	}
-	offset, timestamp, epoch, err := s.log.OffsetForTime(ts, limit)
+	offset, timestamp, epoch, err := s.log.OffsetForTime(ts, limit, nil)
 	s.ok(err)
 	if got := (place{offset, timestamp, epoch}); got != first {
 		s.Fatalf("seed %d: first at or after %d below %d: %+v, want %+v", seed, ts, limit, got, first)
 	}
-	offset, timestamp, epoch, err = s.log.MaxTimestamp(limit)
+	offset, timestamp, epoch, err = s.log.MaxTimestamp(limit, nil)
 	s.ok(err)
 	if got := (place{offset, timestamp, epoch}); got != largest {
 		s.Fatalf("seed %d: largest below %d from %d: %+v, want %+v", seed, limit, s.log.Start(), got, largest)

@@ -108,12 +108,12 @@ func readSome(log *Log, random *rand.Rand, high int64) error {
 		at, data = b.NextOffset(), data[size:]
 	}
 	if random.IntN(20) == 0 {
-		if offset, ts, _, err := log.MaxTimestamp(high); err == nil && offset >= 0 && (offset >= high || ts > today.UnixMilli()+offset) {
+		if offset, ts, _, err := log.MaxTimestamp(high, nil); err == nil && offset >= 0 && (offset >= high || ts > today.UnixMilli()+offset) {
 			return errors.New("the largest timestamp is of another record")
 		} else if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, kerr.OffsetOutOfRange) {
 			return err
 		}
-		if _, _, _, err := log.OffsetForTime(today.UnixMilli()+at, math.MaxInt64); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, kerr.OffsetOutOfRange) {
+		if _, _, _, err := log.OffsetForTime(today.UnixMilli()+at, math.MaxInt64, nil); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, kerr.OffsetOutOfRange) {
 			return err
 		}
 	}

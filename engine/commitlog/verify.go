@@ -110,7 +110,6 @@ type verifier struct {
 	start  int64
 	next   int64 // offset that the next segment begins at, or −1
 	epoch  int32
-	plain  []byte
 	first  int64 // base of the first segment
 	track  tracker
 	ended  []batch.Aborted // by the segment that is read
@@ -214,21 +213,19 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 		v.ended = append(v.ended, a)
 	}
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
-	if b.Codec() != batch.None && v.plain == nil {
-		v.plain = make([]byte, 0, readAhead)
-	}
-	records, err := b.Records(v.plain, maxRecords)
+	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain})
 	if err != nil {
 		v.problem(name, at, err)
 		return
 	}
+	defer records.Close()
 	before := int32(-1)
 	for records.Next() {
-		if delta := records.Record().OffsetDelta; delta <= before || delta > b.LastOffsetDelta() {
+		if delta := records.Head().OffsetDelta; delta <= before || delta > b.LastOffsetDelta() {
 			v.problem(name, at, fmt.Errorf("%w: record %d after %d in a batch that ends with %d", errOrder, delta, before, b.LastOffsetDelta()))
 			return
 		}
-		before = records.Record().OffsetDelta
+		before = records.Head().OffsetDelta
 	}
 	if err := records.Err(); err != nil {
 		v.problem(name, at, err)

@@ -39,6 +39,8 @@ type walker struct {
 	end  int64 // no byte from here on is read
 	hot  bool  // never wait for the disk
 	head batch.Batch
+	// memory lends what decompressing takes. Nil: whatever it does.
+	memory batch.Memory
 
 	low, high int64 // what buf holds of the file
 	buf       [4 << 10]byte
@@ -60,7 +62,7 @@ func (s *Segment) walk(size int64) (*walker, error) {
 }
 
 func (w *walker) done() {
-	w.file, w.head = nil, nil
+	w.file, w.head, w.memory = nil, nil, nil
 	walkers.Put(w)
 }
 

@@ -271,6 +271,26 @@ func TestTopicValues(t *testing.T) {
 	if config.CommitOnAck(one) || !config.CommitOnAck(topic) {
 		t.Error("flush.messages=1 does not mean commit")
 	}
+	for _, c := range []struct {
+		broker string
+		topic  map[string]string
+		want   time.Duration
+	}{
+		{"log.flush.interval.ms=5", nil, 0}, // answers wait for the disk
+		{"log.flush.mode=os", nil, 0},
+		{"log.flush.mode=interval", nil, time.Second},
+		{"log.flush.mode=interval", map[string]string{"flush.ms": "50"}, 50 * time.Millisecond},
+		{"log.flush.mode=interval", map[string]string{"flush.mode": "commit"}, 0},
+		{"log.flush.mode=os", map[string]string{"flush.ms": "70"}, 70 * time.Millisecond},
+		{"log.flush.mode=os", map[string]string{"flush.ms": "70", "flush.messages": "1"}, 0},
+		{"log.flush.interval.ms=30", map[string]string{"flush.mode": "interval"}, 30 * time.Millisecond},
+		{"log.flush.scheduler.interval.ms=40", map[string]string{"flush.mode": "interval"}, 40 * time.Millisecond},
+		{"log.flush.mode=interval", map[string]string{"flush.ms": "9223372036854775807"}, time.Second},
+	} {
+		if got := config.FlushEvery(broker(t, c.broker).Topic(c.topic)); got != c.want {
+			t.Errorf("%s with %v is synced within %v, want %v", c.broker, c.topic, got, c.want)
+		}
+	}
 	if config.CommitOnAck(broker(t).Topic(map[string]string{"flush.mode": "os"})) {
 		t.Error("a topic cannot choose flush.mode=os")
 	}

@@ -82,7 +82,7 @@ func TestWhatIsRefused(t *testing.T) {
 	for name, test := range map[string]struct{ text, fail string }{
 		"bad number":        {"# ours\nlog.segment.bytes = x\n", "f:2: log.segment.bytes=x: Not a number of type INT (allowed: at least 1048576)"},
 		"too small":         {"log.segment.bytes=10", "f:1: log.segment.bytes=10: Value must be at least 1048576 (allowed: at least 1048576)"},
-		"no choice":         {"log.flush.mode=never", "f:1: log.flush.mode=never: String must be one of: commit, os (allowed: one of commit, os)"},
+		"no choice":         {"log.flush.mode=never", "f:1: log.flush.mode=never: String must be one of: commit, interval, os (allowed: one of commit, interval, os)"},
 		"authorizer":        {"authorizer.class.name=a.B", "f:1: authorizer.class.name=a.B: Java classes cannot be loaded, and going on without what this one decides would be unsafe; take the line out to do without it"},
 		"tls":               {"listeners=SSL://:9093", "listeners: SSL://:9093: SSL cannot be served, TLS, SASL and access control are not there yet; use PLAINTEXT on an address that only friends can reach"},
 		"unmapped listener": {"listeners=INSIDE://:9093", "listeners: INSIDE://:9093: listener.security.protocol.map does not say the security protocol of INSIDE"},

@@ -58,6 +58,10 @@ var (
 		Name: "queued.max.requests", Default: 500, Min: 1, Effect: setting.Ignored, Note: "queued.max.request.bytes bounds what is queued",
 		Doc: "Requests that wait for a request handler.",
 	})
+	DecompressionBytes = network.Long(setting.Long{
+		Name: "decompression.buffer.bytes", Default: 64 << 20, Min: 1 << 20, Kafka: "no such setting",
+		Doc: "Memory that all requests together may take for records which have to be held decompressed, or compressed anew (compression.type). When it is spent, others wait a few seconds for theirs and are then told to send again. Most records are only looked through, and take none.",
+	})
 	FetchMaxBytes = network.Int(setting.Int{
 		Name: "fetch.max.bytes", Default: 55 << 20, Min: 1024,
 		Doc: "Most bytes in the answer to one fetch; one batch passes even if it is larger.",

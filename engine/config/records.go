@@ -149,15 +149,16 @@ func SegmentSize(v *setting.Values) int64 {
 
 // FlushMode is when a record counts as written.
 var FlushMode = durability.String(setting.String{
-	Name: "log.flush.mode", Topic: "flush.mode", Default: FlushCommit, Choices: []string{FlushCommit, FlushOS}, Dynamic: setting.ClusterWide,
+	Name: "log.flush.mode", Topic: "flush.mode", Default: FlushCommit, Choices: []string{FlushCommit, FlushInterval, FlushOS}, Dynamic: setting.ClusterWide,
 	Kafka: "no such setting: it behaves as os does",
-	Doc:   "commit: a produce is answered when its records are safe on disk (fsync, shared by all that wait). os: when the operating system has them, as Kafka does; a power cut can lose answered records. log.flush.interval.messages=1 (for a topic: flush.messages=1) means commit, too.",
+	Doc:   "commit: a produce is answered when its records are safe on disk (fsync, shared by all that wait). os: when the operating system has them, as Kafka does; a power cut can lose answered records. interval: as os, and what was written is synced within log.flush.interval.ms (for a topic: flush.ms; 1000 when it is not given), so that a power cut loses no more than that. log.flush.interval.messages=1 (for a topic: flush.messages=1) means commit, too, and os with log.flush.interval.ms means interval.",
 })
 
 // The values of log.flush.mode.
 const (
-	FlushCommit = "commit"
-	FlushOS     = "os"
+	FlushCommit   = "commit"
+	FlushInterval = "interval"
+	FlushOS       = "os"
 )
 
 // Durability.
@@ -166,10 +167,9 @@ var (
 		Name: "log.flush.interval.messages", Topic: "flush.messages", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide,
 		Doc: "1 means log.flush.mode=commit. Greater numbers mean nothing here: either every answer waits for the disk or none does.",
 	})
-	_ = durability.Duration(setting.Duration{
+	FlushMillis = durability.Duration(setting.Duration{
 		Name: "log.flush.interval.ms", Topic: "flush.ms", Synonyms: []string{"log.flush.scheduler.interval.ms"}, Null: true, Dynamic: setting.ClusterWide,
-		Effect: setting.Ignored, Note: "log.flush.mode decides",
-		Doc: "Longest time that a record stays unflushed.",
+		Doc: "Longest time until a record that was written is synced, unless log.flush.mode is commit. When it is not given: 1000 with log.flush.mode=interval, and with os the system decides.",
 	})
 	_ = durability.Duration(setting.Duration{
 		Name: "log.flush.scheduler.interval.ms", Default: math.MaxInt64, Effect: setting.Ignored, Note: "log.flush.mode decides",
@@ -187,6 +187,26 @@ var JournalBytes = durability.Long(setting.Long{
 // records are safe on disk.
 func CommitOnAck(v *setting.Values) bool {
 	return FlushMode.Of(v) == FlushCommit || FlushMessages.Of(v) == 1
+}
+
+// Bounds of FlushEvery.
+const (
+	flushEvery = time.Second                // when the interval is not given
+	flushNever = 100 * 365 * 24 * time.Hour // Kafka's default is as many milliseconds as there can be
+)
+
+// FlushEvery is within which time what was written is synced, under these values, when
+// answers do not wait for that. Zero: whenever the system likes.
+func FlushEvery(v *setting.Values) time.Duration {
+	every := FlushMillis.Of(v)
+	given := every > 0 && every < flushNever
+	switch {
+	case CommitOnAck(v) || FlushMode.Of(v) == FlushOS && !given:
+		return 0
+	case !given:
+		return flushEvery
+	}
+	return every
 }
 
 // Retention and compaction.

@@ -31,8 +31,13 @@ type Sources struct {
 	// RequestQueue and ResponseQueue are requests that wait for a shard, and answers for a loop.
 	RequestQueue, ResponseQueue func() int64
 
-	// FramesInFlight and FrameBytes are requests received and not yet released.
-	FramesInFlight, FrameBytes func() int64
+	// FramesInFlight and FrameBytes are requests received and not yet released, FrameBudget
+	// the bytes at which reading pauses.
+	FramesInFlight, FrameBytes, FrameBudget func() int64
+
+	// Unpacked is bytes that records take which are held decompressed, Unpacking the requests
+	// that wait to be decompressed.
+	Unpacked, Unpacking func() int64
 
 	// CacheWritten and CacheDropped are bytes of the logs that were written behind, and
 	// dropped from the page cache, since the start.
@@ -105,9 +110,12 @@ var gauges = []gauge{
 	{"kafka_network_requestchannel_responsequeuesize", "Answers that wait for their connection.", func(s *Sources) func() int64 { return s.ResponseQueue }},
 	{"kafka_log_logmanager_offlinelogdirectorycount", "Data folders whose disk was stopped.", func(s *Sources) func() int64 { return s.OfflineDirs }},
 	{"millrace_frames_in_flight", "Requests received and not yet released.", func(s *Sources) func() int64 { return s.FramesInFlight }},
+	{"millrace_decompressed_bytes", "Bytes held of records that were decompressed or compressed anew (decompression.buffer.bytes).", func(s *Sources) func() int64 { return s.Unpacked }},
+	{"millrace_decompressions_waiting", "Requests whose records wait to be decompressed.", func(s *Sources) func() int64 { return s.Unpacking }},
 	{"millrace_page_cache_written_bytes", "Bytes of the logs that were given to the disk before a sync asked for it, since the start.", func(s *Sources) func() int64 { return s.CacheWritten }},
 	{"millrace_page_cache_dropped_bytes", "Bytes of the logs that were dropped from the page cache (log.page.cache.bytes), since the start.", func(s *Sources) func() int64 { return s.CacheDropped }},
 	{"millrace_frame_bytes_in_flight", "Their bytes.", func(s *Sources) func() int64 { return s.FrameBytes }},
+	{"millrace_frame_budget_bytes", "Bytes in flight at which reading pauses (queued.max.request.bytes).", func(s *Sources) func() int64 { return s.FrameBudget }},
 }
 
 // groupGauges are the counts of groups.

@@ -36,12 +36,13 @@ type Append struct {
 	unsequenced bool // offsets of a group
 }
 
-// Finisher is told that an append ended, well or not, on the shard's goroutine. It must
-// not block.
+// Finisher is told that an append ended, well or not, by who works on the shard: its
+// goroutine, or a guest within Send. It must not block.
 type Finisher interface{ Appended(a *Append) }
 
-// Send hands a to the shard of its replica, from any goroutine.
-func (a *Append) Send() { a.Replica.shard.Post(&a.Node, a) }
+// Send hands a to the shard of its replica, from any goroutine. It may have ended when
+// Send returns.
+func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
 
 // Run admits the batch; it is written at the end of the turn.
 func (a *Append) Run(*Shard) {
@@ -60,10 +61,6 @@ func (a *Append) Run(*Shard) {
 // admit takes a batch that may be part of its producer's transaction.
 func (a *Append) admit(ticket partition.Ticket) {
 	r, s := a.Replica, a.Replica.shard
-	if err := a.recompress(r.settings); err != nil {
-		a.end(err)
-		return
-	}
 	if r.settings.LogAppendTime {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
@@ -96,6 +93,9 @@ func (a *Append) release() {
 		a.Owner = nil
 	}
 }
+
+// Drop gives the batch's memory back instead of Send.
+func (a *Append) Drop() { a.release() }
 
 // end tells the sender, who may use a again at once.
 func (a *Append) end(err error) {

@@ -36,9 +36,11 @@ type Disk struct {
 	ID      [16]byte // directory id, as in KIP-858
 	FS      diskio.FS
 	Syncer  Syncer
-	Readers *diskio.Readers   // read what is not in memory. Nil: nobody does
-	Cache   *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
-	Clean   bool              // the last stop was clean
+	Readers *diskio.Readers // read what is not in memory. Nil: nobody does
+	// Searchers look for times in logs. Nil: who asks does it himself.
+	Searchers *diskio.Readers
+	Cache     *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
+	Clean     bool              // the last stop was clean
 	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
 	Rewrite bool
 	Points  map[string]Point // recovery points by folder name, as the last run left them; never changed

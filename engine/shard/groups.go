@@ -280,20 +280,30 @@ func eachRecordOf(raw []byte, from int64, f func(b batch.Batch, r *batch.Record)
 		if err := b.Check(); err != nil {
 			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
-		records, err := b.Records(nil, readChunk<<8)
-		if err != nil {
-			return at, fmt.Errorf("batch at offset %d: %w", at, err)
-		}
-		for records.Next() {
-			r := records.Record()
-			if b.BaseOffset()+int64(r.OffsetDelta) >= from {
-				f(b, r)
-			}
-		}
-		if err := records.Err(); err != nil {
+		if err := eachRecordIn(b, from, f); err != nil {
 			return at, fmt.Errorf("batch at offset %d: %w", at, err)
 		}
 		at, raw = b.NextOffset(), raw[size:]
 	}
 	return at, nil
+}
+
+// mostRecord is the largest record that is read from a compressed batch, in bytes.
+const mostRecord = 64 << 20
+
+// eachRecordIn walks over one batch. What is decompressed and larger than any record that
+// a coordinator writes is passed over.
+func eachRecordIn(b batch.Batch, from int64, f func(b batch.Batch, r *batch.Record)) error {
+	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain, Hold: max(len(b), mostRecord)})
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	for records.Next() {
+		r := records.Record()
+		if r != nil && b.BaseOffset()+int64(r.OffsetDelta) >= from {
+			f(b, r)
+		}
+	}
+	return records.Err()
 }

@@ -98,12 +98,18 @@ type house struct {
 	clock  *clock
 	log    *noticed
 	syncer Syncer
+	guests bool
 	shard  *Shard
 	disk   *Disk
 }
 
+// newHouse is a house whose shard takes guests.
 func newHouse(t testing.TB, files diskio.FS, s Syncer) *house {
-	h := &house{t: t, files: files, clock: newClock(), log: &noticed{}, syncer: s}
+	return newHouseWith(t, files, s, true)
+}
+
+func newHouseWith(t testing.TB, files diskio.FS, s Syncer, guests bool) *house {
+	h := &house{t: t, files: files, clock: newClock(), log: &noticed{}, syncer: s, guests: guests}
 	if err := files.MkdirAll(h.path()); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +134,7 @@ func (h *house) open(clean bool, points map[string]Point) {
 		path = h.path()
 	}
 	log := slog.New(h.log)
-	h.shard = Start(Options{Now: h.clock.now, Log: log})
+	h.shard = Start(Options{Now: h.clock.now, Log: log, Guests: h.guests})
 	h.disk = &Disk{Path: path, FS: h.files, Syncer: h.syncer, Clean: clean, Points: points, Log: log}
 }
 

@@ -88,12 +88,13 @@ func missing(acknowledged, found []string) (lost []string) {
 // TestStopUnderLoad stops a shard while producers send, then cuts the power: what was
 // acknowledged is there, and nothing is counted as a fault of the disk.
 func TestStopUnderLoad(t *testing.T) {
-	for _, commit := range []bool{true, false} {
-		t.Run(fmt.Sprint("commit ", commit), func(t *testing.T) {
+	for i := range 4 {
+		commit, guests := i&1 == 0, i&2 == 0
+		t.Run(fmt.Sprint("commit ", commit, " guests ", guests), func(t *testing.T) {
 			files := diskio.NewMemory()
 			syncer := diskio.NewSyncer(diskio.SyncerOptions{})
 			defer syncer.Close()
-			h := newHouse(t, files, syncer)
+			h := newHouseWith(t, files, syncer, guests)
 			settings := testSettings(commit)
 			settings.Log.SegmentBytes = 5000
 			topic := h.topic("t", 1, 4, settings)

@@ -3,72 +3,59 @@ package shard
 import (
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-
 	"github.com/millrace/millrace/sdk/batch"
 )
 
-// maxPlain bounds what the records of one batch may become when they are decompressed,
-// so that a small batch cannot take all memory.
-const maxPlain = 256 << 20
+// keepPacked is the most memory that a buffer keeps between batches.
+const keepPacked = 256 << 10
 
-// keepPlain is the most memory that a buffer keeps between batches.
-const keepPlain = 4 << 20
+// poison has memory overwritten when it is given back, so that a use after that shows.
+const poison = raceEnabled
 
 // packed is memory for a batch that was compressed again.
 type packed struct {
-	bytes []byte
+	bytes  []byte
+	memory batch.Memory
 }
 
-var (
-	packs  = sync.Pool{New: func() any { return new(packed) }}
-	plains = sync.Pool{New: func() any { return new([]byte) }}
-)
+var packs = sync.Pool{New: func() any { return new(packed) }}
 
 // Release gives the memory back.
 func (p *packed) Release() {
-	if cap(p.bytes) <= keepPlain {
+	all := p.bytes[:cap(p.bytes)]
+	if poison {
+		for i := range all {
+			all[i] = 0xDB
+		}
+	}
+	if p.memory != nil {
+		p.memory.Return(len(all))
+	}
+	p.bytes, p.memory = all[:0], nil
+	if cap(all) <= keepPacked {
 		packs.Put(p)
 	}
 }
 
-// recompress has the batch stored with the topic's codec where the producer's does not
-// count (compression.type). On an error nothing has changed.
+// Recompresses reports whether a batch with this codec is stored with another one
+// (compression.type).
+func (s *Settings) Recompresses(c batch.Codec) bool { return s.Recompress && c != s.Codec }
+
+// Recompress has a, which was checked but for its records, stored with the topic's codec.
+// It may take long, so it is not for loops and shards. On an error nothing has changed.
 //
-// Ownership: the batch moves to memory of its own, and the sender's is released.
-func (a *Append) recompress(s *Settings) error {
-	if !s.Recompress || a.Batch.Codec() == s.Codec {
-		return nil
-	}
-	records := []byte(a.Batch[batch.HeaderSize:])
-	if a.Batch.Codec() != batch.None {
-		plain := plains.Get().(*[]byte)
-		defer func() {
-			if cap(*plain) <= keepPlain {
-				plains.Put(plain)
-			}
-		}()
-		var err error
-		if *plain, err = batch.Decompress((*plain)[:0], a.Batch.Codec(), records, maxPlain); err != nil {
-			return kerr.InvalidRecord
-		}
-		if batch.CheckRecords(*plain, a.Batch.Count(), s.Compacted) != nil {
-			return kerr.InvalidRecord
-		}
-		records = *plain
-	}
+// Ownership: the batch moves to memory of its own, which is lent by m until the append is
+// written; the sender's is the sender's.
+func (a *Append) Recompress(s *Settings, m batch.Memory) error {
 	p := packs.Get().(*packed)
-	b, err := batch.Repack(p.bytes[:0], a.Batch, s.Codec, s.Level, records)
+	b, err := batch.Repack(p.bytes, a.Batch, batch.RepackOptions{
+		Codec: s.Codec, Level: s.Level, Keys: s.Compacted, Plain: batch.MaxPlain, MaxSize: s.MaxMessageBytes, Memory: m,
+	})
 	if err != nil {
-		p.Release()
-		return kerr.UnknownServerError
+		packs.Put(p)
+		return err
 	}
-	p.bytes = b
-	if len(b) > s.MaxMessageBytes {
-		p.Release()
-		return kerr.MessageTooLarge
-	}
-	a.release()
+	p.bytes, p.memory = b, m
 	a.Batch, a.Owner = b, p
 	return nil
 }

@@ -77,10 +77,11 @@ func (r *Replica) Delete() {
 	}
 	r.closeGroups()
 	r.closeTransactions()
+	r.shard.ClearTimer(&r.later)
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
 	clear(r.batches)
-	r.batches = r.batches[:0]
+	r.batches, r.gathered = r.batches[:0], 0
 	for i, a := range r.fresh {
 		r.fresh[i] = nil
 		a.end(kerr.UnknownTopicOrPartition)
@@ -110,6 +111,7 @@ func (r *Replica) retire(done func(usable bool)) {
 	r.closeGroups()
 	r.closeTransactions()
 	r.endVerifications(kerr.NotLeaderForPartition)
+	r.shard.ClearTimer(&r.later)
 	if was == open {
 		r.write()
 	}

@@ -19,6 +19,7 @@ type Settings struct {
 	Log             commitlog.Options // FS, TopicID, Now and Later are the replica's to set
 	Partition       partition.Options // Start, End, Epoch and Now likewise
 	Commit          bool              // log.flush.mode=commit: acknowledged means fsynced
+	FlushEvery      time.Duration     // within which what was written is synced, when Commit is not set; zero: nobody says
 	LogAppendTime   bool
 	Compacted       bool // records need a key
 	Deletes         bool // cleanup.policy has delete in it
@@ -79,12 +80,14 @@ type Replica struct {
 
 	fresh    []*Append // admitted in this turn
 	batches  [][]byte  // their bytes
+	gathered int64     // how many
 	pending  fifo      // written, waiting for the high watermark
 	written  mark      // what was handed to the operating system
 	syncing  bool
 	promised mark           // what the last sync that was asked for makes durable
 	settled  int64          // batches that were durable before it
 	asked    time.Time      // when it was asked for
+	later    Timer          // when the next will be, in the interval mode
 	request  diskio.Request // of it
 	done     synced
 	active   diskio.File // when the producer state was last saved
@@ -203,9 +206,8 @@ func (r *Replica) Configure(s *Settings) {
 	r.log.Load().SetOptions(r.options(s))
 	r.machine.SetOptions(s.Partition)
 	r.publish()
-	if s.Commit {
-		r.sync()
-	}
+	r.shard.ClearTimer(&r.later)
+	r.secure()
 }
 
 // Size is how many bytes the log takes on disk. A partition that nobody used is looked

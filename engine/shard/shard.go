@@ -42,6 +42,9 @@ type Options struct {
 	// goroutine. It is called on the shard. Nil: nobody is asked, every transaction is taken
 	// for open.
 	Verify func(v *Verification)
+	// Guests says that goroutines which find the shard asleep may do small tasks in its
+	// place. They then wait for its disk.
+	Guests bool
 }
 
 // Shard is one goroutine, its partitions and what waits for them.
@@ -52,14 +55,22 @@ type Shard struct {
 	clock func() time.Time
 	log   *slog.Logger
 
+	// held is set by who works on the shard, its goroutine or a guest; visited while that is
+	// a guest; owed by the goroutine when a guest is in its way, who then rouses it.
+	guests              bool
+	held, visited, owed atomic.Bool
+
 	// Published by the goroutine.
 	asleep   atomic.Int64 // unix nanoseconds since when it waits, 0 while it works
 	idle     atomic.Int64 // nanoseconds that it waited before
 	produces atomic.Int64 // appends that wait for the high watermark
 	fetches  atomic.Int64 // fetches that wait for records
 
-	// Everything below belongs to the goroutine.
+	// Everything below belongs to who holds the shard.
 	now      time.Time
+	calm     time.Time // no guest works before
+	alarm    time.Time // when the goroutine will wake by itself; zero: never
+	backlog  *Node     // taken from the queue and not run yet, oldest first
 	flushed  func(time.Duration, int)
 	verify   func(*Verification)
 	timers   timers
@@ -86,7 +97,7 @@ func Start(o Options) *Shard {
 	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		clock: o.Now, log: o.Log, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
+		clock: o.Now, log: o.Log, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
 	}
 	go s.run()
 	return s
@@ -96,11 +107,16 @@ func Start(o Options) *Shard {
 // order in which they were posted. What is posted after Stop never runs.
 func (s *Shard) Post(n *Node, t Task) {
 	n.task = t
-	if s.queue.Push(n) {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+	if s.queue.Push(n) && !s.visited.Load() {
+		s.rouse()
+	}
+}
+
+// rouse has the goroutine look for work.
+func (s *Shard) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -151,7 +167,8 @@ func (s *Shard) ClearTimer(t *Timer) { s.timers.clear(t) }
 // Waiting is how many appends wait to be committed, and how many fetches for records (any).
 func (s *Shard) Waiting() (produces, fetches int64) { return s.produces.Load(), s.fetches.Load() }
 
-// Idle is how long the shard had nothing to do since it was started (any).
+// Idle is how long the shard's goroutine had nothing to do since it was started (any).
+// What guests do in its place is their time.
 func (s *Shard) Idle() time.Duration {
 	idle := s.idle.Load()
 	if since := s.asleep.Load(); since != 0 {
@@ -212,23 +229,28 @@ func (s *Shard) run() {
 	defer close(s.ended)
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
-	for !s.stopping {
-		s.turn()
-		if s.stopping || s.queue.head.Load() != nil {
-			continue
+	for {
+		s.hold()
+		for s.turn(); s.queue.head.Load() != nil && !s.stopping; {
+			s.turn()
+		}
+		if s.stopping {
+			return // and holds the shard for good
 		}
 		s.sleep(alarm)
 	}
 }
 
-// sleep waits for a task or the next timer.
+// sleep lets the shard go and waits for a task or the next timer.
 func (s *Shard) sleep(alarm *time.Timer) {
-	begin := s.clock()
+	begin, next := s.clock(), s.firstTimer()
+	s.alarm = next
 	s.asleep.Store(begin.UnixNano())
-	if len(s.timers) == 0 {
+	s.held.Store(false)
+	if next.IsZero() {
 		<-s.wake
 	} else {
-		alarm.Reset(s.timers[0].When.Sub(begin))
+		alarm.Reset(next.Sub(begin))
 		select {
 		case <-s.wake:
 		case <-alarm.C:
@@ -241,15 +263,27 @@ func (s *Shard) sleep(alarm *time.Timer) {
 // turn does all that waits: tasks, then what is due, then the writes that they asked for.
 func (s *Shard) turn() {
 	s.now = s.clock()
-	for n := s.queue.Take(); n != nil; {
-		next := n.next
-		n.next = nil
-		n.task.Run(s)
-		n = next
+	for s.backlog != nil { // a guest has left it
+		s.runFirst()
+	}
+	for s.backlog = s.queue.Take(); s.backlog != nil; {
+		s.runFirst()
 	}
 	for t := s.timers.due(s.now); t != nil; t = s.timers.due(s.now) {
 		t.Task.Run(s)
 	}
+	s.writeTouched()
+}
+
+// runFirst runs the oldest task of the backlog.
+func (s *Shard) runFirst() {
+	n := s.backlog
+	s.backlog, n.next = n.next, nil
+	n.task.Run(s)
+}
+
+// writeTouched writes what this turn has gathered.
+func (s *Shard) writeTouched() {
 	for i, r := range s.touched {
 		s.touched[i] = nil
 		r.write()

@@ -74,7 +74,7 @@ func (w *Wait) part(s *Shard) *part {
 	return p
 }
 
-// Begin posts the Wait to its shards. There must be at least one partition in it.
+// Begin brings the Wait to its shards. There must be at least one partition in it.
 func (w *Wait) Begin() {
 	w.got.Store(0)
 	w.woken.Store(false)
@@ -85,7 +85,7 @@ func (w *Wait) Begin() {
 		for j := range p.links {
 			p.links[j].part = p
 		}
-		p.shard.Post(&p.enter, (*entering)(p))
+		p.shard.Visit(&p.enter, (*entering)(p))
 	}
 }
 
@@ -96,7 +96,7 @@ func (w *Wait) End() {
 	w.used = 0
 	for i := range parts {
 		p := &parts[i]
-		p.shard.Post(&p.leave, (*leaving)(p))
+		p.shard.Visit(&p.leave, (*leaving)(p))
 	}
 	w.drop()
 }

@@ -17,6 +17,7 @@ func (r *Replica) gather(a *Append) {
 	}
 	r.fresh = append(r.fresh, a)
 	r.batches = append(r.batches, a.Batch)
+	r.gathered += int64(len(a.Batch))
 }
 
 // await parks a repeated append until the high watermark reaches the first.
@@ -50,9 +51,8 @@ func (r *Replica) write() {
 	log := r.log.Load()
 	before := r.written
 	err := log.Append(r.batches, r.shard.now)
-	for _, p := range r.batches {
-		r.written.bytes += int64(len(p))
-	}
+	r.written.bytes += r.gathered
+	r.gathered = 0
 	r.written.batches += int64(len(r.batches))
 	clear(r.batches)
 	r.batches = r.batches[:0]
@@ -74,7 +74,27 @@ func (r *Replica) write() {
 		r.save()
 	}
 	r.publish()
-	if r.settings.Commit {
+	r.secure()
+}
+
+// secure has what was written made durable, as soon as its settings want it: at once when
+// somebody waits for that, or within an interval.
+func (r *Replica) secure() {
+	switch {
+	case r.settings.Commit || r.idle != nil:
+		r.sync()
+	case r.settings.FlushEvery > 0 && !r.syncing && r.later.index == 0 && r.promised.offset < r.written.offset:
+		r.later.Task = (*intervalSync)(r)
+		r.shard.SetTimer(&r.later, r.shard.now.Add(r.settings.FlushEvery))
+	}
+}
+
+// intervalSync is the end of an interval in which something was written.
+type intervalSync Replica
+
+// Run asks for the sync.
+func (i *intervalSync) Run(*Shard) {
+	if r := (*Replica)(i); r.is(open) {
 		r.sync()
 	}
 }
@@ -175,9 +195,7 @@ func (r *Replica) synced(err error) {
 	r.durable.Store(r.promised.offset)
 	r.machine.Synced(r.promised.offset)
 	r.publish()
-	if r.settings.Commit || r.idle != nil {
-		r.sync()
-	}
+	r.secure()
 }
 
 // publish shows how far the high watermark has come, wakes readers and answers those who

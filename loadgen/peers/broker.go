@@ -2,8 +2,10 @@ package peers
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +15,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/loadgen"
+	"github.com/millrace/millrace/results"
 )
 
 // Broker is one running child process that speaks Kafka's protocol. Owned by whoever
@@ -24,6 +30,9 @@ type Broker struct {
 	PID     int
 	Dir     string            // all that it writes, its log included
 	Config  map[string]string // what it was told beyond its defaults
+
+	Began  time.Time     // just before its program was executed
+	Answer time.Duration // from then until it first answered a request, ApiVersions
 
 	command *exec.Cmd
 	exited  chan struct{}
@@ -42,6 +51,7 @@ func start(ctx context.Context, b *Broker, command *exec.Cmd) (*Broker, error) {
 	defer output.Close() // the child has its own descriptor
 	command.Stdout, command.Stderr = output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	b.Began = time.Now()
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", b.Name, err)
 	}
@@ -60,6 +70,9 @@ func start(ctx context.Context, b *Broker, command *exec.Cmd) (*Broker, error) {
 func (b *Broker) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if err := b.first(ctx); err != nil {
+		return err
+	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Address), kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond }))
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -77,6 +90,93 @@ func (b *Broker) answers(ctx context.Context) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// glance is how long to wait between two looks at a broker that starts. It bounds the
+// error of Answer, and costs the broker next to nothing.
+const glance = 500 * time.Microsecond
+
+// first waits for the first answer of all.
+func (b *Broker) first(ctx context.Context) error {
+	for {
+		_, err := Ask(ctx, b.Address, kmsg.NewPtrApiVersionsRequest())
+		if err == nil {
+			b.Answer = time.Since(b.Began)
+			return nil
+		}
+		select {
+		case <-b.exited:
+			return fmt.Errorf("it ended before it answered: %v", b.cause)
+		case <-ctx.Done():
+			return fmt.Errorf("it did not answer on %s: %w", b.Address, err)
+		case <-time.After(glance):
+		}
+	}
+}
+
+// Ask opens a connection, sends one request at the version that it says and returns the
+// answer. An ordinary client would first ask for versions, brokers and topics.
+func Ask(ctx context.Context, address string, request kmsg.Request) (kmsg.Response, error) {
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", address, err)
+	}
+	defer c.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(deadline); err != nil {
+			return nil, fmt.Errorf("ask %s: %w", address, err)
+		}
+	}
+	return Exchange(c, request)
+}
+
+// maxAnswer bounds the memory that one answer may ask for.
+const maxAnswer = 256 << 20
+
+// Exchange sends one request on an open connection and returns the answer.
+func Exchange(c net.Conn, request kmsg.Request) (kmsg.Response, error) {
+	what := kmsg.NameForKey(request.Key())
+	if _, err := c.Write(Frame(request)); err != nil {
+		return nil, fmt.Errorf("send %s: %w", what, err)
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		return nil, fmt.Errorf("read the answer to %s: %w", what, err)
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size < 4 || size > maxAnswer {
+		return nil, fmt.Errorf("the answer to %s has %d bytes", what, size)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(c, body); err != nil {
+		return nil, fmt.Errorf("read the answer to %s: %w", what, err)
+	}
+	answer := request.ResponseKind()
+	body = body[4:] // the correlation id
+	if answer.IsFlexible() && request.Key() != keyApiVersions {
+		if len(body) == 0 || body[0] != 0 {
+			return nil, fmt.Errorf("the answer to %s has an unknown header", what)
+		}
+		body = body[1:]
+	}
+	if err := answer.ReadFrom(body); err != nil {
+		return nil, fmt.Errorf("read the answer to %s: %w", what, err)
+	}
+	return answer, nil
+}
+
+// keyApiVersions is the one request whose answers have the old header at every version.
+const keyApiVersions = 18
+
+// Frame is a request as it goes over the wire.
+func Frame(request kmsg.Request) []byte {
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("millrace-bench")).AppendRequest(nil, request, 1)
+}
+
+// Run runs a workload against the broker.
+func (b *Broker) Run(ctx context.Context, o loadgen.Options) (*results.Result, error) {
+	o.Brokers, o.BrokerPID, o.DataDir, o.Config = []string{b.Address}, b.PID, b.Dir, b.Config
+	return loadgen.Run(ctx, o)
 }
 
 // lastWords is the end of what the broker printed.
@@ -105,6 +205,11 @@ func (b *Broker) Stop() error {
 		return nil
 	case <-time.After(patience):
 	}
+	return b.Kill()
+}
+
+// Kill ends the broker as a power cut would end its process, and waits until it is gone.
+func (b *Broker) Kill() error {
 	if err := b.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", b.Name, err)
 	}

@@ -122,7 +122,7 @@ func RunMatrix(ctx context.Context, o MatrixOptions) (paths []string, err error)
 		return nil, err
 	}
 	if err := m.warm(ctx); err != nil {
-		return nil, fmt.Errorf("warm up: %w", err)
+		return nil, err
 	}
 	m.began = time.Now()
 	return m.repeats(ctx)
@@ -188,11 +188,22 @@ func (m *matrix) warm(ctx context.Context) error {
 		brokers = append(brokers, b)
 	}
 	for _, b := range brokers {
-		for _, batch := range []int{16 << 10, 64 << 10} {
-			text := fmt.Sprintf(warmText, m.nextTopic(), batch, m.Warmup/2)
-			if _, err := m.run(ctx, b, text, loadgen.Options{}); err != nil {
-				return fmt.Errorf("%s: %w", b.Name, err)
-			}
+		if err := b.Warm(ctx, m.Driver, m.Warmup); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Warm gives the broker so many bytes to take and to serve.
+func (b *Broker) Warm(ctx context.Context, driver string, volume int64) error {
+	for i, batch := range []int{16 << 10, 64 << 10} {
+		w, err := loadgen.ParseWorkload("warm.yaml", fmt.Appendf(nil, warmText, i, batch, volume/2))
+		if err == nil {
+			_, err = b.Run(ctx, loadgen.Options{Workload: w, Driver: driver})
+		}
+		if err != nil {
+			return fmt.Errorf("warm up %s: %w", b.Name, err)
 		}
 	}
 	return nil
@@ -200,7 +211,7 @@ func (m *matrix) warm(ctx context.Context) error {
 
 const warmText = `
 name: warm
-topic: %s
+topic: warm-%d
 partitions: 6
 batch: %d
 producers: 2
@@ -259,8 +270,8 @@ func (m *matrix) run(ctx context.Context, b *Broker, text string, o loadgen.Opti
 	if err != nil {
 		return nil, err
 	}
-	o.Workload, o.Brokers, o.Driver, o.BrokerPID, o.DataDir, o.Config = w, []string{b.Address}, m.Driver, b.PID, b.Dir, b.Config
-	return loadgen.Run(ctx, o)
+	o.Workload, o.Driver = w, m.Driver
+	return b.Run(ctx, o)
 }
 
 func (m *matrix) nextTopic() string {

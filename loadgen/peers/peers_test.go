@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/results"
 )
@@ -76,6 +78,63 @@ func TestStartMillrace(t *testing.T) {
 	}
 	if err := b.Stop(); err != nil {
 		t.Errorf("a second Stop: %v", err)
+	}
+}
+
+// Restarted in its folder, a broker that was killed counts from its own exec.
+func TestKillAndFirstAnswer(t *testing.T) {
+	dir := t.TempDir()
+	var began time.Time
+	for range 2 {
+		b, err := StartMillrace(context.Background(), MillraceOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Answer <= 0 || b.Answer > time.Since(b.Began) || !b.Began.After(began) {
+			t.Errorf("it answered after %v, %v after its exec", b.Answer, time.Since(b.Began))
+		}
+		began = b.Began
+		if err := b.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Ask(context.Background(), b.Address, kmsg.NewPtrApiVersionsRequest()); err == nil {
+			t.Error("it answers after it was killed")
+		}
+		if err := errors.Join(b.Kill(), b.Stop()); err != nil {
+			t.Errorf("ended again: %v", err)
+		}
+	}
+}
+
+// Answers with the old and with the flexible header are read, and nonsense is refused.
+func TestAsk(t *testing.T) {
+	b, err := StartMillrace(context.Background(), MillraceOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Kill() //nolint:errcheck // the test is over
+	for _, version := range []int16{7, 12} {
+		q := kmsg.NewPtrMetadataRequest()
+		q.Version = version
+		answer, err := Ask(context.Background(), b.Address, q)
+		if err != nil || len(answer.(*kmsg.MetadataResponse).Brokers) != 1 {
+			t.Errorf("Metadata %d: %v, %v", version, answer, err)
+		}
+	}
+	for name, bytes := range map[string]string{
+		"too long": "\xff\xff\xff\xff", "too short": "\x00\x00\x00\x02\x00\x00", "cut off": "\x00\x00\x00\x09\x00", "a broken body": "\x00\x00\x00\x05\x00\x00\x00\x01\x07",
+	} {
+		here, there := net.Pipe()
+		go func() {
+			defer there.Close()
+			if _, err := there.Read(make([]byte, 1<<10)); err == nil {
+				_, _ = there.Write([]byte(bytes))
+			}
+		}()
+		if _, err := Exchange(here, kmsg.NewPtrApiVersionsRequest()); err == nil {
+			t.Errorf("an answer that is %s was taken", name)
+		}
+		here.Close()
 	}
 }
 
@@ -192,7 +251,7 @@ func TestMatrix(t *testing.T) {
 		t.Fatalf("%d results of %d: %v", len(all), len(paths), err)
 	}
 	var out strings.Builder
-	if err := results.Benchmarks(&out, all); err != nil || !strings.Contains(out.String(), "100 B × 16 KiB × 6") {
+	if err := results.Benchmarks(&out, all, nil); err != nil || !strings.Contains(out.String(), "100 B × 16 KiB × 6") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -142,20 +142,6 @@ func TestCheckRecords(t *testing.T) {
 	}
 }
 
-func TestRecompress(t *testing.T) {
-	for _, from := range codecs {
-		for _, to := range codecs {
-			got, err := Recompress([]byte("x"), build(t, from, 40), to, DefaultLevel, nil, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := got.Check(); err != nil || got.Codec() != to || got.Count() != 40 {
-				t.Fatalf("%s to %s: %v, codec %s", from, to, err, got.Codec())
-			}
-		}
-	}
-}
-
 func TestSequenceWraps(t *testing.T) {
 	if got := AddSequence(math.MaxInt32, 1); got != 0 {
 		t.Fatalf("after the last sequence comes %d, want 0", got)

@@ -139,33 +139,6 @@ func (o *BatchOptions) attributes() int16 {
 	return a
 }
 
-// Recompress builds b again with another codec, records and all else unchanged. Buf is
-// room for the uncompressed records, at most max bytes; the result is appended to dst.
-func Recompress(dst []byte, b Batch, c Codec, level int, buf []byte, max int) (Batch, error) {
-	records := []byte(b[HeaderSize:])
-	if b.Codec() != None {
-		var err error
-		if records, err = Decompress(buf[:0], b.Codec(), records, max); err != nil {
-			return nil, err
-		}
-	}
-	return Repack(dst, b, c, level, records)
-}
-
-// Repack builds b again around its records, which the caller has decompressed, with
-// another codec and all else unchanged. The result is appended to dst.
-func Repack(dst []byte, b Batch, c Codec, level int, records []byte) (Batch, error) {
-	out, err := Compress(append(dst, b[:HeaderSize]...), c, level, records)
-	if err != nil {
-		return nil, err
-	}
-	changed := Batch(out[len(dst):])
-	binary.BigEndian.PutUint32(changed[8:], uint32(len(changed)-prefix))
-	changed[22] = changed[22]&^attributeCodec | byte(c)
-	changed.seal()
-	return changed, nil
-}
-
 func appendBytes(p, value []byte) []byte {
 	if value == nil {
 		return append(p, 1) // varint of −1

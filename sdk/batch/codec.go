@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/snappy/xerial"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
@@ -50,33 +50,29 @@ func ParseCodec(name string) (Codec, error) {
 // DefaultLevel asks Compress for the codec's own default.
 const DefaultLevel = -1
 
-// maxWindow bounds the memory that a zstd frame may ask for. Kafka's own producers
-// stay below it at every level.
-const maxWindow = 8 << 20
-
-// Pools hold coders between calls: each has tables of tens of KiB to some MiB.
-var (
-	gzipReaders sync.Pool
-	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-	zstdReaders sync.Pool
-	coders      sync.Map // (codec, level) → *sync.Pool of writers
-)
+// coders hold writers between calls, as plains hold readers.
+var coders sync.Map // coder → *sync.Pool
 
 // Compress appends src, compressed with c, to dst. Level is the codec's own scale, or
 // DefaultLevel. Snappy is framed as Java's clients frame it, lz4 as LZ4 frames with
 // blocks of 64 KiB.
 func Compress(dst []byte, c Codec, level int, src []byte) ([]byte, error) {
-	switch c {
-	case None:
-		return append(dst, src...), nil
-	case Snappy:
-		return append(dst, xerial.Encode(nil, src)...), nil
-	case Gzip, LZ4, Zstd:
-		return compressStream(dst, c, level, src)
-	default:
-		return dst, ErrCodec
+	out := bytes.NewBuffer(dst)
+	w, err := compress(out, c, level)
+	if err != nil {
+		return dst, err
 	}
+	defer w.done()
+	if _, err := w.Write(src); err != nil {
+		return dst, fmt.Errorf("compress with %s: %w", c, err)
+	}
+	if err := w.Close(); err != nil {
+		return dst, fmt.Errorf("compress with %s: %w", c, err)
+	}
+	return out.Bytes(), nil
 }
+
+var xerialBegin = append(slices.Clone(xerialMagic), 0, 0, 0, 1, 0, 0, 0, 1)
 
 // resettable is what the stream writers of all codecs have in common.
 type resettable interface {
@@ -89,33 +85,47 @@ type coder struct {
 	level int
 }
 
-func compressStream(dst []byte, c Codec, level int, src []byte) ([]byte, error) {
+// packer is a writer from the pool.
+type packer struct {
+	resettable
+	pool *sync.Pool
+}
+
+// compress begins to write what is compressed to w.
+//
+// Ownership: of who asked, until done.
+func compress(w io.Writer, c Codec, level int) (packer, error) {
+	if c < None || c > Zstd {
+		return packer{}, ErrCodec
+	}
 	found, ok := coders.Load(coder{c, level})
 	if !ok {
 		found, _ = coders.LoadOrStore(coder{c, level}, &sync.Pool{})
 	}
-	pool := found.(*sync.Pool)
-	w, _ := pool.Get().(resettable)
-	if w == nil {
+	p := packer{pool: found.(*sync.Pool)}
+	p.resettable, _ = p.pool.Get().(resettable)
+	if p.resettable == nil {
 		var err error
-		if w, err = newWriter(c, level); err != nil {
-			return dst, err
+		if p.resettable, err = newWriter(c, level); err != nil {
+			return packer{}, err
 		}
 	}
-	out := bytes.NewBuffer(dst)
-	w.Reset(out)
-	if _, err := w.Write(src); err != nil {
-		return dst, fmt.Errorf("compress with %s: %w", c, err)
-	}
-	if err := w.Close(); err != nil {
-		return dst, fmt.Errorf("compress with %s: %w", c, err)
-	}
-	pool.Put(w)
-	return out.Bytes(), nil
+	p.Reset(w)
+	return p, nil
+}
+
+// done gives the writer back, whatever it has come to.
+func (p packer) done() {
+	p.Reset(io.Discard)
+	p.pool.Put(p.resettable)
 }
 
 func newWriter(c Codec, level int) (resettable, error) {
 	switch c {
+	case None:
+		return &asIs{}, nil
+	case Snappy:
+		return &xerialWriter{}, nil
 	case Gzip:
 		w, err := gzip.NewWriterLevel(nil, level)
 		if err != nil {
@@ -141,58 +151,82 @@ func newWriter(c Codec, level int) (resettable, error) {
 	}
 }
 
-// Decompress appends to dst what src holds, at most max bytes: ErrSize beyond that,
-// whatever sizes src claims.
-func Decompress(dst []byte, c Codec, src []byte, max int) ([]byte, error) {
-	switch c {
-	case None:
-		if len(src) > max {
-			return dst, ErrSize
-		}
-		return append(dst, src...), nil
-	case Snappy:
-		return unsnap(dst, src, max)
-	case Gzip:
-		r, _ := gzipReaders.Get().(*gzip.Reader)
-		if r == nil {
-			r = new(gzip.Reader)
-		}
-		defer gzipReaders.Put(r)
-		if err := r.Reset(bytes.NewReader(src)); err != nil {
-			return dst, fmt.Errorf("decompress gzip: %w", err)
-		}
-		return readBounded(dst, c, r, max)
-	case LZ4:
-		r := lz4Readers.Get().(*lz4.Reader)
-		defer lz4Readers.Put(r)
-		r.Reset(bytes.NewReader(src))
-		return readBounded(dst, c, r, max)
-	case Zstd:
-		return unzstd(dst, src, max)
-	default:
-		return dst, ErrCodec
-	}
+// asIs compresses nothing.
+type asIs struct{ io.Writer }
+
+func (a *asIs) Reset(w io.Writer) { a.Writer = w }
+
+// Close has nothing left to write.
+func (a *asIs) Close() error { return nil }
+
+// xerialBlock is what Java's clients compress at a time.
+const xerialBlock = 32 << 10
+
+// xerialWriter writes snappy in the framing of Java's clients.
+type xerialWriter struct {
+	to     io.Writer
+	block  [xerialBlock]byte
+	filled int
+	packed []byte // one block, behind its length
+	begun  bool
 }
 
-func unzstd(dst, src []byte, max int) ([]byte, error) {
-	r, _ := zstdReaders.Get().(*zstd.Decoder)
-	if r == nil {
-		var err error
-		r, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return dst, fmt.Errorf("decompress zstd: %w", err)
+func (w *xerialWriter) Reset(to io.Writer) { w.to, w.filled, w.begun = to, 0, false }
+
+func (w *xerialWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := copy(w.block[w.filled:], rest)
+		w.filled += n
+		rest = rest[n:]
+		if w.filled == len(w.block) {
+			if err := w.flush(); err != nil {
+				return len(p) - len(rest), err
+			}
 		}
 	}
-	defer zstdReaders.Put(r)
-	if err := r.Reset(bytes.NewReader(src)); err != nil {
-		return dst, fmt.Errorf("decompress zstd: %w", err)
+	return len(p), nil
+}
+
+// Close writes what is left.
+func (w *xerialWriter) Close() error { return w.flush() }
+
+func (w *xerialWriter) flush() error {
+	if !w.begun {
+		w.begun = true
+		if _, err := w.to.Write(xerialBegin); err != nil {
+			return err
+		}
 	}
-	return readBounded(dst, Zstd, r, max)
+	if w.filled == 0 {
+		return nil
+	}
+	if w.packed == nil {
+		w.packed = make([]byte, 4+s2.MaxEncodedLen(xerialBlock))
+	}
+	block := s2.EncodeSnappy(w.packed[4:], w.block[:w.filled])
+	binary.BigEndian.PutUint32(w.packed, uint32(len(block)))
+	w.filled = 0
+	_, err := w.to.Write(w.packed[:4+len(block)])
+	return err
+}
+
+// Decompress appends to dst what src holds, at most max bytes: ErrSize beyond that,
+// whatever sizes src claims. All of it is held; see Scan for looking through it.
+func Decompress(dst []byte, c Codec, src []byte, max int) ([]byte, error) {
+	if c == Snappy {
+		return unsnap(dst, src, max)
+	}
+	p, err := decompress(c, src, nil)
+	if err != nil {
+		return dst, err
+	}
+	defer p.done()
+	return readBounded(dst, p, max)
 }
 
 // readBounded appends what r gives to dst, at most max bytes. Memory grows with what
 // really arrives, so that a bomb costs no more than max.
-func readBounded(dst []byte, c Codec, r io.Reader, max int) ([]byte, error) {
+func readBounded(dst []byte, r io.Reader, max int) ([]byte, error) {
 	begin := len(dst)
 	for {
 		if len(dst) == cap(dst) {
@@ -207,67 +241,38 @@ func readBounded(dst []byte, c Codec, r io.Reader, max int) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return dst, nil
 		case err != nil:
-			return dst[:begin], fmt.Errorf("decompress %s: %w", c, err)
+			return dst[:begin], err
 		}
 	}
 }
 
-var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
-
-// xerialHeader is the magic and two version numbers before the first chunk.
-const xerialHeader = 16
-
-// unsnap adds up the lengths that src claims before it takes memory for them. A chunk
-// cannot expand to more than its length says, so the sum is exact.
+// unsnap adds up the lengths that src claims before it takes memory for them.
 func unsnap(dst, src []byte, max int) ([]byte, error) {
-	total, err := snappyLen(src)
-	if err != nil {
-		return dst, err
+	begin, framed := len(dst), bytes.HasPrefix(src, xerialMagic)
+	rest := src
+	if framed {
+		if len(src) < xerialHeader {
+			return dst, fmt.Errorf("decompress snappy: %w", ErrShort)
+		}
+		rest = src[xerialHeader:]
 	}
-	if total > max {
-		return dst, ErrSize
-	}
-	begin := len(dst)
-	if cap(dst)-begin < total {
-		dst = append(make([]byte, 0, begin+total), dst...)
-	}
-	room := dst[begin : begin : begin+total]
-	if total == 0 {
-		return dst, nil
-	}
-	out, err := xerial.DecodeCapped(room, src)
-	if err != nil {
-		return dst, fmt.Errorf("decompress snappy: %w", err)
-	}
-	return dst[:begin+len(out)], nil
-}
-
-func snappyLen(src []byte) (int, error) {
-	if !bytes.HasPrefix(src, xerialMagic) {
-		n, err := s2.DecodedLen(src)
+	for len(rest) > 0 {
+		block, after, err := cutBlock(rest, framed)
 		if err != nil {
-			return 0, fmt.Errorf("decompress snappy: %w", err)
+			return dst[:begin], fmt.Errorf("decompress snappy: %w", err)
 		}
-		return n, nil
-	}
-	if len(src) < xerialHeader {
-		return 0, fmt.Errorf("decompress snappy: %w", ErrShort)
-	}
-	total := 0
-	for src = src[xerialHeader:]; len(src) > 0; {
-		if len(src) < 4 {
-			return 0, fmt.Errorf("decompress snappy: %w", ErrShort)
-		}
-		size := int(binary.BigEndian.Uint32(src))
-		if size > len(src)-4 {
-			return 0, fmt.Errorf("decompress snappy: %w", ErrShort)
-		}
-		n, err := s2.DecodedLen(src[4 : 4+size])
+		size, err := blockLen(block)
 		if err != nil {
-			return 0, fmt.Errorf("decompress snappy: %w", err)
+			return dst[:begin], fmt.Errorf("decompress snappy: %w", err)
 		}
-		total += n
-		src = src[4+size:]
+		if len(dst)-begin+size > max {
+			return dst[:begin], ErrSize
+		}
+		dst = slices.Grow(dst, size)
+		if _, err := s2.Decode(dst[len(dst):len(dst)+size], block); err != nil {
+			return dst[:begin], fmt.Errorf("decompress snappy: %w", err)
+		}
+		dst, rest = dst[:len(dst)+size], after
 	}
-	return total, nil
+	return dst, nil
 }

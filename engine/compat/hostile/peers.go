@@ -12,7 +12,10 @@ import (
 	"net"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/snappy/xerial"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -20,11 +23,13 @@ const (
 	honestTopic = "honest"
 	dataTopic   = "data"   // some megabytes to fetch
 	packedTopic = "packed" // the broker compresses what comes
+	keyedTopic  = "keyed"  // the broker looks whether records have keys
 )
 
 // A peer is a kind of them.
 type peer struct {
 	name        string
+	what        string
 	connections int
 	bytes       int64 // of memory that all of them together may cost the broker
 	data        bool  // they want data to read
@@ -32,14 +37,14 @@ type peer struct {
 }
 
 var peers = []peer{
-	{"idle", 10_000, 64 << 20, false, idle},
-	{"unread", 1_000, 128 << 20, true, unread},
-	{"half", 5_000, 64 << 20, false, half},
-	{"promises", 5_000, 64 << 20, false, promises},
-	{"dribble", 500, 32 << 20, false, dribble},
-	{"lengths", 1_000, 32 << 20, false, lengths},
-	{"arrays", 1_000, 64 << 20, false, arrays},
-	{"bombs", 8, 256 << 20, false, bombs},
+	{"idle", "ask which versions there are, read the answer and say no more", 10_000, 64 << 20, false, idle},
+	{"unread", "ask for a mebibyte eight times and read nothing", 1_000, 128 << 20, true, unread},
+	{"half", "send half a frame of 8 KiB", 5_000, 64 << 20, false, half},
+	{"promises", "promise a frame of 90 MiB and send ten bytes of it", 5_000, 64 << 20, false, promises},
+	{"dribble", "send a good request byte by byte, again and again", 500, 32 << 20, false, dribble},
+	{"lengths", "claim frames of 2 GiB, of 101 MiB and of negative length", 1_000, 32 << 20, false, lengths},
+	{"arrays", "claim two billion elements, in every array of every version of every request that is served", 1_000, 64 << 20, false, arrays},
+	{"bombs", "send 128 MiB of zeros in small batches of every codec, to topics that are compressed anew, compacted, or searched by time", 8, 128 << 20, false, bombs},
 }
 
 // A scene is one broker and who misbehaves towards it.
@@ -81,6 +86,8 @@ func (s *scene) each(f func(i int) []byte) error {
 	return nil
 }
 
+var topicSettings = map[string][2]string{packedTopic: {"compression.type", "zstd"}, keyedTopic: {"cleanup.policy", "compact"}}
+
 // prepare makes the topics.
 func (s *scene) prepare(p peer) error {
 	c, err := s.dial()
@@ -89,12 +96,12 @@ func (s *scene) prepare(p peer) error {
 	}
 	q := kmsg.NewPtrCreateTopicsRequest()
 	q.TimeoutMillis = 5000
-	for _, name := range []string{honestTopic, dataTopic, packedTopic} {
+	for _, name := range []string{honestTopic, dataTopic, packedTopic, keyedTopic} {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = name, 1, 1
-		if name == packedTopic {
+		if setting := topicSettings[name]; setting[0] != "" {
 			config := kmsg.NewCreateTopicsRequestTopicConfig()
-			config.Name, config.Value = "compression.type", kmsg.StringPtr("lz4")
+			config.Name, config.Value = setting[0], kmsg.StringPtr(setting[1])
 			t.Configs = append(t.Configs, config)
 		}
 		q.Topics = append(q.Topics, t)
@@ -105,7 +112,7 @@ func (s *scene) prepare(p peer) error {
 	if !p.data {
 		return nil
 	}
-	megabyte := format(7, produce(dataTopic, plainBatch(make([]byte, 900_000))))
+	megabyte := format(7, produce(dataTopic, plainBatch(900_000)))
 	for range 8 {
 		if _, err := exchange(c, megabyte); err != nil {
 			return fmt.Errorf("produce: %w", err)
@@ -191,15 +198,6 @@ func lengths(s *scene) error {
 	return s.closed()
 }
 
-// arrays say that they have two billion elements.
-func arrays(s *scene) error {
-	frames := arrayFrames()
-	if err := s.each(func(i int) []byte { return frames[i%len(frames)] }); err != nil {
-		return err
-	}
-	return s.closed()
-}
-
 // closed waits until the broker has closed all connections but the first.
 func (s *scene) closed() error {
 	for i, c := range s.open[1:] {
@@ -215,58 +213,92 @@ func (s *scene) closed() error {
 	return nil
 }
 
-// bombs are batches of zeros by the gigabyte, compressed: for a topic that the broker compresses anew, and for one that
-// it does not, whose records are then looked for by time.
+const (
+	bombSize  = 128 << 20
+	largeBomb = 16 << 20 // of the codec that cannot make a bomb of a mebibyte into more
+)
+
+// bombs are batches with a record of zeros, for topics whose records the broker compresses anew, looks at for keys, or
+// looks for by time. All connections send theirs at the same time.
 func bombs(s *scene) error {
-	packed := map[int16][]byte{1: gzipped(512 << 20), 4: zstandard(2 << 30)}
+	sent, err := allBombs()
+	if err != nil {
+		return err
+	}
+	wrong := make(chan error, s.connections)
 	for range s.connections {
-		for codec, records := range packed {
-			c, err := s.dial()
+		c, err := s.dial()
+		if err != nil {
+			return err
+		}
+		go func() { wrong <- throw(c, sent) }()
+	}
+	var all error
+	for range s.connections {
+		all = errors.Join(all, <-wrong)
+	}
+	return all
+}
+
+// throw sends every bomb to every topic, and has the records looked for.
+func throw(c net.Conn, sent [][]byte) error {
+	for _, b := range sent {
+		for _, topic := range []string{packedTopic, keyedTopic, dataTopic} {
+			body, err := exchange(c, format(7, produce(topic, b)))
 			if err != nil {
-				return err
+				return fmt.Errorf("send a bomb to %s: %w", topic, err)
 			}
-			for _, topic := range []string{packedTopic, dataTopic} {
-				if _, err := exchange(c, format(7, produce(topic, rawBatch(codec, records)))); err != nil {
-					return fmt.Errorf("send a bomb to %s: %w", topic, err)
-				}
+			if err := taken(body); err != nil {
+				return fmt.Errorf("send a bomb to %s: %w", topic, err)
 			}
-			q := kmsg.NewPtrListOffsetsRequest()
-			q.ReplicaID = -1
-			t := kmsg.NewListOffsetsRequestTopic()
-			t.Topic = dataTopic
-			p := kmsg.NewListOffsetsRequestTopicPartition()
-			p.Timestamp, p.CurrentLeaderEpoch = 1, -1
-			t.Partitions = append(t.Partitions, p)
-			q.Topics = append(q.Topics, t)
-			if _, err := exchange(c, format(5, q)); err != nil {
-				return fmt.Errorf("look into a bomb: %w", err)
-			}
+		}
+		q := kmsg.NewPtrListOffsetsRequest()
+		q.ReplicaID = -1
+		t := kmsg.NewListOffsetsRequestTopic()
+		t.Topic = dataTopic
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Timestamp, p.CurrentLeaderEpoch = 1, -1
+		t.Partitions = append(t.Partitions, p)
+		q.Topics = append(q.Topics, t)
+		if _, err := exchange(c, format(5, q)); err != nil {
+			return fmt.Errorf("look into a bomb: %w", err)
 		}
 	}
 	return nil
 }
 
-func gzipped(size int64) []byte {
-	var b bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // a known level
-	_, _ = io.CopyN(w, zeros{}, size)               // into memory
-	_ = w.Close()
-	return b.Bytes()
+// allBombs are batches in every codec. Snappy comes in the framing of Java's clients and as one block, as from C: that
+// is the only one which cannot be looked through in a window.
+func allBombs() (sent [][]byte, err error) {
+	zeros := record(bombSize)
+	for attributes, w := range map[int16]func(io.Writer) (io.WriteCloser, error){
+		1: func(to io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(to, gzip.BestSpeed) },
+		3: func(to io.Writer) (io.WriteCloser, error) { return lz4.NewWriter(to), nil },
+		4: func(to io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(to, zstd.WithWindowSize(1<<20)) },
+	} {
+		var out bytes.Buffer
+		to, err := w(&out)
+		if err == nil {
+			_, err = to.Write(zeros)
+		}
+		if err == nil {
+			err = to.Close()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make a bomb: %w", err)
+		}
+		sent = append(sent, rawBatch(attributes, out.Bytes()))
+	}
+	zeros = record(largeBomb)
+	return append(sent, rawBatch(2, xerial.Encode(nil, zeros)), rawBatch(2, s2.EncodeSnappy(nil, zeros))), nil
 }
 
-func zstandard(size int64) []byte {
-	var b bytes.Buffer
-	w, _ := zstd.NewWriter(&b)        // no option that could be wrong
-	_, _ = io.CopyN(w, zeros{}, size) // into memory
-	_ = w.Close()
-	return b.Bytes()
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+// record is a record of zeros.
+func record(size int) []byte {
+	r := kmsg.Record{Key: []byte("key"), Value: make([]byte, size)}
+	plain := r.AppendTo(make([]byte, 0, size+64))
+	r.Length = int32(len(plain)) - 1 // the length itself is one byte while it is 0
+	return r.AppendTo(plain[:0])
 }
 
 // exchange sends a request and reads the whole answer.
@@ -305,11 +337,7 @@ func produce(topic string, batch []byte) *kmsg.ProduceRequest {
 }
 
 // plainBatch is a batch of one record.
-func plainBatch(value []byte) []byte {
-	r := kmsg.Record{Value: value}
-	r.Length = int32(len(r.AppendTo(nil))) - 1 // the length itself is one byte while it is 0
-	return rawBatch(0, r.AppendTo(nil))
-}
+func plainBatch(size int) []byte { return rawBatch(0, record(size)) }
 
 // rawBatch is a batch that says it has one record.
 func rawBatch(attributes int16, records []byte) []byte {
@@ -319,29 +347,4 @@ func rawBatch(attributes int16, records []byte) []byte {
 	raw := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
 	return raw
-}
-
-// arrayFrames are requests of several keys cut off behind an array length that is nonsense.
-func arrayFrames() (frames [][]byte) {
-	many := []byte{0x7f, 0xff, 0xff, 0xff}
-	compact := []byte{0xff, 0xff, 0xff, 0xff, 0x07}
-	for _, one := range []struct {
-		key, version int16
-		body         []byte
-	}{
-		{0, 7, append([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0x10, 0}, many...)}, // Produce
-		{1, 11, append(make([]byte, 25), many...)},                             // Fetch
-		{2, 5, append([]byte{0xff, 0xff, 0xff, 0xff, 0}, many...)},             // ListOffsets
-		{3, 4, many}, {3, 9, append([]byte{0}, compact...)}, // Metadata
-		{8, 3, append([]byte{0, 1, 'g', 0, 0, 0, 1, 0, 1, 'm', 0, 0, 0, 0, 0, 0, 0, 0}, many...)},              // OffsetCommit
-		{9, 2, append([]byte{0, 1, 'g'}, many...)},                                                             // OffsetFetch
-		{11, 4, append([]byte{0, 1, 'g', 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 'c', 'o', 'n', 's'}, many...)}, // JoinGroup
-		{19, 4, many}, {20, 3, many}, {32, 1, many}, {42, 1, many}, {15, 4, many}, {37, 1, many}, {44, 0, many}, // and others
-	} {
-		f := []byte{0, 0, 0, 0, 0, byte(one.key), 0, byte(one.version), 0, 0, 0, 1, 0, 1, 'h'}
-		f = append(f, one.body...) // of a flexible version, it begins with the header's tags
-		binary.BigEndian.PutUint32(f, uint32(len(f)-4))
-		frames = append(frames, f)
-	}
-	return frames
 }

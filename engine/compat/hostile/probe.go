@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,41 +32,64 @@ func newProbe(address string) (*probe, error) {
 
 func (p *probe) close() { p.conn.Close() }
 
-// watch sends for a while and answers the 99th percentile.
-func (p *probe) watch(ctx context.Context, d time.Duration) (time.Duration, error) {
-	count := int(d / every)
-	request := format(7, produce(honestTopic, plainBatch([]byte("hello"))))
-	if err := p.conn.SetDeadline(time.Now().Add(d + 20*time.Second)); err != nil {
-		return 0, err
-	}
+// waits are how long a client waited for its acknowledgements.
+type waits struct{ p99, worst time.Duration }
+
+// watch sends until so long after begun is closed (nil: from now on), and answers how long it waited.
+func (p *probe) watch(ctx context.Context, d time.Duration, begun <-chan struct{}) (waits, error) {
+	request := format(7, produce(honestTopic, plainBatch(5)))
 	begin := time.Now()
-	failed := make(chan error, 1)
+	sent, failed := make(chan int, 1<<20), make(chan error, 1)
 	go func() {
-		ticks := time.NewTicker(every / 5)
-		defer ticks.Stop()
-		for sent := 0; sent < count && ctx.Err() == nil; {
-			if time.Since(begin) < time.Duration(sent)*every {
-				<-ticks.C
-				continue
-			}
-			if _, err := p.conn.Write(request); err != nil {
-				failed <- err
-				return
-			}
-			sent++
-		}
-		failed <- nil
+		defer close(sent)
+		failed <- p.send(ctx, begin, request, d, begun, sent)
 	}()
-	took := make([]time.Duration, count)
+	var took []time.Duration
 	r := bufio.NewReader(p.conn)
-	for i := range took {
-		if err := answered(r); err != nil {
-			return 0, err
+	for i := range sent {
+		if err := p.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			return waits{}, err
 		}
-		took[i] = time.Since(begin) - time.Duration(i)*every
+		if err := answered(r); err != nil {
+			return waits{}, err
+		}
+		took = append(took, time.Since(begin)-time.Duration(i)*every)
 	}
 	slices.Sort(took)
-	return took[count*99/100], <-failed
+	if len(took) == 0 {
+		return waits{}, fmt.Errorf("nothing was sent: %w", errors.Join(<-failed, ctx.Err()))
+	}
+	return waits{took[len(took)*99/100], took[len(took)-1]}, <-failed
+}
+
+// send sends at a steady pace, whatever becomes of what was sent, and tells of each.
+func (p *probe) send(ctx context.Context, begin time.Time, request []byte, d time.Duration, begun <-chan struct{}, sent chan<- int) error {
+	ticks := time.NewTicker(every / 5)
+	defer ticks.Stop()
+	end := begin.Add(d)
+	for i := 0; ctx.Err() == nil; {
+		if begun != nil {
+			end = time.Now().Add(d)
+			select {
+			case <-begun:
+				begun = nil
+			default:
+			}
+		}
+		if time.Now().After(end) {
+			return nil
+		}
+		if time.Since(begin) < time.Duration(i)*every {
+			<-ticks.C
+			continue
+		}
+		if _, err := p.conn.Write(request); err != nil {
+			return err
+		}
+		sent <- i
+		i++
+	}
+	return ctx.Err()
 }
 
 // answered reads one answer to Produce version 7 for one partition, and fails unless it says that all is well.
@@ -78,6 +102,11 @@ func answered(r *bufio.Reader) error {
 	if _, err := io.ReadFull(r, body); err != nil {
 		return err
 	}
+	return taken(body)
+}
+
+// taken fails unless an answer to Produce says that all is well.
+func taken(body []byte) error {
 	a := kmsg.NewPtrProduceResponse()
 	a.SetVersion(7)
 	if err := a.ReadFrom(body[4:]); err != nil {

@@ -1,0 +1,120 @@
+package api
+
+import (
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/unpack"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// packedPart is a partition of a produce request whose records have to be decompressed
+// before it is known whether they are any good.
+type packedPart struct {
+	index    int
+	topic    *shard.Topic
+	settings *shard.Settings // that it was checked with so far
+}
+
+// errUnpack says that a batch is to be looked into by the pool. No client sees it.
+var errUnpack = &kerr.Error{Message: "UNPACK"}
+
+// glanced bounds what a loop decompresses itself, in bytes of records: a fraction of a
+// millisecond.
+const glanced = 64 << 10
+
+// borrowsNothing is a loop's memory for blocks that do not fit a window: none.
+type borrowsNothing struct{}
+
+func (borrowsNothing) Borrow(int) error { return batch.ErrSize }
+func (borrowsNothing) Return(int)       {}
+
+// glance checks the records of a compressed batch whose records must have keys, if that is
+// done soon.
+func glance(b batch.Batch) (*kerr.Error, string) {
+	if len(b) > glanced {
+		return errUnpack, ""
+	}
+	return look(b, glanced, borrowsNothing{})
+}
+
+// look checks the records of a compressed batch. It runs on a loop or a worker.
+func look(b batch.Batch, most int64, m batch.Memory) (*kerr.Error, string) {
+	records, err := batch.Scan(b, batch.ScanOptions{Max: most, Memory: m})
+	if err == nil {
+		err = records.Check(true)
+		records.Close()
+	}
+	if most == glanced && errors.Is(err, batch.ErrSize) {
+		return errUnpack, ""
+	}
+	return unpacked(err)
+}
+
+// unpacked is the code of an error from decompressing.
+func unpacked(err error) (*kerr.Error, string) {
+	switch {
+	case err == nil:
+		return nil, ""
+	case errors.Is(err, unpack.ErrSpent):
+		return kerr.RequestTimedOut, err.Error() // all clients send it again
+	case errors.Is(err, batch.ErrGrown):
+		return kerr.MessageTooLarge, ""
+	default:
+		return kerr.InvalidRecord, err.Error()
+	}
+}
+
+// unpackLater leaves the compressed batches to the pool. Until they are sent on, requests
+// that the connection sent later wait, so that batches keep their order.
+func (p *produceCall) unpackLater() {
+	p.conn.Pause()
+	if p.server.Pool.Post(p) {
+		return
+	}
+	for i := range p.packed {
+		p.fail(&p.packed[i], kerr.RequestTimedOut, "too many batches wait to be decompressed, send them again later")
+	}
+	p.resume()
+}
+
+// Unpack decompresses. It runs on a worker.
+func (p *produceCall) Unpack() {
+	for i := range p.packed {
+		part := &p.packed[i]
+		a := &p.appends[part.index]
+		err, why := (*kerr.Error)(nil), ""
+		if part.settings.Recompresses(a.Batch.Codec()) {
+			err, why = unpacked(a.Recompress(part.settings, p.server.Memory))
+		} else {
+			err, why = look(a.Batch, batch.MaxPlain, p.server.Memory)
+		}
+		if err != nil {
+			p.fail(part, err, why)
+		}
+	}
+	if p.conn.Loop().Post(&p.sending) {
+		return
+	}
+	// The server is closed: nobody waits for an answer.
+	for i := range p.appends {
+		p.appends[i].Drop()
+	}
+	p.slot.Discard()
+	p.free()
+}
+
+func (p *produceCall) fail(part *packedPart, err *kerr.Error, why string) {
+	r := &p.results[part.index]
+	r.Error, r.Message = err.Code, why
+	part.topic.Counts.ProduceFailed()
+}
+
+// resume sends what was unpacked, and then lets the connection go on. It runs on the loop.
+func (p *produceCall) resume() {
+	conn := p.conn
+	p.send()
+	conn.Resume()
+}

@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/api"
+)
+
+// twoDisks is a broker on a disk that works and one whose syncs the test delays.
+type twoDisks struct {
+	*Broker
+	files         *diskio.Memory
+	working, slow []int32 // partitions of the topic "both"
+	stopped       bool
+}
+
+func onTwoDisks(t *testing.T) *twoDisks {
+	files := diskio.NewMemory()
+	b, err := beginOn(files, "/good,/bad", "num.io.threads=3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &twoDisks{Broker: b, files: files}
+	t.Cleanup(func() {
+		files.Gate(nil)
+		if !d.stopped {
+			stop(t, b)
+		}
+	})
+	createTopic(t, b, 16, "both")
+	d.working, d.slow = onDisk(b, "both", "/good"), onDisk(b, "both", "/bad")
+	if len(d.working) == 0 || len(d.slow) == 0 {
+		t.Fatalf("partitions %v lie on one disk, %v on the other", d.working, d.slow)
+	}
+	c := client(t, b, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for p := range int32(16) {
+		send(t, c, p, "before")
+	}
+	return d
+}
+
+// delay has every sync on the bad disk wait for f.
+func (d *twoDisks) delay(f func()) {
+	d.files.Gate(func(op diskio.Op) error {
+		if (op.Kind == diskio.OpSync || op.Kind == diskio.OpSyncDir) && strings.HasPrefix(op.Name, "/bad") {
+			f()
+		}
+		return nil
+	})
+}
+
+// TestASlowDiskIsSlowForItselfAlone: every sync of one disk takes 200 ms. What it
+// acknowledges was synced, and meanwhile the other is as fast as ever.
+func TestASlowDiskIsSlowForItselfAlone(t *testing.T) {
+	const pause = 200 * time.Millisecond
+	d := onTwoDisks(t)
+	var syncs atomic.Int64
+	d.delay(func() {
+		<-time.NewTimer(pause).C
+		syncs.Add(1)
+	})
+	slow := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	fast := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	const rounds = 3
+	answered := make(chan error, 1)
+	var before atomic.Int64
+	begin := time.Now()
+	go func() {
+		for i := range rounds {
+			before.Store(syncs.Load())
+			err := slow.ProduceSync(context.Background(), &kgo.Record{Topic: "both", Partition: d.slow[0], Value: fmt.Append(nil, "slow", i)}).FirstErr()
+			if err == nil && syncs.Load() == before.Load() {
+				err = errors.New("acknowledged, and nothing was synced since it was sent")
+			}
+			if err != nil {
+				answered <- err
+				return
+			}
+		}
+		answered <- nil
+	}()
+	meanwhile := 0
+	for done := false; !done; meanwhile++ {
+		send(t, fast, d.working[meanwhile%len(d.working)], "fast")
+		select {
+		case err := <-answered:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		default:
+		}
+	}
+	if took := time.Since(begin); took < rounds*pause || meanwhile < 5*rounds {
+		t.Errorf("%d records on the slow disk took %v; meanwhile %d were taken on the other", rounds, took, meanwhile)
+	}
+	// What was acknowledged survives the power.
+	files := d.files.Clone()
+	files.Gate(nil)
+	files.Crash()
+	after, err := beginOn(files, "/good,/bad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, after)
+	all := readAll(t, after, "both")
+	for i := range rounds {
+		if !slices.Contains(all, fmt.Sprint("slow", i)) {
+			t.Errorf("acknowledged record %d is lost", i)
+		}
+	}
+}
+
+// groupOn finds a group whose coordinator keeps its log in a folder.
+func groupOn(t *testing.T, b *Broker, folder string) string {
+	t.Helper()
+	partitions := onDisk(b, api.OffsetsTopic, folder)
+	for i := range 10_000 {
+		name, hash := fmt.Sprint("group", i), int32(0)
+		for _, c := range name {
+			hash = 31*hash + c
+		}
+		if slices.Contains(partitions, (hash&0x7fffffff)%int32(b.registry.Named(api.OffsetsTopic).Partitions())) {
+			return name
+		}
+	}
+	t.Fatalf("no group lies in %s", folder)
+	return ""
+}
+
+// TestAHungSyncStopsNoOther: a sync that never returns holds up what waits for it. Producers,
+// consumers, metadata, offsets by time and groups on the other disk go on.
+func TestAHungSyncStopsNoOther(t *testing.T) {
+	d := onTwoDisks(t)
+	p := dial(t, d.Addresses()[0])
+	p.coordinated()
+	group := groupOn(t, d.Broker, "/good")
+	member, generation := p.joined(5, group)
+	held, mend := make(chan struct{}, 100), make(chan struct{})
+	d.delay(func() {
+		select {
+		case held <- struct{}{}:
+		default:
+		}
+		<-mend
+	})
+	waiting := make(chan error, len(d.slow))
+	hung := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for _, partition := range d.slow {
+		hung.Produce(context.Background(), &kgo.Record{Topic: "both", Partition: partition, Value: []byte("waits")}, func(_ *kgo.Record, err error) { waiting <- err })
+	}
+	<-held
+	s := subject{name: "both"}
+	fast := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for range 3 {
+		for _, partition := range d.working {
+			send(t, fast, partition, "meanwhile")
+		}
+		beat := kmsg.NewPtrHeartbeatRequest()
+		beat.Group, beat.MemberID, beat.Generation = group, member, generation
+		want(t, "heartbeat", ask[*kmsg.HeartbeatResponse](p, 4, beat).ErrorCode, nil)
+		commit := commitRequest(7, group, s, 1)
+		commit.MemberID, commit.Generation = member, generation
+		want(t, "commit", ask[*kmsg.OffsetCommitResponse](p, 7, commit).Topics[0].Partitions[0].ErrorCode, nil)
+	}
+	want(t, "fetch", p.fetch(11, from(s, d.working[0], 0)).ErrorCode, nil)
+	want(t, "fetch from the hung disk", p.fetch(11, from(s, d.slow[0], 0)).ErrorCode, nil)
+	want(t, "look for a time", p.offsetAt(7, s, d.working[0], 1, anyEpoch).ErrorCode, nil)
+	if topic := p.metadata("both"); len(topic.Partitions) != 16 {
+		t.Errorf("metadata shows %d partitions", len(topic.Partitions))
+	}
+	createTopic(t, d.Broker, 1, "new") // whose record goes to the disk that works
+	select {
+	case err := <-waiting:
+		t.Fatalf("a record on the hung disk was answered: %v", err)
+	default:
+	}
+	close(mend)
+	for range d.slow {
+		if err := <-waiting; err != nil {
+			t.Errorf("a record that waited: %v", err)
+		}
+	}
+}
+
+// TestAStopBesideAHungDiskEnds: a broker that is told to stop says after its time that a
+// disk does not answer. What it acknowledged is there at the next start.
+func TestAStopBesideAHungDiskEnds(t *testing.T) {
+	for name, kinds := range map[string][]diskio.OpKind{
+		"sync": {diskio.OpSync, diskio.OpSyncDir}, "write": {diskio.OpWrite}, "everything": {diskio.OpSync, diskio.OpSyncDir, diskio.OpWrite, diskio.OpRead, diskio.OpCreate, diskio.OpRename, diskio.OpRemove},
+	} {
+		for _, busy := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, busy %v", name, busy), func(t *testing.T) {
+				d := onTwoDisks(t)
+				d.stopped = true
+				held, mend := make(chan struct{}, 1000), make(chan struct{})
+				d.files.Gate(func(op diskio.Op) error {
+					if slices.Contains(kinds, op.Kind) && strings.HasPrefix(op.Name, "/bad") {
+						held <- struct{}{}
+						<-mend
+					}
+					return nil
+				})
+				if busy {
+					hung := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+					hung.Produce(context.Background(), &kgo.Record{Topic: "both", Partition: d.slow[0], Value: []byte("waits")}, nil)
+					<-held
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+				defer cancel()
+				stopped := make(chan error, 1)
+				go func() { stopped <- d.Stop(ctx) }()
+				select {
+				case err := <-stopped:
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("the stop ended with %v", err)
+					}
+				case <-time.NewTimer(10 * time.Second).C:
+					t.Error("the stop hangs with its disk")
+					close(mend)
+					t.Log("once the disk went on:", <-stopped)
+					return
+				}
+				close(mend)
+			})
+		}
+	}
+}
+
+// TestSpaceComesAndGoes: what is acknowledged while a disk is full again and again is
+// there, once and in order; what is refused is refused with an error to try again.
+func TestSpaceComesAndGoes(t *testing.T) {
+	files := diskio.NewMemory()
+	b, err := beginOn(files, "/data", "log.segment.bytes=1048576", "log.journal.bytes=1048576")
+	if err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, b, 1, "t")
+	p := dial(t, b.Addresses()[0])
+	s := subject{name: "t"}
+	var acknowledged []string
+	refused := 0
+	for i := range 400 {
+		switch { // sudden, slow, and back again
+		case i%100 == 20:
+			files.SetSpace(0)
+		case i%100 == 40:
+			files.SetSpace(20_000)
+		case i%100 == 60:
+			files.SetSpace(int64(i))
+		case i%100 == 70:
+			files.SetSpace(-1)
+		}
+		value := fmt.Sprintf("%04d%s", i, strings.Repeat("x", 20*(i%1000)))
+		switch r := p.produce(7, s, 0, records(value)); r.ErrorCode {
+		case 0:
+			if r.BaseOffset != int64(len(acknowledged)) {
+				t.Fatalf("record %d is at offset %d, want %d", i, r.BaseOffset, len(acknowledged))
+			}
+			acknowledged = append(acknowledged, value)
+		case kerr.KafkaStorageError.Code:
+			refused++
+		default:
+			t.Fatalf("record %d: %s", i, errorName(r.ErrorCode))
+		}
+		if i%100 == 30 { // metadata that has no space is refused, and the broker lives
+			q := kmsg.NewPtrCreateTopicsRequest()
+			q.TimeoutMillis = 1000
+			q.Topics = append(q.Topics, wanted(fmt.Sprint("more", i), 1, 1))
+			_ = ask[*kmsg.CreateTopicsResponse](p, 5, q)
+		}
+	}
+	if refused == 0 || len(acknowledged) < 200 {
+		t.Errorf("%d records were acknowledged, %d refused", len(acknowledged), refused)
+	}
+	select {
+	case err := <-b.Failed():
+		t.Errorf("the broker gave up: %v", err)
+	default:
+	}
+	check := func(b *Broker) {
+		t.Helper()
+		if got := readAll(t, b, "t"); !slices.Equal(got, acknowledged) {
+			t.Errorf("%d records can be read, %d were acknowledged", len(got), len(acknowledged))
+		}
+	}
+	check(b)
+	crashed := files.Clone()
+	stop(t, b)
+	crashed.Crash()
+	for name, disk := range map[string]*diskio.Memory{"a stop": files, "a power cut": crashed} {
+		again, err := beginOn(disk, "/data")
+		if err != nil {
+			t.Fatalf("after %s: %v", name, err)
+		}
+		check(again)
+		stop(t, again)
+	}
+}

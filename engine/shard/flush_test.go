@@ -1,0 +1,156 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+const every = 50 * time.Millisecond
+
+// intervalSettings are those of a topic that is synced within an interval.
+func intervalSettings() *Settings {
+	s := *testSettings(false)
+	s.FlushEvery, s.Log.SyncOnRoll = every, true
+	return &s
+}
+
+// passed lets an interval pass and waits until the shard has asked for a sync.
+func (h *house) passed(s *handSyncer) {
+	h.clock.pass(every)
+	for s.waiting() == 0 {
+		h.shard.Wait(func() {})
+	}
+}
+
+func (h *handSyncer) waiting() int {
+	h.guard.Lock()
+	defer h.guard.Unlock()
+	return len(h.held)
+}
+
+// TestIntervalSync acknowledges at once, syncs within the interval, and again what came
+// meanwhile; a power cut then loses no more than what came after the last sync began.
+func TestIntervalSync(t *testing.T) {
+	files, syncer := diskio.NewMemory(), &handSyncer{}
+	h := newHouse(t, files, syncer)
+	r := h.topic("t", 1, 1, intervalSettings()).Replica(0)
+	say := func(value string) {
+		t.Helper()
+		s := send(r, records(t, batch.NoProducer(), value))
+		if <-s.ended; s.Err != nil {
+			t.Fatal(s.Err)
+		}
+	}
+	say("a")
+	say("b")
+	h.settled()
+	if n := syncer.waiting(); n != 0 || r.HighWatermark() != 2 {
+		t.Fatalf("%d syncs before the interval has passed, high watermark %d", n, r.HighWatermark())
+	}
+	h.passed(syncer)
+	say("c") // while the sync is under way
+	h.settled()
+	if n := syncer.release(); n != 1 {
+		t.Fatalf("%d syncs", n)
+	}
+	h.settled()
+	if got := r.durable.Load(); got != 2 {
+		t.Fatalf("durable up to %d", got)
+	}
+	if n := syncer.waiting(); n != 0 {
+		t.Fatal("the next sync does not wait for its interval")
+	}
+	h.passed(syncer)
+	say("d")
+	syncer.release() // which makes more durable than it promised
+	h.settled()
+	if got := r.durable.Load(); got != 3 {
+		t.Fatalf("durable up to %d", got)
+	}
+	say("e")
+	h.settled()
+	files.Crash()
+	h.open(false, nil)
+	again := h.topic("t", 1, 1, intervalSettings()).Replica(0)
+	h.shard.Wait(again.Settle)
+	if got, err := values(again); err != nil || fmt.Sprint(got) != "[a b c d]" {
+		t.Fatal(got, err)
+	}
+}
+
+// TestIntervalBegins changes the mode of a topic: what is not synced yet will be.
+func TestIntervalBegins(t *testing.T) {
+	syncer := &handSyncer{}
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	r := h.topic("t", 1, 1, testSettings(false)).Replica(0)
+	<-send(r, records(t, batch.NoProducer(), "a")).ended
+	h.shard.Wait(func() { r.Configure(intervalSettings()) })
+	h.passed(syncer)
+	syncer.release()
+	h.settled()
+	if got := r.durable.Load(); got != 1 {
+		t.Fatalf("durable up to %d", got)
+	}
+	<-send(r, records(t, batch.NoProducer(), "b")).ended
+	h.shard.Wait(func() { r.Configure(testSettings(true)) })
+	if n := syncer.waiting(); n != 1 {
+		t.Fatalf("%d syncs when answers begin to wait for them", n)
+	}
+	syncer.release()
+	h.settled()
+	h.shard.Wait(func() {
+		if r.later.index != 0 {
+			t.Error("the interval goes on")
+		}
+	})
+}
+
+// TestIntervalSyncFails stops the disk, as a failed sync does in every mode.
+func TestIntervalSyncFails(t *testing.T) {
+	files, syncer := diskio.NewMemory(), &handSyncer{}
+	h := newHouse(t, files, syncer)
+	r := h.topic("t", 1, 1, intervalSettings()).Replica(0)
+	<-send(r, records(t, batch.NoProducer(), "a")).ended
+	h.passed(syncer)
+	files.FailSync(errors.New("broken"))
+	syncer.release()
+	h.settled()
+	if h.disk.Failed() == nil {
+		t.Fatal("the disk goes on")
+	}
+	s := send(r, records(t, batch.NoProducer(), "b"))
+	if <-s.ended; s.Err == nil {
+		t.Fatal("a record is acknowledged on a disk that was stopped")
+	}
+}
+
+// TestIntervalEnds deletes and retires partitions in the middle of an interval.
+func TestIntervalEnds(t *testing.T) {
+	syncer := &handSyncer{}
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	topic := h.topic("t", 1, 2, intervalSettings())
+	for p := range int32(2) {
+		<-send(topic.Replica(p), records(t, batch.NoProducer(), "a")).ended
+	}
+	h.shard.Wait(topic.Replica(0).Delete)
+	left := make(chan struct{})
+	h.shard.Do(func() {
+		h.shard.Retire(func(*Replica) {}, func() { close(left) })
+	})
+	h.settled()
+	if n := syncer.release(); n != 1 {
+		t.Fatalf("%d syncs at the end", n)
+	}
+	<-left
+	h.clock.pass(2 * every)
+	h.shard.Wait(func() {
+		if len(h.shard.timers) != 0 {
+			t.Errorf("%d timers are left", len(h.shard.timers))
+		}
+	})
+}
