@@ -230,6 +230,49 @@ func TestReadersOfCommittedRecordsSeeWholeTransactions(t *testing.T) {
 	}
 }
 
+// TestTransactionVersionCanGoBackAndForth: a cluster that was founded before version 2.
+func TestTransactionVersionCanGoBackAndForth(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t)
+	s := p.topic(1)
+	id := unused(t)
+	set := func(level int16, way int8) *kmsg.UpdateFeaturesResponse {
+		q := kmsg.NewPtrUpdateFeaturesRequest()
+		u := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+		u.Feature, u.MaxVersionLevel, u.UpgradeType = "transaction.version", level, way
+		q.FeatureUpdates = append(q.FeatureUpdates, u)
+		return ask[*kmsg.UpdateFeaturesResponse](p, 2, q)
+	}
+	finalized := func() (level int16) {
+		for _, f := range ask[*kmsg.ApiVersionsResponse](p, 4, versionsRequest("test", "1")).FinalizedFeatures {
+			if f.Name == "transaction.version" {
+				level = f.MaxVersionLevel
+			}
+		}
+		return level
+	}
+	want(t, "down without saying so", set(0, 1).ErrorCode, kerr.InvalidUpdateVersion)
+	want(t, "down", set(0, 2).ErrorCode, nil)
+	if got := finalized(); got != 0 {
+		t.Fatalf("level %d, want 0", got)
+	}
+	x := p.transactor(id)
+	want(t, "add", x.add(s, 0), nil)
+	want(t, "send", x.send(11, s, 0, "version 1"), nil)
+	want(t, "commit", x.end(4, true), nil)
+	p.stable(s, 0)
+	want(t, "up", set(2, 1).ErrorCode, nil)
+	if got := finalized(); got != 2 {
+		t.Fatalf("level %d, want 2", got)
+	}
+	want(t, "send", x.send(12, s, 0, "version 2"), nil)
+	want(t, "commit", x.end(5, true), nil)
+	p.stable(s, 0)
+	if all, _ := p.committedOnly(12, s, 0); !slices.Equal(all, []string{"version 1", "version 2"}) {
+		t.Fatalf("committed are %q", all)
+	}
+}
+
 func TestListOffsetsOfCommittedRecords(t *testing.T) {
 	p := dialed(t)
 	s := p.topic(1)
@@ -481,7 +524,28 @@ func transactionExercises() map[kmsg.Key]exercise {
 			return nil
 		},
 		kmsg.ListTransactions: listExercise,
+		kmsg.UpdateFeatures:   featuresExercise,
 	}
+}
+
+// featuresExercise sets a level that is set already, and one that cannot be.
+func featuresExercise(p *peer, version int16, _ subject) error {
+	for level, expected := range map[int16]*kerr.Error{2: nil, 77: kerr.InvalidUpdateVersion} {
+		q := kmsg.NewPtrUpdateFeaturesRequest()
+		u := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+		u.Feature, u.MaxVersionLevel, u.UpgradeType = "transaction.version", level, 1
+		q.FeatureUpdates = append(q.FeatureUpdates, u)
+		a := ask[*kmsg.UpdateFeaturesResponse](p, version, q)
+		got := a.ErrorCode
+		if version < 2 {
+			if a.ErrorCode != 0 || len(a.Results) != 1 || a.Results[0].Feature != "transaction.version" {
+				return fmt.Errorf("answer %+v", a)
+			}
+			got = a.Results[0].ErrorCode
+		}
+		want(p.t, fmt.Sprintf("level %d", level), got, expected)
+	}
+	return nil
 }
 
 func listExercise(p *peer, version int16, s subject) error {

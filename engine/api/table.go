@@ -60,6 +60,7 @@ func table() (t [128]*entry) {
 		handle(42, 0, 3, deleteGroups),
 		handle(44, 0, 1, incrementalAlterConfigs),
 		handle(47, 0, 0, offsetDelete),
+		handle(57, 0, 2, updateFeatures),
 		handle(60, 0, 2, describeCluster),
 		handle(61, 0, 0, describeProducers),
 		handle(65, 0, 0, describeTransactions),

@@ -77,22 +77,16 @@ func (s *Server) transactionOptions() shard.TransactionOptions {
 
 // transactionVersion is the finalized level of transaction.version.
 func (s *Server) transactionVersion() int16 {
-	for _, f := range s.Controller.Image().Features() {
-		if f.Name == cluster.TransactionVersion {
-			return f.Level
-		}
-	}
-	return 0
+	return s.Controller.Image().FeatureLevel(cluster.TransactionVersion)
 }
 
 // Verify asks the coordinator whether a partition is part of a transaction, or has it added
 // (KIP-890). It is called on shards.
 func (s *Server) Verify(v *shard.Verification) {
-	refuse := func(err *kerr.Error) { v.Done(err) }
 	p := txn.Producer{TransactionalID: v.TransactionalID, ID: v.ProducerID, Epoch: v.Epoch}
 	partitions := []txn.Partition{{Topic: v.Topic, Index: v.Partition}}
 	answer := func(err *kerr.Error) {
-		if err == nil {
+		if err == nil { // a nil *kerr.Error is no nil error
 			v.Done(nil)
 			return
 		}
@@ -101,11 +95,11 @@ func (s *Server) Verify(v *shard.Verification) {
 	switch {
 	case v.Add:
 		p.Version = 2
-		s.onTransaction(v.TransactionalID, refuse, func(t *txn.Coordinator, now time.Time) { t.AddPatiently(now, p, partitions, answer) })
+		s.onTransaction(v.TransactionalID, answer, func(t *txn.Coordinator, now time.Time) { t.AddPatiently(now, p, partitions, answer) })
 	case !config.TransactionVerification.Of(s.Values()):
 		v.Done(nil)
 	default:
-		s.onTransaction(v.TransactionalID, refuse, func(t *txn.Coordinator, _ time.Time) { answer(t.Verify(p, partitions)[0]) })
+		s.onTransaction(v.TransactionalID, answer, func(t *txn.Coordinator, _ time.Time) { answer(t.Verify(p, partitions)[0]) })
 	}
 }
 
