@@ -59,7 +59,7 @@ func (c *Coordinator) find(p Producer) (*transaction, *kerr.Error) {
 		return t, kerr.ConcurrentTransactions
 	case t.producer != p.ID:
 		return nil, kerr.InvalidProducerIDMapping
-	case t.epoch != p.Epoch:
+	case !t.has(p.Epoch):
 		return nil, kerr.ProducerFenced
 	default:
 		return t, nil
@@ -77,7 +77,7 @@ func (c *Coordinator) Verify(p Producer, partitions []Partition) []*kerr.Error {
 		err = kerr.InvalidRequest
 	case t == nil || t.producer != p.ID:
 		err = kerr.InvalidProducerIDMapping
-	case t.epoch != p.Epoch:
+	case !t.has(p.Epoch):
 		err = kerr.ProducerFenced
 	case t.state.preparing():
 		err = kerr.ConcurrentTransactions

@@ -34,8 +34,6 @@ func (t *transaction) check() error {
 		return fmt.Errorf("a producer has the last epoch")
 	case !t.state.holds() && len(t.partitions) > 0:
 		return fmt.Errorf("it has %d partitions", len(t.partitions))
-	case t.state == Ongoing && len(t.partitions) == 0:
-		return fmt.Errorf("it has no partitions")
 	case len(t.owed) > 0 && !t.state.preparing():
 		return fmt.Errorf("%d markers are owed", len(t.owed))
 	case !slices.IsSortedFunc(t.partitions, Partition.compare):

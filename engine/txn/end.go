@@ -63,7 +63,7 @@ func (c *Coordinator) ending(p Producer) (*transaction, *kerr.Error) {
 		return t, nil
 	case t.producer != p.ID:
 		return nil, kerr.InvalidProducerIDMapping
-	case t.epoch != p.Epoch:
+	case !t.has(p.Epoch):
 		return nil, kerr.ProducerFenced
 	case t.busy || t.state.preparing():
 		return nil, kerr.ConcurrentTransactions
@@ -77,6 +77,6 @@ func (t *transaction) repeats(p Producer) bool {
 	if t.version < 2 || p.Version < 2 || t.state != CompleteCommit && t.state != CompleteAbort {
 		return false
 	}
-	return t.producer == p.ID && p.Epoch < lastEpoch && t.epoch == p.Epoch+1 ||
+	return t.producer == p.ID && p.Epoch < exhausted && t.epoch == p.Epoch+1 ||
 		t.previous == p.ID && p.Epoch == exhausted && t.epoch == 0
 }

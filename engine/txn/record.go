@@ -94,7 +94,7 @@ func decode(p []byte) (*metadata, error) {
 	switch {
 	case m.state < Empty || m.state > CompleteAbort:
 		return nil, fmt.Errorf("%w: %d", errState, v.State)
-	case m.producer < 0 || m.epoch < 0 || !m.state.holds() && len(m.partitions) > 0:
+	case m.producer < 0 || m.epoch < 0 || m.epoch == lastEpoch && (m.state == Empty || m.state == Ongoing) || !m.state.holds() && len(m.partitions) > 0:
 		return nil, fmt.Errorf("%w: producer %d, epoch %d, %s with %d partitions", errImpossible, m.producer, m.epoch, m.state, len(m.partitions))
 	}
 	return m, nil

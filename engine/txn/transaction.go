@@ -62,6 +62,9 @@ type metadata struct {
 	started, updated         int64       // milliseconds; started −1: never
 }
 
+// has reports whether a producer with this epoch may go on. Nobody has the last one.
+func (m *metadata) has(epoch int16) bool { return m.epoch == epoch && epoch != lastEpoch }
+
 func (m *metadata) isExhausted() bool { return m.epoch >= exhausted }
 
 // union is a and b, sorted.
