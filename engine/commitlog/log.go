@@ -31,15 +31,16 @@ type Log struct {
 
 	// The owner's.
 	active      *Segment
-	spoiled     bool       // files hold more than the segments say; repair makes it good
-	extra       []*Segment // whose files repair removes
-	savedEpochs *[]epoch   // what the checkpoint file holds
-	savedStart  int64      // what the start file holds
-	startDue    bool       // retention moved the start, and could not make that durable
-	doomed      []*doomed  // renamed, still to be removed
-	rolled      []*Segment // by the append that is under way
-	lagging     *Segment   // rolled, and not yet known to be durable; the one before active, or nil
-	pledged     [2]pledge  // of active and lagging
+	spoiled     bool            // files hold more than the segments say; repair makes it good
+	extra       []*Segment      // whose files repair removes
+	savedEpochs *[]epoch        // what the checkpoint file holds
+	savedStart  int64           // what the start file holds
+	startDue    bool            // retention moved the start, and could not make that durable
+	doomed      []*doomed       // renamed, still to be removed
+	rolled      []*Segment      // by the append that is under way
+	aborting    []batch.Aborted // by markers that the next append has
+	lagging     *Segment        // rolled, and not yet known to be durable; the one before active, or nil
+	pledged     [2]pledge       // of active and lagging
 }
 
 // SetOptions changes the settings of the topic. FS, Cache and TopicID stay.
@@ -128,6 +129,7 @@ func (l *Log) ready() error {
 // one segment. After an error nothing of them is visible, and the log may be appended to
 // again.
 func (l *Log) Append(batches [][]byte, now time.Time) error {
+	defer func() { l.aborting = l.aborting[:0] }()
 	if err := l.ready(); err != nil {
 		return err
 	}
@@ -251,6 +253,7 @@ func (l *Log) write(batches [][]byte) error {
 			s.first = b.MaxTimestamp()
 		}
 		s.indexer.add(b, at)
+		l.aborting = s.abort(b, l.aborting)
 		l.assign(b.LeaderEpoch(), b.BaseOffset())
 		at += int64(len(p))
 	}
@@ -448,6 +451,7 @@ func (l *Log) undo(m mark) {
 	s.first = m.first
 	s.indexer = m.indexer
 	s.indexer.indexes.cut(m.bytes, m.end-s.base)
+	s.cutAborted(m.end)
 	s.largest.Store(s.indexer.time.timestamp)
 	s.reserved = 0
 	l.spoiled = true

@@ -60,6 +60,7 @@ func (v *verifier) look(names []string) {
 			v.last = base
 			if first < 0 {
 				first = base
+				v.first = base
 			}
 		}
 	}
@@ -109,9 +110,12 @@ type verifier struct {
 	start  int64
 	next   int64 // offset that the next segment begins at, or −1
 	epoch  int32
-	last   int64   // base of the last segment
-	closed bool    // the last segment has an index
-	epochs []epoch // the checkpoint, if it can be read
+	first  int64 // base of the first segment
+	track  tracker
+	ended  []batch.Aborted // by the segment that is read
+	last   int64           // base of the last segment
+	closed bool            // the last segment has an index
+	epochs []epoch         // the checkpoint, if it can be read
 
 	segmentBase int64 // of the segment that is read
 }
@@ -170,7 +174,7 @@ func (v *verifier) segment(name string, base int64) error {
 	if v.next >= 0 && base != v.next && base > v.start {
 		v.problem(name, -1, fmt.Errorf("the segment before ends at offset %d", v.next))
 	}
-	v.next, v.segmentBase = base, base
+	v.next, v.segmentBase, v.ended = base, base, nil
 	i := newIndexer(base, -1) // an entry for every batch
 	body := reader{file: w.file, end: w.end}
 	for at := int64(0); at < w.end; at = w.next() {
@@ -190,6 +194,7 @@ func (v *verifier) segment(name string, base int64) error {
 		i.add(w.head, at)
 	}
 	i.finish()
+	v.aborted(base, v.ended)
 	return v.indexes(base, w, &i)
 }
 
@@ -204,6 +209,9 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
 	}
 	v.checkEpoch(name, at, b)
+	if a, ok := v.track.add(b); ok {
+		v.ended = append(v.ended, a)
+	}
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
 	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain})
 	if err != nil {
