@@ -65,6 +65,8 @@ func table() (t [128]*entry) {
 		handle(61, 0, 0, describeProducers),
 		handle(65, 0, 0, describeTransactions),
 		handle(66, 0, 2, listTransactions),
+		handle(68, 0, 1, consumerGroupHeartbeat),
+		handle(69, 0, 1, consumerGroupDescribe),
 		handle(75, 0, 0, describeTopicPartitions),
 	} {
 		t[e.key] = e

@@ -18,9 +18,10 @@ const metadataVersion = 30
 const TransactionVersion = "transaction.version"
 
 // SupportedFeatures are the features that may be finalized, in the order of their names.
-// Only what fully works is here: a client that finds group.version finalized would rely on it.
+// Only what fully works is here: a client that finds a feature finalized relies on it.
 func SupportedFeatures() []Supported {
 	return []Supported{
+		{Name: "group.version", Min: 0, Max: 1},
 		{Name: "kraft.version", Min: 0, Max: 0},
 		{Name: "metadata.version", Min: metadataVersion, Max: metadataVersion},
 		{Name: TransactionVersion, Min: 0, Max: 2},

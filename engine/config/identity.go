@@ -46,7 +46,7 @@ const (
 	noSecurity = "TLS, SASL and access control are not there yet"
 	noTwoPhase = "two-phase commit (KIP-939) is not there yet"
 	noCompact  = "logs are not compacted yet; a compacted topic keeps all its records"
-	noShare    = "only classic consumer groups are there yet"
+	noShare    = "share and streams groups are not there yet"
 	noRemote   = "there is no tiered storage yet"
 	noQuota    = "there are no quotas yet"
 	noReader   = "nothing here works that way"

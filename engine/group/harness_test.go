@@ -19,6 +19,8 @@ type journal struct {
 	waiting   []waiting
 	appends   int
 	within    map[*byte]int64 // records of transactions to their producers
+
+	afterwards []func() // what clients do once their answers came
 }
 
 type waiting struct {
@@ -62,7 +64,12 @@ func (j *journal) settle(err error) waiting {
 
 // replayed returns a coordinator that starts from what the journal has.
 func (j *journal) replayed(t testing.TB, o Options, now time.Time) *Coordinator {
+	return j.replayedIn(t, o, now, pictureOf())
+}
+
+func (j *journal) replayedIn(t testing.TB, o Options, now time.Time, p *picture) *Coordinator {
 	c := New(o, j)
+	c.SetCluster(p)
 	for _, r := range j.committed {
 		var err error
 		if r.Key == nil {
@@ -107,7 +114,7 @@ func describeRecord(r Record) string {
 		}
 		return b.String()
 	default:
-		return fmt.Sprintf("kind %d", kind)
+		return describeConsumerRecord(r)
 	}
 }
 
