@@ -154,6 +154,8 @@ func (v *verifier) small(name string) func([]byte) error {
 	switch name {
 	case epochFile:
 		return func(data []byte) error { _, err := parseEpochs(string(data)); return err }
+	case cleanedFile:
+		return func(data []byte) error { _, err := parseStart(string(data)); return err }
 	case topicFile:
 		return func(data []byte) error { _, err := parseTopic(string(data)); return err }
 	}
