@@ -259,10 +259,13 @@ func (c *Cleaning) gather(keys *offsetMap, d Dirt) (end int64, err error) {
 				return nil
 			}
 			full, err := gatherBatch(keys, b, d.From, c.o.Memory)
+			if err != nil {
+				return &unreadable{b.BaseOffset(), err}
+			}
 			if full >= 0 {
 				end = full
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return 0, err
@@ -402,4 +405,43 @@ func (l *Log) saveCleaned(offset int64) error {
 	}
 	l.cleaned.Store(offset)
 	return nil
+}
+
+// Unreadable reports whether a cleaning ended because a batch whose checksum is right holds
+// what is no records.
+func Unreadable(err error) bool {
+	var unreadable *unreadable
+	return errors.As(err, &unreadable)
+}
+
+// unreadable is what is wrong with the records of a batch.
+type unreadable struct {
+	offset int64
+	err    error
+}
+
+func (u *unreadable) Error() string { return fmt.Sprintf("batch at offset %d: %v", u.offset, u.err) }
+
+// Dirty reports whether a log that is not open has sealed segments that were not cleaned.
+func Dirty(o Options, dir string) bool {
+	o = o.complete()
+	names, err := o.FS.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	var bases []int64
+	for _, name := range names {
+		if base, ok := parseName(name, logSuffix); ok {
+			bases = append(bases, base)
+		}
+	}
+	if len(bases) < 2 {
+		return false
+	}
+	data, err := diskio.ReadFile(o.FS, filepath.Join(dir, cleanedFile))
+	if err != nil {
+		return true
+	}
+	to, err := parseStart(string(data))
+	return err != nil || to < bases[len(bases)-1]
 }

@@ -123,7 +123,7 @@ func (c *Cleaning) clean(out *cleanWriter, b batch.Batch, keys *offsetMap, end i
 		kept, keep.Records, err = b, int(b.Count()), nil // compressed anew it would be larger than with all that goes
 	}
 	if err != nil {
-		return fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
+		return &unreadable{b.BaseOffset(), err}
 	}
 	c.stats.Kept += int64(keep.Records)
 	if keep.Records == 0 {
