@@ -56,7 +56,7 @@ func (c *cleaner) run() {
 // round compacts the dirtiest log, and reports whether there was one.
 func (c *cleaner) round(now time.Time) bool {
 	c.last.Store(now.UnixMilli())
-	r, dirt := c.choose(now)
+	r := c.choose(now)
 	if r == nil || c.broker.stopping() {
 		return false
 	}
@@ -89,8 +89,8 @@ func (c *cleaner) round(now time.Time) bool {
 
 // choose finds the log with the largest share of dirt among those that are dirty enough, or
 // overdue.
-func (c *cleaner) choose(now time.Time) (dirtiest *shard.Replica, dirt commitlog.Dirt) {
-	top := 0.0
+func (c *cleaner) choose(now time.Time) (dirtiest *shard.Replica) {
+	top, most := 0.0, 0.0
 	for _, t := range c.broker.registry.Topics() {
 		settings := t.Settings()
 		if !settings.Compacted {
@@ -113,13 +113,13 @@ func (c *cleaner) choose(now time.Time) (dirtiest *shard.Replica, dirt commitlog
 				return
 			}
 			top = max(top, found.Ratio())
-			if found.Dirty > 0 && (found.Due || found.Ratio() > settings.DirtyRatio) && (dirtiest == nil || found.Ratio() > dirt.Ratio()) {
-				dirtiest, dirt = r, found
+			if found.Dirty > 0 && (found.Due || found.Ratio() > settings.DirtyRatio) && (dirtiest == nil || found.Ratio() > most) {
+				dirtiest, most = r, found.Ratio()
 			}
 		})
 	}
 	c.dirtiest.Store(int64(100 * top))
-	return dirtiest, dirt
+	return dirtiest
 }
 
 // measure finds how dirty a log is, if it can be cleaned.

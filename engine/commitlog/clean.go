@@ -250,9 +250,13 @@ const heldRecord = 64 << 20
 // d.To, unless the map is full before.
 func (c *Cleaning) gather(keys *offsetMap, d Dirt) (end int64, err error) {
 	end = d.To
-	for _, s := range *c.log.segments.Load() {
+	list := *c.log.segments.Load()
+	for i, s := range list {
 		if s.base >= end {
 			break
+		}
+		if i+1 < len(list) && list[i+1].base <= d.From {
+			continue
 		}
 		err := c.batches(s, d.From, func(b batch.Batch) error {
 			if b.Control() || b.Count() == 0 || b.BaseOffset() >= end || c.discarded(b) {

@@ -230,3 +230,50 @@ func TestReadingWhileALogIsCleaned(t *testing.T) {
 	}
 	k.check()
 }
+
+// TestEveryDamageOfACleanedLogIsFound harms the files of a log that was cleaned as
+// TestEveryDamageIsFound does those of one that was not: no gap is allowed in it either.
+func TestEveryDamageOfACleanedLogIsFound(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		k := newKeyed(t, 2)
+		k.o.SyncOnRoll, k.o.SegmentBytes, k.o.IndexInterval = true, 700, 150
+		k.open(false)
+		for range 30 {
+			k.append()
+		}
+		k.clean()
+		k.append()
+		k.ok(k.log.Sync())
+		fillers := 0
+		k.ok(k.log.Headers(0, func(b batch.Batch) error {
+			if b.Count() == 0 {
+				fillers++
+			}
+			return nil
+		}))
+		if fillers < 3 {
+			t.Fatalf("%d batches without records", fillers)
+		}
+		d := &damageStage{disk: k.disk, o: k.o, dir: "/data/topic-0"}
+		d.read(t, k.log)
+		list := *k.log.segments.Load()
+		d.last = list[len(list)-1].base
+		if clean {
+			k.ok(k.log.Close())
+		}
+		d.disk = k.disk.Clone()
+		names, err := d.disk.ReadDir(d.dir)
+		k.ok(err)
+		count := 0
+		for _, name := range names {
+			found, _ := d.disk.Stat(d.dir + "/" + name)
+			for n, h := range harms(found.Size) {
+				if n%sampleDamages() == 0 {
+					count++
+					d.harm(t, name, h, Recovery{Clean: clean, From: d.end})
+				}
+			}
+		}
+		t.Logf("%d damages, clean %v, %d batches without records", count, clean, fillers)
+	}
+}

@@ -37,7 +37,6 @@ type keyed struct {
 	sequence map[int64]int32
 	last     map[int64]LastSent
 	cleaned  int64 // every key has one record at most below
-	cleanAt  time.Time
 }
 
 func newKeyed(t *testing.T, seed uint64) *keyed {
@@ -361,6 +360,72 @@ func TestWhatIsNotCleaned(t *testing.T) {
 		s.ok(err)
 		if d.To != one.to || d.Due != one.due || (d.Ratio() == 1) != one.cleans {
 			t.Errorf("%+v: %+v", one, d)
+		}
+	}
+}
+
+// The journal forgets all segments that are replaced before one that has the name of the first
+// is there.
+func TestTheJournalForgetsWhatIsReplaced(t *testing.T) {
+	o := keep()
+	forgotten := map[string]bool{}
+	o.Forget = func(name string) error { forgotten[name] = true; return nil }
+	s := newStage(t, o)
+	s.open(s.recovery())
+	for range 4 {
+		s.append(2)
+		s.ok(s.log.Roll(today))
+	}
+	c := s.log.NewCleaning(s.log.End(), CleanOptions{MapBytes: 1 << 20})
+	swaps := 0
+	c.o.Swap = func(f func() error) error {
+		if swaps++; len(forgotten) != 4 {
+			t.Fatalf("the journal has forgotten %v", forgotten)
+		}
+		return f()
+	}
+	d, err := c.Dirt(today)
+	s.ok(err)
+	stats, err := c.Run(d, today)
+	s.ok(err)
+	if stats.Segments != 4 || swaps != 2 || !forgotten["topic-0/00000000000000000006.log"] || !slices.Equal(s.bases(), []int64{0, 8}) {
+		t.Fatalf("%+v, %d swaps, %v, %v", stats, swaps, forgotten, s.bases())
+	}
+}
+
+// Who changes the log while it is cleaned wins, and nothing is left of the cleaning.
+func TestACleaningThatIsOvertaken(t *testing.T) {
+	for what, f := range map[string]func(s *stage){
+		"segments removed": func(s *stage) {
+			s.ok(s.log.SetStart(4))
+			_, err := s.log.Retain(today, s.log.End())
+			s.ok(err)
+		},
+		"truncated": func(s *stage) { s.ok(s.log.Truncate(3)) },
+		"closed":    func(s *stage) { s.ok(s.log.Close()) },
+		"deleted":   func(s *stage) { s.ok(s.log.Delete()) },
+	} {
+		s := newStage(t, keep())
+		s.open(s.recovery())
+		for range 4 {
+			s.append(2)
+			s.ok(s.log.Roll(today))
+		}
+		c := s.log.NewCleaning(s.log.End(), CleanOptions{MapBytes: 1 << 20})
+		c.o.Swap = func(swap func() error) error {
+			f(s)
+			return swap()
+		}
+		d, err := c.Dirt(today)
+		s.ok(err)
+		if _, err := c.Run(d, today); !Overtaken(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		names, _ := s.fs.ReadDir(s.dir)
+		for _, name := range names {
+			if strings.HasSuffix(name, cleanedSuffix) || strings.HasSuffix(name, swapSuffix) {
+				t.Errorf("%s: %s is left", what, name)
+			}
 		}
 	}
 }

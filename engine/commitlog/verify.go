@@ -93,6 +93,9 @@ func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
 		offset = max(offset, v.start)
 	}
 	i := sort.Search(len(v.epochs), func(i int) bool { return v.epochs[i].start > offset })
+	if i > 0 && i < len(v.epochs) && v.epochs[i].start <= b.LastOffset() {
+		v.problem(epochFile, -1, fmt.Errorf("it says that epoch %d begins at offset %d, which lies within the batch at %d", v.epochs[i].epoch, v.epochs[i].start, b.BaseOffset()))
+	}
 	if i > 0 && v.epochs[i-1].epoch != b.LeaderEpoch() {
 		v.problem(name, at, fmt.Errorf("the leader epoch of the batch at offset %d is %d, and %s says %d", offset, b.LeaderEpoch(), epochFile, v.epochs[i-1].epoch))
 	}
