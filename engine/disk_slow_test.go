@@ -103,7 +103,8 @@ func TestASlowDiskIsSlowForItselfAlone(t *testing.T) {
 		default:
 		}
 	}
-	if took := time.Since(begin); took < rounds*pause || meanwhile < 5*rounds {
+	// How many the other takes is a matter of the machine; that they do not wait for a pause each is not.
+	if took := time.Since(begin); took < rounds*pause || meanwhile <= 2*rounds {
 		t.Errorf("%d records on the slow disk took %v; meanwhile %d were taken on the other", rounds, took, meanwhile)
 	}
 	// What was acknowledged survives the power.

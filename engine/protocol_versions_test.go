@@ -335,6 +335,25 @@ func groupExercises() map[kmsg.Key]exercise {
 			}
 			return nil
 		},
+		kmsg.ConsumerGroupHeartbeat: func(p *peer, version int16, s subject) error {
+			q := heartbeatRequest(unused(p.t), "member", s.name)
+			a := ask[*kmsg.ConsumerGroupHeartbeatResponse](p, version, q)
+			if a.ErrorCode != 0 || a.MemberID == nil || *a.MemberID != "member" || a.MemberEpoch < 1 || a.HeartbeatIntervalMillis <= 0 || a.Assignment == nil {
+				return fmt.Errorf("answer %+v", a)
+			}
+			return nil
+		},
+		kmsg.ConsumerGroupDescribe: func(p *peer, version int16, s subject) error {
+			q := kmsg.NewPtrConsumerGroupDescribeRequest()
+			q.Groups = []string{unused(p.t)}
+			want(p.t, "join", ask[*kmsg.ConsumerGroupHeartbeatResponse](p, 1, heartbeatRequest(q.Groups[0], "member", s.name)).ErrorCode, nil)
+			g := ask[*kmsg.ConsumerGroupDescribeResponse](p, version, q).Groups[0]
+			if g.ErrorCode != 0 || g.Epoch < 1 || g.AssignorName != "uniform" || len(g.Members) != 1 || g.Members[0].MemberID != "member" ||
+				g.Members[0].ClientID != "test" || g.Members[0].ClientHost != "/127.0.0.1" || version >= 1 && g.Members[0].MemberType != 1 {
+				return fmt.Errorf("answer %+v", g)
+			}
+			return nil
+		},
 		kmsg.ListGroups: func(p *peer, version int16, s subject) error {
 			group := unused(p.t)
 			p.joined(5, group)

@@ -137,6 +137,8 @@ func (b *Broker) groups() (all metrics.Groups) {
 				sum.Stable += n.Stable
 				sum.PreparingRebalance += n.PreparingRebalance
 				sum.CompletingRebalance += n.CompletingRebalance
+				sum.Assigning += n.Assigning
+				sum.Reconciling += n.Reconciling
 				sum.Empty += n.Empty
 				sum.Dead += n.Dead
 				sum.Offsets += n.Offsets
@@ -152,6 +154,8 @@ func (b *Broker) groups() (all metrics.Groups) {
 			all.Stable += sum.Stable
 			all.PreparingRebalance += sum.PreparingRebalance
 			all.CompletingRebalance += sum.CompletingRebalance
+			all.Assigning += sum.Assigning
+			all.Reconciling += sum.Reconciling
 			all.Empty += sum.Empty
 			all.Dead += sum.Dead
 			all.Offsets += sum.Offsets

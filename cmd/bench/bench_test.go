@@ -134,7 +134,8 @@ func TestCompareBrokersInTurn(t *testing.T) {
 	if len(a) != 2 || len(b) != 2 {
 		t.Fatalf("%d results of A, %d of B", len(a), len(b))
 	}
-	if out, err := invoke(t, "compare", a[0], b[0]); err != nil || !strings.Contains(out, "unresolved") {
+	// On a busy machine a run may be invalid, which is said in place of a verdict.
+	if out, err := invoke(t, "compare", a[0], b[0]); err != nil || !strings.Contains(out, "unresolved") && !strings.Contains(out, "left out because INVALID") {
 		t.Errorf("compare two files: %v\n%s", err, out)
 	}
 }

@@ -14,7 +14,8 @@ import (
 //
 //	v1 synonyms and sources · v3 types and documentation · v4 flexible
 //
-// Differs from Kafka: broker loggers, client metrics and groups have no settings here.
+// Differs from Kafka: broker loggers and client metrics have no settings here; groups have
+// those that mean something to consumer groups.
 func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeConfigsResponse) {
 	image := c.server.Controller.Image()
 	for i := range q.Resources {
@@ -54,6 +55,12 @@ func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestRe
 				strconv.Itoa(int(s.NodeID)) + " or empty string, but received " + q.ResourceName}
 		}
 		return config.DescribeBroker(values, q.ConfigNames), nil
+	}
+	if q.ResourceType == kmsg.ConfigResourceTypeGroupConfig {
+		if q.ResourceName == "" {
+			return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Group name must not be empty"}
+		}
+		return config.DescribeGroup(values, image.GroupConfigs(q.ResourceName), q.ConfigNames), nil
 	}
 	return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(q.ResourceType))}
 }

@@ -30,17 +30,23 @@ func (s *Server) configRules() cluster.ConfigRules {
 		Node: s.NodeID,
 		Check: func(kind cluster.ConfigKind, name string, value *string) error {
 			change := []config.Change{{Name: name, Op: config.Set, Value: value}}
-			if kind == cluster.TopicConfig {
+			switch kind {
+			case cluster.TopicConfig:
 				_, err := config.ChangeTopic(values, nil, change)
 				return err
+			case cluster.GroupConfig:
+				return config.CheckGroup(values, name, *value)
 			}
 			_, err := config.ChangeBroker(values, nil, false, change)
 			return err
 		},
 		List: func(kind cluster.ConfigKind, name string) (bool, string) {
 			d := config.Settings.Lookup(name)
-			if kind == cluster.TopicConfig {
+			switch kind {
+			case cluster.TopicConfig:
 				d = config.Settings.LookupTopic(name)
+			case cluster.GroupConfig:
+				return false, "" // none of them is a list
 			}
 			if d == nil || d.Type != setting.TypeList {
 				return false, ""

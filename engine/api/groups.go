@@ -23,7 +23,11 @@ func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.
 
 // withCoordinator is onGroup on the shard itself, for all groups that r keeps.
 func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
-	err := r.Groups(s.GroupOptions(), func(g *group.Coordinator) { f(g, r.Shard().Now()) })
+	picture := clusterPicture{s.Controller.Image(), s.Values()}
+	err := r.Groups(s.GroupOptions(), picture, func(g *group.Coordinator) {
+		g.SetCluster(picture)
+		f(g, r.Shard().Now())
+	})
 	switch {
 	case err == kerr.CoordinatorLoadInProgress: //nolint:errorlint // the shard answers it bare
 		refuse(kerr.CoordinatorLoadInProgress)

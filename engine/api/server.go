@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync/atomic"
 
 	"github.com/millrace/millrace/engine/cluster"
@@ -177,7 +178,19 @@ func (s *Server) GroupOptions() group.Options {
 		SessionMin: config.GroupMinSession.Of(v), SessionMax: config.GroupMaxSession.Of(v), InitialDelay: delay,
 		MaxSize: config.GroupMaxSize.Of(v), MetadataMax: config.OffsetMetadataMax.Of(v),
 		Retention: config.OffsetsRetention.Of(v), CheckInterval: config.OffsetsRetentionCheck.Of(v),
+		ConsumerMaxSize:    config.ConsumerMaxSize.Of(v),
+		ConsumerSession:    group.Bounds{Value: config.ConsumerSession.Of(v), Min: config.ConsumerMinSession.Of(v), Max: config.ConsumerMaxSession.Of(v)},
+		ConsumerHeartbeat:  group.Bounds{Value: config.ConsumerHeartbeat.Of(v), Min: config.ConsumerMinHeartbeat.Of(v), Max: config.ConsumerMaxHeartbeat.Of(v)},
+		AssignmentInterval: group.Bounds{Value: config.ConsumerAssignment.Of(v), Min: config.ConsumerMinAssignment.Of(v), Max: config.ConsumerMaxAssignment.Of(v)},
+		Assignors:          config.ConsumerAssignors.Of(v),
+		Migration:          migrations[strings.ToUpper(config.ConsumerMigration.Of(v))],
 	}
+}
+
+// migrations are the values of group.consumer.migration.policy.
+var migrations = map[string]group.Migration{
+	"BIDIRECTIONAL": group.MigrationBidirectional, "UPGRADE": group.MigrationUpgrade,
+	"DOWNGRADE": group.MigrationDowngrade, "DISABLED": group.MigrationDisabled,
 }
 
 // hostOf is the host of "host:port".

@@ -56,6 +56,8 @@ func table() (t [128]*entry) {
 		handle(44, 0, 1, incrementalAlterConfigs),
 		handle(47, 0, 0, offsetDelete),
 		handle(60, 0, 2, describeCluster),
+		handle(68, 0, 1, consumerGroupHeartbeat),
+		handle(69, 0, 1, consumerGroupDescribe),
 		handle(75, 0, 0, describeTopicPartitions),
 	} {
 		t[e.key] = e

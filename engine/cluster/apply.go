@@ -30,7 +30,7 @@ type draft struct {
 	topics  listEdit
 	unified edit[string, []string]
 	fresh   map[ID]*Topic // topics that this draft made and may change
-	own     struct{ brokers, configs, features, placed bool }
+	own     struct{ brokers, configs, groups, features, placed bool }
 }
 
 func newDraft(i *Image) *draft {
@@ -275,6 +275,12 @@ func (r *ConfigRecord) apply(d *draft) error {
 		configs := owned(&d.configs, &d.own.configs)
 		if configs[r.Name] = merge(maps.Clone(configs[r.Name]), r.Values); configs[r.Name] == nil {
 			delete(configs, r.Name)
+		}
+		return nil
+	case GroupConfig:
+		groups := owned(&d.groups, &d.own.groups)
+		if groups[r.Name] = merge(maps.Clone(groups[r.Name]), r.Values); groups[r.Name] == nil {
+			delete(groups, r.Name)
 		}
 		return nil
 	}

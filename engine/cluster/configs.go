@@ -132,6 +132,12 @@ func (r *resource) decide(i *Image, rules ConfigRules) (*ConfigRecord, *Refusal)
 			return nil, refused
 		}
 		current = i.BrokerConfigs(r.Name)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		record.Resource = GroupConfig
+		if r.Name == "" {
+			return nil, refuse(kerr.InvalidRequest, "Default group resources are not allowed.")
+		}
+		current = i.GroupConfigs(r.Name)
 	default:
 		return nil, refuse(kerr.InvalidRequest, "Unknown resource type %d", int8(r.Type))
 	}
@@ -188,7 +194,7 @@ func (r *resource) values(kind ConfigKind, current map[string]string, rules Conf
 		}
 		old, had := current[c.name]
 		unchanged := next == nil && !had || next != nil && had && *next == old
-		if unchanged && kind == TopicConfig {
+		if unchanged && kind != BrokerConfig {
 			continue // a broker is told even so: the same name may stand for something new (KAFKA-14136)
 		}
 		if refused := rules.check(kind, c.name, next); refused != nil {

@@ -10,10 +10,11 @@ type Supported struct {
 const metadataVersion = 30
 
 // SupportedFeatures are the features that may be finalized, in the order of their names.
-// Only what fully works is here: a client that finds transaction.version or group.version
-// finalized would rely on it.
+// Only what fully works is here: a client that finds transaction.version finalized would
+// rely on it.
 func SupportedFeatures() []Supported {
 	return []Supported{
+		{Name: "group.version", Min: 0, Max: 1},
 		{Name: "kraft.version", Min: 0, Max: 0},
 		{Name: "metadata.version", Min: metadataVersion, Max: metadataVersion},
 	}

@@ -24,6 +24,7 @@ type state struct {
 	unified        table[string, []string] // names that collide in metrics, by their unified form
 	brokers        map[int32]*Broker
 	configs        map[string]map[string]string // dynamic broker settings by broker id; "" is every broker's default
+	groups         map[string]map[string]string // settings of groups, which need not exist
 	features       map[string]int16
 	placed         map[ID]int // replicas by log directory
 	partitions     int
@@ -114,6 +115,13 @@ func (i *Image) Brokers() []*Broker {
 // BrokerConfigs are the dynamic settings of one broker, or of every broker when name is empty.
 func (i *Image) BrokerConfigs(name string) map[string]string { return i.configs[name] }
 
+// GroupConfigs are the settings of one group; nil when it has none.
+func (i *Image) GroupConfigs(name string) map[string]string { return i.groups[name] }
+
+// SameTopics reports whether no topic was created, deleted or changed between two images.
+// It may answer false when they are the same after all.
+func (i *Image) SameTopics(other *Image) bool { return i.ids == other.ids }
+
 // NextProducerID is the first producer id of the next block.
 func (i *Image) NextProducerID() int64 { return i.nextProducerID }
 
@@ -147,6 +155,13 @@ func (i *Image) Records() []Record {
 			values[key] = &value
 		}
 		records = append(records, &ConfigRecord{Resource: BrokerConfig, Name: name, Values: values})
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.groups)) {
+		values := make(map[string]*string, len(i.groups[name]))
+		for key, value := range i.groups[name] {
+			values[key] = &value
+		}
+		records = append(records, &ConfigRecord{Resource: GroupConfig, Name: name, Values: values})
 	}
 	if i.nextProducerID > 0 {
 		records = append(records, &ProducerIDsRecord{Broker: -1, BrokerEpoch: -1, Next: i.nextProducerID})

@@ -67,7 +67,7 @@ type (
 	RemoveTopicRecord struct {
 		ID ID `json:"id"`
 	}
-	// ConfigRecord sets settings of a topic or of a broker; null takes one away.
+	// ConfigRecord sets settings of a topic, of a broker or of a group; null takes one away.
 	ConfigRecord struct {
 		Resource ConfigKind         `json:"resource"`
 		Name     string             `json:"name"`
@@ -88,6 +88,7 @@ type ConfigKind string
 const (
 	TopicConfig  ConfigKind = "topic"
 	BrokerConfig ConfigKind = "broker"
+	GroupConfig  ConfigKind = "group"
 )
 
 // version is the version of every kind so far.

@@ -42,6 +42,11 @@ var features = []feature{
 	{"cooperative", "the same with incremental rebalances"},
 	{"static", "a static member returns without a rebalance; its double is fenced"},
 	{"pattern", "subscribe by pattern; a topic made later is found"},
+	{"consumer-group", "consumer group (KIP-848) of three: members join and leave, every record once"},
+	{"consumer-range", "the same with the assignor range"},
+	{"consumer-static", "a static member of a consumer group returns without a rebalance; its double stays out"},
+	{"consumer-pattern", "a consumer group by a pattern that the broker matches"},
+	{"consumer-migrate", "a group goes from classic to consumer and back while it reads"},
 	{"commit", "commit with metadata and go on from it"},
 	{"topics", "create, list, describe and delete topics; the errors; a new id"},
 	{"partitions", "add partitions"},
@@ -57,6 +62,8 @@ var features = []feature{
 	{"tool-console", "console producer and consumer: keys, headers, columns, a group, an offset"},
 	{"tool-codecs", "console producer with every codec"},
 	{"tool-groups", "consumer groups: list, describe with and without members, states, delete"},
+	{"tool-consumer-groups", "consumer groups (KIP-848): describe, verbose, list by type, settings of a group"},
+	{"tool-list-groups", "groups: list of every kind"},
 	{"tool-reset", "consumer groups: every way to reset offsets"},
 	{"tool-configs", "configs: describe, alter, delete"},
 	{"tool-get-offsets", "get-offsets: latest, earliest, by time"},
@@ -83,14 +90,14 @@ type client struct {
 }
 
 // toolChecks are what Kafka's tools and Millrace's of the same names have in common.
-var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-reset", "tool-configs",
+var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-consumer-groups", "tool-reset", "tool-configs",
 	"tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
 
 // clients in the order in which they are shown.
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
 		prepare: javaTools,
 	},
 	{
@@ -107,6 +114,7 @@ var clients = []client{
 		name: "java", title: "Kafka's Java clients 4.3.1",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs"},
 		prepare: javaClient,
 	},
@@ -114,6 +122,7 @@ var clients = []client{
 		name: "librdkafka", title: "librdkafka 2.16.0 (confluent-kafka 2.16.1, Python)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets"},
 		prepare: python,
 	},
@@ -126,6 +135,7 @@ var clients = []client{
 		name: "franz-go", title: "franz-go 1.22.2 (Go)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
+			"consumer-group", "consumer-migrate",
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "epochs"},
 		prepare: self("franz-go"),
 	},

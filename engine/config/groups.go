@@ -60,20 +60,62 @@ var (
 	)
 	_ = groups.Table(setting.Ignored, noShare,
 		setting.Row{Name: "group.coordinator.rebalance.protocols", Type: setting.TypeList, Default: "classic,consumer,streams", Choices: []string{"consumer", "classic", "share", "streams"}, Doc: "Kinds of group that may be used."},
-		setting.Row{Name: "group.consumer.assignors", Type: setting.TypeList, Default: "uniform,range", Doc: "Assignors of the new consumer groups, the default first."},
-		setting.Row{Name: "group.consumer.assignment.interval.ms", Type: setting.TypeInt, Default: "1000", Dynamic: setting.ClusterWide, Doc: "Least time between two assignments of a new consumer group."},
-		setting.Row{Name: "group.consumer.min.assignment.interval.ms", Type: setting.TypeInt, Default: "0", Doc: "Lower limit of that time."},
-		setting.Row{Name: "group.consumer.max.assignment.interval.ms", Type: setting.TypeInt, Default: "15000", Doc: "Upper limit of that time."},
-		setting.Row{Name: "group.consumer.heartbeat.interval.ms", Type: setting.TypeInt, Default: "5000", Min: 1, Doc: "Time between two heartbeats in a new consumer group."},
-		setting.Row{Name: "group.consumer.min.heartbeat.interval.ms", Type: setting.TypeInt, Default: "5000", Min: 1, Doc: "Lower limit of that time."},
-		setting.Row{Name: "group.consumer.max.heartbeat.interval.ms", Type: setting.TypeInt, Default: "15000", Min: 1, Doc: "Upper limit of that time."},
-		setting.Row{Name: "group.consumer.session.timeout.ms", Type: setting.TypeInt, Default: "45000", Min: 1, Doc: "Session timeout in a new consumer group."},
-		setting.Row{Name: "group.consumer.min.session.timeout.ms", Type: setting.TypeInt, Default: "45000", Min: 1, Doc: "Lower limit of that timeout."},
-		setting.Row{Name: "group.consumer.max.session.timeout.ms", Type: setting.TypeInt, Default: "60000", Min: 1, Doc: "Upper limit of that timeout."},
-		setting.Row{Name: "group.consumer.max.size", Type: setting.TypeInt, Default: "2147483647", Min: 1, Doc: "Most members of a new consumer group."},
-		setting.Row{Name: "group.consumer.migration.policy", Type: setting.TypeString, Default: "bidirectional", Choices: []string{"DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"}, Doc: "Whether a group may change between the classic and the new kind."},
+	)
+	_ = groups.Table(setting.Ignored, "the topics are looked through whenever one comes or goes",
 		setting.Row{Name: "group.consumer.regex.refresh.interval.ms", Type: setting.TypeInt, Default: "600000", Min: 10000, Doc: "Time between two matchings of subscribed patterns."},
 	)
+)
+
+// Consumer groups whose members the coordinator itself assigns (KIP-848).
+var (
+	ConsumerAssignors = groups.List(setting.List{
+		Name: "group.consumer.assignors", Default: []string{"uniform", "range"}, Choices: []string{"uniform", "range"},
+		Doc: "Assignors that members of a consumer group may ask for, the default first.",
+	})
+	ConsumerMaxSize = groups.Int(setting.Int{
+		Name: "group.consumer.max.size", Default: math.MaxInt32, Min: 1,
+		Doc: "Most members of one consumer group.",
+	})
+	ConsumerMigration = groups.String(setting.String{
+		Name: "group.consumer.migration.policy", Default: "bidirectional", Choices: []string{"DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"}, IgnoreCase: true,
+		Doc: "Whether a classic group becomes a consumer group with its first member of the new protocol (upgrade), and a classic one again when the last such member leaves (downgrade).",
+	})
+	ConsumerSession = groups.Duration(setting.Duration{
+		Name: "group.consumer.session.timeout.ms", Default: 45_000, Min: 1, Int: true,
+		Doc: "Time without a heartbeat after which a member of a consumer group is taken for dead.",
+	})
+	ConsumerMinSession = groups.Duration(setting.Duration{
+		Name: "group.consumer.min.session.timeout.ms", Default: 45_000, Min: 1, Int: true,
+		Doc: "Lower limit of a consumer group's own session timeout.",
+	})
+	ConsumerMaxSession = groups.Duration(setting.Duration{
+		Name: "group.consumer.max.session.timeout.ms", Default: 60_000, Min: 1, Int: true,
+		Doc: "Upper limit of a consumer group's own session timeout.",
+	})
+	ConsumerHeartbeat = groups.Duration(setting.Duration{
+		Name: "group.consumer.heartbeat.interval.ms", Default: 5000, Min: 1, Int: true,
+		Doc: "Time between two heartbeats of a member of a consumer group.",
+	})
+	ConsumerMinHeartbeat = groups.Duration(setting.Duration{
+		Name: "group.consumer.min.heartbeat.interval.ms", Default: 5000, Min: 1, Int: true,
+		Doc: "Lower limit of a consumer group's own heartbeat interval.",
+	})
+	ConsumerMaxHeartbeat = groups.Duration(setting.Duration{
+		Name: "group.consumer.max.heartbeat.interval.ms", Default: 15_000, Min: 1, Int: true,
+		Doc: "Upper limit of a consumer group's own heartbeat interval.",
+	})
+	ConsumerAssignment = groups.Duration(setting.Duration{
+		Name: "group.consumer.assignment.interval.ms", Default: 1000, Int: true, Dynamic: setting.ClusterWide,
+		Doc: "Least time between two assignments of a consumer group: what changes meanwhile is served by one.",
+	})
+	ConsumerMinAssignment = groups.Duration(setting.Duration{
+		Name: "group.consumer.min.assignment.interval.ms", Default: 0, Int: true,
+		Doc: "Lower limit of a consumer group's own assignment interval.",
+	})
+	ConsumerMaxAssignment = groups.Duration(setting.Duration{
+		Name: "group.consumer.max.assignment.interval.ms", Default: 15_000, Int: true,
+		Doc: "Upper limit of a consumer group's own assignment interval.",
+	})
 )
 
 // Producers and transactions.

@@ -46,7 +46,7 @@ const (
 	noSecurity = "TLS, SASL and access control are not there yet"
 	noTxn      = "transactions are not there yet"
 	cleanerOwn = "each folder of log.dirs has one worker, which reads and writes a mebibyte at a time"
-	noShare    = "only classic consumer groups are there yet"
+	noShare    = "share and streams groups are not there yet"
 	noRemote   = "there is no tiered storage yet"
 	noQuota    = "there are no quotas yet"
 	noReader   = "nothing here works that way"

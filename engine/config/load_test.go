@@ -43,7 +43,7 @@ func TestKafkasOwnFiles(t *testing.T) {
 	for file, want := range map[string][]string{
 		"testdata/kraft.properties": {
 			"no effect: inter.broker.listener.name (this broker has no others to talk to yet)",
-			"no effect: share.coordinator.state.topic.replication.factor, share.coordinator.state.topic.min.isr (only classic consumer groups are there yet)",
+			"no effect: share.coordinator.state.topic.replication.factor, share.coordinator.state.topic.min.isr (share and streams groups are not there yet)",
 			"no effect: transaction.state.log.replication.factor, transaction.state.log.min.isr (transactions are not there yet)",
 			"PLAINTEXT://:9092 has no access control: whoever reaches it may read and write everything",
 		},

@@ -20,10 +20,13 @@ func (c *Coordinator) Describe(_ time.Time, name string, version int16, reply fu
 	switch err := c.refusal(); {
 	case err != nil:
 		r.ErrorCode = err.Code
-	case g == nil:
+	case g == nil || g.consumer != nil: // members of the one kind mean nothing to tools for the other
 		r.State = dead.String()
 		if version >= 6 {
 			text := fmt.Sprintf("Group %s not found.", name)
+			if g != nil {
+				text = fmt.Sprintf("Group %s is not a classic group.", name)
+			}
 			r.ErrorCode, r.ErrorMessage = kerr.GroupIDNotFound.Code, &text
 		}
 	default:
@@ -56,12 +59,15 @@ func (c *Coordinator) List(_ time.Time, q *kmsg.ListGroupsRequest, reply func([]
 		reply(nil, err)
 		return
 	}
-	const classic = "classic"
 	var listed []kmsg.ListGroupsResponseGroup
 	for _, g := range c.sorted() {
-		if wants(q.StatesFilter, g.state.String()) && wants(q.TypesFilter, classic) {
+		kind := "classic"
+		if g.consumer != nil {
+			kind = "consumer"
+		}
+		if wants(q.StatesFilter, g.state.String()) && wants(q.TypesFilter, kind) {
 			listed = append(listed, kmsg.ListGroupsResponseGroup{
-				Group: g.name, ProtocolType: g.protocolType, GroupState: g.state.String(), GroupType: classic,
+				Group: g.name, ProtocolType: g.protocolType, GroupState: g.state.String(), GroupType: kind,
 			})
 		}
 	}

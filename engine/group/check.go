@@ -39,11 +39,14 @@ func (g *group) deadlinesSet() int {
 			n++
 		}
 	}
+	if g.consumer != nil {
+		n += g.consumer.deadlinesSet()
+	}
 	return n + len(g.pending)
 }
 
 func (g *group) check() error {
-	for _, f := range []func() error{g.checkCounts, g.checkState, g.checkOffsets} {
+	for _, f := range []func() error{g.checkCounts, g.checkState, g.checkOffsets, g.checkConsumer} {
 		if err := f(); err != nil {
 			return err
 		}
@@ -88,6 +91,9 @@ func (g *group) checkCounts() error {
 }
 
 func (g *group) checkState() error {
+	if g.consumer != nil {
+		return nil // checkConsumer
+	}
 	inGeneration := g.state == completing || g.state == stable
 	switch {
 	case g.state == empty && len(g.members) > 0:

@@ -31,13 +31,16 @@ type talk struct {
 	now     time.Time
 	ids     int
 	held    bool
+	picture *picture
 	printed int // appends shown so far
 	out     strings.Builder
 }
 
 func (s *talk) start(o Options) {
 	s.o, s.now, s.j = o, time.UnixMilli(1_000_000_000), &journal{}
+	s.picture = pictureOf(topicOf("t", 1, 4), topicOf("u", 2, 2))
 	s.c = New(o, s.j)
+	s.c.SetCluster(s.picture)
 	s.c.Loaded(s.now)
 }
 
@@ -50,6 +53,7 @@ func (s *talk) run(t *testing.T, d *datadriven.TestData) string {
 		"options": s.options, "join": s.join, "sync": s.sync, "heartbeat": s.heartbeat, "leave": s.leave,
 		"commit-offset": s.commitOffset, "fetch": s.fetch, "describe": s.describe, "list": s.list, "delete": s.remove,
 		"delete-offsets": s.deleteOffsets, "drop-topic": s.dropTopic, "tick": s.tick, "hold": s.hold,
+		"beat": s.beat, "describe-consumer": s.describeConsumer, "topics": s.topics, "settings": s.settings,
 		"commit": s.commit, "fail": s.fail, "restart": s.restart, "close": s.close, "unloaded": s.unloaded, "loaded": s.loaded,
 	}
 	verb := verbs[d.Cmd]
@@ -138,6 +142,9 @@ func (s *talk) options(r *request) {
 		InitialDelay: r.duration("initial-delay", -1), MaxSize: r.number("max-size", 0),
 		MetadataMax: r.number("metadata-max", 0), AppendBytes: r.number("append-bytes", 0),
 		Retention: r.duration("retention", 0), CheckInterval: r.duration("check", 0),
+		ConsumerMaxSize: r.number("consumer-max-size", 0), Assignors: r.list("assignors"),
+		Migration:          map[string]Migration{"": 0, "upgrade": MigrationUpgrade, "downgrade": MigrationDowngrade, "disabled": MigrationDisabled}[r.text("migration", "")],
+		AssignmentInterval: Bounds{r.duration("assignment-interval", 0), 0, 15 * time.Second},
 	})
 	s.printed = 0
 }
@@ -263,6 +270,9 @@ func topicID(r *request) (id [16]byte) {
 func (s *talk) fetch(r *request) {
 	q := kmsg.NewOffsetFetchRequestGroup()
 	q.Group = r.text("group", "g")
+	if q.MemberID = r.optional("id"); q.MemberID != nil {
+		q.MemberEpoch = int32(r.number("epoch", 1))
+	}
 	for _, name := range r.list("topics") {
 		t := kmsg.OffsetFetchRequestGroupTopic{Topic: name, TopicID: topicID(r)}
 		for p := range r.number("partitions", 1) {
@@ -377,7 +387,7 @@ func (s *talk) restart(r *request) {
 	s.o.MaxSize = r.number("max-size", s.o.MaxSize)
 	s.c.Close(nil)
 	s.j.waiting = nil
-	s.c = s.j.replayed(s.t, s.o, s.now)
+	s.c = s.j.replayedIn(s.t, s.o, s.now, s.picture)
 }
 
 func (s *talk) close(*request) { s.c.Close(nil) }

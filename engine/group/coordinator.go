@@ -32,6 +32,8 @@ type Client struct {
 type Coordinator struct {
 	limits
 	env       Env
+	cluster   Cluster
+	pictures  uint64 // counts the pictures of the cluster that showed other topics
 	groups    map[string]*group
 	deadlines deadlines
 	writes    []*write // appended and not yet committed, oldest first
@@ -42,7 +44,7 @@ type Coordinator struct {
 
 // New returns a coordinator without groups. Replay gives it its past, Loaded opens it.
 func New(o Options, env Env) *Coordinator {
-	return &Coordinator{limits: o.limits(), env: env, groups: map[string]*group{}, sequence: 1}
+	return &Coordinator{limits: o.limits(), env: env, cluster: noCluster{}, pictures: 1, groups: map[string]*group{}, sequence: 1}
 }
 
 // SetOptions changes the settings; what is already scheduled stays as it is.
@@ -54,6 +56,7 @@ func (c *Coordinator) Loaded(now time.Time) {
 	c.loaded = true
 	at := now.UnixMilli()
 	for _, g := range c.sorted() {
+		g.loadedConsumer(at)
 		for _, m := range g.members {
 			g.touch(at, m)
 		}
@@ -99,6 +102,7 @@ func (c *Coordinator) Close(err error) {
 		}
 	}
 	for _, w := range c.writes {
+		w.err = c.closed
 		w.end(c.closed, c.closed)
 	}
 	c.writes, c.deadlines.heap, c.groups = nil, nil, map[string]*group{}
@@ -144,7 +148,10 @@ func (c *Coordinator) create(now int64, name string) *group {
 
 // dropIfBare forgets a group of which nothing is left: no member, no offset, no record.
 func (c *Coordinator) dropIfBare(g *group) {
-	if g.state != empty || len(g.pending) > 0 || len(g.offsets) > 0 || g.stored > 0 || g.deleting {
+	if g.state != empty || len(g.pending) > 0 || len(g.offsets) > 0 || g.stored > 0 || g.deleting || g.damage != nil {
+		return
+	}
+	if cg := g.consumer; cg != nil && (cg.logged || len(cg.members) > 0) {
 		return
 	}
 	c.drop(g)
@@ -154,6 +161,11 @@ func (c *Coordinator) drop(g *group) {
 	g.clearPending()
 	for _, d := range []*deadline{&g.join, &g.sync, &g.expiry} {
 		c.deadlines.clear(d)
+	}
+	if g.consumer != nil {
+		for _, m := range g.consumer.members {
+			c.forgetDeadlines(m)
+		}
 	}
 	if c.groups[g.name] == g {
 		delete(c.groups, g.name)

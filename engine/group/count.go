@@ -3,6 +3,7 @@ package group
 // Counts are how many groups a coordinator has in each state, and how many offsets.
 type Counts struct {
 	Stable, PreparingRebalance, CompletingRebalance, Empty, Dead int64
+	Assigning, Reconciling                                       int64 // of consumer groups
 	Offsets                                                      int64
 }
 
@@ -23,6 +24,10 @@ func (c *Coordinator) Count() (n Counts) {
 			n.Empty++
 		case dead:
 			n.Dead++
+		case assigning:
+			n.Assigning++
+		case reconciling:
+			n.Reconciling++
 		}
 	}
 	return n

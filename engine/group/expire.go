@@ -1,6 +1,9 @@
 package group
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Offsets end with their use. Those of a group with members are kept as long as somebody
 // subscribes to the topic; those of an empty group for the retention time after its last
@@ -14,7 +17,9 @@ import "math"
 // nothing of the group expires.
 func (g *group) base(v *committed) (at int64, ok bool) {
 	switch {
-	case g.protocolType == "":
+	case g.consumer != nil && g.state == empty:
+		return max(v.at, g.since), true
+	case g.protocolType == "" || g.consumer != nil:
 		return v.at, true
 	case g.state == empty && g.since >= 0:
 		return g.since, true
@@ -111,7 +116,7 @@ func (g *group) erase(over []change, done func(error)) {
 		done(nil)
 		return
 	}
-	if len(over) == 0 && g.stored == 0 {
+	if len(over) == 0 && g.stored == 0 && (g.consumer == nil || !g.consumer.logged) && g.damage == nil {
 		g.c.drop(g)
 		done(nil)
 		return
@@ -123,11 +128,21 @@ func (g *group) erase(over []change, done func(error)) {
 func (g *group) appendTombstones(over []change, done func(error)) {
 	g.deleting = true
 	var until uint64
-	g.appendChanges(over, []Record{{Key: g.metadataKey()}}, func(err error) {
+	tail := []Record{{Key: g.metadataKey()}}
+	if g.consumer != nil {
+		t := &turn{g: g}
+		t.eraseConsumer()
+		if tail = t.records; g.stored > 0 {
+			tail = append(tail, Record{Key: g.metadataKey()})
+		}
+	}
+	if g.damage != nil {
+		tail = append(slices.Clone(g.damage.gone), tail...)
+	}
+	g.appendChanges(over, tail, func(err error) {
 		g.deleting = false
-		if err == nil && g.stored < until {
-			g.stored = 0
-			g.beSimple()
+		if err == nil {
+			g.erased(until)
 		}
 		if g.c.closed == nil {
 			g.c.dropIfBare(g)
@@ -135,6 +150,23 @@ func (g *group) appendTombstones(over []change, done func(error)) {
 		done(err)
 	})
 	until = g.last.sequence
+}
+
+// erased leaves of a group whose records are gone what came after them.
+func (g *group) erased(until uint64) {
+	if cg := g.consumer; cg != nil {
+		if cg.written == nil || cg.written.sequence < until {
+			g.consumer, g.damage, g.protocolType = nil, nil, ""
+		}
+		return
+	}
+	if g.damage != nil && g.damage.since < until {
+		g.damage = nil
+	}
+	if g.stored < until {
+		g.stored = 0
+		g.beSimple()
+	}
 }
 
 // beSimple leaves of a group that was deleted what came after: offsets without members.

@@ -15,9 +15,13 @@ const (
 	completing
 	stable
 	dead // only once the coordinator is closed
+
+	// Of consumer groups alone, which are also empty, stable and dead.
+	assigning
+	reconciling
 )
 
-var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}
+var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Assigning", "Reconciling"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -28,7 +32,8 @@ const none = -1
 // that the members subscribe to. Every other type, such as Connect's, is opaque.
 const consumerType = "consumer"
 
-// group is one classic group. One without a protocol type only holds offsets.
+// group is one group: a classic one, or a consumer group. One without a protocol type only
+// holds offsets.
 type group struct {
 	c            *Coordinator
 	name         string
@@ -61,15 +66,16 @@ type group struct {
 	stored   uint64 // latest write of a group metadata record; 0: none is in the log
 	deleting bool   // a tombstone is on its way
 	last     *write // latest write that changes offsets
+
+	consumer *consumerGroup // not nil: a consumer group, and the classic fields are empty
+	damage   *damage        // not nil: the log misses something about members
 }
 
 func newGroup(c *Coordinator, name string, now int64) *group {
 	g := &group{
 		c: c, name: name, state: empty, previous: dead, since: now, assigning: none,
-		byID: map[string]*member{}, static: map[string]*member{}, voters: map[string]int{},
 	}
 	g.expiry.fire = g.expire
-	g.sync.fire = g.expireSync
 	return g
 }
 
@@ -94,14 +100,24 @@ func (g *group) add(m *member, protocolType string) {
 }
 
 func (g *group) index(m *member) {
-	g.byID[m.id] = m
-	if m.instance != nil {
-		g.static[*m.instance] = m
+	if g.byID == nil { // most groups are only offsets, and there may be very many
+		g.byID = map[string]*member{}
 	}
+	g.byID[m.id] = m
+	if m.instance == nil {
+		return
+	}
+	if g.static == nil {
+		g.static = map[string]*member{}
+	}
+	g.static[*m.instance] = m
 }
 
 // count adds a member's support to the votes, or takes it away.
 func (g *group) count(m *member, by int) {
+	if g.voters == nil {
+		g.voters = map[string]int{}
+	}
 	for i := range m.protocols {
 		name := m.protocols[i].name
 		if g.voters[name] += by; g.voters[name] == 0 {

@@ -18,6 +18,8 @@ type journal struct {
 	committed []Record
 	waiting   []waiting
 	appends   int
+
+	afterwards []func() // what clients do once their answers came
 }
 
 type waiting struct {
@@ -44,7 +46,12 @@ func (j *journal) settle(err error) waiting {
 
 // replayed returns a coordinator that starts from what the journal has.
 func (j *journal) replayed(t testing.TB, o Options, now time.Time) *Coordinator {
+	return j.replayedIn(t, o, now, pictureOf())
+}
+
+func (j *journal) replayedIn(t testing.TB, o Options, now time.Time, p *picture) *Coordinator {
 	c := New(o, j)
+	c.SetCluster(p)
 	for _, r := range j.committed {
 		if err := c.Replay(r, now.UnixMilli()); err != nil {
 			t.Fatal(err)
@@ -81,7 +88,7 @@ func describeRecord(r Record) string {
 		}
 		return b.String()
 	default:
-		return fmt.Sprintf("kind %d", kind)
+		return describeConsumerRecord(r)
 	}
 }
 

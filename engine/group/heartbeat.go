@@ -10,6 +10,13 @@ import (
 // Heartbeat keeps the session of a member alive and tells it when to join again.
 func (c *Coordinator) Heartbeat(now time.Time, q *kmsg.HeartbeatRequest, reply func(*kmsg.HeartbeatResponse)) {
 	r := kmsg.NewPtrHeartbeatResponse()
+	if g := c.groups[q.Group]; g != nil && g.consumer != nil && c.refusalOf(q.Group) == nil {
+		g.heartbeatConsumer(now.UnixMilli(), q, func(err *kerr.Error) {
+			r.ErrorCode = code(err)
+			reply(r)
+		})
+		return
+	}
 	r.ErrorCode = code(c.heartbeat(now.UnixMilli(), q))
 	reply(r)
 }

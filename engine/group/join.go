@@ -38,6 +38,13 @@ func (c *Coordinator) Join(now time.Time, client Client, version int16, q *kmsg.
 		}
 		g = c.create(j.now, q.Group)
 	}
+	if g.consumer != nil {
+		if len(g.consumer.members) > 0 {
+			g.joinConsumer(j)
+			return
+		}
+		g.turnClassic(j.now)
+	}
 	g.admit(j)
 	c.dropIfBare(g)
 }

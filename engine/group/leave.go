@@ -20,32 +20,47 @@ func (c *Coordinator) Leave(now time.Time, q *kmsg.LeaveGroupRequest, reply func
 	if q.Version < 3 {
 		leaving = []kmsg.LeaveGroupRequestMember{{MemberID: q.MemberID}}
 	}
+	answer := func(answers []*kerr.Error) {
+		for i := range leaving {
+			a := kmsg.NewLeaveGroupResponseMember()
+			a.MemberID, a.InstanceID, a.ErrorCode = leaving[i].MemberID, leaving[i].InstanceID, code(answers[i])
+			r.Members = append(r.Members, a)
+		}
+		if q.Version < 3 {
+			r.ErrorCode = r.Members[0].ErrorCode
+		}
+		reply(r)
+	}
 	g := c.groups[q.Group]
+	if g != nil && g.consumer != nil {
+		g.leaveConsumer(now.UnixMilli(), leaving, answer)
+		return
+	}
+	g.leaveClassic(now.UnixMilli(), leaving, answer)
+}
+
+// leaveClassic takes members out of a classic group; of no group, all are unknown.
+func (g *group) leaveClassic(now int64, leaving []kmsg.LeaveGroupRequestMember, answer func([]*kerr.Error)) {
+	answers := make([]*kerr.Error, len(leaving))
 	left := false
 	for i := range leaving {
-		err := kerr.UnknownMemberID
+		answers[i] = kerr.UnknownMemberID
 		if g != nil {
-			err = g.leave(leaving[i].MemberID, leaving[i].InstanceID)
+			answers[i] = g.leave(leaving[i].MemberID, leaving[i].InstanceID)
 		}
-		left = left || err == nil
-		a := kmsg.NewLeaveGroupResponseMember()
-		a.MemberID, a.InstanceID, a.ErrorCode = leaving[i].MemberID, leaving[i].InstanceID, code(err)
-		r.Members = append(r.Members, a)
+		left = left || answers[i] == nil
 	}
-	if q.Version < 3 {
-		r.ErrorCode = r.Members[0].ErrorCode
-	}
-	reply(r)
+	answer(answers)
 	if !left {
 		return
 	}
-	switch at := now.UnixMilli(); g.state {
+	switch g.state {
 	case stable, completing:
-		g.prepareRebalance(at)
+		g.prepareRebalance(now)
 	case preparing:
-		g.completeJoin(at)
+		g.completeJoin(now)
 	}
-	c.dropIfBare(g)
+	g.c.dropIfBare(g)
 }
 
 func (g *group) leave(id string, instance *string) *kerr.Error {

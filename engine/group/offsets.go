@@ -148,7 +148,7 @@ func (c *Coordinator) Commit(now time.Time, q *kmsg.OffsetCommitRequest, reply f
 		reply(RefusedCommit(q, err))
 		return
 	}
-	if m := g.byID[q.MemberID]; m != nil && (g.state == stable || g.state == preparing) {
+	if m := g.byID[q.MemberID]; m != nil && g.consumer == nil && (g.state == stable || g.state == preparing) {
 		g.touch(at, m)
 	}
 	r := RefusedCommit(q, nil) // refused for nothing yet
@@ -184,6 +184,8 @@ func (c *Coordinator) committer(now int64, q *kmsg.OffsetCommitRequest) (*group,
 		return nil, kerr.GroupIDNotFound
 	case g == nil:
 		return nil, kerr.IllegalGeneration
+	case g.consumer != nil:
+		return g, g.consumerCommitter(q)
 	case q.Generation < 0 && g.state == empty:
 		return g, nil
 	case q.Generation < 0 && q.MemberID == "" && q.InstanceID == nil:
@@ -270,6 +272,10 @@ func (c *Coordinator) Fetch(_ time.Time, q *kmsg.OffsetFetchRequestGroup, isStab
 		reply(&r)
 	}
 	if err := c.refusal(); err != nil {
+		answer(err)
+		return
+	}
+	if err := g.consumerFetcher(q); err != nil {
 		answer(err)
 		return
 	}

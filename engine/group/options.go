@@ -3,6 +3,8 @@ package group
 import (
 	"math"
 	"time"
+
+	"github.com/millrace/millrace/engine/group/assign"
 )
 
 // Options are the settings of a Coordinator. The zero value has Kafka's defaults.
@@ -30,9 +32,38 @@ type Options struct {
 	// CheckInterval is the least time between two looks for expired offsets in one
 	// group (offsets.retention.check.interval.ms). Zero: 10 min.
 	CheckInterval time.Duration
+	// ConsumerMaxSize is the most members that a consumer group may have
+	// (group.consumer.max.size). Zero: any number.
+	ConsumerMaxSize int
+	// ConsumerSession is how long a member of a consumer group may be silent
+	// (group.consumer.session.timeout.ms and its limits). Zero: 45 s, 45 s, 60 s.
+	ConsumerSession Bounds
+	// ConsumerHeartbeat is how often it shall send heartbeats
+	// (group.consumer.heartbeat.interval.ms and its limits). Zero: 5 s, 5 s, 15 s.
+	ConsumerHeartbeat Bounds
+	// AssignmentInterval is the least time between two target assignments of a group
+	// (group.consumer.assignment.interval.ms and its limits). Zero: 1 s, 0, 15 s.
+	AssignmentInterval Bounds
+	// Assignors are the assignors that members may ask for, the default first
+	// (group.consumer.assignors). Nil: uniform, range.
+	Assignors []string
+	// Migration says how groups may change their kind (group.consumer.migration.policy).
+	Migration Migration
 	// AppendBytes is about how many bytes of records one call of Env.Append may carry
 	// before the rest goes into another one. Zero: 512 KiB.
 	AppendBytes int
+}
+
+// Bounds are the default of a setting that a group can have for itself, and its limits.
+type Bounds struct{ Value, Min, Max time.Duration }
+
+type bounds struct{ value, min, max int64 }
+
+func (b Bounds) orElse(value, least, most time.Duration) bounds {
+	if b == (Bounds{}) {
+		b = Bounds{value, least, most}
+	}
+	return bounds{b.Value.Milliseconds(), b.Min.Milliseconds(), b.Max.Milliseconds()}
 }
 
 // limits are the Options in the units that decisions are made in.
@@ -41,6 +72,11 @@ type limits struct {
 	initialDelay, newMember        int64
 	retention, checkInterval       int64
 	maxSize, metadataMax, appendTo int
+
+	consumerMaxSize                                        int
+	consumerSession, consumerHeartbeat, assignmentInterval bounds
+	assignors                                              []string
+	migration                                              Migration
 }
 
 func (o Options) limits() limits {
@@ -54,7 +90,28 @@ func (o Options) limits() limits {
 		maxSize:       or(o.MaxSize, math.MaxInt),
 		metadataMax:   or(o.MetadataMax, 4096),
 		appendTo:      or(o.AppendBytes, 512<<10),
+
+		consumerMaxSize:    or(o.ConsumerMaxSize, math.MaxInt),
+		consumerSession:    o.ConsumerSession.orElse(45*time.Second, 45*time.Second, time.Minute),
+		consumerHeartbeat:  o.ConsumerHeartbeat.orElse(5*time.Second, 5*time.Second, 15*time.Second),
+		assignmentInterval: o.AssignmentInterval.orElse(time.Second, 0, 15*time.Second),
+		assignors:          assignorsOr(o.Assignors),
+		migration:          o.Migration,
 	}
+}
+
+// assignorsOr leaves out what is not known; when nothing is left, the default remains.
+func assignorsOr(given []string) []string {
+	var known []string
+	for _, name := range given {
+		if assign.Named(name) != nil {
+			known = append(known, name)
+		}
+	}
+	if known == nil {
+		return []string{"uniform", "range"}
+	}
+	return known
 }
 
 func millisOr(d, otherwise time.Duration) int64 { return or(d, otherwise).Milliseconds() }

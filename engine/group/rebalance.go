@@ -107,6 +107,7 @@ func (g *group) complete(now int64) {
 		m.fresh = false
 		g.setUnsynced(m)
 	}
+	g.sync.fire = g.expireSync
 	g.c.deadlines.move(&g.sync, now+g.rebalanceTimeout())
 }
 

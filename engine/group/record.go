@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -38,7 +39,7 @@ func (c *Coordinator) Replay(r Record, timestamp int64) error {
 	case keyMetadata:
 		return c.replayMetadata(r, timestamp)
 	}
-	return nil
+	return c.replayConsumer(r, timestamp)
 }
 
 var errShortKey = errors.New("key has no version")
@@ -147,7 +148,21 @@ func (g *group) metadataKey() []byte {
 
 // store appends a group metadata record.
 func (g *group) store(r Record, finish func(error)) {
-	g.stored = g.c.append([]Record{r}, finish).sequence
+	records := []Record{r}
+	if g.damage == nil {
+		g.stored = g.c.append(records, finish).sequence
+		return
+	}
+	// Records of the consumer group that this was are still to be deleted.
+	records = append(slices.Clone(g.damage.gone), records...)
+	var w *write
+	w = g.c.append(records, func(err error) {
+		if err == nil && g.damage != nil && w.sequence > g.damage.since {
+			g.damage = nil
+		}
+		finish(err)
+	})
+	g.stored = w.sequence
 }
 
 func (c *Coordinator) replayMetadata(r Record, timestamp int64) error {
@@ -174,7 +189,7 @@ func (c *Coordinator) replayMetadata(r Record, timestamp int64) error {
 // restore puts g in the place of old, whose offsets it keeps.
 func (c *Coordinator) restore(old, g *group) {
 	if old != nil {
-		g.offsets = old.offsets
+		g.offsets, g.consumer = old.offsets, old.consumer
 		c.drop(old)
 	}
 	c.groups[g.name] = g

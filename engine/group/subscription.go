@@ -60,6 +60,9 @@ func (g *group) subscriptions() map[string]struct{} {
 // subscribes reports whether the offsets of a topic are in use. When nobody can tell, a
 // consumer group uses them all.
 func (g *group) subscribes(topic string) bool {
+	if g.consumer != nil {
+		return g.consumer.subscribes(topic)
+	}
 	if g.subscribed == nil {
 		return g.protocolType == consumerType
 	}

@@ -24,6 +24,10 @@ func (c *Coordinator) Sync(now time.Time, q *kmsg.SyncGroupRequest, reply func(*
 		reply(syncError(kerr.UnknownMemberID))
 		return
 	}
+	if g.consumer != nil {
+		g.syncConsumer(now.UnixMilli(), q, reply)
+		return
+	}
 	m, err := g.validateSync(q)
 	if err != nil {
 		reply(syncError(err))

@@ -84,6 +84,7 @@ var cleaningGauges = []struct {
 // Groups counts groups by state.
 type Groups struct {
 	Stable, PreparingRebalance, CompletingRebalance, Empty, Dead int64
+	Assigning, Reconciling                                       int64 // of consumer groups
 	Offsets                                                      int64
 }
 
@@ -150,11 +151,13 @@ var groupGauges = []struct {
 	of         func(Groups) int64
 }{
 	{"numgroups", "Groups.", func(g Groups) int64 {
-		return g.Stable + g.PreparingRebalance + g.CompletingRebalance + g.Empty + g.Dead
+		return g.Stable + g.PreparingRebalance + g.CompletingRebalance + g.Empty + g.Dead + g.Assigning + g.Reconciling
 	}},
 	{"numgroupsstable", "Groups whose members all have their assignment.", func(g Groups) int64 { return g.Stable }},
 	{"numgroupspreparingrebalance", "Groups that wait for members to join.", func(g Groups) int64 { return g.PreparingRebalance }},
 	{"numgroupscompletingrebalance", "Groups that wait for their leader's assignment.", func(g Groups) int64 { return g.CompletingRebalance }},
+	{"numgroupsassigning", "Consumer groups whose target assignment is still to be decided.", func(g Groups) int64 { return g.Assigning }},
+	{"numgroupsreconciling", "Consumer groups whose members are on their way to their targets.", func(g Groups) int64 { return g.Reconciling }},
 	{"numgroupsempty", "Groups without members.", func(g Groups) int64 { return g.Empty }},
 	{"numgroupsdead", "Groups that are going away.", func(g Groups) int64 { return g.Dead }},
 	{"numoffsets", "Offsets kept.", func(g Groups) int64 { return g.Offsets }},

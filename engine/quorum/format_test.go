@@ -108,7 +108,9 @@ func TestGoldenFiles(t *testing.T) {
 
 func sampleImage(t testing.TB) *cluster.Image {
 	t.Helper()
-	image, err := cluster.Empty().Apply(cluster.Found("MkU3OEVBNTcwNTJENDM2Qg"))
+	image, err := cluster.Empty().Apply([]cluster.Record{ // not Found: a file of today is read when there are more features
+		&cluster.ClusterRecord{ID: "MkU3OEVBNTcwNTJENDM2Qg"}, &cluster.FeatureRecord{Name: "metadata.version", Level: 30},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,15 @@ func (m *mailbox) take() *request {
 	}
 }
 
+// collect is take, or close for the last time: never both, for what one of them hands over
+// the other does not.
+func (m *mailbox) collect(last bool) *request {
+	if last {
+		return m.close()
+	}
+	return m.take()
+}
+
 // close closes the mailbox and answers what was still in it.
 func (m *mailbox) close() *request {
 	head := m.head.Swap(shut)

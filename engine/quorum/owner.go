@@ -44,11 +44,7 @@ func (q *Quorum) run() {
 		case <-q.closing:
 			last = true
 		}
-		list := q.mail.take()
-		if last {
-			list = q.mail.close()
-		}
-		err := q.turn(list)
+		err := q.turn(q.mail.collect(last))
 		if err == nil && last {
 			err = q.finish()
 		}

@@ -126,7 +126,7 @@ func TestLeadsAtOnce(t *testing.T) {
 	if got := q.Status(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("status is %+v, want %+v", got, want)
 	}
-	if q.Image().ClusterID() != q.ClusterID() || len(q.ClusterID()) != 22 || len(q.Image().Features()) != 1 {
+	if q.Image().ClusterID() != q.ClusterID() || len(q.ClusterID()) != 22 || len(q.Image().Features()) != len(cluster.Found(""))-1 {
 		t.Fatalf("cluster %q, image of %q with features %v", q.ClusterID(), q.Image().ClusterID(), q.Image().Features())
 	}
 }
@@ -304,6 +304,20 @@ func TestConcurrentChanges(t *testing.T) {
 	all.Wait()
 	if next := q.Image().NextProducerID(); next != 400*cluster.ProducerIDBlock {
 		t.Fatalf("the next producer id is %d", next)
+	}
+}
+
+// What is in the mailbox when it is closed is handed over, whatever else wakes the owner.
+func TestLastCollectKeepsTheMail(t *testing.T) {
+	m := mailbox{wake: make(chan struct{}, 1)}
+	first, second := &request{}, &request{}
+	m.push(first)
+	m.push(second)
+	if list := m.collect(true); list != first || list.next != second || second.next != nil {
+		t.Fatal("a change is lost")
+	}
+	if m.push(&request{}) {
+		t.Fatal("the mailbox is not closed")
 	}
 }
 

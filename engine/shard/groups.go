@@ -34,12 +34,13 @@ type Groups struct {
 }
 
 // Groups calls f with the coordinator that r keeps the log of. The first call reads the
-// whole log. On the shard only.
-func (r *Replica) Groups(o group.Options, f func(*group.Coordinator)) error {
+// whole log; what is decided about it then is decided for the given picture of the
+// cluster. On the shard only.
+func (r *Replica) Groups(o group.Options, picture group.Cluster, f func(*group.Coordinator)) error {
 	g := r.groups
 	if g == nil || !g.again.IsZero() && !r.shard.now.Before(g.again) {
 		var err error
-		if g, err = r.loadGroups(o); err != nil {
+		if g, err = r.loadGroups(o, picture); err != nil {
 			return err
 		}
 	}
@@ -55,7 +56,7 @@ func (r *Replica) Groups(o group.Options, f func(*group.Coordinator)) error {
 }
 
 // loadGroups rebuilds the groups from what was appended to the partition.
-func (r *Replica) loadGroups(o group.Options) (*Groups, error) {
+func (r *Replica) loadGroups(o group.Options, picture group.Cluster) (*Groups, error) {
 	if err := r.ready(false); err != nil {
 		return nil, err
 	}
@@ -65,6 +66,7 @@ func (r *Replica) loadGroups(o group.Options) (*Groups, error) {
 	}
 	g := &Groups{replica: r}
 	g.machine = group.New(o, g)
+	g.machine.SetCluster(picture)
 	g.timer.Task = (*tick)(g)
 	r.groups = g
 	l := &loaded{groups: g, begin: r.shard.clock()}

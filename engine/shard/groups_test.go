@@ -29,7 +29,7 @@ func offsets(h *house) *Replica {
 func commit(r *Replica, name string, offset int64, metadata string) error {
 	answer := make(chan error, 1)
 	r.shard.Do(func() {
-		err := r.Groups(group.Options{}, func(g *group.Coordinator) {
+		err := r.Groups(group.Options{}, nil, func(g *group.Coordinator) {
 			q := kmsg.NewPtrOffsetCommitRequest()
 			q.Version, q.Group, q.Generation = 8, name, -1
 			p := kmsg.NewOffsetCommitRequestTopicPartition()
@@ -49,7 +49,7 @@ func commit(r *Replica, name string, offset int64, metadata string) error {
 // committed asks for the offset of a group.
 func committed(r *Replica, name string) (offset int64, err error) {
 	r.shard.Wait(func() {
-		err = r.Groups(group.Options{}, func(g *group.Coordinator) {
+		err = r.Groups(group.Options{}, nil, func(g *group.Coordinator) {
 			q := kmsg.NewOffsetFetchRequestGroup()
 			q.Group = name
 			q.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: []int32{0}}}
@@ -100,7 +100,9 @@ func TestALargeLogIsLoadedBesideTheShard(t *testing.T) {
 	h.open(false, nil)
 	r = offsets(h)
 	var first error
-	h.shard.Wait(func() { first = r.Groups(group.Options{}, func(*group.Coordinator) { t.Error("it is there at once") }) })
+	h.shard.Wait(func() {
+		first = r.Groups(group.Options{}, nil, func(*group.Coordinator) { t.Error("it is there at once") })
+	})
 	if first != kerr.CoordinatorLoadInProgress {
 		t.Fatalf("got %v", first)
 	}
@@ -127,7 +129,7 @@ func TestDeletedWhileLoading(t *testing.T) {
 	filler := send(r, records(t, batch.NoProducer(), strings.Repeat("x", loadHere)))
 	<-filler.ended
 	h.shard.Do(func() {
-		if err := r.Groups(group.Options{}, func(*group.Coordinator) {}); err != kerr.CoordinatorLoadInProgress {
+		if err := r.Groups(group.Options{}, nil, func(*group.Coordinator) {}); err != kerr.CoordinatorLoadInProgress {
 			t.Errorf("got %v", err)
 		}
 		r.Delete()
@@ -237,7 +239,7 @@ func TestClosedGroupsAnswer(t *testing.T) {
 	r := offsets(h)
 	answered := make(chan int16, 1)
 	h.shard.Wait(func() {
-		err := r.Groups(group.Options{InitialDelay: time.Hour}, func(g *group.Coordinator) {
+		err := r.Groups(group.Options{InitialDelay: time.Hour}, nil, func(g *group.Coordinator) {
 			q := kmsg.NewPtrJoinGroupRequest()
 			q.Version, q.Group, q.ProtocolType, q.SessionTimeoutMillis, q.RebalanceTimeoutMillis = 3, "g", "consumer", 10_000, 10_000
 			q.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}

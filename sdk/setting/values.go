@@ -16,12 +16,13 @@ const (
 	SourceDynamicDefault Source = 3
 	SourceStatic         Source = 4
 	SourceDefault        Source = 5
+	SourceGroup          Source = 8 // of groups, which have nothing else but the default
 )
 
 // String is the name that Kafka's tools print.
 func (s Source) String() string {
 	return [...]string{"UNKNOWN", "DYNAMIC_TOPIC_CONFIG", "DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG",
-		"STATIC_BROKER_CONFIG", "DEFAULT_CONFIG"}[s]
+		"STATIC_BROKER_CONFIG", "DEFAULT_CONFIG", "", "", "DYNAMIC_GROUP_CONFIG"}[s]
 }
 
 // Position is the place of a line in a file.

@@ -106,6 +106,8 @@ func (k *Kafka) configure(address string, behind, through map[string]string) (st
 		"share.coordinator.state.topic.replication.factor=1",
 		"share.coordinator.state.topic.min.isr=1",
 		"group.initial.rebalance.delay.ms=0",
+		"group.consumer.min.heartbeat.interval.ms=300",
+		"group.consumer.heartbeat.interval.ms=300",
 		"",
 	}, "\n")
 	path := filepath.Join(k.Dir, "server.properties")

@@ -32,6 +32,7 @@ func Run(s *report.Suite) {
 		{"cluster", c.cluster}, {"foreign", c.foreign}, {"records", c.records}, {"large", c.large}, {"acks", c.acks},
 		{"autocreate", c.autocreate}, {"assign", c.assign}, {"reset", c.reset}, {"time", c.time}, {"pause", c.pause},
 		{"group", c.group}, {"cooperative", c.cooperative}, {"static", c.static}, {"pattern", c.pattern}, {"commit", c.commit},
+		{"consumer-group", c.consumerGroup}, {"consumer-migrate", c.consumerMigrate},
 		{"topics", c.topics}, {"partitions", c.partitions}, {"configs", c.configs}, {"delete-records", c.deleteRecords},
 		{"groups", c.groups}, {"offsets", c.offsets}, {"max-time", c.maxTime}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs},
 		{"epochs", c.epochs}, {"drops", c.drops},

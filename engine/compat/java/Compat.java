@@ -63,6 +63,11 @@ final class Compat {
         check("group", Groups::group);
         check("cooperative", Groups::cooperative);
         check("static", Groups::staticMember);
+        check("consumer-group", Groups::consumerGroup);
+        check("consumer-range", Groups::consumerRange);
+        check("consumer-static", Groups::consumerStatic);
+        check("consumer-pattern", Groups::consumerPattern);
+        check("consumer-migrate", Groups::consumerMigrate);
         check("cluster", Manage::cluster);
         check("topics", Manage::topics);
         check("partitions", Manage::partitions);

@@ -12,10 +12,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.CoordinatorNotAvailableException;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
+import org.apache.kafka.common.errors.InvalidRegularExpression;
+import org.apache.kafka.common.errors.UnreleasedInstanceIdException;
 import org.apache.kafka.common.errors.WakeupException;
 
 /** Consumers that share six partitions. */
@@ -42,10 +45,12 @@ final class Groups {
         }
 
         Member join(String name, Object... more) {
-            List<Object> all = new ArrayList<>(List.of("client.id", name, "group.id", group, "heartbeat.interval.ms", 300,
-                "max.poll.records", 50, "retry.backoff.ms", 50));
+            List<Object> all = new ArrayList<>(List.of("client.id", name, "group.id", group, "max.poll.records", 50, "retry.backoff.ms", 50));
             all.addAll(List.of(settings));
             all.addAll(List.of(more));
+            if (!all.contains("group.protocol")) {
+                all.addAll(List.of("heartbeat.interval.ms", 300)); // with the other protocol the broker says it
+            }
             Member member = new Member(this, name, Compat.consumer(all.toArray()));
             members.put(name, member);
             member.start();
@@ -192,6 +197,101 @@ final class Groups {
         int lost = crowd.revoked.get("one").get();
         Compat.expect(lost <= 4, "the first member had %d partitions revoked, want 4 at most", lost);
         crowd.end();
+    }
+
+    private static final Object[] NEXT = {"group.protocol", "consumer"};
+
+    /** KIP-848: the broker assigns, and members give up only what they have to. */
+    static void consumerGroup() throws Exception {
+        Crowd crowd = new Crowd("consumer-group", NEXT);
+        rebalances(crowd);
+        int lost = crowd.revoked.get("one").get();
+        Compat.expect(lost <= 4, "the first member had %d partitions revoked, want 4 at most", lost);
+        try (Admin admin = Compat.admin()) {
+            var described = admin.describeConsumerGroups(List.of(crowd.group)).all().get().get(crowd.group);
+            Compat.expect(described.type().toString().equals("Consumer") && described.partitionAssignor().equals("uniform"), "described as %s", described);
+        }
+        crowd.end();
+    }
+
+    static void consumerRange() throws Exception {
+        Crowd crowd = new Crowd("consumer-range", "group.protocol", "consumer", "group.remote.assignor", "range");
+        rebalances(crowd);
+        crowd.end();
+    }
+
+    static void consumerStatic() throws Exception {
+        Crowd crowd = new Crowd("consumer-static", NEXT);
+        crowd.join("one", "group.instance.id", "one");
+        crowd.assigned(1);
+        crowd.join("two", "group.instance.id", "two");
+        var before = crowd.assigned(2);
+        int undisturbed = crowd.revoked.get("one").get();
+        crowd.part("two");
+        crowd.join("two", "group.instance.id", "two");
+        crowd.write(0, 60);
+        crowd.got(60);
+        var after = crowd.assigned(2);
+        Compat.expect(before.equals(after) && crowd.revoked.get("one").get() == undisturbed, "the return of a static member rebalanced the group: %s became %s", before, after);
+        Member first = crowd.members.get("two");
+        Member twin = crowd.join("two", "group.instance.id", "two");
+        twin.join(30_000);
+        synchronized (crowd.errors) {
+            Compat.expect(crowd.errors.stream().anyMatch(UnreleasedInstanceIdException.class::isInstance), "the double was let in: %s", crowd.errors);
+        }
+        crowd.members.put("two", first);
+        crowd.end();
+    }
+
+    /** Classic members and members of KIP-848 in one group, from all of one kind to all of the other and back. */
+    static void consumerMigrate() throws Exception {
+        Crowd crowd = new Crowd("consumer-migrate");
+        Object[] classic = {"partition.assignment.strategy", COOPERATIVE};
+        crowd.write(0, 600);
+        crowd.join("one", classic);
+        crowd.join("two", classic);
+        crowd.assigned(2);
+        crowd.join("three", NEXT);
+        crowd.assigned(3);
+        crowd.write(600, 600);
+        crowd.got(1200);
+        crowd.part("one");
+        crowd.part("two");
+        crowd.join("four", NEXT);
+        crowd.assigned(2);
+        crowd.join("five", classic);
+        crowd.assigned(3);
+        crowd.write(1200, 600);
+        crowd.got(1800);
+        crowd.part("three");
+        crowd.part("four");
+        crowd.assigned(1);
+        crowd.write(1800, 600);
+        crowd.got(2400);
+        crowd.end();
+    }
+
+    /** A pattern that the broker matches. */
+    static void consumerPattern() throws Exception {
+        String first = Compat.topic("consumer-pattern-1", 1);
+        Compat.numbered(first, 0, 0, 10);
+        try (var consumer = Compat.consumer("group.id", Compat.name("consumer-pattern"), "group.protocol", "consumer")) {
+            consumer.subscribe(new SubscriptionPattern(Compat.name("consumer-pattern-") + "[0-9]+"));
+            Compat.read(consumer, 10);
+            consumer.commitSync();
+            String second = Compat.topic("consumer-pattern-2", 1);
+            Compat.numbered(second, 0, 0, 10);
+            Compat.expect(Compat.read(consumer, 10).get(0).topic().equals(second), "the new topic was not found");
+        }
+        try (var consumer = Compat.consumer("group.id", Compat.name("consumer-pattern-bad"), "group.protocol", "consumer")) {
+            consumer.subscribe(new SubscriptionPattern("a["));
+            for (int tries = 0; tries < 100; tries++) {
+                consumer.poll(Duration.ofMillis(100));
+            }
+            throw new AssertionError("a pattern that is none was taken");
+        } catch (InvalidRegularExpression e) {
+            // As it should be.
+        }
     }
 
     static void staticMember() throws Exception {

@@ -349,7 +349,10 @@ class Crowd:
         return thread
 
     def consume(self, member, stop, more):
-        c = consumer(group_id=self.group, client_id=member, heartbeat_interval_ms=300, **{**self.settings, **more})
+        chosen = {**self.settings, **more}
+        if "group_protocol" not in chosen:
+            chosen["heartbeat_interval_ms"] = 300  # with the other protocol the broker says it
+        c = consumer(group_id=self.group, client_id=member, **chosen)
         due = {}  # what was read and is not committed yet, by partition
 
         def commit():
@@ -359,7 +362,7 @@ class Crowd:
                 c.commit(offsets=[TopicPartition(self.topic, p, o) for p, o in due.items()], asynchronous=False)
                 due.clear()
             except KafkaException as e:  # the next round, or the revocation, commits what a rebalance kept from being committed
-                if e.args[0].code() != KafkaError.REBALANCE_IN_PROGRESS:
+                if e.args[0].code() not in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.STALE_MEMBER_EPOCH):
                     raise
 
         def revoked(_, gone):
@@ -399,7 +402,7 @@ class Crowd:
             try:
                 described = a.describe_consumer_groups([self.group])[self.group].result(20)
             except KafkaException as e:
-                if e.args[0].code() not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.GROUP_ID_NOT_FOUND):
+                if e.args[0].code() not in (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.GROUP_ID_NOT_FOUND):
                     raise
                 continue
             shares = {m.client_id: sorted(p.partition for p in m.assignment.topic_partitions) for m in described.members}
@@ -468,6 +471,73 @@ def static():
     crowd.join("two", group_instance_id="two")
     old.join(30)
     expect(any(e.code() == KafkaError._FATAL and "fenced" in e.str() for e in crowd.errors), f"the double did not fence the first: {crowd.errors}")
+    crowd.end()
+
+
+def consumer_group():
+    """KIP-848: the broker assigns, and members give up only what they have to."""
+    crowd = Crowd("consumer-group", group_protocol="consumer")
+    crowd.rebalances()
+    expect(crowd.revoked["one"] <= 4, f"the first member had {crowd.revoked['one']} partitions revoked, want 4 at most")
+    crowd.end()
+
+
+def consumer_range():
+    crowd = Crowd("consumer-range", group_protocol="consumer", group_remote_assignor="range")
+    crowd.rebalances()
+    crowd.end()
+
+
+def consumer_static():
+    crowd = Crowd("consumer-static", group_protocol="consumer")
+    crowd.join("one", group_instance_id="one")
+    crowd.assigned(1)
+    crowd.join("two", group_instance_id="two")
+    before = crowd.assigned(2)
+    undisturbed = crowd.revoked.get("one")
+    crowd.part("two")
+    crowd.join("two", group_instance_id="two")
+    crowd.write(0, 60)
+    crowd.got(60)
+    after = crowd.assigned(2)
+    expect(before == after and crowd.revoked.get("one") == undisturbed, f"the return of a static member rebalanced the group: {before} became {after}")
+    crowd.end()
+
+
+def consumer_pattern():
+    first = topic("consumer-pattern-1")
+    numbered(first, 0, 0, 10)
+    c = consumer(group_id=name("consumer-pattern"), group_protocol="consumer")
+    c.subscribe(["^" + re.escape(name("consumer-pattern-")) + "[0-9]+"])
+    read(c, 10)
+    c.commit(asynchronous=False)
+    second = topic("consumer-pattern-2")
+    numbered(second, 0, 0, 10)
+    expect(read(c, 10)[0].topic() == second, "the new topic was not found")
+    c.close()
+
+
+def consumer_migrate():
+    """Classic members and members of KIP-848 in one group, from all of one kind to all of the other and back."""
+    crowd = Crowd("consumer-migrate")
+    classic = {"partition_assignment_strategy": "cooperative-sticky"}
+    crowd.write(0, 600)
+    crowd.join("one", **classic)
+    crowd.join("two", **classic)
+    crowd.assigned(2)
+    crowd.join("three", group_protocol="consumer")
+    crowd.assigned(3)
+    crowd.write(600, 600)
+    crowd.got(1200)
+    crowd.part("one")
+    crowd.part("two")
+    crowd.assigned(1)
+    crowd.join("four", **classic)
+    crowd.assigned(2)
+    crowd.part("three")
+    crowd.assigned(1)
+    crowd.write(1200, 600)
+    crowd.got(1800)
     crowd.end()
 
 
@@ -624,6 +694,8 @@ def main():
     for what, run in {
         "cluster": cluster, "foreign": foreign, "records": records, "large": large, "acks": acks, "autocreate": autocreate,
         "assign": assign, "reset": reset, "time": by_time, "pause": pause, "group": group, "cooperative": cooperative,
+        "consumer-group": consumer_group, "consumer-range": consumer_range, "consumer-static": consumer_static,
+        "consumer-pattern": consumer_pattern, "consumer-migrate": consumer_migrate,
         "static": static, "pattern": pattern, "commit": commit, "topics": topics, "partitions": partitions,
         "configs": configs, "delete-records": delete_records, "groups": groups, "offsets": offsets, "max-time": max_time,
         "group-offsets": group_offsets, "drops": drops,

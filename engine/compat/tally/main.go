@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -114,10 +116,21 @@ func (t *tally) endPackage(e event) {
 	switch e.Action {
 	case "fail":
 		t.failed++
+		t.unfinished(e.Package)
 	case "skip": // no test in it
 		return
 	}
 	fmt.Fprintf(t.w, "%-5s %-60s %6.1f s\n", e.Action, e.Package, e.Elapsed)
+}
+
+// unfinished shows what the tests printed that never ended: of a run that was cut off, with the stacks of all goroutines.
+func (t *tally) unfinished(name string) {
+	for _, key := range slices.Sorted(maps.Keys(t.output)) {
+		if strings.HasPrefix(key, name+" ") {
+			fmt.Fprint(t.w, t.output[key].String())
+			delete(t.output, key)
+		}
+	}
 }
 
 func (t *tally) appendTo(path string) (err error) {

@@ -11,6 +11,13 @@ func TestTally(t *testing.T) {
 		passed, failed  int
 		shown, notShown string
 	}{
+		"one never ends": {
+			events: `{"Action":"output","Package":"p","Test":"A","Output":"quiet words\n"}
+{"Action":"pass","Package":"p","Test":"A"}
+{"Action":"output","Package":"p","Test":"B","Output":"loud words, test timed out\n"}
+{"Action":"output","Package":"q","Test":"C","Output":"quiet words\n"}
+{"Action":"fail","Package":"p"}
+`, passed: 1, failed: 1, shown: "loud words", notShown: "quiet words"},
 		"one passes, one fails": {
 			events: `{"Action":"output","Package":"p","Test":"A","Output":"quiet words\n"}
 {"Action":"pass","Package":"p","Test":"A"}

@@ -26,6 +26,7 @@ var classes = map[string]string{
 	"kafka-console-consumer":    "org.apache.kafka.tools.consumer.ConsoleConsumer",
 	"kafka-consumer-groups":     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 	"kafka-configs":             "kafka.admin.ConfigCommand",
+	"kafka-groups":              "org.apache.kafka.tools.GroupsCommand",
 	"kafka-get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
 	"kafka-producer-perf-test":  "org.apache.kafka.tools.ProducerPerformance",
 	"kafka-consumer-perf-test":  "org.apache.kafka.tools.ConsumerPerformance",
@@ -63,7 +64,7 @@ func Java(s *report.Suite) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"tool-verifiable", t.verifiable}, {"tool-delete-records", t.deleteRecords}, {"tool-log-dirs", t.logDirs},
+		{"tool-list-groups", t.listed}, {"tool-verifiable", t.verifiable}, {"tool-delete-records", t.deleteRecords}, {"tool-log-dirs", t.logDirs},
 		{"tool-versions", t.versions}, {"tool-e2e", t.endToEnd},
 	} {
 		s.Check(check.name, check.run)
@@ -117,6 +118,7 @@ func (t *set) run() {
 		run  func(context.Context) error
 	}{
 		{"tool-topics", t.topics}, {"tool-console", t.console}, {"tool-codecs", t.codecs}, {"tool-groups", t.groups}, {"tool-reset", t.reset},
+		{"tool-consumer-groups", t.consumerGroups},
 		{"tool-configs", t.configs}, {"tool-get-offsets", t.getOffsets}, {"tool-producer-perf", t.producerPerf}, {"tool-consumer-perf", t.consumerPerf},
 	} {
 		t.Check(check.name, check.run)

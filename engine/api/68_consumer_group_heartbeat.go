@@ -1,0 +1,29 @@
+package api
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/group"
+)
+
+// ConsumerGroupHeartbeat is how a member joins a consumer group, stays in it, is led to
+// its partitions and leaves (KIP-848).
+//
+//	v1 regular expressions, member ids made by clients
+//
+// Differs from Kafka: a regular expression is looked through before the answer, not after
+// it, and again with the first heartbeat after a topic came or went; a static member whose
+// answer to its first heartbeat was lost may send it again.
+func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *kmsg.ConsumerGroupHeartbeatResponse) {
+	client := group.Client{ID: c.session.clientID, Host: c.host()}
+	c.server.onGroup(q.Group, func(err *kerr.Error) {
+		a := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+		a.ErrorCode = err.Code
+		c.reply(a)
+	}, func(g *group.Coordinator, now time.Time) {
+		g.ConsumerHeartbeat(now, client, q, uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
+	})
+}

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// clusterPicture shows the cluster, and the settings of this moment, to group coordinators.
+type clusterPicture struct {
+	image  *cluster.Image
+	values *setting.Values
+}
+
+func (p clusterPicture) Topic(name string) (group.Topic, bool) { return pictured(p.image.Topic(name)) }
+
+func (p clusterPicture) TopicByID(id [16]byte) (group.Topic, bool) {
+	return pictured(p.image.TopicByID(id))
+}
+
+func pictured(t *cluster.Topic) (group.Topic, bool) {
+	if t == nil {
+		return group.Topic{}, false
+	}
+	return group.Topic{Name: t.Name, ID: t.ID, Partitions: len(t.Partitions)}, true
+}
+
+func (p clusterPicture) EachTopic(f func(group.Topic)) {
+	for _, t := range p.image.Topics() {
+		topic, _ := pictured(t)
+		f(topic)
+	}
+}
+
+func (p clusterPicture) SameTopics(other group.Cluster) bool {
+	q, ok := other.(clusterPicture)
+	return ok && p.image.SameTopics(q.image)
+}
+
+// Settings are those of the group itself. The assignment interval may also be changed for
+// all groups while the broker runs.
+func (p clusterPicture) Settings(name string) group.GroupSettings {
+	given := p.image.GroupConfigs(name)
+	interval, ok := config.GroupDuration(given, config.GroupAssignmentInterval)
+	if !ok {
+		interval = config.ConsumerAssignment.Of(p.values)
+	}
+	if interval == 0 {
+		interval = -1 // none at all; zero would mean the default
+	}
+	session, _ := config.GroupDuration(given, config.GroupSession)
+	heartbeat, _ := config.GroupDuration(given, config.GroupHeartbeat)
+	return group.GroupSettings{Session: session, Heartbeat: heartbeat, AssignmentInterval: interval}
+}
