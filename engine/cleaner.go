@@ -27,7 +27,7 @@ type cleaner struct {
 	begun   time.Time // of the second that Pause counts
 	bytes   float64   // since then
 
-	uncleanable, read, written, recopied, took, filled, dirtiest, last atomic.Int64
+	uncleanable, read, written, recopied, took, filled, dirtiest, last, pauses atomic.Int64
 }
 
 func newCleaner(b *Broker, d *disk) *cleaner {
@@ -173,6 +173,7 @@ func (c *cleaner) pause(bytes int) error {
 	due := c.begun.Add(time.Duration(c.bytes / rate * float64(time.Second)))
 	timer := time.NewTimer(due.Sub(now))
 	defer timer.Stop()
+	c.pauses.Add(1)
 	select {
 	case <-c.broker.stop:
 		return errStopping

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,4 +172,62 @@ func TestCompactionBeginsWithThePolicy(t *testing.T) {
 	}
 	c.put("dirt", "x")
 	c.converges(limited(t))
+}
+
+// The log of the group coordinator is compacted: it stays small however often offsets are
+// committed, and the last ones are there after a restart.
+func TestTheOffsetsTopicStaysSmall(t *testing.T) {
+	folder := t.TempDir()
+	settings := []string{"log.cleaner.backoff.ms=10", "offsets.topic.num.partitions=1", "offsets.topic.segment.bytes=1048576"}
+	b, err := begin(folder, settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := limited(t)
+	admin := kadm.NewClient(client(t, b))
+	if _, err := admin.CreateTopic(ctx, 1, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	last, written := int64(0), 0
+	commit := func() {
+		last++
+		var offsets kadm.Offsets
+		offsets.Add(kadm.Offset{Topic: "orders", Partition: 0, At: last, LeaderEpoch: -1, Metadata: strings.Repeat("m", 4000)})
+		written += 4000
+		if err := admin.CommitAllOffsets(ctx, "readers", offsets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 1000 {
+		commit()
+	}
+	log := b.registry.Named("__consumer_offsets").Replica(0)
+	for log.Size() > 2<<20 {
+		commit() // until the cleaner was there
+	}
+	if b.cleaning().BytesRead == 0 || written < 4_000_000 {
+		t.Fatalf("%d bytes were written, %+v", written, b.cleaning())
+	}
+	stop(t, b)
+	again := start(t, folder, settings...)
+	offsets, err := kadm.NewClient(client(t, again)).FetchOffsets(ctx, "readers")
+	if found, _ := offsets.Lookup("orders", 0); err != nil || found.At != last {
+		t.Fatalf("offset %d, want %d: %v", found.At, last, err)
+	}
+}
+
+// However slow it has to be, a cleaner does not hold up a stop.
+func TestAStopEndsACleaning(t *testing.T) {
+	b, err := begin(t.TempDir(), "log.cleaner.backoff.ms=1", "log.cleaner.io.max.bytes.per.second=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCompacted(t, b, "slow", nil)
+	for n := range 6 {
+		c.put("key", fmt.Sprint(n))
+	}
+	for b.disks[0].cleaner.pauses.Load() == 0 {
+		c.put("key", "again")
+	}
+	stop(t, b)
 }
