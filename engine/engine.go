@@ -162,7 +162,10 @@ func (b *Broker) startShards() {
 }
 
 func (b *Broker) startShard() *shard.Shard {
-	s := shard.Start(shard.Options{Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1})
+	s := shard.Start(shard.Options{
+		Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
+		Verify: func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
+	})
 	b.shards = append(b.shards, s)
 	return s
 }

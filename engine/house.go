@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/api"
+	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/shard"
@@ -32,6 +33,7 @@ func (b *Broker) keepHouse() {
 	defer producers.Stop()
 	checkpoint := time.NewTicker(checkpointPause)
 	defer checkpoint.Stop()
+	b.loadTransactions()
 	b.loadGroups()
 	b.removeDeleted()
 	for {
@@ -138,6 +140,21 @@ func (b *Broker) loadGroups() {
 			return
 		}
 		b.server.LoadGroups(t.Replica(i))
+	}
+}
+
+// loadTransactions rebuilds the transactions that the log knows, so that what was decided is
+// completed, and what is open ends at its time limit.
+func (b *Broker) loadTransactions() {
+	t := b.registry.Named(cluster.TransactionsTopic)
+	if t == nil {
+		return
+	}
+	for i := range int32(t.Partitions()) {
+		if b.stopping() {
+			return
+		}
+		b.server.LoadTransactions(t.Replica(i))
 	}
 }
 

@@ -320,20 +320,6 @@ func TestPipelinedDuplicates(t *testing.T) {
 	}
 }
 
-func TestTransactionalBatchesAreRefused(t *testing.T) {
-	onlyOurs(t)
-	p := dialed(t)
-	s := p.topic(1)
-	o := batch.NoProducer()
-	o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional = p.producer(4), 0, 0, true
-	want(t, "produce", p.produce(9, s, 0, recordsAt(time.Now().UnixMilli(), o, "one")).ErrorCode, kerr.InvalidTxnState)
-	q := kmsg.NewPtrInitProducerIDRequest()
-	q.TransactionalID = kmsg.StringPtr("mine")
-	if a := ask[*kmsg.InitProducerIDResponse](p, 4, q); a.ErrorCode == 0 || a.ProducerID != -1 {
-		t.Fatalf("a transactional producer is answered with %+v", a)
-	}
-}
-
 func TestTimestampBounds(t *testing.T) {
 	p := dialed(t)
 	now := time.Now().UnixMilli()

@@ -317,16 +317,15 @@ func TestRule10TruncationIsDetectedByEpochs(t *testing.T) {
 	}
 }
 
-func TestRule12NoTransactionsAreFinalized(t *testing.T) {
-	onlyOurs(t)
+func TestRule12TransactionsOfVersion2AreFinalized(t *testing.T) {
 	p := dialed(t)
 	a := ask[*kmsg.ApiVersionsResponse](p, 4, versionsRequest("test", "1"))
 	levels := map[string]int16{}
 	for _, f := range a.FinalizedFeatures {
 		levels[f.Name] = f.MaxVersionLevel
 	}
-	if levels["transaction.version"] >= 2 {
-		t.Error("transaction.version 2 is finalized: clients would leave AddPartitionsToTxn out")
+	if levels["transaction.version"] != 2 {
+		t.Errorf("transaction.version 2 is not finalized: %+v", a.FinalizedFeatures)
 	}
 	if levels["metadata.version"] == 0 {
 		t.Errorf("metadata.version is not finalized: %+v", a.FinalizedFeatures)

@@ -203,7 +203,7 @@ func asked[A kmsg.Response](request func(version int16, s subject) kmsg.Request,
 // record in its only partition.
 func exercises() map[kmsg.Key]exercise {
 	all := map[kmsg.Key]exercise{}
-	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises()} {
+	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), transactionExercises()} {
 		for key, e := range some {
 			all[key] = e
 		}

@@ -147,6 +147,14 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 			topic.Counts.ProduceFailed()
 			return
 		}
+		a.TransactionalID, a.Bumped = "", false
+		if batch.Batch(sent.Records).Transactional() {
+			if len(p.request.Transactional) == 0 {
+				r.Error = kerr.TransactionalIDAuthorizationFailed.Code
+				return
+			}
+			a.TransactionalID, a.Bumped = string(p.request.Transactional), p.version >= 12
+		}
 		topic.Counts.Produced(len(sent.Records), int(batch.Batch(sent.Records).Count()))
 		a.Replica, a.Batch, a.Owner, a.Finish, a.Index = replica, sent.Records, nil, p, i
 	}
@@ -201,8 +209,8 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 		return kerr.UnsupportedCompressionType, "zstd needs Produce version 7 or later"
 	case b.ProducerID() >= 0 && (b.ProducerEpoch() < 0 || b.BaseSequence() < 0):
 		return kerr.InvalidRecord, "a producer id comes with an epoch and a sequence number"
-	case b.Transactional():
-		return kerr.InvalidTxnState, "this broker has no transactions"
+	case b.Transactional() && b.ProducerID() < 0:
+		return kerr.InvalidRecord, "a transactional batch has a producer id"
 	case s.LogAppendTime:
 	case s.MaxAfter >= 0 && b.MaxTimestamp()-now.UnixMilli() > s.MaxAfter.Milliseconds():
 		return kerr.InvalidTimestamp, "a timestamp lies too far in the future (message.timestamp.after.max.ms)"
@@ -241,6 +249,25 @@ func (p *produceCall) finish(r *wire.ProduceResult, a *shard.Append) {
 	if a.Err != nil {
 		r.Error = code(a.Err)
 		r.Message = message(a.Err)
+		if a.TransactionalID != "" {
+			p.unverified(r)
+		}
+	}
+}
+
+// unverified puts what a coordinator has said into words that a producer understands: what it
+// cannot try again as it is, and what came later than its version.
+func (p *produceCall) unverified(r *wire.ProduceResult) {
+	switch r.Error {
+	case kerr.ProducerFenced.Code:
+		r.Error = kerr.InvalidProducerEpoch.Code
+	case kerr.ConcurrentTransactions.Code, kerr.NotCoordinator.Code, kerr.CoordinatorNotAvailable.Code, kerr.CoordinatorLoadInProgress.Code:
+		r.Message = "the partition could not be verified as part of the transaction: " + kerr.ErrorForCode(r.Error).Error()
+		r.Error = kerr.NotEnoughReplicas.Code
+	case kerr.TransactionAbortable.Code:
+		if p.version < 11 {
+			r.Error = kerr.InvalidTxnState.Code
+		}
 	}
 }
 

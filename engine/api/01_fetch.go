@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // fetchCall is one fetch: where it reads, what it found, and how it waits.
@@ -27,6 +28,7 @@ type fetchCall struct {
 	full     bool          // every partition is listed in the answer, news or not
 	targets  []target
 	scratch  []byte
+	aborted  []batch.Aborted // of all targets
 	wait     shard.Wait
 	waiting  bool
 	due      bool // the wait is over
@@ -206,7 +208,7 @@ func (f *fetchCall) proceed() {
 	}
 	f.releaseRanges()
 	for i := range f.targets {
-		f.wait.Add(f.targets[i].replica, f.targets[i].seen)
+		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
 	}
 	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
 	f.wait.When = f.received.Add(time.Duration(f.request.MaxWaitMillis) * time.Millisecond)
@@ -239,8 +241,11 @@ func (f *fetchCall) warm() {
 func (c *coldTarget) Read() {
 	t := &c.call.targets[c.index]
 	if log, err := t.replica.Log(); err == nil && log != nil {
-		if found, err := log.Locate(t.read.Offset, t.allowed, t.result.HighWatermark); err == nil && found.Segment != nil {
+		if found, err := log.Locate(t.read.Offset, t.allowed, c.call.limit(t)); err == nil && found.Segment != nil {
 			_ = found.Warm()
+			if c.call.request.ReadCommitted {
+				_, _ = log.Aborted(nil, t.read.Offset, min(found.End, c.call.limit(t)), false)
+			}
 			found.Release()
 		}
 	}
@@ -285,7 +290,7 @@ func (f *fetchCall) abandon() {
 // look reads where every partition stands. It reports how many bytes there are to send,
 // and whether one has an error, which does not wait.
 func (f *fetchCall) look() (bytes int, failed bool) {
-	f.colds = f.colds[:0]
+	f.colds, f.aborted = f.colds[:0], f.aborted[:0]
 	left := min(int(f.request.MaxBytes), config.FetchMaxBytes.Of(f.server.Values()))
 	for i := range f.targets {
 		t := &f.targets[i]
@@ -323,12 +328,17 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 		return err
 	}
 	t.seen = r.Committed()
+	if f.request.ReadCommitted {
+		t.seen = r.StableBytes()
+	}
+	stable := r.StableOffset()
 	high, start := r.HighWatermark(), r.Start()
 	if t.read.Offset < start || t.read.Offset > high {
 		return kerr.OffsetOutOfRange
 	}
-	t.result.HighWatermark, t.result.LastStable, t.result.LogStart = high, high, start
-	if log == nil || t.read.Offset == high || left <= 0 && !first {
+	t.result.HighWatermark, t.result.LastStable, t.result.LogStart = high, stable, start
+	t.result.ReadCommitted = f.request.ReadCommitted
+	if log == nil || t.read.Offset >= f.limit(t) || left <= 0 && !first {
 		return nil
 	}
 	t.allowed = max(min(int(t.read.MaxBytes), left), 0)
@@ -345,15 +355,42 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 		return nil
 	}
 	t.result.RecordBytes = found.Bytes
+	if f.request.ReadCommitted {
+		return f.leaveOut(log, t)
+	}
+	return nil
+}
+
+// limit is the offset that the request does not read beyond in the partition of t.
+func (f *fetchCall) limit(t *target) int64 {
+	if f.request.ReadCommitted {
+		return t.result.LastStable
+	}
+	return t.result.HighWatermark
+}
+
+// leaveOut tells what was aborted among the records that were found.
+func (f *fetchCall) leaveOut(log *commitlog.Log, t *target) (err error) {
+	from := len(f.aborted)
+	f.aborted, err = log.Aborted(f.aborted, t.read.Offset, min(t.found.End, f.limit(t)), !f.warmed)
+	if err != nil {
+		t.result.RecordBytes = 0
+		f.releaseRange(t)
+		if t.cold = err == commitlog.ErrCold; t.cold {
+			return nil
+		}
+		return err
+	}
+	t.result.Aborted = f.aborted[from:len(f.aborted):len(f.aborted)]
 	return nil
 }
 
 // find finds the records of t, in memory unless that was tried before.
 func (f *fetchCall) find(log *commitlog.Log, t *target) (commitlog.Range, error) {
 	if f.warmed {
-		return log.Locate(t.read.Offset, t.allowed, t.result.HighWatermark)
+		return log.Locate(t.read.Offset, t.allowed, f.limit(t))
 	}
-	return log.LocateCached(t.read.Offset, t.allowed, t.result.HighWatermark)
+	return log.LocateCached(t.read.Offset, t.allowed, f.limit(t))
 }
 
 func (f *fetchCall) releaseRanges() {

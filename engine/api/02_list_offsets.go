@@ -47,7 +47,7 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}
-			look := func() { answer.ErrorCode = code(offsetAt(c.server, r, p, answer)) }
+			look := func() { answer.ErrorCode = code(offsetAt(c.server, r, q.IsolationLevel == 1, p, answer)) }
 			switch {
 			case !r.Settled():
 				g.ask(r, func() {
@@ -120,8 +120,9 @@ func (l *lookUp) Read() {
 	l.g.done()
 }
 
-// offsetAt answers for one partition that is settled.
-func offsetAt(s *Server, r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
+// offsetAt answers for one partition that is settled, to a reader of committed records up to
+// the last stable offset.
+func offsetAt(s *Server, r *shard.Replica, committed bool, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition) error {
 	log, err := r.Log()
 	if err != nil {
 		return err
@@ -129,9 +130,13 @@ func offsetAt(s *Server, r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartit
 	if err := r.CheckEpoch(q.CurrentLeaderEpoch); err != nil {
 		return err
 	}
+	limit := r.HighWatermark()
+	if committed {
+		limit = r.StableOffset()
+	}
 	switch {
 	case q.Timestamp == momentLatest:
-		a.Offset, a.LeaderEpoch = r.HighWatermark(), r.Epoch()
+		a.Offset, a.LeaderEpoch = limit, r.Epoch()
 	case q.Timestamp == momentEarliest || q.Timestamp == momentLocal:
 		a.Offset, a.LeaderEpoch = r.Start(), r.Epoch()
 	case q.Timestamp == momentTiered || q.Timestamp == momentPending:
@@ -139,9 +144,9 @@ func offsetAt(s *Server, r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartit
 	case log == nil:
 		a.Offset = -1
 	case q.Timestamp == momentMaxTimestamp:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(r.HighWatermark(), s.Memory)
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.MaxTimestamp(limit, s.Memory)
 	default:
-		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, r.HighWatermark(), s.Memory)
+		a.Offset, a.Timestamp, a.LeaderEpoch, err = log.OffsetForTime(q.Timestamp, limit, s.Memory)
 	}
 	return err
 }

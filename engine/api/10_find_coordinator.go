@@ -20,15 +20,18 @@ const (
 	coordinatesShares       = 2
 )
 
-// FindCoordinator tells which broker coordinates a group. The first question makes the
-// topic that groups are kept in.
+// FindCoordinator tells which broker coordinates a group, or the transactions of a producer.
+// The first question makes the topic that they are kept in.
 //
 //	v1 coordinator type · v3 flexible · v4 many keys · v6 share groups
 //
-// Differs from Kafka: there are no transactions or share groups to coordinate, and the
-// answer says so.
+// Differs from Kafka: there are no share groups to coordinate, and the answer says so.
 func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordinatorResponse) {
-	c.server.withOffsetsTopic(func(image *cluster.Image, err *kerr.Error) {
+	topic := OffsetsTopic
+	if q.CoordinatorType == coordinatesTransactions {
+		topic = cluster.TransactionsTopic
+	}
+	c.server.withTopic(topic, func(image *cluster.Image, err *kerr.Error) {
 		keys := q.CoordinatorKeys
 		if c.version < 4 {
 			keys = []string{q.CoordinatorKey}
@@ -53,11 +56,9 @@ func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *ker
 		return out
 	}
 	switch {
-	case kind == coordinatesTransactions:
-		return refuse(kerr.InvalidRequest, "This broker does not support transactions.")
 	case kind == coordinatesShares:
 		return refuse(kerr.InvalidRequest, "This broker does not support share groups.")
-	case kind != coordinatesGroups:
+	case kind != coordinatesGroups && kind != coordinatesTransactions:
 		return refuse(kerr.InvalidRequest, "The coordinator type is unknown.")
 	case err != nil:
 		return refuse(err, err.Description)
@@ -70,14 +71,14 @@ func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *ker
 	return out
 }
 
-// withOffsetsTopic goes on once the offsets topic exists.
-func (s *Server) withOffsetsTopic(f func(*cluster.Image, *kerr.Error)) {
-	if image := s.Controller.Image(); image.Topic(OffsetsTopic) != nil {
+// withTopic goes on once an internal topic exists.
+func (s *Server) withTopic(name string, f func(*cluster.Image, *kerr.Error)) {
+	if image := s.Controller.Image(); image.Topic(name) != nil {
 		f(image, nil)
 		return
 	}
-	s.createTopics([]string{OffsetsTopic}, func(image *cluster.Image, refused map[string]*kerr.Error) {
-		if image.Topic(OffsetsTopic) == nil && refused[OffsetsTopic] != nil {
+	s.createTopics([]string{name}, func(image *cluster.Image, refused map[string]*kerr.Error) {
+		if image.Topic(name) == nil && refused[name] != nil {
 			f(image, kerr.CoordinatorNotAvailable)
 			return
 		}

@@ -121,12 +121,18 @@ func (s *Server) createTopics(names []string, f func(image *cluster.Image, refus
 func (s *Server) automatic(name string) kmsg.CreateTopicsRequestTopic {
 	t := kmsg.NewCreateTopicsRequestTopic()
 	t.Topic, t.NumPartitions, t.ReplicationFactor = name, -1, -1
-	if name != OffsetsTopic {
+	values := s.Values()
+	partitions, bytes := 0, 0
+	switch name {
+	case OffsetsTopic:
+		partitions, bytes = config.OffsetsPartitions.Of(values), config.OffsetsSegmentBytes.Of(values)
+	case cluster.TransactionsTopic:
+		partitions, bytes = config.TransactionPartitions.Of(values), config.TransactionSegmentBytes.Of(values)
+	default:
 		return t
 	}
-	values := s.Values()
-	t.NumPartitions = int32(config.OffsetsPartitions.Of(values))
-	segment := strconv.Itoa(config.OffsetsSegmentBytes.Of(values))
+	t.NumPartitions = int32(partitions)
+	segment := strconv.Itoa(bytes)
 	for _, pair := range [][2]string{{"cleanup.policy", "compact"}, {"compression.type", "producer"}, {"segment.bytes", segment}} {
 		entry := kmsg.NewCreateTopicsRequestTopicConfig()
 		entry.Name, entry.Value = pair[0], kmsg.StringPtr(pair[1])

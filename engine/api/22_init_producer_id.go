@@ -1,17 +1,20 @@
 package api
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/txn"
 )
 
-// InitProducerID gives an idempotent producer its id and epoch (KIP-98).
+// InitProducerID gives an idempotent or transactional producer its id and epoch (KIP-98).
 //
 //	v2 flexible · v3 producer id and epoch (KIP-360) · v4 PRODUCER_FENCED · v5 transactions v2
 //
-// Differs from Kafka: a transactional id is refused, there are no transactions.
+// Differs from Kafka: nothing.
 func initProducerID(c *call, q *kmsg.InitProducerIDRequest, a *kmsg.InitProducerIDResponse) {
 	a.ProducerID, a.ProducerEpoch = -1, -1
 	switch {
@@ -19,9 +22,12 @@ func initProducerID(c *call, q *kmsg.InitProducerIDRequest, a *kmsg.InitProducer
 		a.ErrorCode = kerr.InvalidRequest.Code
 		c.reply(a)
 		return
-	case q.TransactionalID != nil:
-		a.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
+	case c.version >= 3 && (q.ProducerID >= 0) != (q.ProducerEpoch >= 0):
+		a.ErrorCode = kerr.InvalidRequest.Code
 		c.reply(a)
+		return
+	case q.TransactionalID != nil:
+		c.initTransactional(q, a)
 		return
 	}
 	c.server.nextProducerID(func(id int64, err error) {
@@ -31,6 +37,26 @@ func initProducerID(c *call, q *kmsg.InitProducerIDRequest, a *kmsg.InitProducer
 			a.ProducerID, a.ProducerEpoch = id, 0
 		}
 		c.reply(a)
+	})
+}
+
+// initTransactional is initProducerID for a producer with a transactional id.
+func (c *call) initTransactional(q *kmsg.InitProducerIDRequest, a *kmsg.InitProducerIDResponse) {
+	if c.version < 3 {
+		q.ProducerID, q.ProducerEpoch = -1, -1
+	}
+	answer := func(id int64, epoch int16, err *kerr.Error) {
+		a.ProducerID, a.ProducerEpoch, a.ErrorCode = id, epoch, c.olderCode(err)
+		c.reply(a)
+	}
+	c.server.withTopic(cluster.TransactionsTopic, func(_ *cluster.Image, err *kerr.Error) {
+		if err != nil {
+			answer(-1, -1, err)
+			return
+		}
+		c.server.onTransaction(*q.TransactionalID, func(err *kerr.Error) { answer(-1, -1, err) }, func(t *txn.Coordinator, now time.Time) {
+			t.InitProducerID(now, q, answer)
+		})
 	})
 }
 

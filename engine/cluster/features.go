@@ -1,5 +1,10 @@
 package cluster
 
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
 // Supported is one feature that this program has, and the levels of it that it can run.
 type Supported struct {
 	Name     string
@@ -9,14 +14,17 @@ type Supported struct {
 // metadataVersion is the level of Kafka 4.3 (4.3-IV0), which the meaning of our records follows.
 const metadataVersion = 30
 
+// TransactionVersion is the feature by which clients know transactions of version 2 (KIP-890).
+const TransactionVersion = "transaction.version"
+
 // SupportedFeatures are the features that may be finalized, in the order of their names.
-// Only what fully works is here: a client that finds transaction.version finalized would
-// rely on it.
+// Only what fully works is here: a client that finds a feature finalized relies on it.
 func SupportedFeatures() []Supported {
 	return []Supported{
 		{Name: "group.version", Min: 0, Max: 1},
 		{Name: "kraft.version", Min: 0, Max: 0},
 		{Name: "metadata.version", Min: metadataVersion, Max: metadataVersion},
+		{Name: TransactionVersion, Min: 0, Max: 2},
 	}
 }
 
@@ -30,4 +38,56 @@ func Found(clusterID string) []Record {
 		}
 	}
 	return records
+}
+
+// Ways to change the level of a feature.
+const (
+	upgrade         = 1
+	safeDowngrade   = 2
+	unsafeDowngrade = 3
+)
+
+// UpdateFeatures decides which features get another level (KIP-584). Either all of a request
+// is done, or nothing: first is the first refusal, and refused has the one of each feature.
+func UpdateFeatures(i *Image, updates []kmsg.UpdateFeaturesRequestFeatureUpdate) (records []Record, refused map[string]*Refusal, first *Refusal) {
+	refused = map[string]*Refusal{}
+	for n := range updates {
+		u := &updates[n]
+		r := checkFeature(i, u)
+		if _, twice := refused[u.Feature]; twice {
+			r = refuse(kerr.InvalidRequest, "The feature %s is updated twice.", u.Feature)
+		}
+		if refused[u.Feature] = r; r != nil {
+			if first == nil {
+				first = refuse(r.Code, "The update failed for all features since the following feature had an error: %s", r.Message)
+			}
+			continue
+		}
+		if u.MaxVersionLevel != i.FeatureLevel(u.Feature) {
+			records = append(records, &FeatureRecord{Name: u.Feature, Level: u.MaxVersionLevel})
+		}
+	}
+	if first != nil {
+		records = nil
+	}
+	return records, refused, first
+}
+
+func checkFeature(i *Image, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+	for _, f := range SupportedFeatures() {
+		if f.Name != u.Feature {
+			continue
+		}
+		down := u.MaxVersionLevel < i.FeatureLevel(f.Name)
+		switch {
+		case u.MaxVersionLevel < f.Min || u.MaxVersionLevel > f.Max:
+			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Only versions %d-%d are supported.", u.MaxVersionLevel, f.Name, f.Min, f.Max)
+		case u.UpgradeType < upgrade || u.UpgradeType > unsafeDowngrade:
+			return refuse(kerr.InvalidUpdateVersion, "The controller does not support the given upgrade type.")
+		case down && u.UpgradeType == upgrade:
+			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.", u.MaxVersionLevel, f.Name)
+		}
+		return nil
+	}
+	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. The feature is not supported.", u.MaxVersionLevel, u.Feature)
 }

@@ -134,6 +134,9 @@ func (i *Image) Features() []Feature {
 	return features
 }
 
+// FeatureLevel is the finalized level of a feature, 0 when it has none.
+func (i *Image) FeatureLevel(name string) int16 { return i.features[name] }
+
 // Placed is how many replicas live in a log directory.
 func (i *Image) Placed(directory ID) int { return i.placed[directory] }
 

@@ -26,8 +26,6 @@ type CleanOptions struct {
 	// Last tells of producers that may go on what they sent last: of that a batch stays, be it
 	// empty, so that their sequence can be found in the log.
 	Last map[int64]LastSent
-	// Aborted lists the transactions that were aborted and lie between two offsets. Nil: none.
-	Aborted func(from, to int64) ([]AbortedTransaction, error)
 	// Pause is told of bytes that were read or written, and may wait. An error ends the
 	// cleaning. Nil: nobody is told.
 	Pause func(bytes int) error
@@ -41,12 +39,6 @@ type CleanOptions struct {
 type LastSent struct {
 	Offset int64
 	Epoch  int16
-}
-
-// AbortedTransaction is where the records of one lie.
-type AbortedTransaction struct {
-	Producer    int64
-	First, Last int64 // offsets, Last that of the marker
 }
 
 // Dirt is how much of a log was not cleaned yet.
@@ -85,9 +77,10 @@ type Cleaning struct {
 	limit int64
 
 	stats   CleanStats
-	seen    map[int64]bool // producers with records of a transaction since its last marker
-	aborted map[int64][]AbortedTransaction
-	body    []byte // reused
+	seen    map[int64]bool            // producers with records of a transaction since its last marker
+	aborted map[int64][]batch.Aborted // by producer
+	markers map[int64]batch.Aborted   // by the offset of the marker
+	body    []byte                    // reused
 }
 
 // CleanStats is what a cleaning has done.
@@ -215,17 +208,16 @@ func (c *Cleaning) slots(d Dirt) int64 {
 	return max(1, min(most, d.To-d.From))
 }
 
+// readAborted finds the transactions that were aborted below an offset.
 func (c *Cleaning) readAborted(to int64) error {
-	c.aborted = map[int64][]AbortedTransaction{}
-	if c.o.Aborted == nil {
-		return nil
-	}
-	list, err := c.o.Aborted(c.log.Oldest(), to)
+	c.aborted, c.markers = map[int64][]batch.Aborted{}, map[int64]batch.Aborted{}
+	list, err := c.log.Aborted(nil, c.log.Oldest(), to, false)
 	if err != nil {
 		return fmt.Errorf("read aborted transactions: %w", err)
 	}
 	for _, t := range list {
-		c.aborted[t.Producer] = append(c.aborted[t.Producer], t)
+		c.aborted[t.ProducerID] = append(c.aborted[t.ProducerID], t)
+		c.markers[t.Last] = t
 	}
 	return nil
 }

@@ -293,12 +293,14 @@ func TestCleaningOfTransactions(t *testing.T) {
 		b.Append(now.UnixMilli(), []byte(key), []byte(value), nil)
 		built, err := b.Finish(batch.BatchOptions{BaseOffset: s.log.End(), ProducerID: producer, BaseSequence: map[bool]int32{true: -1}[control], Transactional: true, Control: control})
 		s.ok(err)
+		if value == "abort" {
+			s.log.Abort(batch.Aborted{ProducerID: producer, First: 1, Last: s.log.End(), Stable: s.log.End() + 1})
+		}
 		s.ok(s.log.Append([][]byte{built}, now))
 		s.ok(s.log.Roll(now))
 	}
 	clean := func() (all []string) {
-		c := s.log.NewCleaning(s.log.End(), CleanOptions{DeleteRetention: time.Minute, MapBytes: 1 << 20, Last: map[int64]LastSent{9: {Offset: -1}},
-			Aborted: func(int64, int64) ([]AbortedTransaction, error) { return []AbortedTransaction{{1, 1, 3}}, nil }})
+		c := s.log.NewCleaning(s.log.End(), CleanOptions{DeleteRetention: time.Minute, MapBytes: 1 << 20, Last: map[int64]LastSent{9: {Offset: -1}}})
 		d, err := c.Dirt(now)
 		s.ok(err)
 		_, err = c.Run(d, now)
@@ -327,9 +329,12 @@ func TestCleaningOfTransactions(t *testing.T) {
 	same("2 m=commit true", "3 m=abort true", "4 m=last true", "5 a=newer false", "6 b=other false")
 	now = now.Add(time.Minute)
 	add(3, false, "b", "more") // 7
-	same("5 a=newer false", "7 b=more false")
-	if b := batch.Batch(s.read(4, 1, math.MaxInt64)); b.ProducerID() != 9 || !b.Control() || b.Count() != 0 {
-		t.Fatalf("the last of producer 9 is gone: %v", b)
+	if all, err := s.log.Aborted(nil, 0, s.log.End(), false); err != nil || len(all) != 1 || all[0].Last != 3 {
+		t.Fatalf("the marker is there, and %v is aborted: %v", all, err)
+	}
+	same("4 m=last true", "5 a=newer false", "7 b=more false")
+	if all, err := s.log.Aborted(nil, 0, s.log.End(), false); err != nil || len(all) != 0 {
+		t.Fatalf("the marker is gone, and %v is aborted: %v", all, err)
 	}
 }
 

@@ -100,13 +100,13 @@ func (c *Cleaning) clean(out *cleanWriter, b batch.Batch, keys *offsetMap, end i
 	millis := now.UnixMilli()
 	horizon, set := b.DeleteHorizon()
 	expired := set && millis >= horizon
-	aborted := c.discarded(b)
+	aborted, last := c.discarded(b), c.isLast(b)
 	kept, keep, err := batch.Filter(out.one[:0], b, batch.FilterOptions{
 		Keep: func(b batch.Batch, r *batch.Record) bool {
 			offset := b.BaseOffset() + int64(r.OffsetDelta)
 			switch {
 			case b.Control():
-				return !done || !expired
+				return !done || !expired || last
 			case aborted:
 				return false
 			case offset >= end:
@@ -127,7 +127,7 @@ func (c *Cleaning) clean(out *cleanWriter, b batch.Batch, keys *offsetMap, end i
 	}
 	c.stats.Kept += int64(keep.Records)
 	if keep.Records == 0 {
-		return out.rest(b, c.isLast(b))
+		return out.rest(b, last)
 	}
 	if keep.Changed {
 		out.one = kept[:0]
@@ -200,6 +200,11 @@ func (w *cleanWriter) append(b batch.Batch) error {
 		return fmt.Errorf("the cleaned segment would have more than %d bytes: make segment.bytes smaller", math.MaxInt32)
 	}
 	w.indexer.add(b, w.size)
+	// As long as the marker is there: who found records in a segment that is replaced meanwhile
+	// asks afterwards which of them were aborted.
+	if a, ok := w.c.markers[b.BaseOffset()]; ok && b.Control() && b.Count() > 0 {
+		w.segment.addAborted(a)
+	}
 	w.size += int64(len(b))
 	w.next = b.NextOffset()
 	w.buf = append(w.buf, b...)
@@ -246,5 +251,8 @@ func (w *cleanWriter) finish() error {
 	s.largest.Store(w.indexer.time.timestamp)
 	s.index.Store(w.indexer.indexes)
 	s.ends = 0
+	if s.aborted.Load() == nil { // and so has the file of the segment that had the name removed
+		s.aborted.Store(new(table[batch.Aborted]))
+	}
 	return nil
 }

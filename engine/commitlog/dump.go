@@ -32,7 +32,7 @@ type DumpOptions struct {
 	Decode func(key, value []byte) (k, v string, ok bool)
 }
 
-// Dump prints a .log, .index, .timeindex or .snapshot file, the first three as
+// Dump prints a .log, .index, .timeindex, .txnindex or .snapshot file, all but the last as
 // kafka-dump-log does.
 func Dump(fs diskio.FS, path string, o DumpOptions, to io.Writer) error {
 	w := bufio.NewWriter(to)
@@ -51,7 +51,7 @@ func dump(fs diskio.FS, path string, o DumpOptions, w *bufio.Writer) error {
 	}
 	base, ok := parseName(filepath.Base(path), suffix)
 	if !ok {
-		return errors.New("its name is not 20 digits and .log, .index, .timeindex or .snapshot")
+		return errors.New("its name is not 20 digits and .log, .index, .timeindex, .txnindex or .snapshot")
 	}
 	switch suffix {
 	case logSuffix:
@@ -60,6 +60,14 @@ func dump(fs diskio.FS, path string, o DumpOptions, w *bufio.Writer) error {
 		return dumpIndex(fs, path, base, o, w)
 	case timeSuffix:
 		return dumpTimes(fs, path, base, o, w)
+	case txnSuffix:
+		data, err := diskio.ReadFile(fs, path)
+		if err != nil {
+			return err
+		}
+		all, err := decodeAborted(data, base)
+		dumpAborted(all, func(format string, args ...any) { fmt.Fprintf(w, format, args...) })
+		return err
 	}
 	return fmt.Errorf("files that end with %s are not known", suffix)
 }

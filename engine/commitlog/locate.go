@@ -18,7 +18,8 @@ type Range struct {
 	File     diskio.File
 	Position int64
 	Bytes    int
-	First    int // size of the first batch
+	First    int   // size of the first batch
+	End      int64 // an offset behind the last record, and not beyond the limit
 	Segment  *Segment
 }
 
@@ -157,7 +158,7 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 		most = math.MaxInt64
 	}
 	if next <= limit && most >= w.end {
-		r.Bytes = int(w.end - begin)
+		r.Bytes, r.End = int(w.end-begin), next
 		return r, nil
 	}
 	// Jump to the last entry that surely lies within both bounds, and walk on from there.
@@ -172,7 +173,7 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 				return Range{}, err
 			}
 			if w.next() > most {
-				r.Bytes = int(w.at - begin)
+				r.Bytes, r.End = int(w.at-begin), w.head.BaseOffset()
 				return r, nil
 			}
 			last = w.head.LastOffset()
@@ -188,7 +189,7 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 		}
 		last, end = w.head.LastOffset(), w.next()
 	}
-	r.Bytes = int(end - begin)
+	r.Bytes, r.End = int(end-begin), last+1
 	return r, nil
 }
 

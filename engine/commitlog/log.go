@@ -32,13 +32,14 @@ type Log struct {
 
 	// The owner's.
 	active      *Segment
-	spoiled     bool       // files hold more than the segments say; repair makes it good
-	extra       []*Segment // whose files repair removes
-	savedEpochs *[]epoch   // what the checkpoint file holds
-	savedStart  int64      // what the start file holds
-	startDue    bool       // retention moved the start, and could not make that durable
-	doomed      []*doomed  // renamed, still to be removed
-	rolled      []*Segment // by the append that is under way
+	spoiled     bool            // files hold more than the segments say; repair makes it good
+	extra       []*Segment      // whose files repair removes
+	savedEpochs *[]epoch        // what the checkpoint file holds
+	savedStart  int64           // what the start file holds
+	startDue    bool            // retention moved the start, and could not make that durable
+	doomed      []*doomed       // renamed, still to be removed
+	rolled      []*Segment      // by the append that is under way
+	aborting    []batch.Aborted // by markers that the next append has
 	pledged     pledge
 }
 
@@ -127,6 +128,7 @@ func (l *Log) ready() error {
 // one segment. After an error nothing of them is visible, and the log may be appended to
 // again.
 func (l *Log) Append(batches [][]byte, now time.Time) error {
+	defer func() { l.aborting = l.aborting[:0] }()
 	if err := l.ready(); err != nil {
 		return err
 	}
@@ -250,6 +252,7 @@ func (l *Log) write(batches [][]byte) error {
 			s.first = b.MaxTimestamp()
 		}
 		s.indexer.add(b, at)
+		l.aborting = s.abort(b, l.aborting)
 		l.assign(b.LeaderEpoch(), b.BaseOffset())
 		at += int64(len(p))
 	}
@@ -425,6 +428,7 @@ func (l *Log) undo(m mark) {
 	s.first = m.first
 	s.indexer = m.indexer
 	s.indexer.indexes.cut(m.bytes, m.end-s.base)
+	s.cutAborted(m.end)
 	s.largest.Store(s.indexer.time.timestamp)
 	s.reserved = 0
 	l.spoiled = true

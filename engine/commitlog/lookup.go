@@ -264,7 +264,7 @@ func (l *Log) Oldest() int64 {
 }
 
 // Headers calls f with the header of every batch from the one that contains from, or from
-// Oldest, to the end. A header is good during the call.
+// Oldest, to the end, and with all of a control batch. It is good during the call.
 func (l *Log) Headers(from int64, f func(batch.Batch) error) error {
 	end := l.end.Load()
 	for at := max(from, l.Oldest()); at < end; {
@@ -296,9 +296,31 @@ func (s *Segment) headers(from, end int64, f func(batch.Batch) error) error {
 		if err := w.load(at); err != nil {
 			return err
 		}
-		if err := f(w.head); err != nil {
+		head := w.head
+		if head.Control() {
+			if head, err = w.whole(); err != nil {
+				return err
+			}
+		}
+		if err := f(head); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// maxMarker is more than any control batch has, in bytes.
+const maxMarker = 1 << 10
+
+// whole reads all of a small batch, or only what fits.
+func (w *walker) whole() (batch.Batch, error) {
+	size := int64(min(w.head.Size(), maxMarker))
+	if w.at+size <= w.high {
+		return batch.Batch(w.buf[w.at-w.low:][:size]), nil
+	}
+	p := make([]byte, size)
+	if _, err := w.file.ReadAt(p, w.at); err != nil {
+		return nil, fmt.Errorf("read segment: %w", err)
+	}
+	return p, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // Open opens the log in a folder, which it makes if need be. After an unclean stop it
@@ -98,6 +99,7 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 		}
 		s := l.newSegment(base, found.Size)
 		s.sealed = true
+		s.aborts.Store(slices.Contains(names, segmentName(base)+txnSuffix))
 		list = append(list, s)
 	}
 	for _, name := range names {
@@ -124,12 +126,12 @@ func leftover(name string, list []*Segment) bool {
 	if removed && (stem == epochFile || stem == startFile || stem == topicFile || stem == cleanedFile) || cleanedSegment(name) {
 		return true
 	}
-	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, snapshotSuffix} {
+	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix, snapshotSuffix} {
 		base, ok := parseName(stem, suffix)
 		if !ok {
 			continue
 		}
-		index := suffix == indexSuffix || suffix == timeSuffix
+		index := suffix == indexSuffix || suffix == timeSuffix || suffix == txnSuffix
 		return removed || index && !slices.ContainsFunc(list, func(s *Segment) bool { return s.base == base })
 	}
 	return false
@@ -176,7 +178,7 @@ func (l *Log) firstEpoch(s *Segment) int32 {
 
 func (l *Log) removeFiles(path string) error {
 	var errs []error
-	for _, suffix := range []string{indexSuffix, timeSuffix, logSuffix} {
+	for _, suffix := range []string{indexSuffix, timeSuffix, txnSuffix, logSuffix} {
 		errs = append(errs, ignoreMissing(l.fs.Remove(path+suffix)))
 	}
 	return errors.Join(errs...)
@@ -321,6 +323,9 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 				return false, err
 			}
 		}
+		if s.gather(found); s.gathering {
+			return false, s.sync() // Recovered seals it, when it is known what was aborted
+		}
 		return false, s.seal(s.ends)
 	}
 	if vouched {
@@ -369,6 +374,11 @@ func (l *Log) resume(s *Segment) bool {
 	} else {
 		l.end.Store(s.base)
 	}
+	if s.aborts.Load() {
+		if _, err := s.abortedIndex(false); err != nil {
+			return false
+		}
+	}
 	s.useIndexer(i)
 	s.largest.Store(i.time.timestamp)
 	s.resumed = true
@@ -397,9 +407,25 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 		return err
 	}
 	s.useIndexer(found.indexer)
+	s.gather(found)
 	s.largest.Store(found.indexer.time.timestamp)
 	l.end.Store(found.next)
 	return nil
+}
+
+// gather has Recover tell what was aborted in a segment that was scanned, if anything can
+// have been. What its file has may be old, but what it has is true.
+func (s *Segment) gather(found scanned) {
+	var all []batch.Aborted
+	if s.aborts.Load() {
+		all, _ = s.readAborted() // what it has not, batches and snapshot tell
+		all = slices.DeleteFunc(all, func(a batch.Aborted) bool { return a.Last >= found.next })
+	}
+	t := new(table[batch.Aborted])
+	t.set(all)
+	s.aborted.Store(t)
+	s.aborts.Store(len(all) > 0)
+	s.gathering = found.control
 }
 
 // cutTail ends a segment where a scan found it torn, and makes what is left durable: the

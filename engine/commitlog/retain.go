@@ -165,7 +165,7 @@ func (l *Log) remove(list []*Segment, n int) error {
 // doom renames the files of a segment and has them removed later.
 func (l *Log) doom(path string) error {
 	// The log goes first: an index without one is removed when the log is opened.
-	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix} {
+	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix, txnSuffix} {
 		if err := ignoreMissing(l.fs.Rename(path+suffix, path+suffix+deletedSuffix)); err != nil {
 			return fmt.Errorf("delete segment: %w", err)
 		}
@@ -178,7 +178,7 @@ func (l *Log) doom(path string) error {
 
 // removeOne removes the renamed files; a second time it finds nothing (any).
 func (l *Log) removeOne(d *doomed) {
-	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix} {
+	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix, txnSuffix} {
 		if err := ignoreMissing(l.fs.Remove(d.path + suffix + deletedSuffix)); err != nil {
 			l.logger.Warn("cannot remove what was deleted; the next start tries again", "error", err)
 			return

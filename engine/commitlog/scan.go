@@ -14,6 +14,7 @@ type scanned struct {
 	size    int64 // bytes of batches that are whole
 	next    int64 // offset behind them
 	indexer indexer
+	control bool    // there are control batches
 	damage  *Damage // what ended the scan before the file did, or nil
 }
 
@@ -54,6 +55,7 @@ func (l *Log) scan(s *Segment, from int64) (scanned, error) {
 			return found, err
 		}
 		found.indexer.add(w.head, found.size)
+		found.control = found.control || w.head.Control()
 		l.assign(w.head.LeaderEpoch(), w.head.BaseOffset())
 		found.next, found.size = w.head.NextOffset(), w.next()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // Endings of file names.
@@ -22,6 +23,7 @@ const (
 	logSuffix       = ".log"
 	indexSuffix     = ".index"
 	timeSuffix      = ".timeindex"
+	txnSuffix       = ".txnindex"
 	snapshotSuffix  = ".snapshot"
 	deletedSuffix   = ".deleted"
 	temporarySuffix = ".tmp"
@@ -41,12 +43,14 @@ type Segment struct {
 	path string // without an ending
 
 	refs     atomic.Int64
-	size     atomic.Int64            // bytes; what lies behind is no part of the log
-	handle   atomic.Pointer[handle]  // nil until somebody reads
-	index    atomic.Pointer[indexes] // nil until somebody looks
-	largest  atomic.Int64            // timestamp, or unknownTime
-	used     atomic.Bool             // the index was used since Retain looked
-	distrust atomic.Bool             // the active segment's index contradicts its data
+	size     atomic.Int64                         // bytes; what lies behind is no part of the log
+	handle   atomic.Pointer[handle]               // nil until somebody reads
+	index    atomic.Pointer[indexes]              // nil until somebody looks
+	largest  atomic.Int64                         // timestamp, or unknownTime
+	used     atomic.Bool                          // the index was used since Retain looked
+	distrust atomic.Bool                          // the active segment's index contradicts its data
+	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, or adds
+	aborts   atomic.Bool                          // there are aborted transactions, in memory or in the file
 	deleted  atomic.Bool
 	trail    diskio.Trail // of what stays in the page cache
 
@@ -58,14 +62,15 @@ type Segment struct {
 	ends   int  // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
-	commit   commitFile
-	indexer  indexer
-	reserved int64 // bytes from the beginning of the file
-	first    int64 // timestamp of the first batch, or unknownTime
-	created  time.Time
-	resumed  bool   // nothing was appended since it was opened
-	covered  int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
-	name     string // as the journal has it; empty until it is needed
+	commit    commitFile
+	indexer   indexer
+	reserved  int64 // bytes from the beginning of the file
+	first     int64 // timestamp of the first batch, or unknownTime
+	created   time.Time
+	resumed   bool   // nothing was appended since it was opened
+	gathering bool   // recovery finds out what was aborted
+	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
+	name      string // as the journal has it; empty until it is needed
 }
 
 type handle struct{ diskio.File }
@@ -229,8 +234,11 @@ func (s *Segment) unseal() {
 	s.sealed = false
 }
 
-// writeIndexes writes the offset index last: it vouches for the other.
+// writeIndexes writes the offset index last: it vouches for the others.
 func (s *Segment) writeIndexes(x *indexes) error {
+	if err := s.writeAborted(); err != nil {
+		return err
+	}
 	if err := s.writeIndex(timeSuffix, encodeTimes(x.times.view())); err != nil {
 		return err
 	}
@@ -261,7 +269,8 @@ func (s *Segment) reopen() error {
 func (s *Segment) dropIndexes() error {
 	return errors.Join(
 		ignoreMissing(s.log.fs.Remove(s.path+indexSuffix)),
-		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)))
+		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)),
+		ignoreMissing(s.log.fs.Remove(s.path+txnSuffix)))
 }
 
 func ignoreMissing(err error) error {

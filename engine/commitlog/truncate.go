@@ -101,9 +101,15 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 			return err
 		}
 	}
+	if s.aborts.Load() {
+		if _, err := s.abortedIndex(false); err != nil {
+			return err
+		}
+	}
 	if err := l.reindex(s); err != nil {
 		return err
 	}
+	s.cutAborted(l.end.Load())
 	if err := s.reopen(); err != nil {
 		return err
 	}

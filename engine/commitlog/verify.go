@@ -60,6 +60,7 @@ func (v *verifier) look(names []string) {
 			v.last = base
 			if first < 0 {
 				first = base
+				v.first = base
 			}
 		}
 	}
@@ -71,6 +72,9 @@ func (v *verifier) look(names []string) {
 		if ok && base >= v.start && !bases[base] {
 			v.problem(name, -1, errors.New("its segment is missing"))
 		}
+	}
+	if data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, cleanedFile)); err == nil {
+		v.cleaned, _ = parseStart(string(data))
 	}
 	_, err := v.fs.Stat(filepath.Join(v.dir, segmentName(v.last)+indexSuffix))
 	v.closed = err == nil
@@ -106,15 +110,19 @@ func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
 }
 
 type verifier struct {
-	fs     diskio.FS
-	dir    string
-	report func(Problem)
-	start  int64
-	next   int64 // offset that the next segment begins at, or −1
-	epoch  int32
-	last   int64   // base of the last segment
-	closed bool    // the last segment has an index
-	epochs []epoch // the checkpoint, if it can be read
+	cleaned int64 // up to where the log was compacted
+	fs      diskio.FS
+	dir     string
+	report  func(Problem)
+	start   int64
+	next    int64 // offset that the next segment begins at, or −1
+	epoch   int32
+	first   int64 // base of the first segment
+	track   tracker
+	ended   []batch.Aborted // by the segment that is read
+	last    int64           // base of the last segment
+	closed  bool            // the last segment has an index
+	epochs  []epoch         // the checkpoint, if it can be read
 
 	segmentBase int64 // of the segment that is read
 }
@@ -175,7 +183,7 @@ func (v *verifier) segment(name string, base int64) error {
 	if v.next >= 0 && base != v.next && base > v.start {
 		v.problem(name, -1, fmt.Errorf("the segment before ends at offset %d", v.next))
 	}
-	v.next, v.segmentBase = base, base
+	v.next, v.segmentBase, v.ended = base, base, nil
 	i := newIndexer(base, -1) // an entry for every batch
 	body := reader{file: w.file, end: w.end}
 	for at := int64(0); at < w.end; at = w.next() {
@@ -195,6 +203,7 @@ func (v *verifier) segment(name string, base int64) error {
 		i.add(w.head, at)
 	}
 	i.finish()
+	v.aborted(base, v.ended)
 	return v.indexes(base, w, &i)
 }
 
@@ -209,6 +218,9 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
 	}
 	v.checkEpoch(name, at, b)
+	if a, ok := v.track.add(b); ok {
+		v.ended = append(v.ended, a)
+	}
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
 	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain})
 	if err != nil {

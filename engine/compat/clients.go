@@ -77,6 +77,11 @@ var features = []feature{
 	{"start", "answers within 100 ms of its start, ends at SIGTERM"},
 	{"idle", "under 40 MiB of memory while nobody uses it"},
 	{"old", "a client pinned to the protocol of Kafka 2.1"},
+	{"transactions", "transactions committed and aborted; read_committed and read_uncommitted"},
+	{"transform", "consume, transform, produce; offsets in the transaction"},
+	{"fencing", "a second producer with the transactional id fences the first"},
+	{"timeout", "a transaction that nobody ends is aborted"},
+	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
 }
 
 // A client is a column of the table.
@@ -97,7 +102,7 @@ var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-gr
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e", "tool-transactions"),
 		prepare: javaTools,
 	},
 	{
@@ -115,7 +120,8 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs",
+			"transactions", "transform", "fencing", "timeout"},
 		prepare: javaClient,
 	},
 	{
@@ -123,7 +129,8 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets",
+			"transactions", "transform", "fencing"},
 		prepare: python,
 	},
 	{
@@ -136,21 +143,22 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "epochs"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "epochs",
+			"transactions", "transform", "fencing", "timeout"},
 		prepare: self("franz-go"),
 	},
 	{
 		name: "sarama", title: "Sarama 1.61.1 (Go)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "static", "commit",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "old"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "old", "transactions"},
 		prepare: self("sarama"),
 	},
 	{
 		name: "kafkajs", title: "KafkaJS 2.2.4 (Node)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"reset", "time", "pause", "group", "pattern", "commit",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "transactions", "transform"},
 		prepare: node,
 	},
 }

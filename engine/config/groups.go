@@ -128,19 +128,51 @@ var (
 		Name: "producer.id.expiration.check.interval.ms", Default: 600_000, Min: 1, Int: true, Internal: true,
 		Doc: "Time between two looks for producers to forget.",
 	})
-	_ = producers.Table(setting.Ignored, noTxn,
-		setting.Row{Name: "transaction.state.log.replication.factor", Type: setting.TypeShort, Default: "3", Min: 1, Doc: "Copies of __transaction_state."},
-		setting.Row{Name: "transaction.state.log.min.isr", Type: setting.TypeInt, Default: "2", Min: 1, Doc: "Copies of __transaction_state that must be in sync."},
-		setting.Row{Name: "transaction.state.log.num.partitions", Type: setting.TypeInt, Default: "50", Min: 1, Doc: "Partitions of __transaction_state."},
-		setting.Row{Name: "transaction.state.log.segment.bytes", Type: setting.TypeInt, Default: "104857600", Min: 1, Doc: "Size of a segment of __transaction_state."},
+	TransactionPartitions = producers.Int(setting.Int{
+		Name: "transaction.state.log.num.partitions", Default: 50, Min: 1,
+		Doc: "Partitions of __transaction_state. It must not change once the topic exists.",
+	})
+	TransactionReplicationFactor = producers.Int(setting.Int{
+		Name: "transaction.state.log.replication.factor", Default: 3, Min: 1, Short: true,
+		Doc: "Copies of __transaction_state; as many as there are brokers when they are fewer.",
+	})
+	TransactionMinISR = producers.Int(setting.Int{
+		Name: "transaction.state.log.min.isr", Default: 2, Min: 1,
+		Doc: "Copies of __transaction_state that must be in sync; all of them when there are fewer.",
+	})
+	TransactionSegmentBytes = producers.Int(setting.Int{
+		Name: "transaction.state.log.segment.bytes", Default: 100 << 20, Min: 1,
+		Doc: "Size of a segment of __transaction_state.",
+	})
+	TransactionMaxTimeout = producers.Duration(setting.Duration{
+		Name: "transaction.max.timeout.ms", Default: 900_000, Min: 1, Int: true,
+		Doc: "Longest time limit that a transaction may ask for.",
+	})
+	TransactionAbortCheck = producers.Duration(setting.Duration{
+		Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Default: 10_000, Min: 1, Int: true,
+		Doc: "Time between two looks for transactions past their time limit.",
+	})
+	TransactionalIDCheck = producers.Duration(setting.Duration{
+		Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Default: 3_600_000, Min: 1, Int: true,
+		Doc: "Time between two looks for transactional ids to forget.",
+	})
+	TransactionalIDExpiration = producers.Duration(setting.Duration{
+		Name: "transactional.id.expiration.ms", Default: 604_800_000, Min: 1, Int: true,
+		Doc: "Time after which a transactional id that is not used is forgotten.",
+	})
+	TransactionVerification = producers.Bool(setting.Bool{
+		Name: "transaction.partition.verification.enable", Default: true, Dynamic: setting.ClusterWide,
+		Doc: "Check that a partition is part of the transaction that writes to it.",
+	})
+	TransactionPatience = producers.Duration(setting.Duration{
+		Name: "add.partitions.to.txn.retry.backoff.max.ms", Default: 100, Int: true,
+		Doc: "Time that a batch waits for the end of its producer's transaction before.",
+	})
+	_ = producers.Table(setting.Ignored, noReader,
 		setting.Row{Name: "transaction.state.log.load.buffer.size", Type: setting.TypeInt, Default: "5242880", Min: 1, Doc: "Bytes read at once when transactions are loaded."},
-		setting.Row{Name: "transaction.max.timeout.ms", Type: setting.TypeInt, Default: "900000", Min: 1, Doc: "Longest time limit that a transaction may ask for."},
-		setting.Row{Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: setting.TypeInt, Default: "10000", Min: 1, Doc: "Time between two looks for transactions past their time limit."},
-		setting.Row{Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Type: setting.TypeInt, Default: "3600000", Min: 1, Doc: "Time between two looks for transactional ids to forget."},
-		setting.Row{Name: "transactional.id.expiration.ms", Type: setting.TypeInt, Default: "604800000", Min: 1, Doc: "Time after which an unused transactional id is forgotten."},
-		setting.Row{Name: "transaction.partition.verification.enable", Type: setting.TypeBoolean, Default: "true", Dynamic: setting.ClusterWide, Doc: "Check that a partition is part of the transaction that writes to it."},
+		setting.Row{Name: "add.partitions.to.txn.retry.backoff.ms", Type: setting.TypeInt, Default: "20", Min: 1, Doc: "Time between two tries to add partitions to a transaction. Here nobody tries: who waits is told."},
+	)
+	_ = producers.Table(setting.Ignored, noTwoPhase,
 		setting.Row{Name: "transaction.two.phase.commit.enable", Type: setting.TypeBoolean, Default: "false", Doc: "Allow two-phase commit."},
-		setting.Row{Name: "add.partitions.to.txn.retry.backoff.ms", Type: setting.TypeInt, Default: "20", Min: 1, Doc: "Time between two tries to add partitions to a transaction."},
-		setting.Row{Name: "add.partitions.to.txn.retry.backoff.max.ms", Type: setting.TypeInt, Default: "100", Doc: "Upper limit of that time."},
 	)
 )

@@ -44,11 +44,9 @@ func TestKafkasOwnFiles(t *testing.T) {
 		"testdata/kraft.properties": {
 			"no effect: inter.broker.listener.name (this broker has no others to talk to yet)",
 			"no effect: share.coordinator.state.topic.replication.factor, share.coordinator.state.topic.min.isr (share and streams groups are not there yet)",
-			"no effect: transaction.state.log.replication.factor, transaction.state.log.min.isr (transactions are not there yet)",
 			"PLAINTEXT://:9092 has no access control: whoever reaches it may read and write everything",
 		},
 		"testdata/zookeeper.properties": {
-			"no effect: transaction.state.log.replication.factor, transaction.state.log.min.isr (transactions are not there yet)",
 			"no effect: zookeeper.connect (there is no ZooKeeper here: this broker keeps the cluster's metadata in its own log, so the line is not needed and can go)",
 			"no effect: zookeeper.connection.timeout.ms (there is no ZooKeeper here)",
 		},

@@ -150,7 +150,10 @@ func (g *group) checkOffsets() error {
 			if e.inflight < 0 || e.inflight == 0 && e.value == nil {
 				return fmt.Errorf("offset of %s-%d is nothing, with %d records on their way", t.name, p, e.inflight)
 			}
-			if e.inflight > 0 && g.c.loaded && len(g.c.writes) == 0 {
+			if e.pending < 0 || e.pending > e.inflight {
+				return fmt.Errorf("offset of %s-%d has %d records on their way, %d of transactions", t.name, p, e.inflight, e.pending)
+			}
+			if e.inflight > e.pending && g.c.loaded && len(g.c.writes) == 0 {
 				return fmt.Errorf("offset of %s-%d waits for %d records that nobody writes", t.name, p, e.inflight)
 			}
 		}

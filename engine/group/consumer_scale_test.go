@@ -142,6 +142,8 @@ type silent struct{}
 
 func (silent) Append([]Record, func(error)) {}
 
+func (silent) AppendIn(Transaction, []Record, func(error)) {}
+
 func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats

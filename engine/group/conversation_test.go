@@ -54,7 +54,7 @@ func (s *talk) run(t *testing.T, d *datadriven.TestData) string {
 		"commit-offset": s.commitOffset, "fetch": s.fetch, "describe": s.describe, "list": s.list, "delete": s.remove,
 		"delete-offsets": s.deleteOffsets, "drop-topic": s.dropTopic, "tick": s.tick, "hold": s.hold,
 		"beat": s.beat, "describe-consumer": s.describeConsumer, "topics": s.topics, "settings": s.settings,
-		"commit": s.commit, "fail": s.fail, "restart": s.restart, "close": s.close, "unloaded": s.unloaded, "loaded": s.loaded,
+		"commit": s.commit, "fail": s.fail, "commit-in": s.commitIn, "end": s.end, "restart": s.restart, "close": s.close, "unloaded": s.unloaded, "loaded": s.loaded,
 	}
 	verb := verbs[d.Cmd]
 	if verb == nil {
@@ -262,6 +262,27 @@ func (s *talk) commitOffset(r *request) {
 	})
 }
 
+// commitIn commits an offset in the transaction of a producer.
+func (s *talk) commitIn(r *request) {
+	q := kmsg.NewPtrOffsetCommitRequest()
+	q.Version, q.Group, q.MemberID, q.InstanceID = 9, r.text("group", "g"), r.text("id", ""), r.optional("instance")
+	q.Generation = int32(r.number("generation", -1))
+	for _, name := range r.list("topics") {
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Offset = int64(r.number("offset", 5))
+		q.Topics = append(q.Topics, kmsg.OffsetCommitRequestTopic{Topic: name, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}})
+	}
+	s.c.CommitIn(s.now, Transaction{ID: "x", ProducerID: int64(r.number("producer", 1))}, q, func(a *kmsg.OffsetCommitResponse) {
+		for _, t := range a.Topics {
+			s.say("commit-in: %s-0 %s", t.Topic, codeName(t.Partitions[0].ErrorCode))
+		}
+	})
+}
+
+func (s *talk) end(r *request) {
+	s.j.end(s.c, int64(r.number("producer", 1)), r.d.HasArg("committed"))
+}
+
 func topicID(r *request) (id [16]byte) {
 	id[15] = byte(r.number("topic-id", 0))
 	return id
@@ -285,6 +306,9 @@ func (s *talk) fetch(r *request) {
 		for _, t := range a.Topics {
 			for _, p := range t.Partitions {
 				line += fmt.Sprintf(" %s-%d=%d", t.Topic, p.Partition, p.Offset)
+				if p.ErrorCode != 0 {
+					line += " " + codeName(p.ErrorCode)
+				}
 				if *p.Metadata != "" {
 					line += fmt.Sprintf("(%s)", *p.Metadata)
 				}

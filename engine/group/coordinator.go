@@ -18,6 +18,9 @@ type Env interface {
 	//
 	// Ownership: the records belong to Env.
 	Append(records []Record, done func(error))
+	// AppendIn is Append as part of a transaction, whose coordinator is asked first. It is not
+	// in order with Append, and records are in the log in the order in which done is called.
+	AppendIn(t Transaction, records []Record, done func(error))
 }
 
 // Client is who sent a request.
@@ -36,8 +39,10 @@ type Coordinator struct {
 	pictures  uint64 // counts the pictures of the cluster that showed other topics
 	groups    map[string]*group
 	deadlines deadlines
-	writes    []*write // appended and not yet committed, oldest first
-	sequence  uint64   // of the latest write
+	writes    []*write            // appended and not yet committed, oldest first
+	sequence  uint64              // of the latest write
+	pending   map[int64][]pending // offsets of transactions that have not ended, by producer
+	order     uint64              // of the latest offset that came into the log
 	loaded    bool
 	closed    *kerr.Error // not nil once closed: the answer to everything
 }
@@ -105,7 +110,7 @@ func (c *Coordinator) Close(err error) {
 		w.err = c.closed
 		w.end(c.closed, c.closed)
 	}
-	c.writes, c.deadlines.heap, c.groups = nil, nil, map[string]*group{}
+	c.writes, c.deadlines.heap, c.groups, c.pending = nil, nil, map[string]*group{}, nil
 }
 
 // refusal is why no request can be served now, or nil.

@@ -18,6 +18,7 @@ type journal struct {
 	committed []Record
 	waiting   []waiting
 	appends   int
+	within    map[*byte]int64 // records of transactions to their producers
 
 	afterwards []func() // what clients do once their answers came
 }
@@ -31,6 +32,23 @@ type waiting struct {
 func (j *journal) Append(records []Record, done func(error)) {
 	j.appends++
 	j.waiting = append(j.waiting, waiting{j.appends, records, done})
+}
+
+// AppendIn keeps records of transactions apart: a marker decides what becomes of them.
+func (j *journal) AppendIn(t Transaction, records []Record, done func(error)) {
+	for i := range records {
+		if j.within == nil {
+			j.within = map[*byte]int64{}
+		}
+		j.within[&records[i].Key[0]] = t.ProducerID
+	}
+	j.Append(records, done)
+}
+
+// end is the marker of a transaction in the log.
+func (j *journal) end(c *Coordinator, producer int64, commit bool) {
+	j.committed = append(j.committed, Record{Key: nil, Value: []byte{byte(producer), map[bool]byte{true: 1}[commit]}})
+	c.EndTransaction(producer, commit)
 }
 
 // settle ends the oldest append.
@@ -53,7 +71,15 @@ func (j *journal) replayedIn(t testing.TB, o Options, now time.Time, p *picture)
 	c := New(o, j)
 	c.SetCluster(p)
 	for _, r := range j.committed {
-		if err := c.Replay(r, now.UnixMilli()); err != nil {
+		var err error
+		if r.Key == nil {
+			c.EndTransaction(int64(r.Value[0]), r.Value[1] == 1)
+		} else if producer, ok := j.within[&r.Key[0]]; ok {
+			err = c.ReplayIn(producer, r, now.UnixMilli())
+		} else {
+			err = c.Replay(r, now.UnixMilli())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// committed is what a group committed for one partition. It never changes.
+// committed is what a group committed for one partition. It never changes once it is in the
+// log.
 type committed struct {
 	offset   int64
 	epoch    int32 // leader epoch of the last consumed record; -1: not known
@@ -18,12 +19,14 @@ type committed struct {
 	at       int64    // when it was committed, milliseconds
 	expire   int64    // when it ends, asked for by clients of long ago; -1: by retention
 	topicID  [16]byte // zero: the client did not say
+	order    uint64   // of its record in the log
 }
 
 // entry is one partition of a topic in a group.
 type entry struct {
 	value    *committed // nil: nothing is committed yet
 	inflight int32      // records of it that are not committed; it stays as long as there are any
+	pending  int32      // of them those of transactions
 }
 
 type topic struct {
@@ -58,7 +61,10 @@ func (g *group) entry(name string, partition int32) {
 func (g *group) settle(name string, partition int32, v *committed) {
 	t := g.offsets[name]
 	e := t.partitions[partition]
-	e.value = v
+	if e.value = v; v != nil {
+		g.c.order++
+		v.order = g.c.order
+	}
 	g.release(t, partition, e)
 }
 
@@ -258,16 +264,15 @@ func RefusedCommit(q *kmsg.OffsetCommitRequest, err *kerr.Error) *kmsg.OffsetCom
 
 // Fetch answers the part of an OffsetFetch that is about one group; all of its topics
 // when q.Topics is nil. With stable it waits for the commits that are on their way.
-//
-// Once there are transactions, a partition with offsets of an open one answers a stable
-// fetch with UNSTABLE_OFFSET_COMMIT; those offsets count as in flight.
+// A partition with offsets of a transaction that has not ended answers it with
+// UNSTABLE_OFFSET_COMMIT.
 func (c *Coordinator) Fetch(_ time.Time, q *kmsg.OffsetFetchRequestGroup, isStable bool, reply func(*kmsg.OffsetFetchResponseGroup)) {
 	g := c.groups[q.Group]
 	answer := func(err *kerr.Error) {
 		r := kmsg.NewOffsetFetchResponseGroup()
 		r.Group, r.ErrorCode = q.Group, code(err)
 		if err == nil {
-			r.Topics = c.groups[q.Group].fetch(q)
+			r.Topics = c.groups[q.Group].fetch(q, isStable)
 		}
 		reply(&r)
 	}
@@ -286,9 +291,9 @@ func (c *Coordinator) Fetch(_ time.Time, q *kmsg.OffsetFetchRequestGroup, isStab
 	answer(nil)
 }
 
-func (g *group) fetch(q *kmsg.OffsetFetchRequestGroup) []kmsg.OffsetFetchResponseGroupTopic {
+func (g *group) fetch(q *kmsg.OffsetFetchRequestGroup, isStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	if q.Topics == nil {
-		return g.fetchAll()
+		return g.fetchAll(isStable)
 	}
 	topics := make([]kmsg.OffsetFetchResponseGroupTopic, len(q.Topics))
 	for i := range q.Topics {
@@ -300,13 +305,13 @@ func (g *group) fetch(q *kmsg.OffsetFetchRequestGroup) []kmsg.OffsetFetchRespons
 			if v != nil && v.topicID != asked.TopicID && v.topicID != [16]byte{} && asked.TopicID != [16]byte{} {
 				v = nil // of a topic that had the name before
 			}
-			fillOffset(&t.Partitions[j], partition, v)
+			g.fillOffset(&t.Partitions[j], asked.Topic, partition, v, isStable)
 		}
 	}
 	return topics
 }
 
-func (g *group) fetchAll() []kmsg.OffsetFetchResponseGroupTopic {
+func (g *group) fetchAll(isStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	if g == nil {
 		return nil
 	}
@@ -314,9 +319,9 @@ func (g *group) fetchAll() []kmsg.OffsetFetchResponseGroupTopic {
 	for _, t := range g.sortedTopics() {
 		r := kmsg.OffsetFetchResponseGroupTopic{Topic: t.name}
 		for _, partition := range t.sorted() {
-			if v := t.partitions[partition].value; v != nil {
+			if e := t.partitions[partition]; e.value != nil || isStable && e.pending > 0 {
 				r.Partitions = append(r.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{})
-				fillOffset(&r.Partitions[len(r.Partitions)-1], partition, v)
+				g.fillOffset(&r.Partitions[len(r.Partitions)-1], t.name, partition, e.value, isStable)
 			}
 		}
 		if r.Partitions != nil {
@@ -326,9 +331,12 @@ func (g *group) fetchAll() []kmsg.OffsetFetchResponseGroupTopic {
 	return topics
 }
 
-func fillOffset(p *kmsg.OffsetFetchResponseGroupTopicPartition, partition int32, v *committed) {
+func (g *group) fillOffset(p *kmsg.OffsetFetchResponseGroupTopicPartition, topic string, partition int32, v *committed, isStable bool) {
 	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, -1, -1, new(string)
-	if v != nil {
+	switch {
+	case isStable && g.unstable(topic, partition):
+		p.ErrorCode = kerr.UnstableOffsetCommit.Code
+	case v != nil:
 		p.Offset, p.LeaderEpoch, *p.Metadata = v.offset, v.epoch, v.metadata
 	}
 }

@@ -24,8 +24,16 @@
 //
 // Differs from Kafka: a producer is idle since the broker last took a batch of it, not since
 // the timestamp of its last record, which may lie in any year; and all five batches survive
-// a restart. Transactional batches are refused with INVALID_TXN_STATE, as Kafka does for one
-// that is part of no ongoing transaction; those that Replay finds hold the stable offset.
+// a restart. A marker that comes a second time is not written again.
+//
+// A transactional batch opens its producer's transaction here, if the coordinator knows of
+// it: Verify gives a ticket, the shard asks the coordinator, and the batch is admitted with
+// the ticket unless a marker came in between. Until its marker lies below the high watermark
+// a transaction holds the stable offset, which readers of committed records do not pass;
+// what an aborted one left is told by EndTransaction, for the index of the log.
+//
+//	        Verify, and the coordinator agrees        EndTransaction     marker committed
+//	nothing ──────────────────────────────────▶ open ───────────────▶ ended ──────────▶ nothing
 //
 // Ownership: a Partition belongs to one goroutine. It keeps nothing of a batch.
 //

@@ -237,9 +237,12 @@ func TestCheckNoticesDamage(t *testing.T) {
 		"start beyond high watermark":   func(p *Partition) { p.start = p.high + 1 },
 		"a batch beyond the end":        func(p *Partition) { p.producers[1].batches[0].lastOffset = p.end },
 		"batches out of order":          func(p *Partition) { p.producers[1].batches[1].lastOffset = 0 },
-		"a lost transaction":            func(p *Partition) { p.open++ },
-		"a producer misfiled":           func(p *Partition) { p.producers[2] = p.producers[1] },
-		"an undo that is over":          func(p *Partition) { p.written = p.end },
+		"a lost transaction":            func(p *Partition) { p.producers[1].transaction = 5 },
+		"transactions out of order": func(p *Partition) {
+			p.spans = []span{{producer: 1, first: 6, last: 6}, {producer: 1, first: 5, last: 6}}
+		},
+		"a producer misfiled":  func(p *Partition) { p.producers[2] = p.producers[1] },
+		"an undo that is over": func(p *Partition) { p.written = p.end },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := New(Options{End: 5})

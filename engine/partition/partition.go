@@ -45,7 +45,10 @@ type Partition struct {
 
 	producers map[int64]*producer
 	undo      []undo // one for every admitted batch of a producer that is not written, oldest first
-	open      int    // producers with a transaction that has not ended
+	spans     []span // transactions that hold the stable offset, by first offset
+	tickets   map[int64]*ticket
+	ticketed  Ticket          // the last that was given out
+	aborted   []batch.Aborted // that the snapshot had
 }
 
 // Admission is where a batch goes.
@@ -93,15 +96,17 @@ func (p *Partition) HighWatermark() int64 { return p.high }
 // StableOffset is the offset behind the last record that belongs to no open transaction
 // (the last stable offset): the high watermark while there is none.
 func (p *Partition) StableOffset() int64 {
-	stable := p.high
-	if p.open > 0 {
-		for _, known := range p.producers {
-			if known.transaction >= 0 {
-				stable = min(stable, known.transaction)
-			}
-		}
+	if len(p.spans) == 0 {
+		return p.high
 	}
-	return stable
+	return min(p.high, max(p.start, p.spans[0].first)) // its records may have been deleted
+}
+
+// Restored are the aborted transactions that the snapshot had. They are told once.
+func (p *Partition) Restored() []batch.Aborted {
+	all := p.aborted
+	p.aborted = nil
+	return all
 }
 
 // SetStart moves the start of the log, up to the high watermark.
@@ -115,6 +120,11 @@ func (p *Partition) SetStart(offset int64) {
 // Admit gives b its offset, or says why it may not be appended. now is in milliseconds.
 // An error, and a duplicate, change nothing.
 func (p *Partition) Admit(b batch.Batch, now int64) (Admission, error) {
+	return p.AdmitFrom(b, now, Origin{})
+}
+
+// AdmitFrom is Admit for a batch that is part of a transaction.
+func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, error) {
 	count := b.Count()
 	if count <= 0 || b.LastOffsetDelta() != count-1 || b.Control() {
 		return Admission{}, kerr.InvalidRecord // control batches are the broker's own
@@ -124,7 +134,7 @@ func (p *Partition) Admit(b batch.Batch, now int64) (Admission, error) {
 	}
 	if id := b.ProducerID(); id >= 0 {
 		known := p.producers[id]
-		repeated, err := known.check(b)
+		repeated, err := p.check(known, b, o)
 		if err != nil {
 			return Admission{}, err
 		}
@@ -153,6 +163,11 @@ func (p *Partition) remember(known *producer, b batch.Batch, now int64) {
 	p.undo = append(p.undo, u)
 	known.add(b, p.end)
 	known.active = now
+	if b.Transactional() && known.transaction < 0 {
+		known.transaction = p.end
+		p.spans = append(p.spans, span{producer: known.id, first: p.end, last: -1})
+		delete(p.tickets, known.id)
+	}
 }
 
 // undo is what a producer was before a batch was admitted.
@@ -171,6 +186,7 @@ func (p *Partition) Undo(end int64) {
 	}
 	for i := len(p.undo) - 1; i >= 0 && p.undo[i].base >= end; i-- {
 		u := &p.undo[i]
+		p.undoSpan(u)
 		if u.unknown {
 			delete(p.producers, u.producer.id)
 		} else {
@@ -211,6 +227,7 @@ func (p *Partition) advance() {
 		limit = p.written
 	}
 	p.high = max(p.high, limit) // it stays when the flush mode becomes stricter
+	p.settle()
 }
 
 // Check reports which invariant does not hold. It is for tests and simulators.
@@ -221,7 +238,6 @@ func (p *Partition) Check() error {
 	if stable := p.StableOffset(); stable > p.high {
 		return fmt.Errorf("stable offset %d is above high watermark %d", stable, p.high)
 	}
-	open := 0
 	for id, known := range p.producers {
 		if known.id != id {
 			return fmt.Errorf("producer %d is filed under %d", known.id, id)
@@ -229,12 +245,9 @@ func (p *Partition) Check() error {
 		if err := known.checkOrder(p.end); err != nil {
 			return fmt.Errorf("producer %d: %w", id, err)
 		}
-		if known.transaction >= 0 {
-			open++
-		}
 	}
-	if open != p.open {
-		return fmt.Errorf("%d transactions are open, noted %d", open, p.open)
+	if err := p.checkSpans(); err != nil {
+		return err
 	}
 	for i := range p.undo {
 		if u := &p.undo[i]; u.base < p.written || u.base >= p.end || i > 0 && u.base <= p.undo[i-1].base {

@@ -92,6 +92,10 @@ func (s *talk) run(t *testing.T, d *datadriven.TestData) string {
 		s.p, s.written = New(s.o), nil
 	case "admit":
 		out = s.admit(d, arg)
+	case "verify":
+		out = s.verify(arg)
+	case "end":
+		out = s.end(d, arg)
 	case "written":
 		s.p.Written(arg("to", s.p.end))
 	case "synced":
@@ -131,7 +135,9 @@ func (s *talk) admit(d *datadriven.TestData, arg func(string, int64) int64) stri
 		producer: arg("producer", -1), epoch: int16(arg("epoch", -1)), sequence: int32(arg("seq", -1)), count: int32(arg("count", 1)),
 		timestamp: s.now, control: d.HasArg("control"), transaction: d.HasArg("transactional"), badCount: d.HasArg("bad-count"),
 	}
-	a, err := s.p.Admit(h.batch(), s.now)
+	a, err := s.p.AdmitFrom(h.batch(), s.now, Origin{
+		Ticket: Ticket(arg("ticket", 0)), Bumped: d.HasArg("bumped"), Unsequenced: d.HasArg("offsets"),
+	})
 	switch {
 	case err != nil:
 		return name(err) + "\n"
@@ -141,6 +147,37 @@ func (s *talk) admit(d *datadriven.TestData, arg func(string, int64) int64) stri
 	h.base = a.Base
 	s.written = append(s.written, h.batch())
 	return fmt.Sprintf("at %d, acknowledged at %d\n", a.Base, a.End)
+}
+
+func (s *talk) verify(arg func(string, int64) int64) string {
+	h := header{producer: arg("producer", -1), epoch: int16(arg("epoch", -1)), sequence: int32(arg("seq", -1)), count: 1, transaction: true}
+	if t, needed := s.p.Verify(h.batch(), s.now); needed {
+		return fmt.Sprintf("ask the coordinator, ticket %d\n", t)
+	}
+	return "not needed\n"
+}
+
+func (s *talk) end(d *datadriven.TestData, arg func(string, int64) int64) string {
+	m := batch.Marker{ProducerID: arg("producer", -1), ProducerEpoch: int16(arg("epoch", -1)), Commit: d.HasArg("commit"), CoordinatorEpoch: int32(arg("coordinator", 0))}
+	e, err := s.p.EndTransaction(Ending{Marker: m, Bumped: d.HasArg("bumped")}, s.now)
+	switch {
+	case err != nil:
+		return name(err) + "\n"
+	case e.Duplicate:
+		return fmt.Sprintf("ended before, acknowledged at %d\n", e.End)
+	}
+	b := m.Batch(s.now)
+	b.SetBaseOffset(e.Base)
+	s.written = append(s.written, b)
+	out := fmt.Sprintf("at %d, acknowledged at %d\n", e.Base, e.End)
+	if e.Aborts {
+		out += told(e.Aborted)
+	}
+	return out
+}
+
+func told(a batch.Aborted) string {
+	return fmt.Sprintf("aborts producer %d from %d to %d, stable %d\n", a.ProducerID, a.First, a.Last, a.Stable)
 }
 
 // reopen makes a new machine from the last snapshot and the log, up to an offset.
@@ -156,7 +193,9 @@ func (s *talk) reopen(d *datadriven.TestData, arg func(string, int64) int64) str
 	}
 	for _, b := range s.written {
 		if b.NextOffset() <= s.o.End && b.BaseOffset() >= arg("from", 0) {
-			s.p.Replay(b)
+			if a, ok := s.p.Replay(b); ok {
+				out += told(a)
+			}
 		}
 	}
 	return out

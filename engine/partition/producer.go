@@ -61,32 +61,39 @@ func (p *producer) find(b batch.Batch) *sent {
 	return nil
 }
 
-// check says whether b may follow, or which kept batch it repeats. p is nil for a
+// check says whether b may follow, or which kept batch it repeats. known is nil for a
 // producer that is not known.
-func (p *producer) check(b batch.Batch) (repeated *sent, err error) {
+func (p *Partition) check(known *producer, b batch.Batch, o Origin) (repeated *sent, err error) {
 	sequence, epoch := b.BaseSequence(), b.ProducerEpoch()
-	if sequence < 0 || epoch < 0 {
+	if sequence < 0 && !o.Unsequenced || epoch < 0 {
 		return nil, kerr.InvalidRecord
 	}
-	if p != nil {
-		if s := p.find(b); s != nil {
+	if known != nil && !o.Unsequenced {
+		if s := known.find(b); s != nil {
 			return s, nil
 		}
 	}
+	if b.Transactional() && !known.within(epoch) && !p.valid(b, o) {
+		return nil, kerr.InvalidTxnState
+	}
 	switch {
-	case b.Transactional():
-		// Nothing can open a transaction here yet, so none is ongoing.
-		return nil, kerr.InvalidTxnState
-	case p == nil:
-		return nil, nil
-	case epoch < p.epoch:
+	case known == nil || known.epoch < 0:
+		if o.Bumped && !o.Unsequenced && sequence != 0 {
+			// Its epoch is new with each transaction, so what came before was lost on its way.
+			return nil, kerr.OutOfOrderSequenceNumber
+		}
+	case epoch < known.epoch:
 		return nil, kerr.InvalidProducerEpoch
-	case epoch > p.epoch && sequence != 0 && p.epoch >= 0:
+	case o.Unsequenced:
+	case epoch > known.epoch && sequence != 0:
 		return nil, kerr.OutOfOrderSequenceNumber
-	case epoch == p.epoch && !follows(p.lastSequence(), sequence):
+	case epoch == known.epoch && !follows(known.lastSequence(), sequence):
 		return nil, kerr.OutOfOrderSequenceNumber
-	case p.transaction >= 0:
+	case known.transaction >= 0 && !b.Transactional():
 		return nil, kerr.InvalidTxnState
+	}
+	if t := p.tickets[b.ProducerID()]; t != nil && t.epoch == epoch && sequence > t.lowest && !known.within(epoch) {
+		return nil, kerr.OutOfOrderSequenceNumber // an earlier batch was refused and comes again
 	}
 	return nil, nil
 }
@@ -102,6 +109,10 @@ func follows(last, next int32) bool {
 // add notes a batch at an offset.
 func (p *producer) add(b batch.Batch, base int64) {
 	p.setEpoch(b.ProducerEpoch())
+	if b.BaseSequence() < 0 {
+		p.timestamp = b.MaxTimestamp()
+		return // offsets of a group: nobody counts them
+	}
 	if p.count == keep {
 		copy(p.batches[:], p.batches[1:])
 		p.count--
@@ -128,12 +139,13 @@ func (p *producer) checkOrder(end int64) error {
 	return nil
 }
 
-// Replay learns from the header of a batch that is in the log, in the order of the log.
-// What Restore already knows is passed over.
-func (p *Partition) Replay(header batch.Batch) {
+// Replay learns from the header of a batch that is in the log, in the order of the log; of
+// a control batch it needs all. What Restore already knows is passed over. It tells of an
+// aborted transaction when the batch is the marker that ends one.
+func (p *Partition) Replay(header batch.Batch) (aborted batch.Aborted, ok bool) {
 	id := header.ProducerID()
 	if id < 0 {
-		return
+		return aborted, false
 	}
 	known := p.producers[id]
 	if known == nil {
@@ -141,30 +153,24 @@ func (p *Partition) Replay(header batch.Batch) {
 		p.producers[id] = known
 	}
 	if known.count > 0 && known.batches[known.count-1].lastOffset >= header.LastOffset() {
-		return
+		return aborted, false
 	}
 	known.active = max(header.MaxTimestamp(), p.now)
 	switch {
 	case header.Control(): // the marker that ends a transaction
-		known.setEpoch(header.ProducerEpoch())
+		marker, _ := header.Marker()
+		aborted, ok = p.close(known, marker, header.BaseOffset())
 		known.timestamp = header.MaxTimestamp()
-		p.setTransaction(known, -1)
-		return
-	case header.BaseSequence() < 0 || header.LastOffsetDelta() < 0:
-		return
+		p.settle()
+		return aborted, ok
+	case header.LastOffsetDelta() < 0 || header.BaseSequence() < 0 && !header.Transactional():
+		return aborted, false
 	case header.Transactional() && known.transaction < 0:
-		p.setTransaction(known, header.BaseOffset())
+		known.transaction = header.BaseOffset()
+		p.spans = append(p.spans, span{producer: id, first: known.transaction, last: -1})
 	}
 	known.add(header, header.BaseOffset())
-}
-
-func (p *Partition) setTransaction(known *producer, offset int64) {
-	if known.transaction >= 0 {
-		p.open--
-	}
-	if known.transaction = offset; offset >= 0 {
-		p.open++
-	}
+	return aborted, false
 }
 
 // Expire forgets producers that sent nothing for long: their next batch is admitted
@@ -174,6 +180,11 @@ func (p *Partition) Expire(now int64) {
 		waits := known.count > 0 && known.batches[known.count-1].lastOffset >= p.written
 		if known.transaction < 0 && !waits && now-known.active >= p.expiry {
 			delete(p.producers, id)
+		}
+	}
+	for id, t := range p.tickets {
+		if now-t.at >= p.expiry {
+			delete(p.tickets, id)
 		}
 	}
 }

@@ -1,15 +1,20 @@
 package partition
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // The snapshot of the producers, as FORMAT.md draws it.
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotHead    = 2 + 4
+	abortedSize     = 4 * 8
 	producerSize    = 8 + 2 + 4 + 8 + 8 + 8 + 1
 	sentSize        = 4 + 8 + 4 + 8
 )
@@ -21,9 +26,14 @@ var (
 	errSnapshotValue = errors.New("producer snapshot has an impossible value")
 )
 
-// Snapshot appends the state of all producers to dst: everything that was admitted.
-func (p *Partition) Snapshot(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, snapshotVersion)
+// Snapshot appends the state of all producers to dst: everything that was admitted; and the
+// aborted transactions that no index of the log has yet.
+func (p *Partition) Snapshot(dst []byte, aborted ...batch.Aborted) []byte {
+	version := uint16(1) // that is enough where nothing is aborted
+	if len(aborted) > 0 {
+		version = snapshotVersion
+	}
+	dst = binary.BigEndian.AppendUint16(dst, version)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.producers)))
 	for _, known := range p.sorted() {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(known.id))
@@ -41,7 +51,42 @@ func (p *Partition) Snapshot(dst []byte) []byte {
 			dst = binary.BigEndian.AppendUint64(dst, uint64(s.timestamp))
 		}
 	}
+	if version == 1 {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(aborted)))
+	for _, a := range aborted {
+		for _, n := range []int64{a.ProducerID, a.First, a.Last, a.Stable} {
+			dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+		}
+	}
 	return dst
+}
+
+// readAborted reads what follows the producers in version 2.
+func readAborted(p []byte) (aborted []batch.Aborted, rest []byte, err error) {
+	if len(p) < 4 {
+		return nil, nil, errSnapshotShort
+	}
+	count := int(binary.BigEndian.Uint32(p))
+	p = p[4:]
+	if count > len(p)/abortedSize {
+		return nil, nil, errSnapshotShort
+	}
+	aborted = make([]batch.Aborted, count)
+	last := int64(-1)
+	for i := range aborted {
+		n := func(at int) int64 { return int64(binary.BigEndian.Uint64(p[8*at:])) }
+		a := batch.Aborted{ProducerID: n(0), First: n(1), Last: n(2), Stable: n(3)}
+		switch {
+		case a.Last <= last:
+			return nil, nil, errSnapshotOrder
+		case a.ProducerID < 0 || a.First < 0 || a.First >= a.Last || a.Stable < 0 || a.Stable > a.Last+1:
+			return nil, nil, errSnapshotValue
+		}
+		aborted[i], last, p = a, a.Last, p[abortedSize:]
+	}
+	return aborted, p, nil
 }
 
 // Restore replaces what is known of producers by a snapshot. Batches at or behind the
@@ -50,8 +95,9 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if len(snapshot) < snapshotHead {
 		return errSnapshotShort
 	}
-	if v := binary.BigEndian.Uint16(snapshot); v != snapshotVersion {
-		return fmt.Errorf("producer snapshot has version %d, known is %d", v, snapshotVersion)
+	version := binary.BigEndian.Uint16(snapshot)
+	if version < 1 || version > snapshotVersion {
+		return fmt.Errorf("producer snapshot has version %d, known are 1 to %d", version, snapshotVersion)
 	}
 	count := int(binary.BigEndian.Uint32(snapshot[2:]))
 	rest := snapshot[snapshotHead:]
@@ -59,7 +105,8 @@ func (p *Partition) Restore(snapshot []byte) error {
 		return errSnapshotShort
 	}
 	producers := make(map[int64]*producer, count)
-	last, open := int64(-1), 0
+	last := int64(-1)
+	var spans []span
 	for range count {
 		known, after, err := readProducer(rest)
 		if err != nil {
@@ -74,13 +121,22 @@ func (p *Partition) Restore(snapshot []byte) error {
 		}
 		producers[known.id] = known
 		if known.transaction >= 0 {
-			open++
+			spans = append(spans, span{producer: known.id, first: known.transaction, last: -1})
+		}
+	}
+	var aborted []batch.Aborted
+	if version >= 2 {
+		var err error
+		if aborted, rest, err = readAborted(rest); err != nil {
+			return err
 		}
 	}
 	if len(rest) > 0 {
 		return errSnapshotLong
 	}
-	p.producers, p.open, p.undo = producers, open, nil
+	p.aborted = aborted
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	p.producers, p.spans, p.undo, p.tickets = producers, spans, nil, nil
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 func sample(t testing.TB) *Partition {
@@ -46,6 +48,41 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 }
 
+// TestGoldenSnapshotWithAborted keeps version 2.
+func TestGoldenSnapshotWithAborted(t *testing.T) {
+	golden, err := os.ReadFile("testdata/snapshot-2.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.Join(strings.Fields(string(golden)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := batch.Aborted{ProducerID: 4, First: 0, Last: 5, Stable: 6}
+	p := sample(t)
+	if got := p.Snapshot(nil, one); !bytes.Equal(got, want) {
+		t.Errorf("snapshot is\n%x, golden file has\n%x", got, want)
+	}
+	again := New(Options{End: p.End()})
+	if err := again.Restore(want); err != nil {
+		t.Fatal(err)
+	}
+	if got := again.Restored(); len(got) != 1 || got[0] != one {
+		t.Errorf("restored %+v, want %+v", got, one)
+	}
+	for name, bad := range map[string][]byte{
+		"cut short":      want[:len(want)-1],
+		"no count":       want[:len(want)-33],
+		"ends no later":  append(bytes.Clone(want[:len(want)-32]), bytes.Repeat([]byte{0}, 32)...),
+		"too long":       append(bytes.Clone(want), 0),
+		"negative first": append(append(bytes.Clone(want[:len(want)-24]), 0x80), want[len(want)-23:]...),
+	} {
+		if New(Options{End: p.End()}).Restore(bad) == nil {
+			t.Errorf("%s: restored", name)
+		}
+	}
+}
+
 func TestDamagedSnapshotChangesNothing(t *testing.T) {
 	good := sample(t).Snapshot(nil)
 	change := func(at int, b byte) []byte {
@@ -82,6 +119,7 @@ func TestDamagedSnapshotChangesNothing(t *testing.T) {
 func FuzzRestore(f *testing.F) {
 	f.Add(sample(f).Snapshot(nil))
 	f.Add(New(Options{}).Snapshot(nil))
+	f.Add(sample(f).Snapshot(nil, batch.Aborted{ProducerID: 4, First: 0, Last: 5, Stable: 6}))
 	f.Add([]byte{0, 1, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
 		p := New(Options{End: 1 << 62})
@@ -91,12 +129,12 @@ func FuzzRestore(f *testing.F) {
 		if err := p.Check(); err != nil {
 			t.Fatal(err)
 		}
-		saved := p.Snapshot(nil)
+		saved := p.Snapshot(nil, p.Restored()...)
 		again := New(Options{End: 1 << 62})
 		if err := again.Restore(saved); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(again.Snapshot(nil), saved) {
+		if !bytes.Equal(again.Snapshot(nil, again.Restored()...), saved) {
 			t.Fatal("what was restored does not save to itself")
 		}
 	})

@@ -200,7 +200,7 @@ func TestRefusesToOpen(t *testing.T) {
 // batch that is what a torn write looks like; before it, it is damage and is refused.
 func TestDamageIsNoTornTail(t *testing.T) {
 	segment := "/data/" + logFolder + "/00000000000000000000.log"
-	for position := 70; ; position += 13 {
+	for position := 70; ; position++ {
 		disk := diskio.NewMemory()
 		q := open(t, testOptions(disk))
 		register(t, q)

@@ -50,14 +50,15 @@ func checkTail(files diskio.FS, dir string) error {
 }
 
 // wholeBatches is how many bytes of text are batches without a fault, one behind the other,
-// the first at offset next.
+// the first at offset next. Terms do not fall: no checksum covers them.
 func wholeBatches(text []byte, next int64) int {
+	term := int32(0)
 	for at := 0; ; {
 		one, ok := wholeBatch(text[at:])
-		if !ok || one.BaseOffset() != next {
+		if !ok || one.BaseOffset() != next || one.LeaderEpoch() < term {
 			return at
 		}
-		at, next = at+len(one), one.NextOffset()
+		at, next, term = at+len(one), one.NextOffset(), one.LeaderEpoch()
 	}
 }
 

@@ -59,7 +59,7 @@ func TestSteadyWaitAllocatesNothing(t *testing.T) {
 	w := newWaiter(nil, 1, time.Now().Add(time.Hour))
 	round := func() {
 		w.Need, w.When = 1, h.clock.now().Add(time.Hour)
-		w.Add(s.Replica, s.Replica.Committed())
+		w.Add(s.Replica, s.Replica.Committed(), false)
 		w.Begin()
 		s.send()
 		<-w.woken

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"github.com/millrace/millrace/engine/partition"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -18,6 +19,11 @@ type Append struct {
 	Owner   Releaser    // of the batch's memory; released once the batch is written or refused. May be nil
 	Finish  Finisher    // told how it ended
 	Index   int         // the sender's own mark
+	// TransactionalID is that of the producer of a transactional batch, by which the
+	// coordinator is asked before a transaction is opened here. Bumped says that the producer
+	// has a new epoch in each transaction, and has the coordinator add the partition.
+	TransactionalID string
+	Bumped          bool
 
 	// What became of it, valid when Finish is called.
 	Base          int64 // offset of the first record; −1 on error
@@ -25,8 +31,9 @@ type Append struct {
 	LogStart      int64
 	Err           error // nil, or a *kerr.Error
 
-	required  int64 // the high watermark at which it is acknowledged
-	duplicate bool
+	required    int64 // the high watermark at which it is acknowledged
+	duplicate   bool
+	unsequenced bool // offsets of a group
 }
 
 // Finisher is told that an append ended, well or not, by who works on the shard: its
@@ -38,18 +45,27 @@ type Finisher interface{ Appended(a *Append) }
 func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
 
 // Run admits the batch; it is written at the end of the turn.
-func (a *Append) Run(s *Shard) {
+func (a *Append) Run(*Shard) {
 	a.Base, a.LogAppendTime, a.LogStart, a.Err = -1, -1, -1, nil
 	r := a.Replica
 	if err := r.ready(true); err != nil {
 		a.end(err)
 		return
 	}
+	if a.Batch.Transactional() && r.verify(a) {
+		return
+	}
+	a.admit(0)
+}
+
+// admit takes a batch that may be part of its producer's transaction.
+func (a *Append) admit(ticket partition.Ticket) {
+	r, s := a.Replica, a.Replica.shard
 	if r.settings.LogAppendTime {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
 	}
-	admitted, err := r.machine.Admit(a.Batch, s.now.UnixMilli())
+	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced})
 	if err != nil {
 		a.end(err)
 		return
@@ -63,6 +79,9 @@ func (a *Append) Run(s *Shard) {
 	}
 	a.Batch.SetBaseOffset(admitted.Base)
 	a.Batch.SetLeaderEpoch(r.Epoch())
+	if ticket != 0 {
+		r.opens(admitted.Base)
+	}
 	r.gather(a)
 }
 

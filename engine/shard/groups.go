@@ -29,8 +29,9 @@ type Groups struct {
 	replica *Replica
 	machine *group.Coordinator
 	timer   Timer
-	loading bool      // the machine belongs to the goroutine that reads the log
-	again   time.Time // not zero: loading failed, and is not tried before
+	loading bool           // the machine belongs to the goroutine that reads the log
+	missed  []batch.Marker // that came while loading
+	again   time.Time      // not zero: loading failed, and is not tried before
 }
 
 // Groups calls f with the coordinator that r keeps the log of. The first call reads the
@@ -99,9 +100,9 @@ type loaded struct {
 // the machine; the log is not appended to before its coordinator is there.
 func (l *loaded) read(log *commitlog.Log) {
 	r := l.groups.replica
-	l.err = eachRecord(log, r.high.Load(), func(timestamp int64, record *batch.Record) {
+	l.err = eachRecord(log, r.high.Load(), func(b batch.Batch, record *batch.Record) {
 		l.count++
-		if err := l.groups.machine.Replay(group.Record{Key: record.Key, Value: record.Value}, timestamp); err != nil {
+		if err := l.groups.replay(b, record); err != nil {
 			r.shard.log.Warn("a record of the offsets topic cannot be read and is passed over", "partition", r.Index, "error", err)
 		}
 	})
@@ -129,25 +130,70 @@ func (l *loaded) Run(s *Shard) {
 
 // opened has the coordinator serve.
 func (g *Groups) opened(s *Shard) {
+	for _, m := range g.missed {
+		g.machine.EndTransaction(m.ProducerID, m.Commit)
+	}
+	g.missed = nil
 	s.groups[g] = struct{}{}
 	g.machine.Loaded(s.now)
 	g.schedule()
 }
 
+// replay feeds one record of the log to the machine.
+func (g *Groups) replay(b batch.Batch, r *batch.Record) error {
+	record := group.Record{Key: r.Key, Value: r.Value}
+	switch {
+	case b.Control():
+		if m, ok := b.Marker(); ok {
+			g.machine.EndTransaction(m.ProducerID, m.Commit)
+		}
+		return nil
+	case b.Transactional():
+		return g.machine.ReplayIn(b.ProducerID(), record, b.BaseTimestamp()+r.TimestampDelta)
+	}
+	return g.machine.Replay(record, b.BaseTimestamp()+r.TimestampDelta)
+}
+
+// transactionEnded tells the coordinator whose log r is of a marker in it. One that is not
+// loaded yet will read it.
+func (r *Replica) transactionEnded(m batch.Marker) {
+	switch g := r.groups; {
+	case g == nil || !g.again.IsZero():
+	case g.loading:
+		g.missed = append(g.missed, m)
+	default:
+		g.machine.EndTransaction(m.ProducerID, m.Commit)
+		g.schedule()
+	}
+}
+
 // Append makes the records part of the partition (group.Env).
 func (g *Groups) Append(records []group.Record, done func(error)) {
+	g.append(records, batch.NoProducer(), done).Send()
+}
+
+// AppendIn makes the records part of the partition and of a transaction (group.Env).
+func (g *Groups) AppendIn(t group.Transaction, records []group.Record, done func(error)) {
+	o := batch.NoProducer()
+	o.ProducerID, o.ProducerEpoch, o.Transactional = t.ProducerID, t.Epoch, true
+	a := g.append(records, o, done)
+	a.TransactionalID, a.Bumped, a.unsequenced = t.ID, t.Add, true
+	a.Send()
+}
+
+func (g *Groups) append(records []group.Record, o batch.BatchOptions, done func(error)) *groupAppend {
 	var b batch.Builder
 	now := g.replica.shard.now.UnixMilli()
 	for _, r := range records {
 		b.Append(now, r.Key, r.Value, nil)
 	}
-	built, err := b.Finish(batch.NoProducer())
+	built, err := b.Finish(o)
 	if err != nil {
 		panic(fmt.Sprintf("group coordinator appended %d records: %v", len(records), err))
 	}
 	a := &groupAppend{groups: g, done: done}
 	a.Replica, a.Append.Batch, a.Finish = g.replica, built, a
-	a.Send()
+	return a
 }
 
 // groupAppend is one append of a coordinator on its way.
@@ -196,9 +242,9 @@ func (r *Replica) closeGroups() {
 	}
 }
 
-// eachRecord calls f for every record of a log below limit, oldest first. The record is
-// valid during the call.
-func eachRecord(log *commitlog.Log, limit int64, f func(timestamp int64, r *batch.Record)) error {
+// eachRecord calls f for every record of a log below limit, oldest first, with its batch. Both
+// are valid during the call.
+func eachRecord(log *commitlog.Log, limit int64, f func(b batch.Batch, r *batch.Record)) error {
 	var raw []byte
 	for at := log.Start(); at < limit; {
 		found, err := log.Locate(at, readChunk, limit)
@@ -225,7 +271,7 @@ func eachRecord(log *commitlog.Log, limit int64, f func(timestamp int64, r *batc
 }
 
 // eachRecordOf walks over whole batches and returns the offset behind them.
-func eachRecordOf(raw []byte, from int64, f func(timestamp int64, r *batch.Record)) (int64, error) {
+func eachRecordOf(raw []byte, from int64, f func(b batch.Batch, r *batch.Record)) (int64, error) {
 	at := from
 	for len(raw) > 0 {
 		size, err := batch.Peek(raw)
@@ -249,7 +295,7 @@ const mostRecord = 64 << 20
 
 // eachRecordIn walks over one batch. What is decompressed and larger than any record that
 // a coordinator writes is passed over.
-func eachRecordIn(b batch.Batch, from int64, f func(timestamp int64, r *batch.Record)) error {
+func eachRecordIn(b batch.Batch, from int64, f func(b batch.Batch, r *batch.Record)) error {
 	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain, Hold: max(len(b), mostRecord)})
 	if err != nil {
 		return err
@@ -257,8 +303,8 @@ func eachRecordIn(b batch.Batch, from int64, f func(timestamp int64, r *batch.Re
 	defer records.Close()
 	for records.Next() {
 		r := records.Record()
-		if r != nil && b.BaseOffset()+int64(r.OffsetDelta) >= from && !b.Control() {
-			f(b.BaseTimestamp()+r.TimestampDelta, r)
+		if r != nil && b.BaseOffset()+int64(r.OffsetDelta) >= from {
+			f(b, r)
 		}
 	}
 	return records.Err()

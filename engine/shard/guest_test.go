@@ -162,7 +162,7 @@ func TestGuestSetsTimer(t *testing.T) {
 	for _, delay := range []time.Duration{time.Hour, time.Millisecond, time.Hour, 2 * time.Millisecond} {
 		asleep(h.shard)
 		w := newWaiter(nil, 1<<40, h.clock.now().Add(delay))
-		w.Add(r, r.committed.Load())
+		w.Add(r, r.committed.Load(), false)
 		w.Begin()
 		if delay < time.Hour {
 			h.clock.pass(delay)

@@ -242,5 +242,5 @@ func values(r *Replica) (all []string, _ error) {
 	if log == nil || err != nil {
 		return nil, err
 	}
-	return all, eachRecord(log, r.HighWatermark(), func(_ int64, one *batch.Record) { all = append(all, string(one.Value)) })
+	return all, eachRecord(log, r.HighWatermark(), func(_ batch.Batch, one *batch.Record) { all = append(all, string(one.Value)) })
 }

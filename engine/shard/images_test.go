@@ -321,7 +321,7 @@ func contents(r *Replica) (map[int64]string, error) {
 		return all, err
 	}
 	offset := log.Start()
-	return all, eachRecord(log, r.HighWatermark(), func(_ int64, one *batch.Record) {
+	return all, eachRecord(log, r.HighWatermark(), func(_ batch.Batch, one *batch.Record) {
 		all[offset] = string(one.Value)
 		offset++
 	})

@@ -48,7 +48,7 @@ func underLoad(t testing.TB, replicas []*Replica, each int, after func()) (ackno
 	}
 	for _, r := range replicas { // wait until everybody is at work
 		w := newWaiter(nil, 2000, time.Now().Add(time.Hour))
-		w.Add(r, 0)
+		w.Add(r, 0, false)
 		w.Begin()
 		<-w.woken
 		w.again()
@@ -338,7 +338,7 @@ func (l *life) check(t *testing.T) {
 	found := map[int64]string{}
 	once := map[string]bool{}
 	at := log.Start()
-	err = eachRecord(log, l.replica.HighWatermark(), func(_ int64, r *batch.Record) {
+	err = eachRecord(log, l.replica.HighWatermark(), func(_ batch.Batch, r *batch.Record) {
 		value := string(r.Value)
 		if once[value] {
 			t.Fatalf("%s is in the log twice", value)

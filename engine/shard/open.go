@@ -113,6 +113,10 @@ func (r *Replica) open() error {
 	r.high.Store(machine.HighWatermark())
 	r.committed.Store(r.written.bytes)
 	r.durable.Store(log.End())
+	r.stable.Store(machine.StableOffset())
+	if r.settledTo.Store(0); machine.StableOffset() == machine.HighWatermark() {
+		r.settledTo.Store(r.written.bytes)
+	}
 	r.become(open)
 	return nil
 }
@@ -130,11 +134,19 @@ func restore(log *commitlog.Log, o partition.Options) (_ *partition.Partition, f
 		// behind them would be told that it left some out.
 		machine, from = partition.New(o), -1
 	}
+	for _, a := range machine.Restored() {
+		log.Recover(a)
+	}
 	// From below the start, too: deleted records have moved their producers on.
 	err = log.Headers(from, func(header batch.Batch) error {
-		machine.Replay(header)
+		if a, ok := machine.Replay(header); ok {
+			log.Recover(a)
+		}
 		return nil
 	})
+	if err == nil {
+		err = log.Recovered()
+	}
 	if err != nil {
 		return nil, -1, fmt.Errorf("rebuild producer state: %w", err)
 	}

@@ -40,6 +40,9 @@ func (r *Replica) started() {
 	start := r.log.Load().Start()
 	r.machine.SetStart(start)
 	r.start.Store(start)
+	if stable := r.machine.StableOffset(); stable != r.stable.Load() {
+		r.publishStable(stable)
+	}
 }
 
 // Retain applies retention. Who calls it for a partition that nobody used knows that
@@ -73,6 +76,7 @@ func (r *Replica) Delete() {
 		return
 	}
 	r.closeGroups()
+	r.closeTransactions()
 	r.shard.ClearTimer(&r.later)
 	r.state.Store(int32(deleted))
 	delete(r.shard.replicas, r)
@@ -83,6 +87,7 @@ func (r *Replica) Delete() {
 		a.end(kerr.UnknownTopicOrPartition)
 	}
 	r.fresh = r.fresh[:0]
+	r.endVerifications(kerr.UnknownTopicOrPartition)
 	r.abandon(kerr.UnknownTopicOrPartition)
 	r.wakeAll()
 	var err error
@@ -104,6 +109,8 @@ func (r *Replica) Delete() {
 func (r *Replica) retire(done func(usable bool)) {
 	was := state(r.state.Load())
 	r.closeGroups()
+	r.closeTransactions()
+	r.endVerifications(kerr.NotLeaderForPartition)
 	r.shard.ClearTimer(&r.later)
 	if was == open {
 		r.write()

@@ -70,6 +70,8 @@ type Replica struct {
 	state     atomic.Int32
 	log       atomic.Pointer[commitlog.Log]
 	high      atomic.Int64 // high watermark
+	stable    atomic.Int64 // last stable offset
+	settledTo atomic.Int64 // bytes below the last stable offset, counted like committed
 	start     atomic.Int64 // log start offset
 	committed atomic.Int64 // bytes below the high watermark, counted from the first opening
 	durable   atomic.Int64 // offset below which everything survives a power cut; −1: not known
@@ -95,6 +97,12 @@ type Replica struct {
 	idle     func()      // to be done once no sync is under way; set when the replica retires
 	watchers *link
 	groups   *Groups // the coordinator whose log this is, once it is used
+
+	transactions *Transactions // likewise
+
+	// Of transactions that write here; nil while there are none.
+	verifying map[verified]*Verification
+	marks     map[int64]int64 // first offset of an open transaction to the bytes below it
 }
 
 // mark is a place in the log: an offset, and the bytes and batches before it, counted
@@ -134,6 +142,13 @@ func (r *Replica) Whole() bool { return r.whole.Load() }
 
 // HighWatermark is the offset behind the last committed record (any).
 func (r *Replica) HighWatermark() int64 { return r.high.Load() }
+
+// StableOffset is the last stable offset: readers of committed records do not pass it (any).
+// Who needs both loads it before HighWatermark.
+func (r *Replica) StableOffset() int64 { return r.stable.Load() }
+
+// StableBytes is how many bytes lie below the last stable offset, counted like Committed (any).
+func (r *Replica) StableBytes() int64 { return r.settledTo.Load() }
 
 // Start is the log start offset (any).
 func (r *Replica) Start() int64 { return r.start.Load() }

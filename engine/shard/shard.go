@@ -38,6 +38,10 @@ type Options struct {
 	// Flushed is told of every sync, how long it took and how many batches it made
 	// durable. Nil: nobody is told.
 	Flushed func(took time.Duration, batches int)
+	// Verify asks the coordinator of a transaction about it, and calls v.Done later, from any
+	// goroutine. It is called on the shard. Nil: nobody is asked, every transaction is taken
+	// for open.
+	Verify func(v *Verification)
 	// Guests says that goroutines which find the shard asleep may do small tasks in its
 	// place. They then wait for its disk.
 	Guests bool
@@ -68,6 +72,7 @@ type Shard struct {
 	alarm    time.Time // when the goroutine will wake by itself; zero: never
 	backlog  *Node     // taken from the queue and not run yet, oldest first
 	flushed  func(time.Duration, int)
+	verify   func(*Verification)
 	timers   timers
 	touched  []*Replica            // appended to in this turn, to be written at its end
 	replicas map[*Replica]struct{} // that anybody has looked at
@@ -87,9 +92,12 @@ func Start(o Options) *Shard {
 	if o.Flushed == nil {
 		o.Flushed = func(time.Duration, int) {}
 	}
+	if o.Verify == nil {
+		o.Verify = func(v *Verification) { v.Done(nil) }
+	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		clock: o.Now, log: o.Log, guests: o.Guests, flushed: o.Flushed, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
+		clock: o.Now, log: o.Log, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
 	}
 	go s.run()
 	return s

@@ -47,14 +47,16 @@ type part struct {
 type link struct {
 	part       *part
 	replica    *Replica
+	stable     bool  // it waits for what lies below the last stable offset
 	seen       int64 // what the replica had committed, in bytes, when the fetch looked
 	prev, next *link
 }
 
-// Add says that the fetch waits for r, of which it had seen so many committed bytes.
-func (w *Wait) Add(r *Replica, seen int64) {
+// Add says that the fetch waits for r, of which it had seen so many committed bytes, or
+// bytes below the last stable offset.
+func (w *Wait) Add(r *Replica, seen int64, stable bool) {
 	p := w.part(r.shard)
-	p.links = append(p.links, link{replica: r, seen: seen})
+	p.links = append(p.links, link{replica: r, seen: seen, stable: stable})
 }
 
 func (w *Wait) part(s *Shard) *part {
@@ -145,7 +147,11 @@ func (e *entering) Run(s *Shard) {
 		}
 		l.replica.watch(l)
 		// The first look may have come before the partition was opened.
-		if bytes := l.replica.committed.Load() - l.seen; bytes > 0 {
+		now := &l.replica.committed
+		if l.stable {
+			now = &l.replica.settledTo
+		}
+		if bytes := now.Load() - l.seen; bytes > 0 {
 			p.owner.count(bytes)
 		}
 	}
@@ -193,10 +199,12 @@ func (r *Replica) unwatch(l *link) {
 	l.prev, l.next = nil, nil
 }
 
-// notify tells those that wait that so many bytes became readable.
-func (r *Replica) notify(bytes int64) {
+// notify tells those that wait that so many bytes became readable, or stable.
+func (r *Replica) notify(bytes int64, stable bool) {
 	for l := r.watchers; l != nil; l = l.next {
-		l.part.owner.count(bytes)
+		if l.stable == stable {
+			l.part.owner.count(bytes)
+		}
 	}
 }
 

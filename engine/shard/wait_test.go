@@ -23,7 +23,7 @@ func newWaiter(r *Replica, need int64, deadline time.Time) *waiter {
 	w := &waiter{woken: make(chan struct{}, 1), free: make(chan struct{}, 1)}
 	w.Wait.Call, w.Need, w.When = w, need, deadline
 	if r != nil {
-		w.Add(r, r.Committed())
+		w.Add(r, r.Committed(), false)
 	}
 	return w
 }
@@ -110,7 +110,7 @@ func readAll(replicas []*Replica, total int64) {
 			return
 		}
 		for i, r := range replicas {
-			w.Add(r, seen[i])
+			w.Add(r, seen[i], false)
 		}
 		w.Need = 1 + rand.Int64N(total-sum)
 		w.When = time.Now().Add(time.Hour)

@@ -124,7 +124,7 @@ func (r *Replica) refuse(err error) {
 func (r *Replica) save() {
 	log := r.log.Load()
 	end := log.End()
-	if err := log.WriteSnapshot(end, r.machine.Snapshot(nil)); err != nil {
+	if err := log.WriteSnapshot(end, r.machine.Snapshot(nil, log.LooseAborted()...)); err != nil {
 		r.shard.log.Warn("cannot save producer state; the next start reads it from the log", "topic", r.Topic, "partition", r.Index, "error", err)
 		return
 	}
@@ -210,7 +210,10 @@ func (r *Replica) publish() {
 		more := bytes - r.committed.Load()
 		r.high.Store(high)
 		r.committed.Store(bytes)
-		r.notify(more)
+		r.notify(more, false)
+	}
+	if stable := r.machine.StableOffset(); stable != r.stable.Load() {
+		r.publishStable(stable)
 	}
 	r.settlePending()
 }

@@ -1,6 +1,10 @@
 package wire
 
-import "math"
+import (
+	"math"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
 
 // Fetch is a fetch request, versions 4 to 18.
 type Fetch struct {
@@ -152,6 +156,10 @@ type FetchResult struct {
 	HighWatermark int64
 	LastStable    int64
 	LogStart      int64
+	// Aborted are the transactions that a reader of committed records leaves out; ReadCommitted
+	// says that this is one.
+	Aborted       []batch.Aborted
+	ReadCommitted bool
 	RecordBytes   int
 	Leader        Leader // told when Error sends the client elsewhere and Redirect is set
 	Redirect      bool
@@ -201,7 +209,16 @@ func AppendFetchResult(p []byte, version int16, r *FetchResult) []byte {
 	if version >= 5 {
 		w.int64(r.LogStart)
 	}
-	w.count(-1) // aborted transactions: null
+	if !r.ReadCommitted {
+		w.count(-1) // aborted transactions: null
+	} else {
+		w.count(len(r.Aborted))
+		for i := range r.Aborted {
+			w.int64(r.Aborted[i].ProducerID)
+			w.int64(r.Aborted[i].First)
+			w.tags(0)
+		}
+	}
 	if version >= 11 {
 		w.int32(-1) // preferred read replica: this one
 	}

@@ -9,6 +9,9 @@ import (
 // Widest default that Help still puts into its column; a wider one gets a line of its own.
 const widestDefault = 26
 
+// widestName is how long a name may be to share its line with the meaning.
+const widestName = 42
+
 // Help prints the settings of server.properties that have an effect as one aligned
 // table: name, default and meaning, the meaning wrapped so that a line has at most that
 // many columns. Below it stand the names of those that have none.
@@ -16,7 +19,7 @@ func (s *Set) Help(w io.Writer, columns int) error {
 	names := 0
 	for _, d := range s.all {
 		if d.Effect == Honoured && !d.Internal {
-			names = max(names, len(d.Name))
+			names = max(names, min(len(d.Name), widestName))
 		}
 	}
 	var out strings.Builder
@@ -52,6 +55,10 @@ type table struct {
 }
 
 func (t table) row(name, value, meaning string) {
+	if len(name) > t.names { // its row begins below it
+		fmt.Fprintf(t.out, "%s\n", name)
+		name = ""
+	}
 	indent := t.names + 2 + widestDefault + 2
 	lines := wrap(meaning, max(t.columns-indent, 30))
 	if len(value) > widestDefault {

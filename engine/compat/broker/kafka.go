@@ -108,6 +108,7 @@ func (k *Kafka) configure(address string, behind, through map[string]string) (st
 		"group.initial.rebalance.delay.ms=0",
 		"group.consumer.min.heartbeat.interval.ms=300",
 		"group.consumer.heartbeat.interval.ms=300",
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
 		"",
 	}, "\n")
 	path := filepath.Join(k.Dir, "server.properties")

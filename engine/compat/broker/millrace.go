@@ -102,7 +102,7 @@ func ServeMillrace(ctx context.Context, binary, data, log, address, advertised s
 // LaunchMillrace is ServeMillrace without the wait.
 func LaunchMillrace(binary, data, log, address, advertised string, settings ...string) (*Running, error) {
 	arguments := []string{"serve", "--override", "listeners=PLAINTEXT://" + address, "--override", "log.dirs=" + data,
-		"--override", "group.initial.rebalance.delay.ms=0", "--override", "admin.listener=",
+		"--override", "group.initial.rebalance.delay.ms=0", "--override", "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000", "--override", "admin.listener=",
 		"--override", "group.consumer.min.heartbeat.interval.ms=300", "--override", "group.consumer.heartbeat.interval.ms=300"}
 	if advertised != "" {
 		arguments = append(arguments, "--override", "advertised.listeners=PLAINTEXT://"+advertised)

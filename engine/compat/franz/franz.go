@@ -36,6 +36,7 @@ func Run(s *report.Suite) {
 		{"topics", c.topics}, {"partitions", c.partitions}, {"configs", c.configs}, {"delete-records", c.deleteRecords},
 		{"groups", c.groups}, {"offsets", c.offsets}, {"max-time", c.maxTime}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs},
 		{"epochs", c.epochs}, {"drops", c.drops},
+		{"transactions", c.transactions}, {"transform", c.transform}, {"fencing", c.fencing}, {"timeout", c.timeout},
 	} {
 		s.Check(check.name, check.run)
 	}

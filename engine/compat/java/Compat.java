@@ -79,6 +79,10 @@ final class Compat {
         check("group-offsets", Manage::groupOffsets);
         check("log-dirs", Manage::logDirs);
         check("drops", Records::drops);
+        check("transactions", Transactions::transactions);
+        check("transform", Transactions::transform);
+        check("fencing", Transactions::fencing);
+        check("timeout", Transactions::timeout);
         System.exit(0);
     }
 
@@ -117,7 +121,7 @@ final class Compat {
     /** Where in the checks something happened. */
     private static String place(StackTraceElement[] stack) {
         for (StackTraceElement at : stack) {
-            if (at.getFileName() != null && List.of("Records.java", "Consume.java", "Groups.java", "Manage.java").contains(at.getFileName())) {
+            if (at.getFileName() != null && List.of("Records.java", "Consume.java", "Groups.java", "Manage.java", "Transactions.java").contains(at.getFileName())) {
                 return " at " + at.getFileName() + ":" + at.getLineNumber();
             }
         }

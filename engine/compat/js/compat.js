@@ -464,6 +464,69 @@ async function groupOffsets () {
   })
 }
 
+// --- transactions
+
+// isolated reads n values of a topic, committed ones or all.
+async function isolated (where, n, readUncommitted) {
+  const consumer = kafka().consumer({ groupId: name('isolated-' + where + readUncommitted), maxWaitTimeInMs: 100, heartbeatInterval: 300, readUncommitted })
+  const got = []
+  await consumer.connect()
+  try {
+    await consumer.subscribe({ topics: [where], fromBeginning: true })
+    await consumer.run({ eachMessage: async ({ message }) => { got.push(String(message.value)) } })
+    for (const end = Date.now() + LIMIT - 15_000; got.length < n; await pause(10)) {
+      expect(Date.now() < end, `read ${got.length} of ${n} records`)
+    }
+    return got
+  } finally {
+    await consumer.disconnect()
+  }
+}
+
+async function transactions () {
+  const where = await topic('transactions')
+  const producer = kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner, transactionalId: name('transactions'), maxInFlightRequests: 1, idempotent: true })
+  await producer.connect()
+  try {
+    for (let i = 0; i < 10; i++) {
+      const transaction = await producer.transaction()
+      await transaction.send({ topic: where, messages: Array.from({ length: 5 }, (_, j) => ({ partition: 0, value: `${i}-${j}` })) })
+      if (i % 2 === 0) await transaction.commit()
+      else await transaction.abort()
+    }
+  } finally {
+    await producer.disconnect()
+  }
+  expect((await isolated(where, 50, true)).length === 50, 'uncommitted')
+  const committed = await isolated(where, 25, false)
+  expect(committed.length === 25 && committed.every(value => Number(value[0]) % 2 === 0), `committed are ${committed}`)
+}
+
+async function transform () {
+  const from = await topic('transform-in')
+  const to = await topic('transform-out')
+  await send(from, numbered(0, 0, 50))
+  const producer = kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner, transactionalId: name('transform'), maxInFlightRequests: 1, idempotent: true })
+  const consumerGroupId = name('transform')
+  await producer.connect()
+  try {
+    for (const commit of [false, true]) {
+      const transaction = await producer.transaction()
+      await transaction.send({ topic: to, messages: numbered(0, 0, 50) })
+      await transaction.sendOffsets({ consumerGroupId, topics: [{ topic: from, partitions: [{ partition: 0, offset: commit ? '50' : '7' }] }] })
+      if (commit) await transaction.commit()
+      else await transaction.abort()
+    }
+  } finally {
+    await producer.disconnect()
+  }
+  expect((await isolated(to, 50, false)).length === 50, 'committed')
+  await eventually(() => withAdmin(async admin => {
+    const at = (await admin.fetchOffsets({ groupId: consumerGroupId, topics: [from] }))[0].partitions[0].offset
+    expect(at === '50', `offset ${at}, want 50`)
+  }))
+}
+
 // --- report
 
 async function check (what, run) {
@@ -491,6 +554,7 @@ async function main () {
   for (const [what, run] of Object.entries({
     cluster, foreign, records, large, acks, autocreate, reset, time: byTime, pause: pauseAndResume, group, pattern, commit,
     topics, partitions, configs, 'delete-records': deleteRecords, groups, offsets, 'group-offsets': groupOffsets, drops,
+    transactions, transform,
   })) await check(what, run)
 }
 

@@ -10,6 +10,7 @@
 //
 //	go run ./kill                       50 rounds
 //	go run ./kill -rounds 5 -seed 7     the same five again (moments and tears; not the scheduler)
+//	go run ./kill -transactions         transactions, and copies with their offsets in them, judged by package history
 //	go run ./kill -target kafka         Apache Kafka, to see that the program is right
 package main
 
@@ -42,6 +43,7 @@ type options struct {
 	settings   string
 	counts     string
 	keep       bool
+	within     bool // transactions
 }
 
 func main() {
@@ -56,6 +58,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "", "the broker (default: built from this tree)")
 	flag.StringVar(&o.settings, "settings", "", "more of the broker's settings: key=value,key=value")
 	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` (rounds) to this file")
+	flag.BoolVar(&o.within, "transactions", false, "write and copy in transactions, and judge the history of all of them")
 	flag.BoolVar(&o.keep, "keep", false, "keep the data and the logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -84,7 +87,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	l := &loop{options: o, dir: dir, address: address, start: start, random: rand.New(rand.NewPCG(o.seed, 0)), begin: time.Now()}
-	failed, err := l.run(ctx)
+	play := l.run
+	if o.within {
+		play = l.runTransactions
+	}
+	failed, err := play(ctx)
 	if err != nil {
 		return err
 	}

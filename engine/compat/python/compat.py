@@ -688,6 +688,89 @@ def report(what, result, seconds=0.0, detail=""):
     print(json.dumps({"check": what, "result": result, "seconds": round(seconds, 3), "detail": detail}), flush=True)
 
 
+# --- transactions
+
+
+def transactional(what, **more):
+    p = producer(transactional_id=name(what), **more)
+    p.init_transactions(LIMIT)
+    return p
+
+
+def isolated(where, partitions, n, level):
+    """The values of n records, as a reader of that isolation level sees them."""
+    c = consumer(isolation_level=level)
+    c.assign([TopicPartition(where, p, OFFSET_BEGINNING) for p in range(partitions)])
+    got = [message.value().decode() for message in read(c, n)]
+    c.close()
+    return got
+
+
+def transactions():
+    where = topic("transactions", 2)
+    p = transactional("transactions")
+    for i in range(10):
+        p.begin_transaction()
+        for j in range(10):
+            p.produce(where, value=f"{i}-{j}".encode(), partition=j % 2)
+        p.flush(LIMIT)
+        if i % 2 == 0:
+            p.commit_transaction(LIMIT)
+        else:
+            p.abort_transaction(LIMIT)
+    expect(len(isolated(where, 2, 100, "read_uncommitted")) == 100, "uncommitted")
+    committed = set(isolated(where, 2, 50, "read_committed"))
+    expect(committed == {f"{i}-{j}" for i in range(0, 10, 2) for j in range(10)}, f"committed are {sorted(committed)}")
+
+
+def transform():
+    """Consume, transform, produce, with the offsets in the transaction; each second try is aborted."""
+    come, go = topic("transform-in", 2), topic("transform-out")
+    numbered(come, 0, 0, 100)
+    numbered(come, 1, 100, 100)
+    p = transactional("transform")
+    c = consumer(group_id=name("transform"), isolation_level="read_committed")
+    c.subscribe([come])
+    copied, tries, end = 0, 0, time.monotonic() + LIMIT - 15
+    while copied < 200:
+        expect(time.monotonic() < end, f"copied {copied} of 200")
+        got = [message for message in c.consume(20, 0.3) if message.error() is None]
+        if not got:
+            continue
+        p.begin_transaction()
+        for message in got:
+            p.produce(go, value=message.value())
+        p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), LIMIT)
+        tries += 1
+        if tries % 2 == 1:
+            p.abort_transaction(LIMIT)
+            for at in c.committed(c.assignment(), LIMIT):
+                c.seek(TopicPartition(at.topic, at.partition, max(at.offset, 0)))
+        else:
+            p.commit_transaction(LIMIT)
+            copied += len(got)
+    c.close()
+    expect(len(set(isolated(go, 1, 200, "read_committed"))) == 200, "not every value is there once")
+
+
+def fencing():
+    where = topic("fencing")
+    zombie = transactional("fencing")
+    zombie.begin_transaction()
+    zombie.produce(where, value=b"zombie")
+    zombie.flush(LIMIT)
+    following = transactional("fencing")
+    following.begin_transaction()
+    following.produce(where, value=b"next")
+    following.commit_transaction(LIMIT)
+    try:
+        zombie.commit_transaction(LIMIT)
+        raise AssertionError("the first commits")
+    except KafkaException as e:
+        expect(e.args[0].fatal() or e.args[0].code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH), f"the first commits: {e}")
+    expect(isolated(where, 1, 1, "read_committed") == ["next"], "the wrong record is committed")
+
+
 def main():
     for which in ("none", "gzip", "snappy", "lz4", "zstd"):
         check(which, lambda which=which: codec(which))
@@ -698,7 +781,8 @@ def main():
         "consumer-pattern": consumer_pattern, "consumer-migrate": consumer_migrate,
         "static": static, "pattern": pattern, "commit": commit, "topics": topics, "partitions": partitions,
         "configs": configs, "delete-records": delete_records, "groups": groups, "offsets": offsets, "max-time": max_time,
-        "group-offsets": group_offsets, "drops": drops,
+        "group-offsets": group_offsets, "drops": drops, "transactions": transactions, "transform": transform,
+        "fencing": fencing,
     }.items():
         check(what, run)
     sys.stdout.flush()

@@ -35,7 +35,7 @@ func Run(s *report.Suite) {
 		{"group", c.group}, {"static", c.static}, {"commit", c.commit}, {"old", c.old},
 		{"topics", c.topics}, {"partitions", c.partitions}, {"configs", c.configs}, {"delete-records", c.deleteRecords},
 		{"groups", c.groups}, {"offsets", c.offsets}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs},
-		{"drops", c.drops},
+		{"drops", c.drops}, {"transactions", c.transactions},
 	} {
 		s.Check(check.name, check.run)
 	}

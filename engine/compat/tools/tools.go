@@ -34,6 +34,7 @@ var classes = map[string]string{
 	"kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
 	"kafka-delete-records":      "org.apache.kafka.tools.DeleteRecordsCommand",
 	"kafka-log-dirs":            "org.apache.kafka.tools.LogDirsCommand",
+	"kafka-transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
 	"kafka-cluster":             "org.apache.kafka.tools.ClusterTool",
 	"kafka-e2e-latency":         "org.apache.kafka.tools.EndToEndLatency",
@@ -65,7 +66,7 @@ func Java(s *report.Suite) {
 		run  func(context.Context) error
 	}{
 		{"tool-list-groups", t.listed}, {"tool-verifiable", t.verifiable}, {"tool-delete-records", t.deleteRecords}, {"tool-log-dirs", t.logDirs},
-		{"tool-versions", t.versions}, {"tool-e2e", t.endToEnd},
+		{"tool-versions", t.versions}, {"tool-e2e", t.endToEnd}, {"tool-transactions", t.transactions},
 	} {
 		s.Check(check.name, check.run)
 	}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/shard"
+)
+
+// DescribeProducers tells which idempotent producers have written to partitions, and of
+// transactions that are open there (KIP-664).
+//
+// Differs from Kafka: nothing.
+func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.DescribeProducersResponse) {
+	g := newGather(func() { c.reply(a) })
+	for i := range q.Topics {
+		topic := c.server.Registry.Named(q.Topics[i].Topic)
+		t := kmsg.NewDescribeProducersResponseTopic()
+		t.Topic = q.Topics[i].Topic
+		t.Partitions = make([]kmsg.DescribeProducersResponseTopicPartition, len(q.Topics[i].Partitions))
+		for j, index := range q.Topics[i].Partitions {
+			answer := &t.Partitions[j]
+			answer.Partition = index
+			r := replicaOf(topic, index)
+			if r == nil {
+				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				continue
+			}
+			g.ask(r, func() { producersOf(r, answer) })
+		}
+		a.Topics = append(a.Topics, t)
+	}
+	g.done()
+}
+
+func producersOf(r *shard.Replica, a *kmsg.DescribeProducersResponseTopicPartition) {
+	all, err := r.Producers()
+	a.ErrorCode = code(err)
+	for _, p := range all {
+		one := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+		one.ProducerID, one.ProducerEpoch, one.LastSequence = p.ID, int32(p.Epoch), p.LastSequence
+		one.LastTimestamp, one.CoordinatorEpoch, one.CurrentTxnStartOffset = p.LastTimestamp, p.CoordinatorEpoch, p.TransactionStart
+		a.ActiveProducers = append(a.ActiveProducers, one)
+	}
+}

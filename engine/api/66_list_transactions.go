@@ -1,0 +1,49 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/txn"
+)
+
+// ListTransactions lists transactional ids (KIP-664).
+//
+//	v1 how long they have been open (KIP-994) · v2 pattern (KIP-1152)
+//
+// Differs from Kafka: nothing.
+func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTransactionsResponse) {
+	filter, refused := txn.NewFilter(q)
+	if refused != nil {
+		a.ErrorCode = refused.Code
+		c.reply(a)
+		return
+	}
+	a.UnknownStateFilters = filter.Unknown()
+	var guard sync.Mutex //nolint:forbidigo // shards add to the answer at the same time; an admin call, not the hot path
+	refuse := func(err *kerr.Error) {
+		guard.Lock()
+		defer guard.Unlock()
+		a.ErrorCode = err.Code
+	}
+	c.server.onAllTransactions(refuse, func(t *txn.Coordinator, now time.Time) {
+		some, err := t.List(now, filter)
+		if err != nil {
+			refuse(err)
+			return
+		}
+		guard.Lock()
+		defer guard.Unlock()
+		a.TransactionStates = append(a.TransactionStates, some...)
+	}, func() {
+		slices.SortFunc(a.TransactionStates, func(x, y kmsg.ListTransactionsResponseTransactionState) int {
+			return cmp.Compare(x.TransactionalID, y.TransactionalID)
+		})
+		c.reply(a)
+	})
+}

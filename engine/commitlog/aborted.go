@@ -1,0 +1,328 @@
+package commitlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// abortedSize is the size in bytes of an entry of a .txnindex file.
+const abortedSize = 34
+
+// encodeAborted is the content of a .txnindex file.
+func encodeAborted(all []batch.Aborted) []byte {
+	out := make([]byte, 0, len(all)*abortedSize)
+	for _, a := range all {
+		out = append(out, 0, 0) // version
+		out = binary.BigEndian.AppendUint64(out, uint64(a.ProducerID))
+		out = binary.BigEndian.AppendUint64(out, uint64(a.First))
+		out = binary.BigEndian.AppendUint64(out, uint64(a.Last))
+		out = binary.BigEndian.AppendUint64(out, uint64(a.Stable))
+	}
+	return out
+}
+
+// decodeAborted reads the .txnindex file of a segment.
+func decodeAborted(data []byte, base int64) ([]batch.Aborted, error) {
+	if len(data)%abortedSize != 0 {
+		return nil, fmt.Errorf("%w: %d bytes are no whole entries", errIndex, len(data))
+	}
+	all := make([]batch.Aborted, len(data)/abortedSize)
+	before := base - 1
+	for i := range all {
+		p := data[i*abortedSize:]
+		a := batch.Aborted{
+			ProducerID: int64(binary.BigEndian.Uint64(p[2:])), First: int64(binary.BigEndian.Uint64(p[10:])),
+			Last: int64(binary.BigEndian.Uint64(p[18:])), Stable: int64(binary.BigEndian.Uint64(p[26:])),
+		}
+		if p[0] != 0 || p[1] != 0 || a.ProducerID < 0 || a.First < 0 || a.Last <= before || a.First >= a.Last || a.Stable < 0 || a.Stable > a.Last+1 {
+			return nil, fmt.Errorf("%w: entry %d is %+v behind offset %d", errIndex, i, a, before)
+		}
+		all[i], before = a, a.Last
+	}
+	return all, nil
+}
+
+// Abort says that the next Append has a marker which aborts a. Calls follow the order of the
+// markers.
+func (l *Log) Abort(a batch.Aborted) { l.aborting = append(l.aborting, a) }
+
+// index notes what the marker b aborts.
+func (s *Segment) abort(b batch.Batch, waiting []batch.Aborted) []batch.Aborted {
+	if len(waiting) == 0 || waiting[0].Last != b.BaseOffset() {
+		return waiting
+	}
+	s.addAborted(waiting[0])
+	return waiting[1:]
+}
+
+func (s *Segment) addAborted(a batch.Aborted) {
+	t := s.aborted.Load()
+	if t == nil {
+		t = new(table[batch.Aborted])
+		s.aborted.Store(t)
+	}
+	t.add(a)
+	s.aborts.Store(true)
+}
+
+// cutAborted forgets transactions whose markers lie at or behind end.
+func (s *Segment) cutAborted(end int64) {
+	if t := s.aborted.Load(); t != nil {
+		all := t.view()
+		t.cut(sort.Search(len(all), func(i int) bool { return all[i].Last >= end }))
+	}
+}
+
+// Aborted appends to dst the aborted transactions that have records in [from, limit), in the
+// order of their markers. With hot the error is ErrCold when an index that is needed is not in
+// memory (any).
+func (l *Log) Aborted(dst []batch.Aborted, from, limit int64, hot bool) ([]batch.Aborted, error) {
+	list := *l.segments.Load()
+	first := sort.Search(len(list), func(i int) bool { return list[i].base > from })
+	for _, s := range list[max(first-1, 0):] {
+		if !s.aborts.Load() || !s.retain() {
+			continue // one that is gone lies below the start
+		}
+		all, err := s.abortedIndex(hot)
+		s.Release()
+		if err != nil {
+			return dst, err
+		}
+		for _, a := range all[sort.Search(len(all), func(i int) bool { return all[i].Last >= from }):] {
+			if a.First < limit {
+				dst = append(dst, a)
+			}
+			if a.Stable >= limit {
+				return dst, nil
+			}
+		}
+	}
+	return dst, nil
+}
+
+// abortedIndex is what s has aborted, read from its file if need be. The caller holds a
+// reference (any).
+func (s *Segment) abortedIndex(hot bool) ([]batch.Aborted, error) {
+	if t := s.aborted.Load(); t != nil {
+		return t.view(), nil
+	}
+	if hot {
+		return nil, ErrCold
+	}
+	all, err := s.readAborted()
+	if err != nil {
+		s.log.logger.Warn("the index of aborted transactions cannot be used; it is made again from the batches", "segment", s.path, "error", err)
+		if all, err = s.log.searchAborted(s); err != nil {
+			return nil, err
+		}
+		s.unseal()
+	}
+	t := new(table[batch.Aborted])
+	t.set(all)
+	if !s.aborted.CompareAndSwap(nil, t) {
+		t = s.aborted.Load()
+	}
+	return t.view(), nil
+}
+
+// readAborted reads the .txnindex file. An entry is believed when its marker is where it says.
+func (s *Segment) readAborted() ([]batch.Aborted, error) {
+	data, err := diskio.ReadFile(s.log.fs, s.path+txnSuffix)
+	if err != nil {
+		return nil, err
+	}
+	all, err := decodeAborted(data, s.base)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if err := s.confirm(a); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// confirm looks whether the marker of a is there.
+func (s *Segment) confirm(a batch.Aborted) error {
+	agrees := false
+	err := s.headers(a.Last, a.Last+1, func(b batch.Batch) error {
+		if b.BaseOffset() == a.Last {
+			m, ok := b.Marker()
+			agrees = ok && !m.Commit && m.ProducerID == a.ProducerID
+		}
+		return nil
+	})
+	if err == nil && !agrees {
+		err = fmt.Errorf("%w: at offset %d nothing aborts a transaction of producer %d", errIndex, a.Last, a.ProducerID)
+	}
+	return err
+}
+
+// searchAborted finds what s has aborted from the batches of the log (any).
+func (l *Log) searchAborted(s *Segment) ([]batch.Aborted, error) {
+	var found []batch.Aborted
+	var t tracker
+	for _, one := range *l.segments.Load() {
+		if one.base > s.base || !one.retain() {
+			continue
+		}
+		err := one.headers(one.base, l.end.Load(), func(b batch.Batch) error {
+			if a, ok := t.add(b); ok && one == s {
+				found = append(found, a)
+			}
+			return nil
+		})
+		one.Release()
+		if err != nil {
+			return nil, fmt.Errorf("search for aborted transactions: %w", err)
+		}
+	}
+	return found, nil
+}
+
+// tracker follows the transactions of a log from batch to batch.
+type tracker struct {
+	open map[int64]int64 // producer to the first offset of its open transaction
+}
+
+// add takes the next batch, of a control batch all of it, and tells what it aborts.
+func (t *tracker) add(b batch.Batch) (a batch.Aborted, ok bool) {
+	id := b.ProducerID()
+	first, open := t.open[id]
+	switch {
+	case b.Control():
+		m, ok := b.Marker()
+		if !ok || !open {
+			return a, false
+		}
+		delete(t.open, id)
+		a = batch.Aborted{ProducerID: id, First: first, Last: b.BaseOffset(), Stable: b.NextOffset()}
+		for _, other := range t.open {
+			a.Stable = min(a.Stable, other)
+		}
+		return a, !m.Commit
+	case b.Transactional() && !open:
+		if t.open == nil {
+			t.open = map[int64]int64{}
+		}
+		t.open[id] = b.BaseOffset()
+	}
+	return a, false
+}
+
+// LooseAborted are the aborted transactions that no file vouches for yet: those of the active
+// segment, and of segments that were rolled a moment ago. A snapshot of what was derived from
+// the log must keep them.
+func (l *Log) LooseAborted() (loose []batch.Aborted) {
+	for _, s := range *l.segments.Load() {
+		if t := s.aborted.Load(); t != nil && (s == l.active || !s.isSealed()) {
+			loose = append(loose, t.view()...)
+		}
+	}
+	return loose
+}
+
+func (s *Segment) isSealed() bool {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.sealed
+}
+
+// Recover tells the log, after Open and before anything is appended, of an aborted
+// transaction that was found in a snapshot or in its batches, in the order of their markers.
+// Those that an index has already are passed over.
+func (l *Log) Recover(a batch.Aborted) {
+	list := *l.segments.Load()
+	i := sort.Search(len(list), func(i int) bool { return list[i].base > a.Last }) - 1
+	if i < 0 || !list[i].gathering || a.Last >= l.end.Load() {
+		return
+	}
+	s := list[i]
+	if t := s.aborted.Load(); t != nil {
+		if all := t.view(); len(all) > 0 && all[len(all)-1].Last >= a.Last {
+			return
+		}
+	}
+	s.addAborted(a)
+}
+
+// Recovered ends the calls of Recover: what was recovered gets its index files.
+func (l *Log) Recovered() error {
+	var errs []error
+	for _, s := range *l.segments.Load() {
+		if s.gathering && s != l.active {
+			errs = append(errs, s.seal(s.ends))
+		}
+		s.gathering = false
+	}
+	return errors.Join(errs...)
+}
+
+// writeAborted writes the .txnindex file, if there is anything to write.
+func (s *Segment) writeAborted() error {
+	t := s.aborted.Load()
+	if t == nil {
+		return nil // it is as it was, or there never was one
+	}
+	all := t.view()
+	if len(all) == 0 {
+		return ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
+	}
+	return s.writeIndex(txnSuffix, encodeAborted(all))
+}
+
+// dumpAborted prints a .txnindex file.
+func dumpAborted(all []batch.Aborted, print func(format string, args ...any)) {
+	for _, a := range all {
+		print("version: 0 producerId: %d firstOffset: %d lastOffset: %d lastStableOffset: %d\n", a.ProducerID, a.First, a.Last, a.Stable)
+	}
+}
+
+// aborted compares the .txnindex file of a segment with what its batches abort.
+func (v *verifier) aborted(base int64, found []batch.Aborted) {
+	name := segmentName(base) + txnSuffix
+	data, err := diskio.ReadFile(v.fs, v.dir+"/"+name)
+	switch {
+	case ignoreMissing(err) != nil:
+		v.problem(name, -1, err)
+		return
+	case base == v.last && !v.closed:
+		return // what the file says is made again
+	}
+	all, err := decodeAborted(data, base)
+	if err != nil {
+		v.problem(name, -1, err)
+		return
+	}
+	// What began in a segment that is gone began no later than the log does.
+	same := slices.EqualFunc(all, found, func(a, b batch.Aborted) bool {
+		return a.ProducerID == b.ProducerID && a.Last == b.Last && (a.First == b.First || a.First < v.first)
+	})
+	if !same && len(all) >= len(found) && (v.first > 0 || v.cleaned > 0) {
+		same = v.covered(all, found)
+	}
+	if !same {
+		v.problem(name, -1, fmt.Errorf("%w: it has %d aborted transactions, and the batches have %d: %v, %v", errIndex, len(all), len(found), all, found))
+	}
+}
+
+// covered reports whether all has everything in found, and besides only what began before
+// the first segment that is there.
+func (v *verifier) covered(all, found []batch.Aborted) bool {
+	for _, a := range all {
+		switch {
+		case len(found) > 0 && found[0].Last == a.Last && found[0].ProducerID == a.ProducerID && (found[0].First == a.First || a.First < v.first):
+			found = found[1:]
+		case a.First >= v.first && a.Last >= v.cleaned: // a cleaning drops what was aborted, and keeps the entry with the marker
+			return false
+		}
+	}
+	return len(found) == 0
+}

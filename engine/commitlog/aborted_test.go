@@ -1,0 +1,243 @@
+package commitlog
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// transactions is a log with transactions, and a slow clear idea of them.
+type transactions struct {
+	t       *testing.T
+	fs      diskio.FS
+	dir     string
+	o       Options
+	l       *Log
+	r       *rand.Rand
+	open    map[int64]int64
+	done    []batch.Aborted
+	saved   []batch.Aborted // as a snapshot has them
+	savedTo int64
+}
+
+func (s *transactions) reopen(clean bool, from int64) {
+	l, err := Open(s.dir, s.o, Recovery{Clean: clean, From: from})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.l = l
+	if clean {
+		return
+	}
+	for _, a := range s.saved {
+		l.Recover(a)
+	}
+	for _, a := range s.done {
+		if a.Last >= s.savedTo {
+			l.Recover(a)
+		}
+	}
+	if err := l.Recovered(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// step appends a batch of a transaction, or the marker that ends one.
+func (s *transactions) step() {
+	at, active := s.l.End(), s.l.Active()
+	id := int64(s.r.IntN(4))
+	first, open := s.open[id]
+	var b batch.Batch
+	if open && s.r.IntN(3) == 0 {
+		m := batch.Marker{ProducerID: id, Commit: s.r.IntN(2) == 0}
+		b = m.Batch(1)
+		delete(s.open, id)
+		a := batch.Aborted{ProducerID: id, First: first, Last: at, Stable: at + 1}
+		for _, other := range s.open {
+			a.Stable = min(a.Stable, other)
+		}
+		if !m.Commit {
+			s.done = append(s.done, a)
+			s.l.Abort(a)
+		}
+	} else {
+		var w batch.Builder
+		w.Append(1, nil, []byte("value"), nil)
+		b, _ = w.Finish(batch.BatchOptions{ProducerID: id, Transactional: true})
+		if !open {
+			s.open[id] = at
+		}
+	}
+	b.SetBaseOffset(at)
+	b.SetLeaderEpoch(0)
+	if err := s.l.Append([][]byte{b}, time.UnixMilli(1)); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.l.Active() != active {
+		s.saved, s.savedTo = s.l.LooseAborted(), s.l.End()
+	}
+}
+
+// compare asks for ranges as readers of committed records do.
+func (s *transactions) compare(when string) {
+	end := s.l.End()
+	stable := end
+	for _, first := range s.open {
+		stable = min(stable, first)
+	}
+	for range 20 {
+		from := s.r.Int64N(stable + 1)
+		limit := from + s.r.Int64N(stable-from+1)
+		got, err := s.l.Aborted(nil, from, limit, false)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, a := range s.done {
+			if a.Last >= from && a.First < limit && !slices.Contains(got, a) {
+				s.t.Fatalf("%s: [%d, %d) lacks %+v, has %+v", when, from, limit, a, got)
+			}
+		}
+		for _, a := range got {
+			if !slices.Contains(s.done, a) {
+				s.t.Fatalf("%s: [%d, %d) has %+v, which nobody aborted", when, from, limit, a)
+			}
+		}
+	}
+}
+
+func TestAbortedTransactionsAreFoundAfterEveryStop(t *testing.T) {
+	for seed := range uint64(20) {
+		s := &transactions{
+			t: t, fs: diskio.OS, dir: filepath.Join(t.TempDir(), "t-0"), r: rand.New(rand.NewPCG(seed, 3)), open: map[int64]int64{},
+			o: Options{SegmentBytes: 1500, SyncOnRoll: seed%2 == 0, RetentionAge: -1, RetentionBytes: -1, Later: func(_ time.Duration, f func()) { f() }},
+		}
+		s.reopen(false, -1)
+		for range 12 {
+			for range s.r.IntN(60) {
+				s.step()
+			}
+			s.compare("while open")
+			switch s.r.IntN(3) {
+			case 0:
+				s.saved, s.savedTo = s.l.LooseAborted(), s.l.End()
+				if err := s.l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s.reopen(true, -1)
+				s.compare("after a clean stop")
+			case 1: // killed: nothing is written any more
+				s.l.release()
+				s.reopen(false, -1)
+				s.compare("after a kill")
+			}
+		}
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := Verify(diskio.OS, s.dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestADamagedIndexOfAbortedTransactionsIsMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "t-0")
+	s := &transactions{
+		t: t, fs: diskio.OS, dir: dir, r: rand.New(rand.NewPCG(1, 1)), open: map[int64]int64{},
+		o: Options{SegmentBytes: 1500, SyncOnRoll: true, RetentionAge: -1, RetentionBytes: -1, Later: func(_ time.Duration, f func()) { f() }},
+	}
+	s.reopen(false, -1)
+	for range 300 {
+		s.step()
+	}
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(dir + "/*" + txnSuffix)
+	if err != nil || len(names) < 2 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[25] ^= 1 // the offset of the marker
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	problems := 0
+	if err := Verify(diskio.OS, dir, func(Problem) { problems++ }); err != nil || problems < len(names) {
+		t.Errorf("verify found %d of %d: %v", problems, len(names), err)
+	}
+	s.reopen(true, -1)
+	s.compare("with damaged indexes")
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Verify(diskio.OS, dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheIndexOfAbortedTransactionsGoesWithItsSegment(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "t-0")
+	s := &transactions{
+		t: t, fs: diskio.OS, dir: dir, r: rand.New(rand.NewPCG(1, 2)), open: map[int64]int64{},
+		o: Options{SegmentBytes: 1500, RetentionAge: -1, RetentionBytes: 0, Later: func(_ time.Duration, f func()) { f() }},
+	}
+	s.reopen(false, -1)
+	for range 300 {
+		s.step()
+	}
+	if _, err := s.l.Retain(time.UnixMilli(2), s.l.End()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(dir + "/*" + txnSuffix + "*")
+	if err != nil || len(names) > 1 {
+		t.Fatal(names, err)
+	}
+}
+
+func TestDumpOfAbortedTransactions(t *testing.T) {
+	fs := diskio.NewMemory()
+	data := encodeAborted([]batch.Aborted{{ProducerID: 7, First: 3, Last: 9, Stable: 5}})
+	if len(data) != abortedSize {
+		t.Fatalf("an entry has %d bytes", len(data))
+	}
+	if err := fs.MkdirAll("/d"); err != nil {
+		t.Fatal(err)
+	}
+	if err := diskio.WriteFile(fs, "/d/"+segmentName(0)+txnSuffix, data); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Dump(fs, "/d/"+segmentName(0)+txnSuffix, DumpOptions{}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "version: 0 producerId: 7 firstOffset: 3 lastOffset: 9 lastStableOffset: 5\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("dump is %q, want %q", out.String(), want)
+	}
+}
+
+func FuzzAborted(f *testing.F) {
+	f.Add(encodeAborted([]batch.Aborted{{ProducerID: 7, First: 3, Last: 9, Stable: 5}, {ProducerID: 7, First: 10, Last: 12, Stable: 13}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		all, err := decodeAborted(data, 0)
+		if err == nil && !bytes.Equal(encodeAborted(all), data) {
+			t.Fatal("what was read is not written the same")
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package partition
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// span is a transaction that holds the stable offset: an open one, or one whose marker is
+// not below the high watermark yet.
+type span struct {
+	producer int64
+	first    int64 // offset of its first record
+	last     int64 // offset of its marker; −1: it is open
+}
+
+// Ticket shows that a transactional batch may open a transaction here: the coordinator was
+// asked after Verify had given the ticket, and no transaction of the producer has ended since
+// (KIP-890). Zero is none.
+type Ticket uint64
+
+// ticket is what Verify remembers of a producer until its transaction opens or ends.
+type ticket struct {
+	number Ticket
+	epoch  int16
+	lowest int32 // sequence: what comes behind it must not be taken before it
+	at     int64 // milliseconds
+}
+
+// Origin is what a transactional batch does not say itself. The zero value is right for all
+// others.
+type Origin struct {
+	Ticket Ticket
+	// Bumped: the producer has a new epoch in each transaction (transaction.version 2).
+	Bumped bool
+	// Unsequenced: offsets of a group, which its coordinator appends for a producer.
+	Unsequenced bool
+}
+
+// Verify says whether the coordinator must be asked before b is admitted, and gives the ticket
+// to admit it with after. It is not needed within an open transaction, nor for what was
+// admitted before. now is in milliseconds.
+func (p *Partition) Verify(b batch.Batch, now int64) (t Ticket, needed bool) {
+	id, epoch, sequence := b.ProducerID(), b.ProducerEpoch(), b.BaseSequence()
+	known := p.producers[id]
+	if !b.Transactional() || id < 0 || known.within(epoch) || known != nil && sequence >= 0 && known.find(b) != nil {
+		return 0, false
+	}
+	given := p.tickets[id]
+	if given != nil && given.epoch >= epoch {
+		given.lowest = min(given.lowest, sequence)
+		return given.number, true
+	}
+	if p.tickets == nil {
+		p.tickets = map[int64]*ticket{}
+	}
+	p.ticketed++
+	p.tickets[id] = &ticket{p.ticketed, epoch, sequence, now}
+	return p.ticketed, true
+}
+
+// valid reports whether b comes with the ticket that its producer has.
+func (p *Partition) valid(b batch.Batch, o Origin) bool {
+	t := p.tickets[b.ProducerID()]
+	return t != nil && o.Ticket == t.number && b.ProducerEpoch() == t.epoch
+}
+
+// within reports whether the producer has an open transaction of an epoch.
+func (p *producer) within(epoch int16) bool {
+	return p != nil && p.transaction >= 0 && p.epoch == epoch
+}
+
+// Ending is a request of a coordinator to end a transaction.
+type Ending struct {
+	batch.Marker
+	// Bumped: the epoch of the marker is one above that of the transaction
+	// (transaction.version 2), so that nothing which is late can be taken for part of the
+	// next one.
+	Bumped bool
+}
+
+// Ended is where the marker goes, and what it aborts.
+type Ended struct {
+	// Admission is Duplicate when the transaction has ended already by this epoch: nothing is
+	// to be written, and what was is acknowledged once the high watermark has reached End.
+	Admission
+	Aborted batch.Aborted
+	Aborts  bool // Aborted says what
+}
+
+// EndTransaction gives the marker of e its offset, or says why it may not be appended. now is in
+// milliseconds. An error, and a duplicate, change nothing but that tickets are void.
+func (p *Partition) EndTransaction(e Ending, now int64) (Ended, error) {
+	known := p.producers[e.ProducerID]
+	switch {
+	case e.ProducerID < 0 || e.ProducerEpoch < 0 || p.end == math.MaxInt64:
+		return Ended{}, kerr.InvalidRecord
+	case known == nil:
+	case e.ProducerEpoch < known.epoch:
+		return Ended{}, kerr.InvalidProducerEpoch
+	case e.CoordinatorEpoch < known.coordinator:
+		return Ended{}, kerr.TransactionCoordinatorFenced
+	case e.Bumped && e.ProducerEpoch == known.epoch && known.transaction >= 0:
+		return Ended{}, kerr.InvalidProducerEpoch // it is of the next transaction
+	}
+	delete(p.tickets, e.ProducerID)
+	if known != nil && e.ProducerEpoch == known.epoch && known.transaction < 0 && e.CoordinatorEpoch == known.coordinator {
+		return Ended{Admission: Admission{Base: p.end, End: p.end, Duplicate: true}}, nil
+	}
+	u := undo{base: p.end, producer: known}
+	if known == nil {
+		known = &producer{id: e.ProducerID, epoch: -1, coordinator: -1, transaction: -1}
+		p.producers[known.id] = known
+		u.producer, u.unknown = known, true
+	} else {
+		u.before = *known
+	}
+	p.undo = append(p.undo, u)
+	ended := Ended{Admission: Admission{Base: p.end, End: p.end + 1}}
+	p.end++
+	ended.Aborted, ended.Aborts = p.close(known, e.Marker, ended.Base)
+	known.active, known.timestamp = now, now
+	return ended, nil
+}
+
+// close ends the transaction of a producer, if it has one, by a marker at an offset.
+func (p *Partition) close(known *producer, m batch.Marker, at int64) (aborted batch.Aborted, ok bool) {
+	known.setEpoch(m.ProducerEpoch)
+	known.coordinator = max(known.coordinator, m.CoordinatorEpoch)
+	if known.transaction < 0 {
+		return aborted, false
+	}
+	aborted = batch.Aborted{ProducerID: known.id, First: known.transaction, Last: at, Stable: at + 1}
+	for i := range p.spans {
+		switch s := &p.spans[i]; {
+		case s.producer == known.id && s.first == known.transaction:
+			s.last = at
+		case s.last < 0:
+			aborted.Stable = min(aborted.Stable, s.first)
+		}
+	}
+	known.transaction = -1
+	return aborted, !m.Commit
+}
+
+// settle lets go of the transactions that have ended below the high watermark.
+func (p *Partition) settle() {
+	if len(p.spans) == 0 {
+		return
+	}
+	p.spans = slices.DeleteFunc(p.spans, func(s span) bool { return s.last >= 0 && s.last < p.high })
+}
+
+// undoSpan takes back what the batch of u did to its producer's transaction. The producer is
+// not as it was before yet.
+func (p *Partition) undoSpan(u *undo) {
+	now, before := u.producer.transaction, u.before.transaction
+	if u.unknown {
+		before = -1
+	}
+	if now == before {
+		return
+	}
+	if now >= 0 {
+		p.spans = slices.DeleteFunc(p.spans, func(s span) bool { return s.producer == u.producer.id && s.first == now })
+		return
+	}
+	for i := range p.spans {
+		if s := &p.spans[i]; s.producer == u.producer.id && s.first == before {
+			s.last = -1
+		}
+	}
+}
+
+// checkSpans reports where spans and producers disagree.
+func (p *Partition) checkSpans() error {
+	open := 0
+	for i, s := range p.spans {
+		known := p.producers[s.producer]
+		switch {
+		case i > 0 && s.first <= p.spans[i-1].first:
+			return fmt.Errorf("transaction %d of %d begins at %d, the one before at %d", i, len(p.spans), s.first, p.spans[i-1].first)
+		case s.last < 0 && (known == nil || known.transaction != s.first):
+			return fmt.Errorf("a transaction of producer %d is open from %d on, and the producer does not know it", s.producer, s.first)
+		case s.last >= 0 && (s.last < p.high || s.last >= p.end || s.last < s.first):
+			return fmt.Errorf("the transaction from %d on ended at %d, high watermark %d, end %d", s.first, s.last, p.high, p.end)
+		}
+		if s.last < 0 {
+			open++
+		}
+	}
+	for _, known := range p.producers {
+		if known.transaction >= 0 {
+			open--
+		}
+	}
+	if open != 0 {
+		return fmt.Errorf("%d more transactions are open than producers know", open)
+	}
+	return nil
+}

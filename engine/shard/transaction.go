@@ -1,0 +1,190 @@
+package shard
+
+import (
+	"maps"
+
+	"github.com/millrace/millrace/engine/partition"
+)
+
+// verified is what a coordinator is asked about once for all batches of it that wait.
+type verified struct {
+	producer int64
+	epoch    int16
+}
+
+// Verification asks the coordinator of a transaction whether a partition is part of it, or to
+// add it. Batches of the transaction wait for the answer, in order.
+//
+// Ownership: the shard's, but for the fields that say what is asked, which never change.
+type Verification struct {
+	Node
+	TransactionalID string
+	Topic           string
+	Partition       int32
+	ProducerID      int64
+	Epoch           int16
+	Add             bool // the partition, if it is not part of the transaction yet
+
+	replica *Replica
+	ticket  partition.Ticket
+	waiting []*Append
+	err     error
+}
+
+// Done is the answer, from any goroutine.
+func (v *Verification) Done(err error) {
+	v.err = err
+	v.replica.shard.Post(&v.Node, v)
+}
+
+// verify has a wait for the coordinator if it must be asked, and reports whether it waits.
+func (r *Replica) verify(a *Append) bool {
+	key := verified{a.Batch.ProducerID(), a.Batch.ProducerEpoch()}
+	ticket, needed := r.machine.Verify(a.Batch, r.shard.now.UnixMilli())
+	if v := r.verifying[key]; v != nil {
+		v.waiting = append(v.waiting, a)
+		return true
+	}
+	if !needed {
+		return false
+	}
+	v := &Verification{
+		TransactionalID: a.TransactionalID, Topic: r.Topic, Partition: r.Index, ProducerID: key.producer, Epoch: key.epoch, Add: a.Bumped,
+		replica: r, ticket: ticket, waiting: []*Append{a},
+	}
+	if r.verifying == nil {
+		r.verifying = map[verified]*Verification{}
+	}
+	r.verifying[key] = v
+	r.shard.verify(v)
+	return true
+}
+
+// Run goes on with what waited.
+func (v *Verification) Run(*Shard) {
+	r, key := v.replica, verified{v.ProducerID, v.Epoch}
+	if r.verifying[key] != v {
+		return // who waited was told otherwise
+	}
+	delete(r.verifying, key)
+	err := v.err
+	if err == nil {
+		err = r.ready(true)
+	}
+	for _, a := range v.waiting {
+		if err != nil {
+			a.end(err)
+			continue
+		}
+		a.admit(v.ticket)
+	}
+}
+
+// endVerifications gives up all batches that wait for a coordinator.
+func (r *Replica) endVerifications(err error) {
+	all := r.verifying
+	r.verifying = nil
+	for v := range maps.Values(all) {
+		for _, a := range v.waiting {
+			a.end(err)
+		}
+	}
+}
+
+// opens notes how many bytes lie below an offset at which a transaction may begin.
+func (r *Replica) opens(offset int64) {
+	bytes := r.written.bytes
+	for _, p := range r.batches {
+		bytes += int64(len(p))
+	}
+	if r.marks == nil {
+		r.marks = map[int64]int64{}
+	}
+	r.marks[offset] = bytes
+}
+
+// publishStable shows how far the last stable offset has come, and wakes readers of
+// committed records.
+func (r *Replica) publishStable(stable int64) {
+	bytes := r.committed.Load()
+	if stable < r.high.Load() {
+		bytes = max(r.marks[stable], r.settledTo.Load()) // a transaction of before the opening has no mark
+	}
+	for offset := range r.marks {
+		if offset < stable {
+			delete(r.marks, offset)
+		}
+	}
+	more := bytes - r.settledTo.Load()
+	r.stable.Store(stable)
+	r.settledTo.Store(bytes)
+	r.notify(more, true)
+}
+
+// marking is a marker on its way into a partition.
+type marking struct {
+	Append
+	ending partition.Ending
+	done   func(error)
+}
+
+// EndTransaction appends the marker that ends a producer's transaction (any). done is called
+// on the shard of r once the marker is committed, or with the reason why it is not.
+func (r *Replica) EndTransaction(e partition.Ending, done func(error)) {
+	m := &marking{ending: e, done: done}
+	m.Replica, m.Finish = r, m
+	r.shard.Post(&m.Node, (*mark1)(m))
+}
+
+// mark1 is the task of a marking: that of the Append inside would admit it as a client's.
+type mark1 marking
+
+// Run gives the marker its place.
+func (t *mark1) Run(s *Shard) {
+	m := (*marking)(t)
+	r := m.Replica
+	if err := r.ready(true); err != nil {
+		m.end(err)
+		return
+	}
+	now := s.now.UnixMilli()
+	ended, err := r.machine.EndTransaction(m.ending, now)
+	if err != nil {
+		m.end(err)
+		return
+	}
+	m.required, m.duplicate = ended.End, ended.Duplicate
+	if ended.Duplicate {
+		r.await(&m.Append)
+		return
+	}
+	m.Batch = m.ending.Batch(now)
+	m.Batch.SetBaseOffset(ended.Base)
+	m.Batch.SetLeaderEpoch(r.Epoch())
+	if ended.Aborts {
+		r.log.Load().Abort(ended.Aborted)
+	}
+	r.gather(&m.Append)
+}
+
+// Appended tells who asked. Offsets that were committed with the transaction count first.
+func (m *marking) Appended(*Append) {
+	if m.Err == nil {
+		m.Replica.transactionEnded(m.ending.Marker)
+	}
+	m.done(m.Err)
+}
+
+// Producers tells what is known of idempotent producers. On the shard only.
+func (r *Replica) Producers() ([]partition.Producer, error) {
+	if err := r.ready(false); err != nil {
+		return nil, err
+	}
+	if !r.is(open) {
+		if _, err := r.Log(); err != nil {
+			return nil, err
+		}
+		return nil, nil // nothing was ever appended
+	}
+	return r.machine.Producers(), nil
+}

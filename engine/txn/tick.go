@@ -1,0 +1,98 @@
+package txn
+
+import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// Tick does what is due: it aborts transactions past their time limit, forgets ids that are
+// not used, and tries again what has failed.
+func (c *Coordinator) Tick(at time.Time) {
+	c.now = max(c.now, at.UnixMilli())
+	if c.closed != nil || !c.loaded {
+		return
+	}
+	if len(c.failed) > 0 && c.nextTry <= c.now {
+		failed := c.failed
+		c.failed = nil
+		for _, f := range failed {
+			f()
+		}
+	}
+	for len(c.patient) > 0 && (c.patient[0].gone || c.patient[0].until <= c.now) {
+		p := c.patient[0]
+		c.patient = c.patient[1:]
+		if !p.gone {
+			p.gone = true
+			p.goOn()
+		}
+	}
+	if c.nextAbort <= c.now {
+		c.nextAbort = c.now + c.abortInterval
+		c.abortLate()
+	}
+	if c.nextRemove <= c.now {
+		c.nextRemove = c.now + c.removeInterval
+		c.removeUnused()
+	}
+}
+
+// NextTick is the moment from which Tick has something to do; zero when there is none.
+func (c *Coordinator) NextTick() time.Time {
+	if c.closed != nil || !c.loaded || len(c.ids) == 0 && len(c.failed) == 0 && len(c.patient) == 0 {
+		return time.Time{}
+	}
+	next := min(c.nextAbort, c.nextRemove)
+	if len(c.failed) > 0 {
+		next = min(next, c.nextTry)
+	}
+	if len(c.patient) > 0 {
+		next = min(next, c.patient[0].until)
+	}
+	return time.UnixMilli(next)
+}
+
+// abortLate fences the producers of transactions past their time limit.
+func (c *Coordinator) abortLate() {
+	for _, t := range c.due(func(t *transaction) bool {
+		return t.state == Ongoing && t.started+int64(t.timeout) < c.now
+	}) {
+		c.fence(t, func(*kerr.Error) {}) // one that could not be written is found again
+	}
+}
+
+// removeUnused forgets ids that have had no transaction for long.
+func (c *Coordinator) removeUnused() {
+	for _, t := range c.due(func(t *transaction) bool {
+		return !t.state.holds() && t.epoch >= 0 && t.updated+c.expiration <= c.now
+	}) {
+		t.busy = true
+		c.env.Append(tombstone(t.id), func(err error) {
+			if t.busy = false; err == nil && c.ids[t.id] == t {
+				delete(c.ids, t.id)
+			}
+		})
+	}
+}
+
+// due lists the ids that are not busy and to which a rule applies, in order.
+func (c *Coordinator) due(rule func(*transaction) bool) []*transaction {
+	var all []*transaction
+	for _, t := range c.ids {
+		if !t.busy && rule(t) {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b *transaction) int { return compare(a.id, b.id) })
+	return all
+}
+
+// wait has f called when nothing is going on with t any more, or when patience has ended.
+func (c *Coordinator) wait(t *transaction, f func()) {
+	t.patient = slices.DeleteFunc(t.patient, func(p *patient) bool { return p.gone })
+	p := &patient{until: c.now + c.patience, goOn: f}
+	t.patient = append(t.patient, p)
+	c.patient = append(c.patient, p)
+}
