@@ -38,9 +38,13 @@ func (l *Log) Committed() {
 // journalName is the name of the file as the journal of its disk has it.
 func (s *Segment) journalName() string {
 	if s.name == "" {
-		s.name = filepath.Base(s.log.dir) + "/" + segmentName(s.base) + logSuffix
+		s.name = s.log.journalName(s.base)
 	}
 	return s.name
+}
+
+func (l *Log) journalName(base int64) string {
+	return filepath.Base(l.dir) + "/" + segmentName(base) + logSuffix
 }
 
 // forget has the journal of the disk not bring back what is about to be cut from s. Before
