@@ -45,6 +45,7 @@ type disk struct {
 	syncer  *diskio.Syncer
 	journal *diskio.Journal
 	cache   *diskio.PageCache
+	cleaner *cleaner
 	shards  []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
 	// unclean: a log in it could not be closed in good order, or was not looked at since a
 	// crash. Set while the broker stops.

@@ -135,6 +135,7 @@ func (b *Broker) openDisks() error {
 		if err != nil {
 			return err
 		}
+		d.cleaner = newCleaner(b, d)
 		d.Stopped = func(error) {
 			b.metrics.FsyncFailures.Add(1)
 			d.distrust()

@@ -25,6 +25,9 @@ func (b *Broker) keepHouse() {
 	defer disks.Wait()
 	for _, d := range b.disks {
 		disks.Go(func() { b.keepDisk(d) })
+		if config.CleanerEnable.Of(v) {
+			disks.Go(d.cleaner.run)
+		}
 	}
 	producers := time.NewTicker(config.ProducerExpirationCheck.Of(v))
 	defer producers.Stop()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace/engine/commitlog"
@@ -37,6 +38,14 @@ func topicSettings(v *setting.Values) *shard.Settings {
 	}
 	if deletes {
 		s.Log.RetentionBytes, s.Log.RetentionAge = config.RetentionBytes.Of(v), config.RetentionAge.Of(v)
+	}
+	if s.Compacted {
+		s.Clean = commitlog.CleanOptions{DeleteRetention: config.DeleteRetention.Of(v), MinLag: config.MinCompactionLag.Of(v), MaxLag: config.MaxCompactionLag.Of(v)}
+		s.DirtyRatio = config.MinDirtyRatio.Of(v)
+		s.Log.SegmentAge = min(s.Log.SegmentAge, s.Clean.MaxLag) // what is in the active segment is not compacted
+		if s.Clean.MaxLag == math.MaxInt64 {
+			s.Clean.MaxLag = 0 // nothing is ever due
+		}
 	}
 	s.Recompress, s.Codec, s.Level = compression(v)
 	return s

@@ -70,6 +70,7 @@ func (b *Broker) sources() *metrics.Sources {
 		},
 		Journals: b.journals,
 		Logs:     b.logs,
+		Cleaning: b.cleaning,
 	}
 	b.memorySources(s)
 	return s

@@ -305,7 +305,7 @@ func (v *verifier) aborted(base int64, found []batch.Aborted) {
 	same := slices.EqualFunc(all, found, func(a, b batch.Aborted) bool {
 		return a.ProducerID == b.ProducerID && a.Last == b.Last && (a.First == b.First || a.First < v.first)
 	})
-	if !same && len(all) >= len(found) && v.first > 0 {
+	if !same && len(all) >= len(found) && (v.first > 0 || v.cleaned > 0) {
 		same = v.covered(all, found)
 	}
 	if !same {
@@ -320,7 +320,7 @@ func (v *verifier) covered(all, found []batch.Aborted) bool {
 		switch {
 		case len(found) > 0 && found[0].Last == a.Last && found[0].ProducerID == a.ProducerID && (found[0].First == a.First || a.First < v.first):
 			found = found[1:]
-		case a.First >= v.first:
+		case a.First >= v.first && a.Last >= v.cleaned: // a cleaning drops what was aborted, and keeps the entry with the marker
 			return false
 		}
 	}

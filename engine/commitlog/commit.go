@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -55,12 +56,33 @@ func (l *Log) behind() *Segment {
 	return l.lagging
 }
 
+// unsettled is where the first segment begins of which the journal may still get something:
+// what it was asked for, or what the next Commit asks for.
+func (l *Log) unsettled() int64 {
+	first := int64(math.MaxInt64)
+	for _, p := range l.pledged {
+		if p.segment != nil {
+			first = min(first, p.segment.base)
+		}
+	}
+	for _, s := range []*Segment{l.behind(), l.active} {
+		if s != nil && max(s.covered, s.synced.Load()) < s.size.Load() {
+			first = min(first, s.base)
+		}
+	}
+	return first
+}
+
 // journalName is the name of the file as the journal of its disk has it.
 func (s *Segment) journalName() string {
 	if s.name == "" {
-		s.name = filepath.Base(s.log.dir) + "/" + segmentName(s.base) + logSuffix
+		s.name = s.log.journalName(s.base)
 	}
 	return s.name
+}
+
+func (l *Log) journalName(base int64) string {
+	return filepath.Base(l.dir) + "/" + segmentName(base) + logSuffix
 }
 
 // forget has the journal of the disk not bring back what is about to be cut from s. Before

@@ -126,7 +126,7 @@ func newIndexer(base int64, interval int) indexer {
 func (x *indexer) add(b batch.Batch, position int64) {
 	x.last = offsetEntry{int32(b.LastOffset() - x.base), int32(position)}
 	x.some = true
-	if t := b.MaxTimestamp(); t > x.time.timestamp {
+	if t := b.MaxTimestamp(); t > x.time.timestamp && b.Count() > 0 { // the time of a batch without records is nobody's
 		x.time = timeEntry{t, x.last.relative}
 	}
 	if x.since > x.interval {

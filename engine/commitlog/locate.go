@@ -251,6 +251,9 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.deleted.Load() { // the name may be that of a cleaned segment already
+		return nil, fmt.Errorf("%w: it is of another segment", errIndex)
+	}
 	offsets, err := decodeOffsets(data, w.end)
 	if err != nil {
 		return nil, err
@@ -269,6 +272,9 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 		if err := w.jump(offsets[len(offsets)-1]); err != nil || w.next() != w.end {
 			return nil, fmt.Errorf("%w: its last entry is not the last batch", errIndex)
 		}
+	}
+	if s.deleted.Load() {
+		return nil, fmt.Errorf("%w: it is of another segment", errIndex)
 	}
 	x := new(indexes)
 	x.offsets.set(offsets)

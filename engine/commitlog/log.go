@@ -28,6 +28,7 @@ type Log struct {
 	segments         atomic.Pointer[[]*Segment] // oldest first; empty once closed
 	epochs           atomic.Pointer[[]epoch]    // lowest first
 	failure          atomic.Pointer[error]      // a sync outside of the owner failed
+	cleaned          atomic.Int64               // offset up to which the log was cleaned; −1: not read yet
 
 	// The owner's.
 	active      *Segment

@@ -112,7 +112,7 @@ func (s *Segment) latest(best, start, limit int64, m batch.Memory) (place, error
 		if err := w.load(at); err != nil {
 			return noRecord, err
 		}
-		if w.head.LastOffset() >= start && w.head.NextOffset() <= limit && w.head.MaxTimestamp() > top {
+		if w.head.LastOffset() >= start && w.head.NextOffset() <= limit && w.head.MaxTimestamp() > top && w.head.Count() > 0 {
 			top, found = w.head.MaxTimestamp(), at
 		}
 	}

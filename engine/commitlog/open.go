@@ -24,6 +24,7 @@ func Open(dir string, o Options, r Recovery) (*Log, error) {
 	}
 	l := &Log{rewrite: r.Rewrite && !r.Clean, fs: o.FS, logger: r.Log.With("log", filepath.Base(dir)), dir: dir, o: o}
 	l.publish(nil)
+	l.cleaned.Store(-1)
 	l.epochs.Store(new([]epoch))
 	if err := l.open(r); err != nil {
 		l.release()
@@ -41,6 +42,9 @@ func (l *Log) open(r Recovery) error {
 		if err := errors.Join(l.fs.SyncDir(filepath.Dir(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
 			return fmt.Errorf("%w: %w", ErrSync, err)
 		}
+	}
+	if err := l.endSwaps(); err != nil {
+		return err
 	}
 	list, err := l.list(r.Clean)
 	if err != nil {
@@ -119,7 +123,7 @@ func leftover(name string, list []*Segment) bool {
 	if !removed {
 		stem, removed = strings.CutSuffix(name, temporarySuffix)
 	}
-	if removed && (stem == epochFile || stem == startFile || stem == topicFile) {
+	if removed && (stem == epochFile || stem == startFile || stem == topicFile || stem == cleanedFile) || cleanedSegment(name) {
 		return true
 	}
 	for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix, snapshotSuffix} {

@@ -73,6 +73,9 @@ func (v *verifier) look(names []string) {
 			v.problem(name, -1, errors.New("its segment is missing"))
 		}
 	}
+	if data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, cleanedFile)); err == nil {
+		v.cleaned, _ = parseStart(string(data))
+	}
 	_, err := v.fs.Stat(filepath.Join(v.dir, segmentName(v.last)+indexSuffix))
 	v.closed = err == nil
 	if data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, epochFile)); err == nil {
@@ -94,6 +97,9 @@ func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
 		offset = max(offset, v.start)
 	}
 	i := sort.Search(len(v.epochs), func(i int) bool { return v.epochs[i].start > offset })
+	if i > 0 && i < len(v.epochs) && v.epochs[i].start <= b.LastOffset() {
+		v.problem(epochFile, -1, fmt.Errorf("it says that epoch %d begins at offset %d, which lies within the batch at %d", v.epochs[i].epoch, v.epochs[i].start, b.BaseOffset()))
+	}
 	if i > 0 && v.epochs[i-1].epoch != b.LeaderEpoch() {
 		v.problem(name, at, fmt.Errorf("the leader epoch of the batch at offset %d is %d, and %s says %d", offset, b.LeaderEpoch(), epochFile, v.epochs[i-1].epoch))
 	}
@@ -104,18 +110,19 @@ func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
 }
 
 type verifier struct {
-	fs     diskio.FS
-	dir    string
-	report func(Problem)
-	start  int64
-	next   int64 // offset that the next segment begins at, or −1
-	epoch  int32
-	first  int64 // base of the first segment
-	track  tracker
-	ended  []batch.Aborted // by the segment that is read
-	last   int64           // base of the last segment
-	closed bool            // the last segment has an index
-	epochs []epoch         // the checkpoint, if it can be read
+	cleaned int64 // up to where the log was compacted
+	fs      diskio.FS
+	dir     string
+	report  func(Problem)
+	start   int64
+	next    int64 // offset that the next segment begins at, or −1
+	epoch   int32
+	first   int64 // base of the first segment
+	track   tracker
+	ended   []batch.Aborted // by the segment that is read
+	last    int64           // base of the last segment
+	closed  bool            // the last segment has an index
+	epochs  []epoch         // the checkpoint, if it can be read
 
 	segmentBase int64 // of the segment that is read
 }
@@ -158,6 +165,8 @@ func (v *verifier) small(name string) func([]byte) error {
 	switch name {
 	case epochFile:
 		return func(data []byte) error { _, err := parseEpochs(string(data)); return err }
+	case cleanedFile:
+		return func(data []byte) error { _, err := parseStart(string(data)); return err }
 	case topicFile:
 		return func(data []byte) error { _, err := parseTopic(string(data)); return err }
 	}

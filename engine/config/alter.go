@@ -81,7 +81,7 @@ func ChangeTopic(broker *setting.Values, current map[string]string, changes []Ch
 	if RemoteStorage.Of(v) {
 		return nil, refuse(kerr.InvalidConfig, "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
 	}
-	if least, most := minCompactionLag.Of(v), maxCompactionLag.Of(v); least > most {
+	if least, most := MinCompactionLag.Of(v), MaxCompactionLag.Of(v); least > most {
 		return nil, refuse(kerr.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
 			least.Milliseconds(), most.Milliseconds())
 	}

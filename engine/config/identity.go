@@ -45,7 +45,7 @@ const (
 	alone      = "this broker has no others to talk to yet"
 	noSecurity = "TLS, SASL and access control are not there yet"
 	noTwoPhase = "two-phase commit (KIP-939) is not there yet"
-	noCompact  = "logs are not compacted yet; a compacted topic keeps all its records"
+	cleanerOwn = "each folder of log.dirs has one worker, which reads and writes a mebibyte at a time"
 	noShare    = "share and streams groups are not there yet"
 	noRemote   = "there is no tiered storage yet"
 	noQuota    = "there are no quotas yet"

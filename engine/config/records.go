@@ -222,7 +222,7 @@ func FlushRecords(v *setting.Values) int64 {
 var (
 	CleanupPolicy = retention.List(setting.List{
 		Name: "log.cleanup.policy", Topic: "cleanup.policy", Default: []string{"delete"}, Choices: []string{"compact", "delete"}, Dynamic: setting.ClusterWide,
-		Doc: "delete: old segments are removed. compact: the newest record of each key is kept; logs are not compacted yet, so such a topic keeps all its records. Empty: nothing is ever removed.",
+		Doc: "delete: old segments are removed. compact: the newest record of each key is kept. Empty: nothing is ever removed.",
 	})
 	RetentionAge = retention.Duration(setting.Duration{
 		Name: "log.retention.ms", Topic: "retention.ms", Synonyms: []string{"log.retention.minutes", "log.retention.hours"}, Null: true,
@@ -246,32 +246,44 @@ var (
 		Doc: "Time between two looks for segments to remove.",
 	})
 
-	_ = compaction.Bool(setting.Bool{
-		Name: "log.cleaner.enable", Default: true, Effect: setting.Ignored, Note: noCompact,
+	CleanerEnable = compaction.Bool(setting.Bool{
+		Name: "log.cleaner.enable", Default: true,
 		Doc: "Compact the logs of topics with cleanup.policy=compact.",
 	})
-	_ = compaction.Duration(setting.Duration{
-		Name: "log.cleaner.delete.retention.ms", Topic: "delete.retention.ms", Default: 86_400_000, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+	DeleteRetention = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.delete.retention.ms", Topic: "delete.retention.ms", Default: 86_400_000, Dynamic: setting.ClusterWide,
 		Doc: "Time that a deletion marker is kept in a compacted log.",
 	})
-	minCompactionLag = compaction.Duration(setting.Duration{
-		Name: "log.cleaner.min.compaction.lag.ms", Topic: "min.compaction.lag.ms", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+	MinCompactionLag = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.min.compaction.lag.ms", Topic: "min.compaction.lag.ms", Dynamic: setting.ClusterWide,
 		Doc: "Least age at which a record may be compacted.",
 	})
-	maxCompactionLag = compaction.Duration(setting.Duration{
-		Name: "log.cleaner.max.compaction.lag.ms", Topic: "max.compaction.lag.ms", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+	MaxCompactionLag = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.max.compaction.lag.ms", Topic: "max.compaction.lag.ms", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide,
 		Doc: "Age at which a log is compacted however little of it is out of date.",
 	})
-	_ = compaction.Double(setting.Double{
-		Name: "log.cleaner.min.cleanable.ratio", Topic: "min.cleanable.dirty.ratio", Default: 0.5, Max: 1, Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noCompact,
+	MinDirtyRatio = compaction.Double(setting.Double{
+		Name: "log.cleaner.min.cleanable.ratio", Topic: "min.cleanable.dirty.ratio", Default: 0.5, Max: 1, Dynamic: setting.ClusterWide,
 		Doc: "Share of a log that must be out of date before it is compacted.",
 	})
-	_ = compaction.Table(setting.Ignored, noCompact,
+	CleanerMap = compaction.Long(setting.Long{
+		Name: "log.cleaner.dedupe.buffer.size", Default: 134_217_728, Min: math.MinInt64, Dynamic: setting.ClusterWide,
+		Doc: "Memory for the keys of all logs being compacted. It is shared by the folders of log.dirs, and only taken while there are so many keys.",
+	})
+	CleanerMapLoad = compaction.Double(setting.Double{
+		Name: "log.cleaner.io.buffer.load.factor", Default: 0.9, Min: -math.MaxFloat64, Dynamic: setting.ClusterWide,
+		Doc: "How full the buffer of keys may get.",
+	})
+	CleanerBytesPerSecond = compaction.Double(setting.Double{
+		Name: "log.cleaner.io.max.bytes.per.second", Default: math.MaxFloat64, Min: -math.MaxFloat64, Dynamic: setting.ClusterWide,
+		Doc: "Bytes a second that compaction may read and write.",
+	})
+	CleanerBackoff = compaction.Duration(setting.Duration{
+		Name: "log.cleaner.backoff.ms", Default: 15_000, Dynamic: setting.ClusterWide,
+		Doc: "Time to sleep when there is nothing to compact.",
+	})
+	_ = compaction.Table(setting.Ignored, cleanerOwn,
 		setting.Row{Name: "log.cleaner.threads", Type: setting.TypeInt, Default: "1", Dynamic: setting.ClusterWide, Doc: "Workers that compact."},
-		setting.Row{Name: "log.cleaner.dedupe.buffer.size", Type: setting.TypeLong, Default: "134217728", Dynamic: setting.ClusterWide, Doc: "Memory for the keys of all logs being compacted."},
 		setting.Row{Name: "log.cleaner.io.buffer.size", Type: setting.TypeInt, Default: "524288", Dynamic: setting.ClusterWide, Doc: "Memory for reading and writing while compacting."},
-		setting.Row{Name: "log.cleaner.io.buffer.load.factor", Type: setting.TypeDouble, Default: "0.9", Dynamic: setting.ClusterWide, Doc: "How full the buffer of keys may get."},
-		setting.Row{Name: "log.cleaner.io.max.bytes.per.second", Type: setting.TypeDouble, Default: "1.7976931348623157E308", Dynamic: setting.ClusterWide, Doc: "Bytes a second that compaction may read and write."},
-		setting.Row{Name: "log.cleaner.backoff.ms", Type: setting.TypeLong, Default: "15000", Dynamic: setting.ClusterWide, Doc: "Time to sleep when there is nothing to compact."},
 	)
 )

@@ -92,6 +92,8 @@ func (c *Coordinator) transactor(now int64, q *kmsg.OffsetCommitRequest) (*group
 		return nil, kerr.IllegalGeneration
 	case q.Generation < 0 && q.MemberID == "" && q.InstanceID == nil:
 		return g, nil
+	case g.consumer != nil:
+		return g, g.consumerCommitter(q)
 	}
 	_, err := g.find(q.MemberID, q.InstanceID)
 	switch {

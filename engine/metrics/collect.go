@@ -32,6 +32,12 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	collectConnections(out, s)
 	collectJournals(out, s)
 	collectLogs(out, s)
+	if s.Cleaning != nil {
+		done := s.Cleaning()
+		for _, g := range cleaningGauges {
+			show(out, g.name, g.help, float64(g.of(done)))
+		}
+	}
 	count(out, "kafka_server_replicamanager_isrshrinks_total", "Times that a copy fell out of sync.", m.ISRShrinks.Load())
 	count(out, "kafka_server_replicamanager_isrexpands_total", "Times that a copy came into sync.", m.ISRExpands.Load())
 	count(out, "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total", "Fetch sessions that made room for others.", m.SessionEvictions.Load())

@@ -64,6 +64,7 @@ func sources() *metrics.Sources {
 		RequestQueue: n(0), ResponseQueue: n(0), FramesInFlight: n(2), FrameBytes: n(2048), FrameBudget: n(1 << 20), Unpacked: n(1024), Unpacking: n(1), OfflineDirs: n(0),
 		Stopped:  func(yield func(string, error)) { yield("/data", errors.New("sync failed")) },
 		Journals: func(yield func(string, metrics.Journal)) { yield("/data", metrics.Journal{Rounds: 3}) },
+		Cleaning: func() metrics.Cleaning { return metrics.Cleaning{BytesRead: 10} },
 		Logs: func(yield func(string, int32, metrics.Log)) {
 			yield("orders", 0, metrics.Log{Bytes: 1000, Start: 0, End: 10, Segments: 1})
 		},

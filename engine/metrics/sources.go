@@ -51,8 +51,34 @@ type Sources struct {
 	// Journals tells of the journal of each data folder.
 	Journals func(yield func(dir string, j Journal))
 
+	// Cleaning is what compaction has done.
+	Cleaning func() Cleaning
+
 	// Logs tells of each partition's log that is open.
 	Logs func(yield func(topic string, partition int32, log Log))
+}
+
+// Cleaning is what compaction has done, and what it last did.
+type Cleaning struct {
+	Uncleanable                                              int64 // logs that cannot be read
+	BytesRead, BytesWritten                                  int64
+	RecopyPercent, CleanSeconds, BufferPercent, DirtyPercent int64
+	SinceLastRun                                             int64 // milliseconds
+}
+
+// cleaningGauges are the numbers of compaction.
+var cleaningGauges = []struct {
+	name, help string
+	of         func(Cleaning) int64
+}{
+	{"kafka_log_logcleaner_cleaner_recopy_percent", "Bytes that the last compaction wrote, of those that it read.", func(c Cleaning) int64 { return c.RecopyPercent }},
+	{"kafka_log_logcleaner_max_buffer_utilization_percent", "How full the map of keys became.", func(c Cleaning) int64 { return c.BufferPercent }},
+	{"kafka_log_logcleaner_max_clean_time_secs", "Time that the last compaction took.", func(c Cleaning) int64 { return c.CleanSeconds }},
+	{"kafka_log_logcleanermanager_max_dirty_percent", "Share of the dirtiest log that was not compacted.", func(c Cleaning) int64 { return c.DirtyPercent }},
+	{"kafka_log_logcleanermanager_time_since_last_run_ms", "Time since somebody looked for a log to compact.", func(c Cleaning) int64 { return c.SinceLastRun }},
+	{"kafka_log_logcleanermanager_uncleanable_partitions_count", "Logs that cannot be compacted, because they are damaged.", func(c Cleaning) int64 { return c.Uncleanable }},
+	{"millrace_cleaner_read_bytes", "Bytes that compaction has read since the start.", func(c Cleaning) int64 { return c.BytesRead }},
+	{"millrace_cleaner_written_bytes", "Bytes that compaction has written since the start.", func(c Cleaning) int64 { return c.BytesWritten }},
 }
 
 // Groups counts groups by state.

@@ -219,3 +219,15 @@ func (p *Partition) sorted() []*producer {
 	slices.SortFunc(all, func(a, b *producer) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
+
+// LastSent tells of every producer what the log must keep of it: the last offset of its last
+// batch, or −1 for the marker that ended a transaction under this epoch.
+func (p *Partition) LastSent(f func(id, offset int64, epoch int16)) {
+	for id, known := range p.producers {
+		offset := int64(-1)
+		if known.count > 0 {
+			offset = known.batches[known.count-1].lastOffset
+		}
+		f(id, offset, known.epoch)
+	}
+}

@@ -134,8 +134,13 @@ func (p *Partition) Restore(snapshot []byte) error {
 	if len(rest) > 0 {
 		return errSnapshotLong
 	}
-	p.aborted = aborted
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	for i := range spans[min(1, len(spans)):] {
+		if spans[i].first == spans[i+1].first {
+			return errSnapshotOrder // no two transactions begin with the same batch
+		}
+	}
+	p.aborted = aborted
 	p.producers, p.spans, p.undo, p.tickets = producers, spans, nil, nil
 	return nil
 }

@@ -121,6 +121,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add(New(Options{}).Snapshot(nil))
 	f.Add(sample(f).Snapshot(nil, batch.Aborted{ProducerID: 4, First: 0, Last: 5, Stable: 6}))
 	f.Add([]byte{0, 1, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte("\x00\x01\x00\x00\x00\x0200000000000000000000000000000000000000\x0000010000000000000000000000000000000000\x00")) // two transactions from one offset
 	f.Fuzz(func(t *testing.T, snapshot []byte) {
 		p := New(Options{End: 1 << 62})
 		if p.Restore(snapshot) != nil {

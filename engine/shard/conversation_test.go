@@ -69,15 +69,14 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 	case "produce":
 		s.produce(t, d)
 	case "together": // several batches in one turn of the shard
-		hold := make(chan struct{})
-		s.shard.Do(func() { <-hold })
+		release := park(s.shard) // in a turn of its own, so that what is posted now shares the next
 		for line := range strings.Lines(d.Input) {
 			s.name(strings.TrimSpace(line), send(s.now, records(t, batch.NoProducer(), strings.Fields(line)...)))
 		}
 		if d.HasArg("delete") {
 			s.shard.Do(s.now.Delete)
 		}
-		close(hold)
+		release()
 	case "sync":
 		return fmt.Sprintf("%d syncs\n", s.sync(t, d))
 	case "disk":

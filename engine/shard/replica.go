@@ -22,9 +22,11 @@ type Settings struct {
 	FlushEvery      time.Duration     // within which what was written is synced, when Commit is not set; zero: nobody says
 	FlushRecords    int64             // so many that were written and not synced begin a sync, when Commit is not set; zero: nobody says
 	LogAppendTime   bool
-	Compacted       bool // records need a key
-	Deletes         bool // cleanup.policy has delete in it
-	Recompress      bool // compression.type is not "producer"
+	Compacted       bool                   // records need a key
+	Deletes         bool                   // cleanup.policy has delete in it
+	Clean           commitlog.CleanOptions // how a compacted log is cleaned, as far as the topic says
+	DirtyRatio      float64                // share of a log that must be dirty before
+	Recompress      bool                   // compression.type is not "producer"
 	Codec           batch.Codec
 	Level           int
 	MaxMessageBytes int
@@ -202,6 +204,9 @@ func (r *Replica) folder() string { return commitlog.FolderName(r.Topic, r.Index
 
 // Folder is where the log lies.
 func (r *Replica) Folder() string { return filepath.Join(r.disk.Path, r.folder()) }
+
+// Settings are what the topic's configuration means now (any).
+func (r *Replica) Settings() *Settings { return r.topic.Settings() }
 
 // Configure follows the topic's settings.
 func (r *Replica) Configure(s *Settings) {

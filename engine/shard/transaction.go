@@ -133,14 +133,17 @@ type marking struct {
 func (r *Replica) EndTransaction(e partition.Ending, done func(error)) {
 	m := &marking{ending: e, done: done}
 	m.Replica, m.Finish = r, m
-	r.shard.Post(&m.Node, (*mark1)(m))
+	r.shard.Post(&m.Node, (*ending)(m))
 }
 
-// mark1 is the task of a marking: that of the Append inside would admit it as a client's.
-type mark1 marking
+// ending is the task of a marking: that of the Append inside would admit it as a client's.
+type ending marking
+
+// light says that no guest writes markers: the one of the Append inside knows nothing of them.
+func (t *ending) light(*Shard) bool { return false }
 
 // Run gives the marker its place.
-func (t *mark1) Run(s *Shard) {
+func (t *ending) Run(s *Shard) {
 	m := (*marking)(t)
 	r := m.Replica
 	if err := r.ready(true); err != nil {

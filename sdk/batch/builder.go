@@ -60,13 +60,20 @@ func (b *Builder) AppendAt(delta int32, timestamp int64, key, value []byte, head
 		b.begin(timestamp)
 	}
 	b.last = max(b.last, timestamp)
-	size := 1 + varintSize(timestamp-b.base) + varintSize(int64(delta)) + bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
+	b.buf = appendRecord(b.buf, 0, timestamp-b.base, delta, key, value, headers)
+	b.count++
+	b.next = delta + 1
+}
+
+// appendRecord encodes one record whose time is since milliseconds from that of the batch.
+func appendRecord(p []byte, attributes int8, since int64, delta int32, key, value []byte, headers []Header) []byte {
+	size := 1 + varintSize(since) + varintSize(int64(delta)) + bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
 	for i := range headers {
 		size += varintSize(int64(len(headers[i].Key))) + len(headers[i].Key) + bytesSize(headers[i].Value)
 	}
-	p := binary.AppendVarint(b.buf, int64(size))
-	p = append(p, 0)
-	p = binary.AppendVarint(p, timestamp-b.base)
+	p = binary.AppendVarint(p, int64(size))
+	p = append(p, byte(attributes))
+	p = binary.AppendVarint(p, since)
 	p = binary.AppendVarint(p, int64(delta))
 	p = appendBytes(p, key)
 	p = appendBytes(p, value)
@@ -76,9 +83,7 @@ func (b *Builder) AppendAt(delta int32, timestamp int64, key, value []byte, head
 		p = append(p, headers[i].Key...)
 		p = appendBytes(p, headers[i].Value)
 	}
-	b.buf = p
-	b.count++
-	b.next = delta + 1
+	return p
 }
 
 func (b *Builder) begin(timestamp int64) {
