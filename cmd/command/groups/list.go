@@ -84,8 +84,8 @@ func Names(ctx context.Context, s *session.Session) ([]string, error) {
 	return names, nil
 }
 
-// list asks every broker. Groups of other protocols (connect, share) are left out.
-func list(ctx context.Context, s *session.Session, states, types []string) ([]listing, error) {
+// listGroups asks every broker for its groups.
+func listGroups(ctx context.Context, s *session.Session, states []string) (*kmsg.ListGroupsResponse, error) {
 	request := kmsg.NewPtrListGroupsRequest()
 	request.StatesFilter = states
 	response, err := request.RequestWith(ctx, s.Client)
@@ -95,13 +95,26 @@ func list(ctx context.Context, s *session.Session, states, types []string) ([]li
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
 	}
+	return response, nil
+}
+
+// kindOf is the type of a group. Brokers that do not tell have no other than classic ones.
+func kindOf(one kmsg.ListGroupsResponseGroup) string {
+	if one.GroupType == "" {
+		return "Classic"
+	}
+	return strings.ToUpper(one.GroupType[:1]) + one.GroupType[1:]
+}
+
+// list asks for consumer groups. Groups of other protocols (connect, share) are left out.
+func list(ctx context.Context, s *session.Session, states, types []string) ([]listing, error) {
+	response, err := listGroups(ctx, s, states)
+	if err != nil {
+		return nil, err
+	}
 	var all []listing
 	for _, one := range response.Groups {
-		kind := one.GroupType
-		if kind == "" {
-			kind = "Classic" // brokers that do not tell have no other
-		}
-		kind = strings.ToUpper(kind[:1]) + kind[1:]
+		kind := kindOf(one)
 		switch {
 		case one.ProtocolType != "" && one.ProtocolType != "consumer", !slices.Contains(Types, kind):
 		case len(types) > 0 && !slices.Contains(types, kind):

@@ -159,7 +159,7 @@ func failArgparse(c *call, err error) int {
 		return c.failed(err)
 	}
 	c.tool.set.Synopsis(c.Err)
-	fmt.Fprintf(c.Err, "%s: error: %v\n", c.tool.Name, err)
+	fmt.Fprintf(c.Err, "%s: error: %v\n", c.tool.set.Program, err)
 	return 1
 }
 

@@ -24,6 +24,9 @@ type Tool struct {
 	// fail prints an error and says what the exit code is. Nil: on standard error,
 	// and 1.
 	fail func(c *call, err error) int
+	// helpFails says that asking for help is a failure although the tool reads its
+	// options with argparse.
+	helpFails bool
 }
 
 // call is one run of a tool.
@@ -37,7 +40,8 @@ type call struct {
 
 // Tools are all of them, by name.
 func Tools() []*Tool {
-	return []*Tool{topicsTool(), producerTool(), consumerTool(), groupsTool(), configsTool(), offsetsTool(), producerPerfTool(), consumerPerfTool()}
+	return []*Tool{topicsTool(), producerTool(), consumerTool(), groupsTool(), configsTool(), offsetsTool(), producerPerfTool(), consumerPerfTool(),
+		kindsTool(), logDirsTool(), deleteRecordsTool(), transactionsTool()}
 }
 
 // Lookup finds the tool that a program was called as: /usr/bin/kafka-topics.sh.
@@ -60,7 +64,7 @@ func (t *Tool) Run(ctx context.Context, streams session.Streams, args []string) 
 	case err == nil && c.given.Has("version"):
 		fmt.Fprintln(c.Out, Version)
 		return 0
-	case len(args) == 0 || err == nil && c.given.Has("help"):
+	case len(args) == 0 && len(t.set.Commands) == 0 || err == nil && c.given.Has("help"):
 		return c.help()
 	case err == nil:
 		err = t.run(c)
@@ -81,6 +85,10 @@ func (c *call) help() int {
 		c.tool.set.Synopsis(c.Out)
 		fmt.Fprintf(c.Out, "\n%s\n\n", c.tool.set.Summary)
 		c.tool.set.Usage(c.Out)
+		c.tool.set.CommandUsage(c.Out)
+		if c.tool.helpFails {
+			return 1
+		}
 		return 0
 	}
 	return c.usage(c.tool.set.Summary)
@@ -105,6 +113,19 @@ func (c *call) failed(err error) int {
 	case errors.As(err, &value):
 		fmt.Fprintln(c.Err, err)
 	default:
+		fmt.Fprintln(c.Err, session.Exception(err))
+	}
+	return 1
+}
+
+// failPlain is how tools end that print the usage only behind what is missing, and not
+// behind an option that they do not know.
+func failPlain(c *call, err error) int {
+	var mistake *option.Error
+	switch {
+	case errors.As(err, &mistake) && c.parsed():
+		return c.usage(err.Error())
+	case !errors.Is(err, session.ErrReported):
 		fmt.Fprintln(c.Err, session.Exception(err))
 	}
 	return 1

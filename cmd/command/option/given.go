@@ -26,6 +26,9 @@ func (g *Given) Count(names ...string) int {
 	return n
 }
 
+// Command is the name of the command that was given, of those that the tool has.
+func (g *Given) Command() string { return g.command }
+
 // Order lists the names as they were given, repeats and all.
 func (g *Given) Order() []string { return g.order }
 

@@ -79,5 +79,16 @@ func (s *Set) Synopsis(w io.Writer) {
 		}
 		fmt.Fprintf(w, " [%s]", form)
 	}
+	if len(s.Commands) > 0 {
+		fmt.Fprint(w, " COMMAND ...")
+	}
 	fmt.Fprintln(w)
+}
+
+// CommandUsage prints what the tool can be told to do, and the options of each.
+func (s *Set) CommandUsage(w io.Writer) {
+	for _, command := range s.Commands {
+		fmt.Fprintf(w, "\n%s: %s\n\n", command.Program, command.Summary)
+		command.Usage(w)
+	}
 }

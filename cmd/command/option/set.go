@@ -41,6 +41,7 @@ type Option struct {
 	Repeat   bool     // may be given more than once
 	Split    string   // values are separated by it: "a,b" is two
 	Needs    []string // only available along with one of these
+	Must     bool     // argparse alone: the option has to be given
 	Metavar  string   // what the value is called in the help
 	Help     string
 }
@@ -53,6 +54,9 @@ type Set struct {
 	// Argparse reads as argparse4j does: prefixes of names are enough, one dash
 	// is not, and every mistake is one line.
 	Argparse bool
+	// Commands are what the tool can be told to do, each with options of its own that
+	// stand behind its name, which is the Program. Only argparse has them.
+	Commands []*Set
 }
 
 // Given is a parsed command line.
@@ -61,6 +65,8 @@ type Given struct {
 	order  []string // names in the order they were given
 	values map[string][]string
 	rest   []string
+	// command is the name of the one of Commands that was given.
+	command string
 }
 
 // Error is a mistake in a command line, in the words of Kafka's tools.
@@ -92,13 +98,44 @@ func (s *Set) Parse(args []string) (*Given, error) {
 	if err := g.read(args); err != nil {
 		return g, err
 	}
+	if len(s.Commands) > 0 && !g.Has("help") && !g.Has("version") {
+		if err := g.readCommand(); err != nil {
+			return g, err
+		}
+	}
 	if g.Has("help") || g.Has("version") {
 		return g, nil
 	}
 	return g, g.check()
 }
 
-// read takes options off args until there are none left.
+// readCommand reads what stands behind the options of the tool itself: the name of a
+// command and its options. From then on g has the options of both.
+func (g *Given) readCommand() error {
+	tool := g.set
+	if len(g.rest) == 0 {
+		return mistake("too few arguments")
+	}
+	var names []string
+	for _, command := range tool.Commands {
+		names = append(names, "'"+command.Program+"'")
+		if command.Program == g.rest[0] {
+			g.command, g.set = command.Program, command
+		}
+	}
+	if g.command == "" {
+		return mistake("invalid choice: '%s' (choose from %s)", g.rest[0], strings.Join(names, ", "))
+	}
+	args := g.rest[1:]
+	g.rest = nil
+	err := g.read(args)
+	both := *tool
+	both.Commands, both.Options = nil, slices.Concat(g.set.Options, tool.Options)
+	g.set = &both
+	return err
+}
+
+// read takes options off args until there are none left, or until a command begins.
 func (g *Given) read(args []string) error {
 	for len(args) > 0 {
 		arg := args[0]
@@ -109,6 +146,10 @@ func (g *Given) read(args []string) error {
 		}
 		if !looksLikeOption(arg) {
 			g.rest = append(g.rest, arg)
+			if len(g.set.Commands) > 0 {
+				g.rest = append(g.rest, args...)
+				return nil
+			}
 			continue
 		}
 		name, value, inline := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -210,6 +251,11 @@ func (g *Given) check() error {
 	}
 	if g.set.Argparse && len(g.rest) > 0 {
 		return mistake("unrecognized arguments: '%s'", g.rest[0])
+	}
+	for _, o := range g.set.Options {
+		if o.Must && !g.Has(o.Name) {
+			return mistake("argument --%s is required", o.Name)
+		}
 	}
 	for _, name := range g.order {
 		for _, value := range g.values[name] {

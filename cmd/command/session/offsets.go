@@ -85,6 +85,7 @@ type Topic struct {
 // TopicPartition is one partition of a Topic. Leader -1: none.
 type TopicPartition struct {
 	Partition, Leader int32
+	Replicas          []int32
 }
 
 // Topics asks for the named topics, or for all when there are no names, without
@@ -107,7 +108,7 @@ func (s *Session) Topics(ctx context.Context, names ...string) (map[string]Topic
 		}
 		topic := Topic{Name: *one.Topic, Internal: one.IsInternal, Err: kerr.ErrorForCode(one.ErrorCode)}
 		for _, p := range one.Partitions {
-			topic.Partitions = append(topic.Partitions, TopicPartition{p.Partition, p.Leader})
+			topic.Partitions = append(topic.Partitions, TopicPartition{p.Partition, p.Leader, p.Replicas})
 		}
 		slices.SortFunc(topic.Partitions, func(a, b TopicPartition) int { return cmp.Compare(a.Partition, b.Partition) })
 		topics[*one.Topic] = topic
