@@ -27,6 +27,8 @@ var constructors = []func(*environment) *cobra.Command{
 	consumeCommand,
 	groupsCommand,
 	configsCommand,
+	transactionsCommand,
+	featuresCommand,
 	clusterCommand,
 	doctorCommand,
 	logCommand,

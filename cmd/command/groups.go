@@ -16,12 +16,24 @@ func groupsCommand(env *environment) *cobra.Command {
 
 func listGroups(env *environment) *cobra.Command {
 	var o groups.ListOptions
+	var everyKind bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List consumer groups", Aliases: []string{"ls"}, Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.ShowStates = o.ShowStates || o.States != ""
 			o.ShowTypes = o.ShowTypes || o.Types != ""
-			return env.with(func(s *session.Session) error { return groups.List(env.ctx, s, o) })
+			if !everyKind {
+				return env.with(func(s *session.Session) error { return groups.List(env.ctx, s, o) })
+			}
+			kinds := groups.KindOptions{}
+			if o.Types != "" {
+				kind, err := groups.ParseKind(o.Types)
+				if err != nil {
+					return &usageError{err}
+				}
+				kinds.Type = kind
+			}
+			return env.with(func(s *session.Session) error { return groups.ListKinds(env.ctx, s, kinds) })
 		},
 	}
 	flags := cmd.Flags()
@@ -29,6 +41,9 @@ func listGroups(env *environment) *cobra.Command {
 	flags.BoolVar(&o.ShowTypes, "show-type", false, "show the type of each group")
 	flags.StringVar(&o.States, "state", "", "only groups in these states, separated by commas")
 	flags.StringVar(&o.Types, "type", "", "only groups of these types: classic, consumer")
+	flags.BoolVar(&everyKind, "every-kind", false, "list what is no consumer group too, with types and protocols")
+	cmd.MarkFlagsMutuallyExclusive("every-kind", "state")
+	cmd.MarkFlagsMutuallyExclusive("every-kind", "show-state")
 	return cmd
 }
 

@@ -1,8 +1,12 @@
 package command
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 
+	"github.com/millrace/millrace/cmd/command/records"
 	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/cmd/command/topics"
 	"github.com/spf13/cobra"
@@ -10,7 +14,7 @@ import (
 
 func topicsCommand(env *environment) *cobra.Command {
 	return connected(env, parent("topics", "Create, list, describe, alter and delete topics",
-		createTopic(env), listTopics(env), describeTopics(env), alterTopics(env), deleteTopics(env), topicOffsets(env)))
+		createTopic(env), listTopics(env), describeTopics(env), alterTopics(env), deleteTopics(env), topicOffsets(env), deleteRecords(env)))
 }
 
 func createTopic(env *environment) *cobra.Command {
@@ -123,5 +127,38 @@ func topicOffsets(env *environment) *cobra.Command {
 	flags.StringVar(&o.Partitions, "partitions", "", "only these, separated by commas")
 	flags.StringVarP(&o.Time, "time", "t", "latest", "earliest, latest, max-timestamp, or milliseconds since 1970")
 	flags.BoolVar(&o.ExcludeInternal, "exclude-internal", false, "leave internal topics out")
+	return cmd
+}
+
+func deleteRecords(env *environment) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "delete-records TOPIC:PARTITION:OFFSET...", Short: "Delete the records that lie before an offset; -1 stands for the end",
+		Example: "  millrace topics delete-records orders:0:1000 orders:1:-1",
+		RunE: func(_ *cobra.Command, args []string) error {
+			var all []records.Before
+			if file != "" {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					return fmt.Errorf("read which records to delete: %w", err)
+				}
+				if all, err = records.ParseJSON(text); err != nil {
+					return fmt.Errorf("read which records to delete from %s: %w", file, err)
+				}
+			}
+			for _, arg := range args {
+				one, err := records.Parse(arg)
+				if err != nil {
+					return &usageError{err}
+				}
+				all = append(all, one)
+			}
+			if len(all) == 0 {
+				return &usageError{errors.New("say which records to delete: TOPIC:PARTITION:OFFSET, or --from-file")}
+			}
+			return env.with(func(s *session.Session) error { return records.Delete(env.ctx, s, all) })
+		},
+	}
+	cmd.Flags().StringVar(&file, "from-file", "", "a JSON file as kafka-delete-records takes it")
 	return cmd
 }

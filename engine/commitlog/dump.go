@@ -30,12 +30,17 @@ type DumpOptions struct {
 	// Decode is the text for key and value of a record; ok is false for one that it has
 	// none for. Nil: they are UTF-8.
 	Decode func(key, value []byte) (k, v string, ok bool)
+	// Problems gets what is wrong between files and within them. Nil: where the rest goes.
+	Problems io.Writer
 }
 
 // Dump prints a .log, .index, .timeindex, .txnindex or .snapshot file, all but the last as
 // kafka-dump-log does.
 func Dump(fs diskio.FS, path string, o DumpOptions, to io.Writer) error {
 	w := bufio.NewWriter(to)
+	if o.Problems == nil {
+		o.Problems = w
+	}
 	err := dump(fs, path, o, w)
 	if err != nil {
 		err = fmt.Errorf("dump %s: %w", path, err)
@@ -132,9 +137,9 @@ func (d *dumper) log(fs diskio.FS, path string, base int64) error {
 		fmt.Fprintf(d.w, "Found %d invalid bytes at the end of %s\n", walk.end-at, filepath.Base(path))
 	}
 	if len(d.gaps) > 0 {
-		fmt.Fprintf(d.w, "Non-consecutive offsets in %s\n", path)
+		fmt.Fprintf(d.o.Problems, "Non-consecutive offsets in %s\n", whole(path))
 		for _, gap := range d.gaps {
-			fmt.Fprintf(d.w, "  %d is followed by %d\n", gap[0], gap[1])
+			fmt.Fprintf(d.o.Problems, "  %d is followed by %d\n", gap[0], gap[1])
 		}
 	}
 	return nil
@@ -243,13 +248,16 @@ func (d *dumper) payload(r *batch.Record) {
 		}
 	}
 	if r.Key != nil {
-		fmt.Fprintf(d.w, "%skey: %s", space, strings.ToValidUTF8(string(r.Key), "\uFFFD"))
+		fmt.Fprintf(d.w, "%skey: %s", space, readable(r.Key))
 		space = " "
 	}
 	if r.Value != nil {
-		fmt.Fprintf(d.w, "%spayload: %s", space, strings.ToValidUTF8(string(r.Value), "\uFFFD"))
+		fmt.Fprintf(d.w, "%spayload: %s", space, readable(r.Value))
 	}
 }
+
+// readable replaces each byte that is no UTF-8.
+func readable(text []byte) string { return string([]rune(string(text))) }
 
 // withLog opens the log that an index belongs to.
 func withLog(fs diskio.FS, path, suffix string, base int64) (*walker, error) {
@@ -270,6 +278,10 @@ func dumpIndex(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Wr
 	if err != nil {
 		return err
 	}
+	if len(entries) == 0 {
+		fmt.Fprintf(w, "%s is empty.\n", path)
+		return nil
+	}
 	if o.IndexSanityCheck {
 		fmt.Fprintf(w, "%s passed sanity check.\n", path)
 		return nil
@@ -287,7 +299,7 @@ func dumpIndex(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Wr
 			fmt.Fprintf(w, "offset: %d position: %d\n", offset, e.position)
 		}
 	}
-	printMismatches(w, "Mismatches in :", path, wrong)
+	printMismatches(o.Problems, "Mismatches in :", path, wrong)
 	return nil
 }
 
@@ -331,17 +343,22 @@ func dumpTimes(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Wr
 			fmt.Fprintf(w, "timestamp: %d offset: %d\n", e.timestamp, base+int64(e.relative))
 		}
 	}
-	printMismatches(w, "Found timestamp mismatch in :", path, wrong)
+	printMismatches(o.Problems, "Found timestamp mismatch in :", path, wrong)
 	return nil
 }
 
-func printMismatches(w *bufio.Writer, title, path string, wrong []string) {
+func printMismatches(w io.Writer, title, path string, wrong []string) {
 	if len(wrong) > 0 {
-		if whole, err := filepath.Abs(path); err == nil {
-			path = whole
-		}
-		fmt.Fprintf(w, "%s%s\n%s\n", title, path, strings.Join(wrong, "\n"))
+		fmt.Fprintf(w, "%s%s\n%s\n", title, whole(path), strings.Join(wrong, "\n"))
 	}
+}
+
+// whole is path from the root on, where that can be told.
+func whole(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
 }
 
 func dumpSnapshot(fs diskio.FS, path string, w *bufio.Writer) error {

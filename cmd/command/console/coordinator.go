@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,8 +58,8 @@ type groupMember struct {
 	ClientHost       string  `json:"clientHost"`
 	RebalanceTimeout *int32  `json:"rebalanceTimeout,omitempty"`
 	SessionTimeout   int32   `json:"sessionTimeout"`
-	Subscription     string  `json:"subscription"`
-	Assignment       string  `json:"assignment"`
+	Subscription     any     `json:"subscription"` // base64, or what it means
+	Assignment       any     `json:"assignment"`
 }
 
 // Write prints one record, or nothing.
@@ -96,22 +97,49 @@ func encode(v any) ([]byte, error) {
 func DecodeCoordinator(key, value []byte) (keyText, valueText string, ok bool) {
 	for _, c := range []coordinator{{offsets: true}, {}} {
 		k, v, err := c.decode(key, value)
-		if k == nil || err != nil {
-			continue
+		if k != nil && err == nil {
+			return dumped(k, v)
 		}
-		keyJSON, err := encode(k)
-		if err != nil {
-			continue
-		}
-		valueJSON := []byte("<DELETE>")
-		if v != nil {
-			if valueJSON, err = encode(v); err != nil {
-				continue
-			}
-		}
-		return string(keyJSON), string(valueJSON), true
 	}
 	return "", "", false
+}
+
+// DecodeTransaction is the text of a record of __transaction_state, for a dump.
+func DecodeTransaction(key, value []byte) (keyText, valueText string, ok bool) {
+	if len(key) < 2 || key[0] != 0 || key[1] != 0 {
+		return "", "", false
+	}
+	k, v, err := transactionRecord(key, value)
+	if err != nil {
+		return "", "", false
+	}
+	kind := int16(0)
+	return dumped(&typed{Type: &kind, Data: k}, v)
+}
+
+// dumped is a record as kafka-dump-log prints it: there, the numbers that say what is in
+// key and value are texts.
+func dumped(k, v *typed) (keyText, valueText string, ok bool) {
+	type word struct {
+		Type    string `json:"type,omitempty"`
+		Version string `json:"version,omitempty"`
+		Data    any    `json:"data"`
+	}
+	keyJSON, err := encode(word{Type: strconv.Itoa(int(*k.Type)), Data: k.Data})
+	if err != nil {
+		return "", "", false
+	}
+	valueJSON := []byte("<DELETE>")
+	if v != nil {
+		data := v.Data
+		if group, isGroup := data.(groupValue); isGroup {
+			data = readable(group)
+		}
+		if valueJSON, err = encode(word{Version: strconv.Itoa(int(*v.Version)), Data: data}); err != nil {
+			return "", "", false
+		}
+	}
+	return string(keyJSON), string(valueJSON), true
 }
 
 // decode reads a record of the kind that c prints; without a key it is of another.

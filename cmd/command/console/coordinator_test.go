@@ -69,12 +69,46 @@ func TestCoordinatorFormatters(t *testing.T) {
 func TestDecodeCoordinator(t *testing.T) {
 	_, _, deleted := coordinatorRecords(t)
 	key, value, ok := DecodeCoordinator(deleted.Key, deleted.Value)
-	if !ok || key != `{"type":2,"data":{"group":"readers"}}` || value != "<DELETE>" {
+	if !ok || key != `{"type":"2","data":{"group":"readers"}}` || value != "<DELETE>" {
 		t.Errorf("%s %s %t", key, value, ok)
 	}
 	if _, _, ok := DecodeCoordinator([]byte("plain"), []byte("record")); ok {
 		t.Error("a record of another topic was decoded")
 	}
+}
+
+func TestDecodeTransaction(t *testing.T) {
+	k := kmsg.TxnMetadataKey{TransactionalID: "tx"}
+	empty, began := kmsg.NewTxnMetadataValue(), kmsg.NewTxnMetadataValue()
+	empty.Version, began.Version = 1, 1
+	began.ProducerID, began.ProducerEpoch, began.TimeoutMillis, began.State, began.ClientTransactionVersion, began.PreviousProducerID = 7, 2, 60000, 1, 2, 6
+	began.Topics = []kmsg.TxnMetadataValueTopic{{Topic: "orders", Partitions: []int32{0, 2}}}
+	for want, v := range map[string][]byte{
+		`{"version":"1","data":{"producerId":0,"producerEpoch":0,"transactionTimeoutMs":0,"transactionStatus":0,"transactionPartitions":null,` +
+			`"transactionLastUpdateTimestampMs":0,"transactionStartTimestampMs":0}}`: empty.AppendTo(nil),
+		`{"version":"1","data":{"producerId":7,"previousProducerId":6,"producerEpoch":2,"transactionTimeoutMs":60000,"transactionStatus":1,` +
+			`"transactionPartitions":[{"topic":"orders","partitionIds":[0,2]}],"transactionLastUpdateTimestampMs":0,"transactionStartTimestampMs":0,` +
+			`"clientTransactionVersion":2}}`: began.AppendTo(nil),
+		"<DELETE>": nil,
+	} {
+		key, value, ok := DecodeTransaction(k.AppendTo(nil), v)
+		if !ok || key != `{"type":"0","data":{"transactionalId":"tx"}}` || value != want {
+			t.Errorf("decoded %s %s %t, want %s", key, value, ok, want)
+		}
+	}
+	if _, _, ok := DecodeTransaction([]byte("plain"), []byte("record")); ok {
+		t.Error("a record of another topic was decoded")
+	}
+}
+
+func FuzzTransaction(f *testing.F) {
+	v := kmsg.NewTxnMetadataValue()
+	f.Add([]byte{0, 0, 0, 1, 'x'}, v.AppendTo(nil))
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if k, v, ok := DecodeTransaction(key, value); ok && (k == "" || v == "") {
+			t.Fatalf("decoded into nothing: %q %q", k, v)
+		}
+	})
 }
 
 func FuzzCoordinator(f *testing.F) {

@@ -47,7 +47,7 @@ func Describe(ctx context.Context, s *session.Session, node *int32) error {
 	}
 	slices.SortFunc(answer.SupportedFeatures, func(a, b kmsg.ApiVersionsResponseSupportedFeature) int { return strings.Compare(a.Name, b.Name) })
 	for _, f := range answer.SupportedFeatures {
-		fmt.Fprintf(s.Out, "Feature: %-35s\tSupportedMinVersion: %-10s\tSupportedMaxVersion: %-10s\tFinalizedVersionLevel: %-10s\tEpoch: %-10s\n",
+		fmt.Fprintf(s.Out, "Feature: %-42sSupportedMinVersion: %-17sSupportedMaxVersion: %-17sFinalizedVersionLevel: %-17sEpoch: %s\n",
 			f.Name, text(f.Name, f.MinVersion), text(f.Name, f.MaxVersion), text(f.Name, finalized[f.Name]), epoch)
 	}
 	return nil
@@ -242,7 +242,7 @@ func Dependencies(w io.Writer, all []string) error {
 		isRelease := slices.ContainsFunc(releases, func(r release) bool { return r.level == level })
 		switch {
 		case name == metadataVersion && !isRelease:
-			return fmt.Errorf("No MetadataVersion with feature level %d", level)
+			return fmt.Errorf("Unknown metadata.version %d", level)
 		case name != metadataVersion && (level < 0 || level > highest):
 			return fmt.Errorf("No feature:%s with feature level %d", name, level)
 		}

@@ -41,7 +41,7 @@ type call struct {
 // Tools are all of them, by name.
 func Tools() []*Tool {
 	return []*Tool{topicsTool(), producerTool(), consumerTool(), groupsTool(), configsTool(), offsetsTool(), producerPerfTool(), consumerPerfTool(),
-		kindsTool(), logDirsTool(), deleteRecordsTool(), transactionsTool(), featuresTool(), quorumTool()}
+		kindsTool(), logDirsTool(), deleteRecordsTool(), transactionsTool(), featuresTool(), quorumTool(), dumpTool()}
 }
 
 // Lookup finds the tool that a program was called as: /usr/bin/kafka-topics.sh.

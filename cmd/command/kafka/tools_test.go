@@ -183,13 +183,14 @@ func sortRows(text string) string {
 // what Java's clients log, and the list of options behind a mistake do not; neither
 // does the order in which a set of options is listed, nor where argparse breaks lines.
 func remarks(text string) string {
-	if _, mistake, found := strings.Cut(text, "-perf-test"+argparseMistake.FindString(text)); found && argparseMistake.MatchString(text) {
-		return "! error: " + strings.ReplaceAll(strings.Join(strings.Fields(mistake), " "), "-- ", "--") + "\n"
+	if at := argparseMistake.FindStringIndex(text); at != nil && strings.HasPrefix(text, "usage: ") {
+		mistake := text[at[1]:]
+		return "! error: " + strings.ReplaceAll(strings.ReplaceAll(strings.Join(strings.Fields(mistake), " "), "-- ", "--"), "find- hanging", "find-hanging") + "\n"
 	}
 	var lines []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
-		if strings.HasPrefix(line, "Option  ") && strings.Contains(line, "Description") {
+		if usageHead.MatchString(line) {
 			break
 		}
 		line = thrown.ReplaceAllString(line, "")
@@ -214,9 +215,10 @@ func sortWords(list string) string {
 
 var (
 	argparseMistake = regexp.MustCompile(`: +error: +`)
+	usageHead       = regexp.MustCompile(`^Option (\(\* = required\))? +Description`)
 	thrown          = regexp.MustCompile(`^Exception in thread "main" [\w.]+: `)
 	optionSet       = regexp.MustCompile(`(\[[\w-]+\], )+\[[\w-]+\]|([A-Z]\w+, )+[A-Z]\w+$`)
-	noise           = regexp.MustCompile(`^\tat |^Caused by: |^\t\.\.\. |^\[\d{4}-|^ \(org\.apache|KIP-848|^(java\.lang|java\.text|joptsimple|org\.apache)\.\S+(Exception|Error)\b.*$|^WARN New offset|^ERROR `)
+	noise           = regexp.MustCompile(`^\tat |^Caused by: |^\t\.\.\. |^\[\d{4}-|^ \(org\.apache|KIP-848|^(java\.lang|java\.io|java\.text|joptsimple|org\.apache|com\.fasterxml)\.\S+(Exception|Error)\b.*$|^WARN New offset|^ERROR `)
 )
 
 // What differs from run to run, and what stands for it.
@@ -227,6 +229,8 @@ var (
 	address   = regexp.MustCompile(`127\.0\.0\.1:\d{5}`)
 	broker    = regexp.MustCompile(`  \(\d\)`)
 	uuid      = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	logDir    = regexp.MustCompile(`"logDir":"[^"]*"`)
+	clusterID = regexp.MustCompile(`(ClusterId: +)[\w-]{22}`)
 	memberID  = regexp.MustCompile(`[\w+/-]{22}==`)
 	decimal   = regexp.MustCompile(`-?\d+(\.\d+)?`)
 )
@@ -238,6 +242,7 @@ func (s *stage) abstract(text string, numbers bool) string {
 	text = timestamp.ReplaceAllString(text, "${1}"+strings.Repeat("T", 13))
 	text = broker.ReplaceAllString(address.ReplaceAllString(text, "127.0.0.1:PPPPP"), "  (1)")
 	text = uuid.ReplaceAllString(text, strings.Repeat("U", 36))
+	text = logDir.ReplaceAllString(clusterID.ReplaceAllString(text, "${1}"+strings.Repeat("I", 22)), `"logDir":"DIR"`)
 	text = memberID.ReplaceAllString(text, strings.Repeat("M", 24))
 	if numbers {
 		text = decimal.ReplaceAllStringFunc(text, func(n string) string {

@@ -102,6 +102,48 @@ func TestArgparse(t *testing.T) {
 	}
 }
 
+func commands() *Set {
+	return &Set{Program: "tool.sh", Argparse: true, Options: []Option{{Name: "server", Argument: Required, Must: true}, {Name: "help"}},
+		Commands: []*Set{
+			{Program: "list", Summary: "list all", Argparse: true, Options: []Option{{Name: "state", Argument: Required}, {Name: "help"}}},
+			{Program: "describe", Argparse: true, Options: []Option{{Name: "id", Argument: Required, Kind: Integer, Must: true}, {Name: "help"}}},
+		}}
+}
+
+func TestCommands(t *testing.T) {
+	g, err := commands().Parse(strings.Fields("--server a describe --id 7"))
+	if err != nil || g.Command() != "describe" || g.Text("server") != "a" || g.Int("id") != 7 {
+		t.Errorf("read %q %v, %v", g.Command(), g.values, err)
+	}
+	if g, err := commands().Parse(strings.Fields("--server a list --help")); err != nil || !g.Has("help") {
+		t.Errorf("help of a command: %v", err)
+	}
+	if g, err := commands().Parse(strings.Fields("--help")); err != nil || !g.Has("help") {
+		t.Errorf("help: %v", err)
+	}
+	for line, want := range map[string]string{
+		"":                           "too few arguments",
+		"--server a":                 "too few arguments",
+		"--server a nonsense":        "invalid choice: 'nonsense' (choose from 'list', 'describe')",
+		"list":                       "argument --server is required",
+		"--server a describe":        "argument --id is required",
+		"--server a list --id 7":     "unrecognized arguments: '--id'",
+		"list --server a":            "unrecognized arguments: '--server'",
+		"--server a list stray":      "unrecognized arguments: 'stray'",
+		"--server a describe --id x": `argument --id: could not convert 'x' to Integer (For input string: "x")`,
+	} {
+		if _, err := commands().Parse(strings.Fields(line)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+	var out bytes.Buffer
+	commands().Synopsis(&out)
+	commands().CommandUsage(&out)
+	if !strings.Contains(out.String(), "COMMAND ...") || !strings.Contains(out.String(), "list: list all") || !strings.Contains(out.String(), "--id <Integer>") {
+		t.Errorf("help lacks commands:\n%s", out.String())
+	}
+}
+
 func TestUsage(t *testing.T) {
 	var out bytes.Buffer
 	joptsimple().Usage(&out)

@@ -127,7 +127,9 @@ func names(all []replica, nodes []kmsg.DescribeQuorumResponseNode) string {
 	return "[" + strings.Join(texts, ", ") + "]"
 }
 
-func directory(r replica) string { return base64.RawURLEncoding.EncodeToString(r.ReplicaDirectoryID[:]) }
+func directory(r replica) string {
+	return base64.RawURLEncoding.EncodeToString(r.ReplicaDirectoryID[:])
+}
 
 // Replication prints how far each replica is. Human says times as how long ago they are.
 func Replication(ctx context.Context, s *session.Session, human bool, now func() time.Time) error {
