@@ -73,6 +73,9 @@ var features = []feature{
 	{"tool-delete-records", "delete-records"},
 	{"tool-log-dirs", "log-dirs"},
 	{"tool-versions", "broker-api-versions, cluster id"},
+	{"tool-features", "features: describe, upgrade, version-mapping, feature-dependencies"},
+	{"tool-metadata-quorum", "metadata-quorum: status, replication"},
+	{"tool-dump-log", "dump-log: batches, records, keys and values"},
 	{"tool-e2e", "end-to-end latency"},
 	{"start", "answers within 100 ms of its start, ends at SIGTERM"},
 	{"idle", "under 40 MiB of memory while nobody uses it"},
@@ -96,7 +99,7 @@ type client struct {
 
 // toolChecks are what Kafka's tools and Millrace's of the same names have in common.
 var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-consumer-groups", "tool-reset", "tool-configs",
-	"tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
+	"tool-features", "tool-metadata-quorum", "tool-dump-log", "tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
 
 // clients in the order in which they are shown.
 var clients = []client{
@@ -112,7 +115,7 @@ var clients = []client{
 	},
 	{
 		name: "millrace-tools", title: "Millrace's tools under Kafka's names",
-		checks:  toolChecks,
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-delete-records", "tool-log-dirs", "tool-transactions"),
 		prepare: links,
 	},
 	{

@@ -38,6 +38,9 @@ var classes = map[string]string{
 	"kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
 	"kafka-cluster":             "org.apache.kafka.tools.ClusterTool",
 	"kafka-e2e-latency":         "org.apache.kafka.tools.EndToEndLatency",
+	"kafka-features":            "org.apache.kafka.tools.FeatureCommand",
+	"kafka-metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
+	"kafka-dump-log":            "org.apache.kafka.tools.DumpLogSegments",
 }
 
 // set is one set of tools.
@@ -105,6 +108,14 @@ func Links(s *report.Suite) {
 	}
 	t := set{Suite: s, start: start}
 	t.run()
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"tool-list-groups", t.listed}, {"tool-delete-records", t.deleteRecords}, {"tool-log-dirs", t.logDirs}, {"tool-transactions", t.transactions},
+	} {
+		s.Check(check.name, check.run)
+	}
 }
 
 // run runs what both sets of tools have.
@@ -119,7 +130,7 @@ func (t *set) run() {
 		run  func(context.Context) error
 	}{
 		{"tool-topics", t.topics}, {"tool-console", t.console}, {"tool-codecs", t.codecs}, {"tool-groups", t.groups}, {"tool-reset", t.reset},
-		{"tool-consumer-groups", t.consumerGroups},
+		{"tool-consumer-groups", t.consumerGroups}, {"tool-features", t.features}, {"tool-metadata-quorum", t.quorum}, {"tool-dump-log", t.dumpLog},
 		{"tool-configs", t.configs}, {"tool-get-offsets", t.getOffsets}, {"tool-producer-perf", t.producerPerf}, {"tool-consumer-perf", t.consumerPerf},
 	} {
 		t.Check(check.name, check.run)
