@@ -4,7 +4,8 @@
 // it: some tools print errors on standard output, some end with code 0 whatever
 // happened.
 //
-//	argv[0] ──▶ Lookup ──▶ Tool ──▶ option.Parse ──▶ topics, groups, configs, console, perf
+//	argv[0] ──▶ Lookup ──▶ Tool ──▶ option.Parse ──▶ topics, groups, configs, console, perf, records, logdirs,
+//	                                                 transactions, features, quorum, commitlog
 //
 // What they print is held against Apache Kafka's own tools (see TestTools). They
 // differ from those on purpose in this:
@@ -18,5 +19,13 @@
 //   - Keys and values pass as they are, UTF-8 or not; ByteArrayDeserializer prints the
 //     bytes, and null is printed as the null literal whatever the deserializer.
 //   - Regular expressions are RE2's: no look-ahead, no back references.
+//   - A partition or topic that does not exist is told at once, where Kafka's admin
+//     client asks for a minute whether it has come.
+//   - kafka-metadata-quorum has no add-controller and remove-controller: the quorum has
+//     one node.
+//   - kafka-dump-log knows --offsets-decoder (committed offsets and classic groups; other
+//     records are printed as they are) and --transaction-log-decoder, no other decoder;
+//     .snapshot files are Millrace's own; that a log does not begin with offset 0 is no
+//     complaint.
 //   - --print-metrics prints the few counters that this client has.
 package kafka

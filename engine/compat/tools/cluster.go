@@ -59,7 +59,9 @@ func (t *set) quorum(ctx context.Context) error {
 		func() error {
 			return describe("--replication", "--human-readable").prints(head, `\d+ *\t[\w-]{22}\t\d+ *\t0 *\t\d+ ms ago *\t\d+ ms ago *\tLeader\t`)
 		},
-		func() error { return describe().fails("One of --status or --replication must be specified with describe sub-command") },
+		func() error {
+			return describe().fails("One of --status or --replication must be specified with describe sub-command")
+		},
 	)
 }
 
