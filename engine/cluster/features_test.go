@@ -31,7 +31,7 @@ func TestUpdateFeatures(t *testing.T) {
 		"one of two: nothing is changed": {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, 0, 2), update("odd", 1, 1)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			records, _, first := UpdateFeatures(image, test.updates)
+			records, first := UpdateFeatures(image, test.updates)
 			if len(records) != test.records || (first != nil) != test.refused {
 				t.Fatalf("%d records, %v", len(records), first)
 			}
