@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,34 +18,29 @@ var resourceKinds = []kmsg.ConfigResourceType{
 // ListConfigResources tells what there is that has settings (KIP-1142): every topic and
 // broker, and the groups that were given some.
 //
-//	v0 client metrics only · v1 kinds
+//	v0 client metrics only, of which there are none · v1 kinds
 //
 // Differs from Kafka: broker loggers are not listed, for they have no settings here.
 func listConfigResources(c *call, q *kmsg.ListConfigResourcesRequest, a *kmsg.ListConfigResourcesResponse) {
-	kinds := make([]kmsg.ConfigResourceType, 0, len(q.ResourceTypes))
-	for _, kind := range q.ResourceTypes {
-		kinds = append(kinds, kmsg.ConfigResourceType(kind))
-	}
-	switch {
-	case c.version == 0:
-		kinds = []kmsg.ConfigResourceType{kmsg.ConfigResourceTypeClientMetrics}
-	case len(kinds) == 0:
-		kinds = resourceKinds
-	}
 	image := c.server.Controller.Image()
-	for i, kind := range kinds {
-		if !slices.Contains(resourceKinds, kind) {
-			a.ErrorCode, a.ConfigResources = kerr.UnsupportedVersion.Code, nil
-			break
-		}
-		if slices.Contains(kinds[:i], kind) {
+	all := c.version >= 1 && len(q.ResourceTypes) == 0
+	asked := map[kmsg.ConfigResourceType]bool{}
+	for _, kind := range q.ResourceTypes {
+		asked[kmsg.ConfigResourceType(kind)] = true
+	}
+	for _, kind := range resourceKinds {
+		if !all && !asked[kind] {
 			continue
 		}
+		delete(asked, kind)
 		for _, name := range resourcesOf(image, kind) {
 			r := kmsg.NewListConfigResourcesResponseConfigResource()
 			r.Name, r.Type = name, int8(kind)
 			a.ConfigResources = append(a.ConfigResources, r)
 		}
+	}
+	if len(asked) > 0 { // for kinds that nobody knows
+		a.ErrorCode, a.ConfigResources = kerr.UnsupportedVersion.Code, nil
 	}
 	c.reply(a)
 }

@@ -8,6 +8,9 @@ const (
 	ElectUnclean   = 1
 )
 
+// electionNotNeeded is made once: it is the answer for every partition that there is.
+var electionNotNeeded = refuse(kerr.ElectionNotNeeded, "Leader election not needed for topic partition.")
+
 // ElectLeader decides whether a partition gets another leader. With one node it never does:
 // the only replica leads, or is not there and cannot. The refusal says which, in Kafka's
 // words; ELECTION_NOT_NEEDED is the good answer.
@@ -27,5 +30,5 @@ func ElectLeader(i *Image, kind int8, topic string, partition int32) *Refusal {
 	case kind == ElectUnclean && p.Leader == NoLeader:
 		return refuse(kerr.EligibleLeadersNotAvailable, "%s", kerr.EligibleLeadersNotAvailable.Description)
 	}
-	return refuse(kerr.ElectionNotNeeded, "Leader election not needed for topic partition.")
+	return electionNotNeeded
 }

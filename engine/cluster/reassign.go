@@ -20,7 +20,7 @@ func Reassign(i *Image, topic string, partition int32, replicas []int32, mayResi
 	case replicas == nil:
 		return &Refusal{Code: kerr.NoReassignmentInProgress}
 	}
-	if refused := newPlacement(i).manual(replicas, -1); refused != nil {
+	if refused := (&placement{image: i}).manual(replicas, -1); refused != nil {
 		return refused
 	}
 	switch now := known.Partitions[partition].Replicas; {
