@@ -496,4 +496,7 @@ func TestDescribeLogDirsOfSeveralFolders(t *testing.T) {
 	if len(sizes) != 0 {
 		t.Errorf("not found: %v", sizes)
 	}
+	if _, ok := advertised(p)[int16(kmsg.AlterReplicaLogDirs)]; ok {
+		t.Error("AlterReplicaLogDirs is advertised, and no partition moves")
+	}
 }
