@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -76,6 +77,31 @@ func TestFeaturesEpochGrows(t *testing.T) {
 	up := p.becomesLevel("group.version", 1)
 	if before >= down || down >= up {
 		t.Errorf("epochs %d, %d, %d do not grow", before, down, up)
+	}
+}
+
+// TestUpdateFeaturesSaysWhy in Kafka's words, which kafka-features prints.
+func TestUpdateFeaturesSaysWhy(t *testing.T) {
+	p := dialed(t)
+	for _, test := range []struct {
+		update kmsg.UpdateFeaturesRequestFeatureUpdate
+		reason string
+	}{
+		{leveled("transaction.version", 77, 1), fmt.Sprintf("Invalid update version 77 for feature transaction.version. Local controller %d only supports versions 0-2", p.self())},
+		{leveled("no.such", 1, 1), fmt.Sprintf("Invalid update version 1 for feature no.such. Local controller %d does not support this feature.", p.self())},
+		{
+			leveled("transaction.version", 1, 1),
+			"Invalid update version 1 for feature transaction.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.",
+		},
+	} {
+		a := p.update(false, test.update)
+		want(t, test.update.Feature, a.ErrorCode, kerr.InvalidUpdateVersion)
+		expected := "The update failed for all features since the following feature had an error: " + test.reason
+		if a.ErrorMessage == nil {
+			t.Errorf("no message, want %q", expected)
+		} else if *a.ErrorMessage != expected {
+			t.Errorf("message %q, want %q", *a.ErrorMessage, expected)
+		}
 	}
 }
 

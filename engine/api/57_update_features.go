@@ -23,7 +23,7 @@ func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeatur
 	}
 	var refused *cluster.Refusal
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
-		if records, refused = cluster.UpdateFeatures(image, q.FeatureUpdates); q.ValidateOnly {
+		if records, refused = cluster.UpdateFeatures(image, c.server.NodeID, q.FeatureUpdates); q.ValidateOnly {
 			records = nil
 		}
 		return records, nil

@@ -54,13 +54,13 @@ const (
 )
 
 // UpdateFeatures decides which features get another level (KIP-584). Either all of a request
-// is done, or nothing, for the first reason that there is.
-func UpdateFeatures(i *Image, updates []kmsg.UpdateFeaturesRequestFeatureUpdate) ([]Record, *Refusal) {
+// is done, or nothing, for the first reason that there is. node is who decides.
+func UpdateFeatures(i *Image, node int32, updates []kmsg.UpdateFeaturesRequestFeatureUpdate) ([]Record, *Refusal) {
 	var records []Record
 	seen := map[string]bool{}
 	for n := range updates {
 		u := &updates[n]
-		r := checkFeature(i, u)
+		r := checkFeature(i, node, u)
 		if seen[u.Feature] {
 			r = refuse(kerr.InvalidRequest, "The feature %s is updated twice.", u.Feature)
 		}
@@ -75,15 +75,18 @@ func UpdateFeatures(i *Image, updates []kmsg.UpdateFeaturesRequestFeatureUpdate)
 	return records, nil
 }
 
-func checkFeature(i *Image, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+func checkFeature(i *Image, node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
 	for _, f := range SupportedFeatures() {
 		if f.Name != u.Feature {
 			continue
 		}
 		down := u.MaxVersionLevel < i.FeatureLevel(f.Name)
 		switch {
+		case f.Max == 0 && u.MaxVersionLevel != 0:
+			return unknownFeature(node, u)
 		case u.MaxVersionLevel < f.Min || u.MaxVersionLevel > f.Max:
-			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Only versions %d-%d are supported.", u.MaxVersionLevel, f.Name, f.Min, f.Max)
+			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d only supports versions %d-%d",
+				u.MaxVersionLevel, f.Name, node, f.Min, f.Max)
 		case u.UpgradeType < upgrade || u.UpgradeType > unsafeDowngrade:
 			return refuse(kerr.InvalidUpdateVersion, "The controller does not support the given upgrade type.")
 		case down && u.UpgradeType == upgrade:
@@ -91,5 +94,10 @@ func checkFeature(i *Image, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal
 		}
 		return nil
 	}
-	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. The feature is not supported.", u.MaxVersionLevel, u.Feature)
+	return unknownFeature(node, u)
+}
+
+func unknownFeature(node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d does not support this feature.",
+		u.MaxVersionLevel, u.Feature, node)
 }
