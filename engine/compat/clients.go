@@ -89,6 +89,10 @@ var features = []feature{
 	{"streams-pairs", "the same: two streams joined within a window"},
 	{"streams-topics", "the repartition and changelog topics that Streams makes: their settings, and what it deletes"},
 	{"streams-broker", "all three while the broker is killed"},
+	{"connect-standalone", "standalone: file, topic, file; the worker is killed"},
+	{"connect-distributed", "two workers, connectors made by REST; the worker that runs the source and the one that runs the sink are killed"},
+	{"connect-exactly-once", "the same: the topic has every line once (exactly.once.source.support)"},
+	{"connect-topics", "the topics of settings, offsets and status: compacted, and intact"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
 }
 
@@ -144,6 +148,11 @@ var clients = []client{
 		prepare: javaProgram("streams"),
 	},
 	{
+		name: "connect", title: "Kafka Connect 4.3.1", mortal: true,
+		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics"},
+		prepare: javaProgram("connect"),
+	},
+	{
 		name: "librdkafka", title: "librdkafka 2.16.0 (confluent-kafka 2.16.1, Python)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
@@ -191,6 +200,7 @@ var suites = map[string]func(*report.Suite) error{
 	"millrace-tools": always(tools.Links),
 	"streams":        mortal.Streams,
 	"java-copier":    mortal.Copier,
+	"connect":        mortal.Connect,
 	"newcomer":       always(newcomer.Run),
 }
 

@@ -30,14 +30,19 @@ func (s *stage) copies(ctx context.Context) error {
 		return err
 	}
 	defer p.end()
-	f := flow{turns: turns, perTurn: perTurn, turn: func(n int) (records []*kgo.Record) {
+	give, done, err := s.gives(func(n int) (records []*kgo.Record) {
 		for i := n * perTurn; i < (n+1)*perTurn; i++ {
 			records = append(records, &kgo.Record{Topic: from, Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)})
 		}
 		return records
-	}}
+	})
+	if err != nil {
+		return err
+	}
+	defer done()
+	f := flow{turns: turns, perTurn: perTurn, ahead: 6, give: give, seen: w.count, topics: []string{to}}
 	die := func(context.Context) error { return p.restart() }
-	if err := s.play(ctx, f, []*program{p}, w, []blow{{0.15, die}, {0.4, s.broker.Restart}, {0.7, s.broker.Restart}, {0.8, die}}); err != nil {
+	if err := s.play(ctx, f, []*program{p}, []blow{{0.15, die}, {0.4, s.broker.Restart}, {0.7, s.broker.Restart}, {0.8, die}}); err != nil {
 		return err
 	}
 	wrote, err := s.committed(ctx, from)

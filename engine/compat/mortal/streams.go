@@ -2,6 +2,7 @@ package mortal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -88,8 +89,13 @@ func (s *stage) application(ctx context.Context, name string, deaths func(*appli
 		return nil, err
 	}
 	defer a.program.end()
-	f := flow{turns: turns, perTurn: lines*words + orders + pairs, turn: a.turn}
-	if err := s.play(ctx, f, []*program{a.program}, w, deaths(a)); err != nil {
+	give, done, err := s.gives(a.turn)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	f := flow{turns: turns, perTurn: lines*words + orders + pairs, ahead: 6, give: give, seen: w.count, topics: outputs}
+	if err := s.play(ctx, f, []*program{a.program}, deaths(a)); err != nil {
 		return nil, err
 	}
 	return a, a.program.running.Stop()
@@ -274,17 +280,34 @@ func (s *stage) wordCountDemo(ctx context.Context) error {
 	defer p.end()
 	const turns = 10
 	want := map[string]int{}
-	f := flow{turns: turns, perTurn: lines * words, turn: func(n int) (records []*kgo.Record) {
+	give, done, err := s.gives(func(n int) (records []*kgo.Record) {
 		for i := n * lines; i < (n+1)*lines; i++ {
 			records = append(records, &kgo.Record{Topic: input, Value: []byte(line(i))})
-			for _, word := range strings.Fields(line(i)) {
+			for word := range strings.FieldsSeq(line(i)) {
 				want[word]++
 			}
 		}
 		return records
-	}}
-	if err := s.play(ctx, f, []*program{p}, w, nil); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	return nil
+	defer done()
+	f := flow{turns: turns, perTurn: lines * words, ahead: 6, give: give, seen: w.count, topics: []string{output}}
+	if err := s.play(ctx, f, []*program{p}, nil); err != nil {
+		return err
+	}
+	got, err := s.committed(ctx, output)
+	if err != nil {
+		return err
+	}
+	for _, records := range got {
+		for _, r := range records {
+			if len(r.Value) != 8 {
+				return fmt.Errorf("the count of %s has %d bytes, want 8", r.Key, len(r.Value))
+			}
+			r.Value = fmt.Append(nil, binary.BigEndian.Uint64(r.Value))
+		}
+	}
+	return counted(got, want)
 }

@@ -3,6 +3,7 @@ package mortal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,7 +14,6 @@ import (
 
 // A watch counts the committed records of topics as they come.
 type watch struct {
-	topics []string
 	seen   atomic.Int64
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -25,7 +25,7 @@ func (s *stage) watch(ctx context.Context, topics ...string) (*watch, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watch{topics: topics, cancel: cancel, ended: make(chan struct{})}
+	w := &watch{cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(w.ended)
 		defer k.Close()
@@ -41,25 +41,26 @@ func (w *watch) close() {
 	<-w.ended
 }
 
-// reached asks whether so many were seen.
-func (w *watch) reached(n int) func() error {
+func (w *watch) count() int { return int(w.seen.Load()) }
+
+// A flow is what a program is given, turn by turn, and what comes of it: each turn must lead to so much that is seen.
+type flow struct {
+	turns, perTurn int
+	ahead          int // how many turns may be under way: what is killed always has work, and always has work to come
+	give           func(ctx context.Context, turn int) error
+	seen           func() int
+	topics         []string // to look for open transactions in when something is missing
+}
+
+// reached asks whether so much was seen.
+func (f flow) reached(n int) func() error {
 	return func() error {
-		if seen := w.seen.Load(); seen < int64(n) {
-			return fmt.Errorf("%d of %d committed records were seen", seen, n)
+		if seen := f.seen(); seen < n {
+			return fmt.Errorf("%d of %d records were seen", seen, n)
 		}
 		return nil
 	}
 }
-
-// A flow is what a program is given and what comes of it: turns of records, of which each must lead to so many that are
-// committed.
-type flow struct {
-	turns, perTurn int
-	turn           func(n int) []*kgo.Record
-}
-
-// ahead is how many turns may be under way: what is killed always has work, and always has work to come.
-const ahead = 6
 
 // A blow happens when part of what shall come has been seen.
 type blow struct {
@@ -68,37 +69,41 @@ type blow struct {
 }
 
 // play feeds the programs turn by turn, strikes in the middle, and returns when everything has been seen.
-func (s *stage) play(ctx context.Context, f flow, programs []*program, w *watch, blows []blow) error {
-	if err := s.turns(ctx, f, programs, w, blows); err != nil {
-		return fmt.Errorf("%w\n%s", err, s.unsettled(w.topics...))
+func (s *stage) play(ctx context.Context, f flow, programs []*program, blows []blow) error {
+	if err := f.play(ctx, programs, blows); err != nil {
+		return fmt.Errorf("%w\n%s", err, s.unsettled(f.topics...))
 	}
 	return nil
 }
 
-func (s *stage) turns(ctx context.Context, f flow, programs []*program, w *watch, blows []blow) error {
-	k, err := s.dial()
-	if err != nil {
-		return err
-	}
-	defer k.Close()
+func (f flow) play(ctx context.Context, programs []*program, blows []blow) error {
 	for n := range f.turns {
-		if err := until(ctx, fmt.Sprintf("before turn %d", n), programs, w.reached(f.perTurn*(n-min(n, ahead)))); err != nil {
+		if err := until(ctx, fmt.Sprintf("before turn %d", n), programs, f.reached(f.perTurn*max(n-f.ahead, 0))); err != nil {
 			return err
 		}
-		for len(blows) > 0 && w.reached(int(blows[0].part*float64(f.perTurn*f.turns)))() == nil {
+		for len(blows) > 0 && f.reached(int(blows[0].part*float64(f.perTurn*f.turns)))() == nil {
 			if err := blows[0].strike(ctx); err != nil {
 				return err
 			}
 			blows = blows[1:]
 		}
-		if err := k.ProduceSync(ctx, f.turn(n)...).FirstErr(); err != nil {
+		if err := f.give(ctx, n); err != nil {
 			return fmt.Errorf("write turn %d: %w", n, err)
 		}
 	}
 	if len(blows) > 0 {
 		return fmt.Errorf("%d blows have not been struck: everything was written before", len(blows))
 	}
-	return until(ctx, "at the end", programs, w.reached(f.perTurn*f.turns))
+	return until(ctx, "at the end", programs, f.reached(f.perTurn*f.turns))
+}
+
+// gives makes a flow's give of records for topics. done ends it.
+func (s *stage) gives(turn func(n int) []*kgo.Record) (give func(ctx context.Context, turn int) error, done func(), err error) {
+	k, err := s.dial()
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, n int) error { return k.ProduceSync(ctx, turn(n)...).FirstErr() }, k.Close, nil
 }
 
 // unsettled says where committed readers wait for the end of a transaction, for the text of a failure.
@@ -132,6 +137,15 @@ func (s *stage) unsettled(topics ...string) string {
 
 // committed reads the committed records of a topic from its start to its end, partition by partition.
 func (s *stage) committed(ctx context.Context, topic string) (map[int32][]*kgo.Record, error) {
+	records, err := s.all(ctx, topic, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	for p := range records {
+		records[p] = slices.DeleteFunc(records[p], func(r *kgo.Record) bool { return r.Attrs.IsControl() })
+	}
+	return records, err
+}
+
+// all reads what there is in a topic up to its last stable offset, control records too.
+func (s *stage) all(ctx context.Context, topic string, options ...kgo.Opt) (map[int32][]*kgo.Record, error) {
 	a, err := s.admin()
 	if err != nil {
 		return nil, err
@@ -148,8 +162,8 @@ func (s *stage) committed(ctx context.Context, topic string) (map[int32][]*kgo.R
 			left[p] = o.Offset
 		}
 	}
-	// Control records are kept to see that the end is reached, which they mostly are.
-	k, err := s.dial(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	// Control records show that the end is reached, which they mostly are.
+	k, err := s.dial(append(options, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords())...)
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +175,7 @@ func (s *stage) committed(ctx context.Context, topic string) (map[int32][]*kgo.R
 			return nil, fmt.Errorf("read %s, of which %v is left: %w", topic, left, err)
 		}
 		for _, r := range fetches.Records() {
-			if !r.Attrs.IsControl() {
-				records[r.Partition] = append(records[r.Partition], r)
-			}
+			records[r.Partition] = append(records[r.Partition], r)
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)
 			}
