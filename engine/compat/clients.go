@@ -94,6 +94,7 @@ var features = []feature{
 	{"connect-exactly-once", "the same: the topic has every line once (exactly.once.source.support)"},
 	{"connect-topics", "the topics of settings, offsets and status: compacted, and intact"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
+	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
 
 // A client is a column of the table.
@@ -115,7 +116,7 @@ var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-gr
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e", "tool-transactions"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e", "tool-transactions", "tool-transcript"),
 		prepare: javaTools,
 	},
 	{
