@@ -157,8 +157,12 @@ func (d *driver) runClients(ctx context.Context, t broker.Target, run, address s
 			for _, check := range c.checks {
 				session.open[check] = true
 			}
+			keep := ""
+			if d.keep {
+				keep = "yes"
+			}
 			session.run(ctx, []string{
-				"COMPAT_BOOTSTRAP=" + address, "COMPAT_PREFIX=" + run + "-" + c.name, "COMPAT_FOREIGN=" + run + "-foreign",
+				"COMPAT_KEEP=" + keep, "COMPAT_BOOTSTRAP=" + address, "COMPAT_PREFIX=" + run + "-" + c.name, "COMPAT_FOREIGN=" + run + "-foreign",
 				"COMPAT_ONLY=" + strings.Join(c.checks, "|"), "COMPAT_TARGET=" + kind(t),
 			})
 		})
