@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/compat/franz"
 	"github.com/millrace/millrace/engine/compat/install"
 	"github.com/millrace/millrace/engine/compat/kcat"
+	"github.com/millrace/millrace/engine/compat/mortal"
 	"github.com/millrace/millrace/engine/compat/newcomer"
 	"github.com/millrace/millrace/engine/compat/report"
 	"github.com/millrace/millrace/engine/compat/sarama"
@@ -90,7 +91,19 @@ var features = []feature{
 	{"transform", "consume, transform, produce; offsets in the transaction"},
 	{"fencing", "a second producer with the transactional id fences the first"},
 	{"timeout", "a transaction that nobody ends is aborted"},
+	{"transform-kill", "consume, transform, produce while the program and the broker are killed: every record once, in order"},
+	{"streams-example", "Kafka's example WordCountDemo as it is"},
+	{"streams-count", "WordCount, exactly once (v2): the program is killed, and comes back without its state; every step of every count once"},
+	{"streams-join", "the same: a stream joined with a table, by way of a repartition topic"},
+	{"streams-pairs", "the same: two streams joined within a window"},
+	{"streams-topics", "the repartition and changelog topics that Streams makes: their settings, and what it deletes"},
+	{"streams-broker", "all three while the broker is killed"},
+	{"connect-standalone", "standalone: file, topic, file; the worker is killed"},
+	{"connect-distributed", "two workers, connectors made by REST; the worker that runs the source and the one that runs the sink are killed"},
+	{"connect-exactly-once", "the same: the topic has every line once (exactly.once.source.support)"},
+	{"connect-topics", "the topics of settings, offsets and status: compacted, and intact"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
+	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
 
 // A client is a column of the table.
@@ -99,6 +112,7 @@ type client struct {
 	title  string
 	checks []string
 	ours   bool // looks at Millrace itself: there is nothing to run on Kafka
+	mortal bool // starts a broker of the target's kind itself, to kill it
 	// prepare installs what it needs and answers how to run it.
 	prepare func(ctx context.Context, d *driver) (command []string, environment []string, err error)
 }
@@ -111,7 +125,7 @@ var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-gr
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-reassign", "tool-versions", "tool-e2e", "tool-transactions"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-reassign", "tool-versions", "tool-e2e", "tool-transactions", "tool-transcript"),
 		prepare: javaTools,
 	},
 	{
@@ -133,6 +147,21 @@ var clients = []client{
 			"resources", "elections", "reassignments", "quorum", "features",
 			"transactions", "transform", "fencing", "timeout"},
 		prepare: javaClient,
+	},
+	{
+		name: "java-copier", title: "A program with Kafka's Java clients 4.3.1 that is killed", mortal: true,
+		checks:  []string{"transform-kill"},
+		prepare: javaProgram("java-copier"),
+	},
+	{
+		name: "streams", title: "Kafka Streams 4.3.1", mortal: true,
+		checks:  []string{"streams-example", "streams-count", "streams-join", "streams-pairs", "streams-topics", "streams-broker"},
+		prepare: javaProgram("streams"),
+	},
+	{
+		name: "connect", title: "Kafka Connect 4.3.1", mortal: true,
+		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics"},
+		prepare: javaProgram("connect"),
 	},
 	{
 		name: "librdkafka", title: "librdkafka 2.16.0 (confluent-kafka 2.16.1, Python)",
@@ -173,14 +202,25 @@ var clients = []client{
 	},
 }
 
-// suites are the checks that this program runs itself.
-var suites = map[string]func(*report.Suite){
-	"franz-go":       franz.Run,
-	"kcat":           kcat.Run,
-	"sarama":         sarama.Run,
-	"java-tools":     tools.Java,
-	"millrace-tools": tools.Links,
-	"newcomer":       newcomer.Run,
+// suites are the checks that this program runs itself. An error is about what lies outside of the checks.
+var suites = map[string]func(*report.Suite) error{
+	"franz-go":       always(franz.Run),
+	"kcat":           always(kcat.Run),
+	"sarama":         always(sarama.Run),
+	"java-tools":     always(tools.Java),
+	"millrace-tools": always(tools.Links),
+	"streams":        mortal.Streams,
+	"java-copier":    mortal.Copier,
+	"connect":        mortal.Connect,
+	"newcomer":       always(newcomer.Run),
+}
+
+// always makes a suite of one that has nothing to do outside of its checks.
+func always(run func(*report.Suite)) func(*report.Suite) error {
+	return func(s *report.Suite) error {
+		run(s)
+		return nil
+	}
 }
 
 func runSelf(name string) error {
@@ -192,8 +232,7 @@ func runSelf(name string) error {
 	if err != nil {
 		return err
 	}
-	run(s)
-	return nil
+	return run(s)
 }
 
 // self runs a client that is written in Go: this program again.
@@ -219,6 +258,22 @@ func javaClient(ctx context.Context, d *driver) ([]string, []string, error) {
 		return nil, nil, err
 	}
 	return []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.configurationFile=" + java.Logging, "-cp", classPath, "Compat"}, nil, nil
+}
+
+// javaProgram runs a client of this program that runs Java programs, and brokers of the target's kind.
+func javaProgram(name string) func(context.Context, *driver) ([]string, []string, error) {
+	return func(ctx context.Context, d *driver) ([]string, []string, error) {
+		java, err := install.Kafka(ctx, d.sources("java"))
+		if err != nil {
+			return nil, nil, err
+		}
+		classPath, err := install.Compile(ctx, java, d.sources("java"))
+		if err != nil {
+			return nil, nil, err
+		}
+		command, _, err := self(name)(ctx, d)
+		return command, []string{"COMPAT_CLASSES=" + classPath, "COMPAT_CLASSPATH=" + java.ClassPath, "COMPAT_LOGGING=" + java.Logging, "COMPAT_BINARY=" + d.binary}, err
+	}
 }
 
 func javaTools(ctx context.Context, d *driver) ([]string, []string, error) {

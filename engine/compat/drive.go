@@ -67,7 +67,7 @@ func (d *driver) selectClients() error {
 		return fmt.Errorf("-check: %w", err)
 	}
 	for _, c := range clients {
-		if !name.MatchString(c.name) {
+		if !name.MatchString(c.name) || c.mortal && d.address != "" {
 			continue
 		}
 		var checks []string
@@ -157,13 +157,28 @@ func (d *driver) runClients(ctx context.Context, t broker.Target, run, address s
 			for _, check := range c.checks {
 				session.open[check] = true
 			}
+			keep := ""
+			if d.keep {
+				keep = "yes"
+			}
 			session.run(ctx, []string{
-				"COMPAT_BOOTSTRAP=" + address, "COMPAT_PREFIX=" + run + "-" + c.name, "COMPAT_FOREIGN=" + run + "-foreign",
-				"COMPAT_ONLY=" + strings.Join(c.checks, "|"),
+				"COMPAT_KEEP=" + keep, "COMPAT_BOOTSTRAP=" + address, "COMPAT_PREFIX=" + run + "-" + c.name, "COMPAT_FOREIGN=" + run + "-foreign",
+				"COMPAT_ONLY=" + strings.Join(c.checks, "|"), "COMPAT_TARGET=" + kind(t),
 			})
 		})
 	}
 	all.Wait()
+}
+
+// kind is how a client that starts brokers itself is told which.
+func kind(t broker.Target) string {
+	switch t.(type) {
+	case *broker.Millrace:
+		return "millrace"
+	case *broker.Kafka:
+		return "kafka"
+	}
+	return ""
 }
 
 // A session is one client's run on one target. It belongs to one goroutine.

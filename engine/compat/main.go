@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "clients that run at the same time")
 	flag.StringVar(&o.json, "json", "", "write every outcome to this file (default .cache/compat.json of the project)")
 	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` to this file")
-	flag.StringVar(&o.address, "address", "", "use the broker at this address instead of starting one; leaves out the checks that cut connections")
+	flag.StringVar(&o.address, "address", "", "use the broker at this address instead of starting one; leaves out the checks that cut connections or kill brokers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the brokers' data and logs")
 	flag.StringVar(&o.self, "self", "", "used by the driver: run the checks of one client")
 	flag.Parse()

@@ -70,20 +70,21 @@ func CheckGroup(v *setting.Values, name, value string) error {
 }
 
 // DescribeGroup lists the settings of a group that was given some: those named, or all
-// when names is nil.
+// when names is nil. What the group was not given it has from the broker's setting of the
+// same name behind "group.".
 func DescribeGroup(v *setting.Values, given map[string]string, names []string) []Entry {
 	var all []Entry
 	for _, k := range groupKeys {
 		if names != nil && !slices.Contains(names, k.Name) {
 			continue
 		}
-		text := strconv.FormatInt(k.standard.Of(v).Milliseconds(), 10)
-		e := Entry{Name: k.Name, Value: &text, Source: setting.SourceDefault, Type: setting.TypeInt, Doc: k.doc}
+		d := Settings.Lookup("group." + k.Name)
+		e := entry(v, d, d.Name)
+		e.Name, e.Type, e.Doc = k.Name, setting.TypeInt, k.doc
 		if own, ok := given[k.Name]; ok {
 			e.Value, e.Source = &own, setting.SourceGroup
-			e.Synonyms = []Synonym{{k.Name, &own, setting.SourceGroup}}
+			e.Synonyms = append([]Synonym{{k.Name, &own, setting.SourceGroup}}, e.Synonyms...)
 		}
-		e.Synonyms = append(e.Synonyms, Synonym{"group." + k.Name, &text, setting.SourceDefault}) // what every group has
 		all = append(all, e)
 	}
 	return all

@@ -28,7 +28,7 @@ type Target interface {
 	Stop() error
 }
 
-// A process is one running broker.
+// A process is one running broker, or another program that is ended with what it started.
 type process struct {
 	command *exec.Cmd
 	log     string        // file with what it printed
@@ -55,6 +55,8 @@ func launch(log string, name string, arguments ...string) (*process, error) {
 	}()
 	return p, nil
 }
+
+func (p *process) name() string { return filepath.Base(p.command.Path) }
 
 // ready waits until the broker answers ApiVersions, or says why it does not.
 func (p *process) ready(ctx context.Context, address string) error {
@@ -85,12 +87,12 @@ func (p *process) stop(patience time.Duration) error {
 			return nil
 		}
 		if p.err != nil {
-			return fmt.Errorf("the broker ended badly: %w\n%s", p.err, tail(p.log))
+			return fmt.Errorf("%s ended badly: %w\n%s", p.name(), p.err, tail(p.log))
 		}
 		return nil
 	case <-limit.C:
 		p.kill()
-		return fmt.Errorf("the broker did not end within %v of SIGTERM\n%s", patience, tail(p.log))
+		return fmt.Errorf("%s did not end within %v of SIGTERM\n%s", p.name(), patience, tail(p.log))
 	}
 }
 

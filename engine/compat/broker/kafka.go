@@ -17,8 +17,9 @@ const KafkaVersion = "4.3.1"
 // Kafka is a real Apache Kafka: one node, controller included, in KRaft mode.
 type Kafka struct {
 	ClassPath string
-	Logging   string // log4j2 configuration
-	Dir       string // for data and logs
+	Logging   string   // log4j2 configuration
+	Dir       string   // for data and logs
+	Settings  []string // more key=value
 
 	process *process
 }
@@ -51,10 +52,8 @@ func (k *Kafka) Serve(ctx context.Context, address string, behind, through map[s
 	if err != nil {
 		return nil, err
 	}
-	format := exec.CommandContext(ctx, "java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-Dlog4j2.configurationFile="+k.Logging,
-		"-cp", k.ClassPath, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)
-	if output, err := format.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("format Kafka's storage: %w\n%s", err, output)
+	if err := k.format(ctx, settings); err != nil {
+		return nil, err
 	}
 	p, err := launch(filepath.Join(k.Dir, "server.log"), "java", "-Xmx1G", "-XX:+UseG1GC", "-Djava.awt.headless=true",
 		"-Dlog4j2.configurationFile="+k.Logging, "-cp", k.ClassPath, "kafka.Kafka", settings)
@@ -68,6 +67,19 @@ func (k *Kafka) Serve(ctx context.Context, address string, behind, through map[s
 		return nil, err
 	}
 	return &Running{p}, nil
+}
+
+// format makes the folder for the data, unless an earlier life did.
+func (k *Kafka) format(ctx context.Context, settings string) error {
+	if _, err := os.Stat(filepath.Join(k.Dir, "data", "meta.properties")); err == nil {
+		return nil
+	}
+	format := exec.CommandContext(ctx, "java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-Dlog4j2.configurationFile="+k.Logging,
+		"-cp", k.ClassPath, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)
+	if output, err := format.CombinedOutput(); err != nil {
+		return fmt.Errorf("format Kafka's storage: %w\n%s", err, output)
+	}
+	return nil
 }
 
 // configure writes server.properties and answers its path.
@@ -90,7 +102,7 @@ func (k *Kafka) configure(address string, behind, through map[string]string) (st
 		advertised = append(advertised, listener+"://"+behind[name])
 		protocols = append(protocols, listener+":PLAINTEXT")
 	}
-	text := strings.Join([]string{
+	text := strings.Join(append([]string{
 		"process.roles=broker,controller",
 		"node.id=1",
 		"controller.quorum.voters=1@" + controller,
@@ -109,8 +121,10 @@ func (k *Kafka) configure(address string, behind, through map[string]string) (st
 		"group.consumer.min.heartbeat.interval.ms=300",
 		"group.consumer.heartbeat.interval.ms=300",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
-		"",
-	}, "\n")
+		// A node that was killed is let in again when its last life is missed.
+		"broker.session.timeout.ms=1500",
+		"broker.heartbeat.interval.ms=300",
+	}, append(k.Settings, "")...), "\n")
 	path := filepath.Join(k.Dir, "server.properties")
 	if err := os.MkdirAll(k.Dir, 0o755); err != nil {
 		return "", fmt.Errorf("configure Kafka: %w", err)

@@ -81,8 +81,17 @@ func (m *Millrace) Stop() error {
 	return errors.Join(failures...)
 }
 
-// A Running broker is one process that the caller ends.
+// A Running broker, or other program, is one process that the caller ends.
 type Running struct{ process *process }
+
+// Launch runs any program as brokers are run: in a process group of its own, with its output in the file log.
+func Launch(log, name string, arguments ...string) (*Running, error) {
+	p, err := launch(log, name, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	return &Running{p}, nil
+}
 
 // ServeMillrace runs one broker and waits until it answers. An empty advertised means address.
 func ServeMillrace(ctx context.Context, binary, data, log, address, advertised string, settings ...string) (*Running, error) {
@@ -132,5 +141,8 @@ func (r *Running) Terminate() { _ = r.process.command.Process.Signal(syscall.SIG
 // Stop asks for a clean end.
 func (r *Running) Stop() error { return r.process.stop(20 * time.Second) }
 
-// Log is the end of what the broker printed.
+// Ended is closed when the process is gone, by itself or not.
+func (r *Running) Ended() <-chan struct{} { return r.process.ended }
+
+// Log is the end of what it printed.
 func (r *Running) Log() string { return tail(r.process.log) }

@@ -75,6 +75,8 @@ func Java(s *report.Suite) {
 	} {
 		s.Check(check.name, check.run)
 	}
+	s.Timeout = patient
+	s.Check("tool-transcript", t.transcript)
 }
 
 // shareClasses makes an archive of loaded classes, with which a JVM starts in a third of the time.

@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Mortal broker belongs to one client, which may kill it: it comes back at the same address with what its disk has.
+// It belongs to one goroutine.
+type Mortal struct {
+	Address string
+
+	serve   func(ctx context.Context, log string) (*Running, error)
+	dir     string
+	lives   int
+	running *Running
+}
+
+// Own makes a broker of the kind that the driver runs its clients on, which it says in COMPAT_TARGET, with data in dir.
+func Own(dir string, settings ...string) (*Mortal, error) {
+	address, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	m := &Mortal{Address: address, dir: dir}
+	switch target := os.Getenv("COMPAT_TARGET"); target {
+	case "millrace":
+		m.serve = func(ctx context.Context, log string) (*Running, error) {
+			return ServeMillrace(ctx, os.Getenv("COMPAT_BINARY"), filepath.Join(dir, "data"), log, address, "", settings...)
+		}
+	case "kafka":
+		k := &Kafka{ClassPath: os.Getenv("COMPAT_CLASSPATH"), Logging: os.Getenv("COMPAT_LOGGING"), Dir: dir, Settings: settings}
+		m.serve = func(ctx context.Context, _ string) (*Running, error) { return k.Serve(ctx, address, nil, nil) }
+	default:
+		return nil, fmt.Errorf("COMPAT_TARGET is %q, want millrace or kafka", target)
+	}
+	return m, nil
+}
+
+// Start serves, for the first time or again.
+func (m *Mortal) Start(ctx context.Context) (err error) {
+	m.lives++
+	m.running, err = m.serve(ctx, m.log(m.lives))
+	return err
+}
+
+// log is the file for what a life of Millrace prints.
+func (m *Mortal) log(life int) string {
+	return filepath.Join(m.dir, fmt.Sprintf("server-%d.log", life))
+}
+
+// Restart is kill -9 and a new life.
+func (m *Mortal) Restart(ctx context.Context) error {
+	m.running.Kill()
+	return m.Start(ctx)
+}
+
+// Sound tells whether a life of Millrace panicked.
+func (m *Mortal) Sound() error {
+	for life := 1; life <= m.lives; life++ {
+		if text, err := os.ReadFile(m.log(life)); err == nil && strings.Contains(string(text), "panic:") {
+			return fmt.Errorf("the broker panicked in life %d\n%s", life, tail(m.log(life)))
+		}
+	}
+	return nil
+}
+
+// Stop ends the broker in good order.
+func (m *Mortal) Stop() error { return m.running.Stop() }
