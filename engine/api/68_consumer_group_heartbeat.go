@@ -24,6 +24,6 @@ func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *k
 		a.ErrorCode = err.Code
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {
-		g.ConsumerHeartbeat(now, client, q, uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
+		g.ConsumerHeartbeat(now, client, q, c.server.uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 	})
 }
