@@ -29,7 +29,7 @@ func good() *History {
 			{"final", true, zero, 4, "3a"}, {"final", true, one, 4, "3b"},
 			{"final", true, zero, 8, "5a"}, {"final", true, one, 8, "5b"},
 		},
-		Offsets: []Fetched{{"g", zero, -1, 1}, {"g", zero, 3, 16}, {"g", zero, 7, 40}, {"g", zero, 11, 90}},
+		Offsets: []Fetched{{"g", zero, -1, 1, 0}, {"g", zero, 3, 16, 0}, {"g", zero, 7, 40, 0}, {"g", zero, 11, 90, 0}},
 		Final:   "final",
 	}
 }
@@ -70,9 +70,9 @@ func TestEveryClassIsFound(t *testing.T) {
 			h.Operations[4].Result = Unknown
 			h.Reads = h.Reads[:len(h.Reads)-2]
 		}, Torn},
-		"a group falls back": {func(h *History) { h.Offsets = append(h.Offsets, Fetched{"g", zero, 3, 99}) }, OffsetsBack},
+		"a group falls back": {func(h *History) { h.Offsets = append(h.Offsets, Fetched{"g", zero, 3, 99, 0}) }, OffsetsBack},
 		"an acknowledged offset is gone": {func(h *History) {
-			h.Offsets = []Fetched{{"g", zero, 7, 90}}
+			h.Offsets = []Fetched{{"g", zero, 7, 90, 0}}
 		}, OffsetsBack},
 		"one offset, two values": {func(h *History) { h.Reads = append(h.Reads, Read{"other", false, zero, 0, "5a"}) }, Inconsistent},
 		"from nowhere":           {func(h *History) { h.Reads = append(h.Reads, Read{"other", false, zero, 20, "x"}) }, Unwritten},
