@@ -4,48 +4,48 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/millrace/millrace/diskio"
 )
 
-// Broken is a broker that breaks a promise, which the simulator must find.
-type Broken struct {
-	Name string
-
+// broken is a broker that breaks a promise, which the simulator must find. It is made of what a broker is
+// given: a syncer, settings, requests. Program mutants breaks the code itself.
+type broken struct {
 	answersFirst  bool                            // before anything is durable
 	trustsCrashes bool                            // takes every stop for a clean one
-	forgets       bool                            // idempotent producers, soon
-	rewrite       func(kmsg.Request) kmsg.Request // what it makes of requests
-	onCrash       func(w *world)                  // what it loses
+	boasts        bool                            // its recovery points are beyond what is durable
+	expiry        time.Duration                   // of producers. Zero: a day
+	rewrite       func(kmsg.Request) kmsg.Request // what it makes of requests. Nil: nothing
+	forgets       string                          // a folder that is gone after each crash. Empty: none
 }
 
-var whole = &Broken{}
+var whole = &broken{}
 
-func (w *world) broken() *Broken {
-	if w.o.Broken == nil {
+func (w *world) broken() *broken {
+	if w.o.broken == nil {
 		return whole
 	}
-	return w.o.Broken
+	return w.o.broken
 }
 
-func (b *Broken) files(m *diskio.Memory) diskio.FS { return m }
-
-func (b *Broken) producerExpiry() time.Duration {
-	if b.forgets {
-		return time.Second
+func (b *broken) producerExpiry() time.Duration {
+	if b.expiry > 0 {
+		return b.expiry
 	}
 	return 24 * time.Hour
 }
 
-func (b *Broken) rewritten(q kmsg.Request) kmsg.Request {
+func (b *broken) rewritten(q kmsg.Request) kmsg.Request {
 	if b.rewrite == nil {
 		return q
 	}
 	return b.rewrite(q)
 }
 
-func (b *Broken) afterCrash(w *world) {
-	if b.onCrash != nil {
-		b.onCrash(w)
+// afterCrash takes away what the broker forgets.
+func (b *broken) afterCrash(w *world) {
+	if b.forgets == "" {
+		return
+	}
+	if err := w.disk.RemoveAll(folder + "/" + b.forgets); err != nil {
+		panic(err)
 	}
 }

@@ -23,9 +23,16 @@ type link struct {
 	ended bool // the broker's end is closed
 	// held is until when nothing gets through to the broker.
 	held     time.Time
+	queue    []frameOf // that have come to the broker's end
 	up, down time.Time // when the last that is on its way arrives
 	calls    []*exchange
 	next     int32
+}
+
+// frameOf is a request on its way.
+type frameOf struct {
+	bytes  []byte
+	number int32
 }
 
 // exchange is one request and its answer.
@@ -81,7 +88,7 @@ func (k *link) send(q kmsg.Request) *exchange {
 	q = w.broken().rewritten(q)
 	frame := requests.AppendRequest(nil, q, one.number)[4:]
 	w.trace.line("%s sends %d %s v%d, %d bytes %s", k.name, one.number, kmsg.NameForKey(q.Key()), q.GetVersion(), len(frame), brief(q))
-	k.travel(&k.up, func() { k.deliver(frame, one.number) })
+	k.travel(&k.up, func() { k.arrived(frame, one.number) })
 	if !w.calm {
 		w.trouble(k)
 	}
@@ -99,24 +106,35 @@ func (k *link) travel(last *time.Time, f func()) {
 	w.at(at, f)
 }
 
-// deliver gives the broker a frame, unless the way is blocked.
-func (k *link) deliver(frame []byte, number int32) {
+// arrived has a frame wait at the broker's end, where nothing overtakes.
+func (k *link) arrived(frame []byte, number int32) {
+	k.queue = append(k.queue, frameOf{frame, number})
+	k.deliver()
+}
+
+// deliver gives the broker what has arrived, unless the way is blocked.
+func (k *link) deliver() {
 	w := k.c.w
-	switch {
-	case k.life.dead || k.ended || !k.open && !k.late:
-		return
-	case w.now.Before(k.held):
-		w.at(k.held, func() { k.deliver(frame, number) })
-		return
+	for len(k.queue) > 0 {
+		switch {
+		case k.life.dead || k.ended || !k.open && !k.late:
+			k.queue = nil
+			return
+		case w.now.Before(k.held):
+			w.at(k.held, k.deliver)
+			return
+		}
+		if !k.open {
+			w.reach("late frame")
+		}
+		if k.conn == nil {
+			k.conn = k.life.stage.Connect(w.address(), &netpoll.Peer{Reply: k.replied, Closed: k.closed})
+		}
+		one := k.queue[0]
+		k.queue = k.queue[1:]
+		w.trace.line("%s delivers %d", k.name, one.number)
+		k.life.stage.Deliver(k.conn, one.bytes)
 	}
-	if !k.open {
-		w.reach("late frame")
-	}
-	if k.conn == nil {
-		k.conn = k.life.stage.Connect(w.address(), &netpoll.Peer{Reply: k.replied, Closed: k.closed})
-	}
-	w.trace.line("%s delivers %d", k.name, number)
-	k.life.stage.Deliver(k.conn, frame)
 }
 
 // replied has an answer begin its way to the client.
@@ -179,7 +197,7 @@ func (k *link) drop() {
 	w := k.c.w
 	k.lost()
 	if k.late && w.chance(0.5) && !w.calm {
-		k.held = w.now.Add(w.between(0, w.plan.lateness))
+		k.hold()
 	}
 	gone := k.up
 	if gone.Before(k.held) {
@@ -198,7 +216,14 @@ func (w *world) trouble(k *link) {
 	case w.chance(w.plan.drops):
 		w.after(w.between(0, 2*w.plan.latency), k.drop)
 	case w.chance(w.plan.stalls):
-		k.held = w.now.Add(w.between(0, w.plan.lateness))
+		k.hold()
 		w.reach("stall")
+	}
+}
+
+// hold has nothing get through for a while, in addition to what is held already.
+func (k *link) hold() {
+	if until := k.c.w.now.Add(k.c.w.between(0, k.c.w.plan.lateness)); until.After(k.held) {
+		k.held = until
 	}
 }

@@ -36,7 +36,7 @@ func rejoining(err error) bool {
 	return slices.ContainsFunc(rejoins, func(known error) bool { return errors.Is(err, known) })
 }
 
-// forget has the member begin anew.
+// begin has the member begin anew.
 func (m *member) begin() {
 	m.epoch, m.mine, m.changed, m.subscribed = 0, nil, true, false
 }
@@ -187,7 +187,9 @@ func (m *member) beatConsumer() {
 func (m *member) leave() {
 	m.doing = "leave"
 	switch {
-	case m.how == alone || m.id == "" || m.w.chance(0.3):
+	case m.how == alone:
+		return
+	case m.id == "" || m.w.chance(0.3):
 	case m.how == classic:
 		q := kmsg.NewPtrLeaveGroupRequest()
 		one := kmsg.NewLeaveGroupRequestMember()

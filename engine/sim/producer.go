@@ -99,7 +99,11 @@ func (p *pipeline) run() {
 	w := p.w
 	for left := 5 + w.random.IntN(40); left > 0 && !w.ending || len(p.waiting) > 0; {
 		p.doing = "produce"
-		if p.connection(&p.link, true); !p.again {
+		p.connection(&p.link, true)
+		if !p.take() { // what the last link has left
+			break
+		}
+		if !p.again {
 			for len(p.waiting) < most && left > 0 && !w.ending && (len(p.waiting) == 0 || w.chance(0.6)) {
 				p.add()
 				left--

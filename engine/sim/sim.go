@@ -34,8 +34,8 @@ type Options struct {
 	Seed uint64
 	// Trace is where every event is written, a line each. Nil: nowhere.
 	Trace io.Writer
-	// Broken has the broker be one that breaks a promise. Nil: it is whole.
-	Broken *Broken
+	// broken has the broker be one that breaks a promise. Nil: it is whole.
+	broken *broken
 }
 
 // Classes of what the simulator sees by itself, beside those of package history.

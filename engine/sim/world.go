@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/diskio"
@@ -159,7 +160,8 @@ func (w *world) chance(p float64) bool { return w.random.Float64() < p }
 // found notes an anomaly.
 func (w *world) found(class, format string, arguments ...any) {
 	a := history.Anomaly{Class: class, Detail: fmt.Sprintf(format, arguments...)}
-	w.trace.line("FOUND %s: %s", a.Class, a.Detail)
+	words, _, _ := strings.Cut(a.Detail, "\n") // what follows is a stack, with addresses
+	w.trace.line("FOUND %s: %s", a.Class, words)
 	w.wrong = append(w.wrong, a)
 }
 

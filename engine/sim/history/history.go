@@ -184,7 +184,7 @@ func (c *checker) reads() {
 		case writer == nil:
 			c.add(Unwritten, "%q at %d of %v", r.Value, r.Offset, r.Partition)
 		case r.Committed && writer.Result == Failed:
-			c.add(AbortedRead, "%q of %s at %d of %v", r.Value, writer.Name, r.Offset, r.Partition)
+			c.add(AbortedRead, "%s got %q of %s at %d of %v", r.Reader, r.Value, writer.Name, r.Offset, r.Partition)
 		}
 		if r.Committed && r.Reader == c.Final {
 			c.final[r.Value] = append(c.final[r.Value], at)
