@@ -9,12 +9,11 @@ import (
 // broken is a broker that breaks a promise, which the simulator must find. It is made of what a broker is
 // given: a syncer, settings, requests. Program mutants breaks the code itself.
 type broken struct {
-	answersFirst  bool                            // before anything is durable
-	trustsCrashes bool                            // takes every stop for a clean one
-	boasts        bool                            // its recovery points are beyond what is durable
-	expiry        time.Duration                   // of producers. Zero: a day
-	rewrite       func(kmsg.Request) kmsg.Request // what it makes of requests. Nil: nothing
-	forgets       string                          // a folder that is gone after each crash. Empty: none
+	answersFirst bool                            // before anything is durable
+	boasts       bool                            // its recovery points are beyond what is durable
+	expiry       time.Duration                   // of producers. Zero: a day
+	rewrite      func(kmsg.Request) kmsg.Request // what it makes of requests. Nil: nothing
+	forgets      string                          // a folder that is gone after each crash. Empty: none
 }
 
 var whole = &broken{}

@@ -88,8 +88,13 @@ func (k *copying) copy() bool {
 		k.heed(err)
 		return k.giveUp(o, err)
 	}
-	if w.chance(0.1) {
+	switch {
+	case w.ending:
+	case w.chance(0.1):
 		k.transactor.think()
+	case w.chance(0.05): // others may have its partitions when it comes back
+		w.reach("copier away")
+		k.transactor.pause(w.plan.session/2, 2*w.plan.session)
 	}
 	well := k.end(o, !w.chance(0.1))
 	if !well || o.Result != history.OK {

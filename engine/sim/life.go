@@ -58,7 +58,6 @@ func (w *world) start() {
 	l.roused, l.alarms = make([]bool, len(l.shards)), make([]time.Time, len(l.shards))
 	l.disk = &shard.Disk{
 		Path: folder, ID: w.plan.directory, FS: w.disk, Syncer: l, Points: w.points, Log: slog.New(slog.DiscardHandler),
-		Clean: w.broken().trustsCrashes && w.lives > 1,
 		Later: func(delay time.Duration, f func()) { l.after(delay+w.between(0, w.plan.slowest), f) },
 		Stopped: func(err error) {
 			w.trace.line("disk stopped: %v", err)

@@ -116,7 +116,6 @@ func TestBrokenBrokersAreFound(t *testing.T) {
 		classes []string // one of them
 	}{
 		"answers before anything is durable": {&broken{answersFirst: true}, []string{history.Lost, history.Inconsistent, Damaged, Refused, history.Torn, history.OffsetsBack}},
-		"recovers nothing after a crash":     {&broken{trustsCrashes: true}, []string{Panicked, Stuck, Refused, Damaged, history.Lost, Hanging}},
 		"remembers more than is durable":     {&broken{boasts: true}, []string{Stuck, Refused, Panicked, Hanging}},
 		"forgets producers":                  {&broken{expiry: time.Millisecond}, []string{history.Duplicated, history.Torn, history.Reordered, Refused}},
 		"forgets transactions in a crash":    {&broken{forgets: cluster.TransactionsTopic + "-0"}, []string{history.Torn, Hanging, history.Lost, Stuck, history.Inconsistent}},

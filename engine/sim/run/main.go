@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ func main() {
 	untilFailure := flag.Bool("until-failure", false, "end with the first seed that fails")
 	workers := flag.Int("workers", runtime.NumCPU(), "how many seeds are played at a time")
 	flag.Parse()
+	debug.SetGCPercent(400) // a world is small and lives for a moment
 	if *trace {
 		out := bufio.NewWriterSize(os.Stdout, 1<<20)
 		r := sim.Run(sim.Options{Seed: *first, Trace: out})
