@@ -92,7 +92,7 @@ func (k *copying) copy() bool {
 	case w.ending:
 	case w.chance(0.1):
 		k.transactor.think()
-	case w.chance(0.05): // others may have its partitions when it comes back
+	case w.chance(0.05):
 		w.reach("copier away")
 		k.transactor.pause(w.plan.session/2, 2*w.plan.session)
 	}
@@ -108,8 +108,14 @@ func (k *copying) copy() bool {
 
 // hesitate is that of a producer, but that nobody takes its id over who knows nothing of groups.
 func (k *copying) hesitate() {
-	if w := k.member.w; !w.ending && w.chance(0.03) {
+	w := k.member.w
+	switch {
+	case w.ending:
+	case w.chance(0.02):
 		k.transactor.pause(0, 2*w.plan.limit)
+	case k.how != alone && w.chance(0.04): // others may have its partitions when it comes back
+		w.reach("copier away")
+		k.transactor.pause(w.plan.session, 2*w.plan.session)
 	}
 }
 

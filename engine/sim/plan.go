@@ -86,7 +86,7 @@ func (w *world) draw() plan {
 		p.writersV2 = 1
 	}
 	how := kind(r.IntN(3))
-	for range upTo(2) {
+	for range upTo(3) {
 		p.copiers = append(p.copiers, copier{how: how, v2: r.IntN(3) > 0})
 	}
 	how = classic + kind(r.IntN(2))

@@ -82,7 +82,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for _, corner := range []string{
 		"power cut", "process killed", "died while starting", "late frame", "stall", "request timed out", "zombie", "fenced", "transaction left open",
-		"transaction given up", "unknown commit", "commit refused", "copied", "committed", "joined a classic group", "assigned in a consumer group", "removed from a group",
+		"transaction given up", "unknown commit", "commit refused", "copied", "committed", "joined a classic group", "assigned in a consumer group", "removed from a group", "copier away",
 	} {
 		if reached[corner] == 0 {
 			t.Errorf("no seed came by %q: %v", corner, slices.Sorted(maps.Keys(reached)))
@@ -154,7 +154,7 @@ func TestBrokenBrokersAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			played, found := 0, ""
-			each(1, 400, Options{broken: test.broken}, func(r Result) bool {
+			each(1, 150, Options{broken: test.broken}, func(r Result) bool {
 				played++
 				for _, a := range r.Anomalies {
 					if slices.Contains(test.classes, a.Class) && found == "" {

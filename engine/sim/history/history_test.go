@@ -40,6 +40,20 @@ func TestAGoodHistoryIsGood(t *testing.T) {
 	}
 }
 
+// TestFetchesThatOverlap: of two that were under way together, either may have been served first.
+func TestFetchesThatOverlap(t *testing.T) {
+	h := good()
+	h.Offsets = []Fetched{{"g", zero, 11, 80, 90}, {"g", zero, 7, 85, 95}, {"g", zero, 11, 96, 97}}
+	h.Operations[4].Result = Unknown
+	if found := Check(h); len(found) > 0 {
+		t.Fatal(Summary(found))
+	}
+	h.Offsets[1].At = 90
+	if found := Check(h); len(found) != 1 || found[0].Class != OffsetsBack {
+		t.Fatal(Summary(found))
+	}
+}
+
 // TestEveryClassIsFound breaks the good history in one way at a time.
 func TestEveryClassIsFound(t *testing.T) {
 	seen := map[string]bool{}

@@ -6,8 +6,10 @@ var mutants = []mutant{
 		"engine/partition/partition.go", "limit := p.synced\n", "limit := p.written\n"}}},
 	{"partition: the last stable offset is not held", []edit{{
 		"engine/partition/partition.go", "if len(p.spans) == 0 {\n\t\treturn p.high", "if len(p.spans) >= 0 {\n\t\treturn p.high"}}},
-	{"partition: old epochs are not fenced", []edit{{
-		"engine/partition/producer.go", "case epoch < known.epoch:\n\t\treturn nil, kerr.InvalidProducerEpoch", "case false:"}}},
+	// One of the two is enough to hold an old producer off.
+	{"partition and txn: old epochs are not fenced", []edit{
+		{"engine/partition/producer.go", "case epoch < known.epoch:\n\t\treturn nil, kerr.InvalidProducerEpoch", "case false:"},
+		{"engine/txn/transaction.go", "return m.epoch == epoch && epoch != lastEpoch", "return epoch <= m.epoch && epoch != lastEpoch"}}},
 	{"partition: a repeated batch is not recognised", []edit{
 		{"engine/partition/producer.go", "if b.ProducerEpoch() != p.epoch {", "if b.ProducerEpoch() >= 0 {"},
 		{"engine/partition/producer.go", "case epoch == known.epoch && !follows(known.lastSequence(), sequence):", "case false:"}}},
