@@ -11,7 +11,7 @@
 //	           └── answers                     crash at any operation, or loss of power ──▶ diskio.Memory ◀─┘
 //	                                           └──▶ the next life starts from what is there
 //
-// At the end everything heals: clients come to their end, transactional ids are taken over, the power is cut once more,
+// At the end everything heals: clients come to their end, transactional ids are taken over or left to their time limits, the power is cut once more,
 // everything is read back, and package history judges what everybody was told. What the broker is not told in this
 // world: metadata is decided and durable by itself (engine/quorum has tests of its own), files are synced one by one without the
 // journal, and nothing is compacted or deleted.

@@ -43,8 +43,9 @@ var mutants = []mutant{
 		"engine/txn/tick.go", "return t.state == Ongoing && t.started", "return false && t.started"}}},
 	{"txn: the answer to a fencing does not wait for the abort", []edit{{
 		"engine/txn/init.go", "if t.state == Ongoing {", "if false {"}}},
-	{"group: offsets in transactions are taken from an old generation", []edit{{
-		"engine/group/transaction.go", "case q.Generation != g.generation:", "case false:"}}},
+	// A client that does one thing after the other is never in an old generation of which it is still a member.
+	{"group: offsets in transactions are taken from who is no member any more", []edit{{
+		"engine/group/transaction.go", "case err != nil:\n\t\treturn nil, err\n\tcase q.Generation != g.generation:", "case false:\n\t\treturn nil, err\n\tcase false:"}}},
 	{"group: offsets in transactions are taken from any member epoch", []edit{{
 		"engine/group/transaction.go", "return g, g.consumerCommitter(q)", "return g, nil"}}},
 	{"group: offsets of open transactions are told as they were", []edit{{
