@@ -31,7 +31,8 @@ type JournalOptions struct {
 	Age time.Duration
 	// Clean says that the last stop was clean: the search for damage is left out.
 	Clean bool
-	// Owns reports whether a file, which is there, belongs to what had this tag. Nil: it does.
+	// Owns reports whether a file, which is there, belongs to what had this tag. Where it fails
+	// nobody can tell now, and what the journal has of the folder is held back. Nil: it does.
 	Owns func(name string, tag [16]byte) (bool, error)
 	Log  *slog.Logger     // Nil: slog.Default
 	Now  func() time.Time // Nil: time.Now. It tells durations
@@ -80,6 +81,9 @@ type Journal struct {
 	made     chan *journalFile // nil: it could not be made
 	retry    time.Time         // when to try to make a file again
 	stopping atomic.Bool
+
+	held  map[string]Held     // by folder; not changed once the journal is open
+	found func(JournalDamage) // told of damage, and nothing is changed; nil: it is logged
 
 	debts map[File]*debt
 	spare []*debt

@@ -50,11 +50,18 @@ func (j *Journal) find() error {
 		path := filepath.Join(j.dir, name)
 		switch {
 		case strings.HasSuffix(name, journalNew):
+			if j.found != nil {
+				continue
+			}
 			if err := removed(j.fs.Remove(path)); err != nil {
 				return err
 			}
 		case strings.HasSuffix(name, journalSuffix):
-			f, err := j.fs.Open(path, os.O_RDWR)
+			flag := os.O_RDWR
+			if j.found != nil {
+				flag = os.O_RDONLY
+			}
+			f, err := j.fs.Open(path, flag)
 			if err != nil {
 				return err
 			}
@@ -75,7 +82,10 @@ func (j *Journal) identify() error {
 				return nil
 			}
 		}
-		j.log.Error("the journal's id cannot be read; that in its files is taken", "file", filepath.Join(j.dir, journalID), "error", err)
+		if err == nil {
+			err = errors.New("it has no 32 digits")
+		}
+		j.complain("the journal's id cannot be read; that in its files is taken", filepath.Join(j.dir, journalID), 0, err)
 		for _, f := range j.files {
 			var p [journalPage]byte
 			if _, err := f.ReadAt(p[:], 0); err == nil {
@@ -104,13 +114,11 @@ func (j *Journal) replay() error {
 	if err != nil {
 		return err
 	}
-	r := &replayer{j: j, buffer: make([]byte, 0, max(j.most, journalPage)), forgotten: map[string]uint64{}, refused: map[string]bool{}, targets: map[string]*target{}, folders: map[string]bool{}}
+	r := newReplayer(j)
 	// First who is to be forgotten, and which epochs are needed, for both are said later.
-	if len(live) > 0 && live[0].epoch > j.tail {
-		r.report(live[0], 0, fmt.Errorf("files before it, from epoch %d on, are missing", j.tail))
-	}
-	for _, f := range live {
-		r.scan(f)
+	r.scanAll(live)
+	if err := j.eachHeld(func(e entry) error { r.apply(0, e); return r.failure }); err != nil {
+		return err
 	}
 	for _, b := range r.blocks {
 		if b.file.epoch < j.tail {
@@ -125,6 +133,12 @@ func (j *Journal) replay() error {
 	}
 	if err := r.finish(); err != nil {
 		return err
+	}
+	if err := r.holder.finish(); err != nil {
+		return err
+	}
+	for folder, held := range j.held {
+		j.log.Error("whose a folder is cannot be told: what the journal has of it is kept until a later start can", "folder", filepath.Join(j.o.Folder, folder), "bytes", held.Bytes, "error", held.Why)
 	}
 	if n := j.stats.replayed.Load(); n > 0 {
 		j.log.Info("replayed the journal", "folder", j.dir, "ranges", n, "bytes", j.stats.replayedBytes.Load(), "files", r.files)
@@ -173,9 +187,9 @@ func (j *Journal) believe(l *leftover, blank bool, why error) bool {
 	case at < 0 && blank:
 		return false
 	case why == nil && !blank:
-		j.log.Error("a file in the journal's folder is another journal's; it is not read", "file", l.path)
+		j.complain("it is not read", l.path, 0, errors.New("the file is another journal's"))
 	default:
-		j.log.Error("a file of the journal has a damaged header; its blocks are read without", "file", l.path, "position", 0, "error", why)
+		j.complain("a file of the journal has a damaged header; its blocks are read without", l.path, 0, why)
 	}
 	l.head = fileHead{id: j.id, epoch: b.epoch, first: b.number, tail: b.tail, size: l.size}
 	return at >= 0
@@ -188,7 +202,7 @@ func (j *Journal) search(l *leftover, from int64, meant func(*blockHead) bool) (
 	for at := from; at+blockHeadSize <= l.size; at += int64(len(p)) {
 		n, err := l.ReadAt(p, at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			j.log.Error("cannot read the journal", "file", l.path, "position", at, "error", err)
+			j.complain("cannot read the journal", l.path, at, err)
 		}
 		for i := 0; i+blockHeadSize <= n; i += journalPage {
 			b, err := decodeBlockHead(p[i:n])
@@ -240,12 +254,19 @@ type replayer struct {
 	forgotten map[string]uint64 // name → number of the last block that says so
 	targets   map[string]*target
 	refused   map[string]bool
-	folders   map[string]bool // "folder tag" → it is theirs
-	expected  uint64          // number of the next block; 0: any
+	folders   map[string]owner // "folder tag" → is it theirs?
+	holder    holder
+	expected  uint64 // number of the next block; 0: any
 	blocks    []place
 	files     int
 	buffer    []byte
 	failure   error
+}
+
+// owner says whether a folder belongs to a tag, or why nobody can tell.
+type owner struct {
+	owns    bool
+	unknown error
 }
 
 // place is where a block stands.
@@ -307,7 +328,33 @@ func (r *replayer) scan(l *leftover) {
 }
 
 func (r *replayer) report(l *leftover, at int64, err error) {
-	r.j.log.Error("the journal is damaged: what was acknowledged may be missing; the rest is replayed", "file", l.path, "position", at, "error", err)
+	r.j.complain("the journal is damaged: what was acknowledged may be missing; the rest is replayed", l.path, at, err)
+}
+
+// complain tells of damage.
+func (j *Journal) complain(what, file string, position int64, err error) {
+	if j.found != nil {
+		j.found(JournalDamage{file, position, what, err})
+		return
+	}
+	j.log.Error(what, "file", file, "position", position, "error", err)
+}
+
+func newReplayer(j *Journal) *replayer {
+	return &replayer{
+		j: j, buffer: make([]byte, 0, max(j.most, journalPage)), forgotten: map[string]uint64{}, refused: map[string]bool{},
+		targets: map[string]*target{}, folders: map[string]owner{}, holder: holder{j: j},
+	}
+}
+
+// scanAll finds the blocks of all files that are needed, oldest first.
+func (r *replayer) scanAll(live []*leftover) {
+	if len(live) > 0 && live[0].epoch > r.j.tail {
+		r.report(live[0], 0, fmt.Errorf("files before it, from epoch %d on, are missing", r.j.tail))
+	}
+	for _, f := range live {
+		r.scan(f)
+	}
 }
 
 // apply writes one range to its file.
@@ -317,6 +364,10 @@ func (r *replayer) apply(number uint64, e entry) {
 		return
 	}
 	t, err := r.target(name, e.tag)
+	if unknown := (*unknownOwner)(nil); errors.As(err, &unknown) {
+		r.failure = r.holder.add(e, unknown.err)
+		return
+	}
 	if err != nil {
 		r.failure = err
 		return
@@ -338,6 +389,11 @@ func (r *replayer) apply(number uint64, e entry) {
 	r.j.stats.replayed.Add(1)
 	r.j.stats.replayedBytes.Add(uint64(len(e.data)))
 }
+
+// unknownOwner says that nobody can tell whose a file is.
+type unknownOwner struct{ err error }
+
+func (u *unknownOwner) Error() string { return u.err.Error() }
 
 // manyTargets is how many files are open at the same time.
 const manyTargets = 512
@@ -367,9 +423,12 @@ func (r *replayer) target(name string, tag [16]byte) (*target, error) {
 	if err == nil && owned {
 		t.size, err = f.Size()
 	}
-	if err != nil || !owned {
-		r.targets[key] = nil
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	if !owned {
+		r.targets[key] = nil
+		return nil, f.Close()
 	}
 	r.targets[key] = t
 	r.files++
@@ -382,15 +441,14 @@ func (r *replayer) owns(name string, tag [16]byte) (bool, error) {
 	}
 	folder, _, _ := strings.Cut(name, "/")
 	key := folder + "\x00" + string(tag[:])
-	owned, known := r.folders[key]
+	o, known := r.folders[key]
 	if !known {
-		var err error
-		if owned, err = r.j.o.Owns(name, tag); err != nil {
-			return false, fmt.Errorf("look whose %s is: %w", name, err)
+		if o.owns, o.unknown = r.j.o.Owns(name, tag); o.unknown != nil {
+			o.unknown = &unknownOwner{fmt.Errorf("look whose %s is: %w", name, o.unknown)}
 		}
-		r.folders[key] = owned
+		r.folders[key] = o
 	}
-	return owned, nil
+	return o.owns, o.unknown
 }
 
 // finish makes durable what was written, a few files at a time.

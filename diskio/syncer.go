@@ -15,6 +15,9 @@ type SyncerOptions struct {
 	// Journal is what makes many files durable at once. The Syncer owns it from here on, and
 	// closes it. Nil: each file is synced.
 	Journal *Journal
+	// Stopped is told of the error that stops the disk, once, on a goroutine of the Syncer, also
+	// when nobody waits for what failed. It must not block. Nil: nobody is told.
+	Stopped func(error)
 }
 
 // Syncer makes files durable for those who wait. There is one for each disk.
@@ -39,6 +42,7 @@ type Syncer struct {
 	free    chan synced
 	ended   chan struct{}
 	now     func() time.Time // to tell durations
+	stopped func(error)      // may be nil
 
 	// The dispatcher's own.
 	waiting  queue
@@ -103,7 +107,7 @@ func NewSyncer(o SyncerOptions) *Syncer {
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
-	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now}
+	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now, stopped: o.Stopped}
 	if o.Journal != nil {
 		s.checkpoints = journalParallel
 		s.journal, s.made, s.age, s.now = o.Journal, o.Journal.made, o.Journal.timer.C, o.Journal.o.Now
@@ -484,7 +488,9 @@ func answer(r *Request, err error) {
 
 // stop remembers the first error; later ones are its consequence.
 func (s *Syncer) stop(err error) error {
-	s.failure.CompareAndSwap(nil, &err)
+	if s.failure.CompareAndSwap(nil, &err) && s.stopped != nil {
+		s.stopped(err)
+	}
 	return s.Err()
 }
 

@@ -82,7 +82,8 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal})
+	d.Held = heldBack(d.journal.Held())
+	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal, Stopped: d.Fail})
 	d.Syncer = d.syncer
 	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: limits.cached})
 	d.Cache = d.cache
@@ -90,10 +91,23 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	return d, nil
 }
 
-// owns reports whether a partition's file belongs to the topic that the journal names.
+// owns reports whether a partition's file belongs to the topic that the journal names. The
+// topic id is older than any segment: where it is gone, or cannot be read, nobody can tell.
 func (d *disk) owns(name string, topic [16]byte) (bool, error) {
 	found, err := commitlog.TopicOf(d.FS, filepath.Join(d.Path, filepath.Dir(name)))
-	return found == topic, err
+	if err == nil && found == [16]byte{} {
+		err = errors.New("the topic id (partition.metadata) is missing beside the segments")
+	}
+	return err == nil && found == topic, err
+}
+
+// heldBack is what the journal could not replay, for the partitions concerned.
+func heldBack(all map[string]diskio.Held) map[string]shard.Held {
+	out := make(map[string]shard.Held, len(all))
+	for folder, h := range all {
+		out[folder] = shard.Held{Topic: h.Tag, Bytes: h.Bytes, Why: h.Why}
+	}
+	return out
 }
 
 // recall reads the marker of a clean stop, and takes it away: from here on a stop is
@@ -140,6 +154,11 @@ func (d *disk) distrust() {
 // not clean at the start and have a log that nobody has asked for since: it is as the crash
 // has left it.
 func (b *Broker) doubt() {
+	for _, d := range b.disks {
+		if len(d.Held) > 0 { // what comes to these logs later must be looked at then
+			d.unclean.Store(true)
+		}
+	}
 	for _, t := range b.registry.Topics() {
 		t.Each(func(_ int32, on *shard.Disk, r *shard.Replica) {
 			opened := r != nil && r.Settled()

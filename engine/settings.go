@@ -17,9 +17,11 @@ func topicSettings(v *setting.Values) *shard.Settings {
 	commit, every := config.CommitOnAck(v), config.FlushEvery(v)
 	policy := config.CleanupPolicy.Of(v)
 	deletes := slices.Contains(policy, "delete")
+	records := config.FlushRecords(v)
 	s := &shard.Settings{
 		Commit:          commit,
 		FlushEvery:      every,
+		FlushRecords:    records,
 		LogAppendTime:   config.TimestampType.Of(v) == "LogAppendTime",
 		Compacted:       slices.Contains(policy, "compact"),
 		Deletes:         deletes,
@@ -31,7 +33,7 @@ func topicSettings(v *setting.Values) *shard.Settings {
 			SegmentBytes: config.SegmentSize(v), SegmentAge: config.SegmentAge.Of(v),
 			IndexInterval: config.IndexIntervalBytes.Of(v), IndexBytes: config.IndexBytes.Of(v),
 			RetentionBytes: -1, RetentionAge: -1,
-			DeleteDelay: config.DeleteDelay.Of(v), SyncOnRoll: commit || every > 0,
+			DeleteDelay: config.DeleteDelay.Of(v), SyncOnRoll: commit || every > 0 || records > 0,
 		},
 	}
 	if deletes {

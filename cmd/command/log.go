@@ -84,7 +84,8 @@ func verifyLog(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify DIR...", Short: "Check every record of partitions, and their indexes",
 		Long: "Read all that partitions hold, down to the records, and report what should not be. DIR is the folder of a partition,\n" +
-			"or a data folder with many. Nothing is changed. The broker must be stopped: what it is writing looks like damage.",
+			"or a data folder with many; of that the journal is read too: its files, what it still has of which partition, and what\n" +
+			"is damaged. Nothing is changed. The broker must be stopped: what it is writing looks like damage.",
 		Example: "  millrace log verify millrace-data",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -94,6 +95,11 @@ func verifyLog(env *environment) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				found, err := verifyJournal(env.Out, dir)
+				if err != nil {
+					return err
+				}
+				problems += found
 				for _, folder := range folders {
 					checked++
 					err := commitlog.Verify(diskio.OS, folder, func(p commitlog.Problem) {

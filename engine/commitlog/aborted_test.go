@@ -200,7 +200,7 @@ func TestTheIndexOfAbortedTransactionsGoesWithItsSegment(t *testing.T) {
 	for range 300 {
 		s.step()
 	}
-	if _, err := s.l.Retain(time.UnixMilli(2), s.l.End()); err != nil {
+	if _, err := s.l.Retain(time.UnixMilli(2), s.l.End(), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.l.Close(); err != nil {

@@ -95,9 +95,7 @@ type CleanStats struct {
 // NewCleaning begins to look at the log, whose records from limit on (the high watermark, or
 // the last stable offset if that is lower) are not touched.
 func (l *Log) NewCleaning(limit int64, o CleanOptions) *Cleaning {
-	if p := l.pledged.segment; p != nil {
-		limit = min(limit, p.base) // the journal may still get what the log was asked to make durable
-	}
+	limit = min(limit, l.unsettled())
 	if o.Pause == nil {
 		o.Pause = func(int) error { return nil }
 	}

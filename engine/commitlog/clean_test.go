@@ -369,6 +369,39 @@ func TestWhatIsNotCleaned(t *testing.T) {
 	}
 }
 
+// A segment that nobody has made durable yet is not cleaned, for the journal may still be
+// asked to: what it would bring back after a crash must not go into a cleaned one.
+func TestWhatIsNotDurableIsNotCleaned(t *testing.T) {
+	o := keep()
+	o.Later = func(time.Duration, func()) {}
+	s := newStage(t, o)
+	s.open(s.recovery())
+	for range 3 {
+		s.append(2)
+		s.ok(s.log.Roll(today))
+	}
+	dirt := func(want int64) {
+		t.Helper()
+		d, err := s.log.NewCleaning(s.log.End(), CleanOptions{}).Dirt(today)
+		s.ok(err)
+		s.want("to", d.To, want)
+	}
+	dirt(4) // the roll before has synced all but the last
+	var active, rolled diskio.Request
+	s.log.Commit(&active, &rolled)
+	dirt(4)
+	s.ok(rolled.File.Sync())
+	s.log.Committed()
+	dirt(6)
+	s.append(2)
+	c := s.log.NewCleaning(s.log.End(), CleanOptions{})
+	s.ok(s.log.Roll(today)) // the segment is sealed now, but was not durable when the cleaning began
+	d, err := c.Dirt(today)
+	s.ok(err)
+	s.want("to", d.To, int64(6))
+	s.close()
+}
+
 // The journal forgets all segments that are replaced before one that has the name of the first
 // is there.
 func TestTheJournalForgetsWhatIsReplaced(t *testing.T) {
@@ -403,7 +436,7 @@ func TestACleaningThatIsOvertaken(t *testing.T) {
 	for what, f := range map[string]func(s *stage){
 		"segments removed": func(s *stage) {
 			s.ok(s.log.SetStart(4))
-			_, err := s.log.Retain(today, s.log.End())
+			_, err := s.log.Retain(today, s.log.End(), 0)
 			s.ok(err)
 		},
 		"truncated": func(s *stage) { s.ok(s.log.Truncate(3)) },

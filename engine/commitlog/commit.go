@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -15,24 +16,61 @@ type pledge struct {
 	to      int64
 }
 
-// Commit fills r in so that what it asks for makes durable everything appended so far. One
-// is under way at a time; Committed, when it went well, is its end.
-func (l *Log) Commit(r *diskio.Request) {
-	s := l.active
+// Commit fills requests in so that what they ask for makes durable everything appended so
+// far: active always, and rolled, if both, for the segment that the last roll has left
+// behind. One Commit is under way at a time; Committed, when all of it went well, is its end.
+func (l *Log) Commit(active, rolled *diskio.Request) (both bool) {
+	s := l.behind()
+	l.pledged = [2]pledge{l.ask(active, l.active)}
+	if s == nil {
+		return false
+	}
+	l.pledged[1] = l.ask(rolled, s)
+	return true
+}
+
+func (l *Log) ask(r *diskio.Request, s *Segment) pledge {
 	r.File = &s.commit
 	r.From, r.To = max(s.covered, s.synced.Load()), s.size.Load()
 	if r.Name = ""; l.o.TopicID != [16]byte{} && s.covered >= 0 {
 		r.Name, r.Tag = s.journalName(), l.o.TopicID
 	}
-	l.pledged = pledge{s, r.To}
+	return pledge{s, r.To}
 }
 
 // Committed says that what Commit asked for is durable.
 func (l *Log) Committed() {
-	if s := l.pledged.segment; s != nil {
-		s.covered = max(s.covered, l.pledged.to)
+	for _, p := range l.pledged {
+		if p.segment != nil {
+			p.segment.covered = max(p.segment.covered, p.to)
+		}
 	}
-	l.pledged = pledge{}
+	l.pledged = [2]pledge{}
+}
+
+// behind is the segment before the active one while it is not known to be durable.
+func (l *Log) behind() *Segment {
+	if s := l.lagging; s != nil && (s.deleted.Load() || max(s.covered, s.synced.Load()) >= s.size.Load()) {
+		l.lagging = nil
+	}
+	return l.lagging
+}
+
+// unsettled is where the first segment begins of which the journal may still get something:
+// what it was asked for, or what the next Commit asks for.
+func (l *Log) unsettled() int64 {
+	first := int64(math.MaxInt64)
+	for _, p := range l.pledged {
+		if p.segment != nil {
+			first = min(first, p.segment.base)
+		}
+	}
+	for _, s := range []*Segment{l.behind(), l.active} {
+		if s != nil && max(s.covered, s.synced.Load()) < s.size.Load() {
+			first = min(first, s.base)
+		}
+	}
+	return first
 }
 
 // journalName is the name of the file as the journal of its disk has it.
@@ -50,8 +88,10 @@ func (l *Log) journalName(base int64) string {
 // forget has the journal of the disk not bring back what is about to be cut from s. Before
 // it, all that s has is made durable: what stays must not need the journal.
 func (l *Log) forget(s *Segment) error {
-	if l.pledged.segment == s {
-		l.pledged = pledge{}
+	for i := range l.pledged {
+		if l.pledged[i].segment == s {
+			l.pledged[i] = pledge{}
+		}
 	}
 	if l.o.Forget == nil {
 		return nil
@@ -80,3 +120,9 @@ func TopicOf(fs diskio.FS, dir string) (id [16]byte, err error) {
 	}
 	return id, nil
 }
+
+// TopicFile is the name of the file that says whose a folder is.
+const TopicFile = topicFile
+
+// TopicText is what it says of a topic.
+func TopicText(id [16]byte) string { return string(encodeTopic(id)) }

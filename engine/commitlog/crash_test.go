@@ -166,7 +166,7 @@ func (h *history) act() {
 		h.appendSome()
 	case n < 13:
 		target := h.log.End()
-		err := h.log.Active().Sync()
+		err := committed(h.log, h.random.IntN(2) == 0)
 		if !h.o.SyncOnRoll {
 			err = h.log.Sync()
 		}
@@ -191,7 +191,7 @@ func (h *history) act() {
 	case n == 15:
 		h.tried = max(h.tried, h.synced)
 		h.mark()
-		removed, err := h.log.Retain(h.now, h.synced)
+		removed, err := h.log.Retain(h.now, h.synced, 0)
 		h.note("retain: %d, %v", removed, err)
 		if err == nil {
 			h.start = max(h.start, h.log.Start())

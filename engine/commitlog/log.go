@@ -40,7 +40,8 @@ type Log struct {
 	doomed      []*doomed       // renamed, still to be removed
 	rolled      []*Segment      // by the append that is under way
 	aborting    []batch.Aborted // by markers that the next append has
-	pledged     pledge
+	lagging     *Segment        // rolled, and not yet known to be durable; the one before active, or nil
+	pledged     [2]pledge       // of active and lagging
 }
 
 // SetOptions changes the settings of the topic. FS, Cache and TopicID stay.
@@ -55,8 +56,9 @@ func (l *Log) SetOptions(o Options) {
 	var err error
 	switch {
 	case l.o.SyncOnRoll && !commit:
-		err = l.Sync() // from now on a sync of the active segment must be enough
+		err = l.Sync() // from now on a sync of the last two segments must be enough
 	case commit && !l.o.SyncOnRoll:
+		l.lagging = nil
 		err = l.active.reopen() // from now on an index vouches
 	}
 	if err != nil {
@@ -265,6 +267,7 @@ func (l *Log) write(batches [][]byte) error {
 func (l *Log) leaveIndexes(s *Segment) error {
 	if l.o.SyncOnRoll {
 		s.unseal()
+		s.outgrown = true
 	} else if err := s.reopen(); err != nil {
 		return err
 	}
@@ -324,7 +327,7 @@ func (l *Log) roll(now time.Time, base int64) error {
 		return fmt.Errorf("end segment: %w", err)
 	}
 	if l.o.SyncOnRoll {
-		if err := old.sync(); err != nil {
+		if err := l.settleRolls(old); err != nil {
 			return err
 		}
 	}
@@ -343,6 +346,26 @@ func (l *Log) roll(now time.Time, base int64) error {
 	l.publish(append(append(make([]*Segment, 0, len(*l.segments.Load())+1), *l.segments.Load()...), s))
 	l.active = s
 	l.rolled = append(l.rolled, old)
+	if l.o.SyncOnRoll {
+		l.lagging = old
+	}
+	return nil
+}
+
+// settleRolls makes durable what must be before the active segment is followed by another.
+// Of old itself that is nothing: the next Commit asks for both, so that the owner need not
+// wait for the disk here. But the segment before it must be, for only one may be torn. Old
+// must be if its index files are those of an earlier stop, for they would vouch for all of it,
+// or if something was cut off it, which must not come back between it and its successor.
+func (l *Log) settleRolls(old *Segment) error {
+	if s := l.behind(); s != nil {
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
+	if old.outgrown || old.synced.Load() < 0 {
+		return old.sync()
+	}
 	return nil
 }
 
@@ -402,11 +425,12 @@ type mark struct {
 	epochs           *[]epoch
 	indexer          indexer
 	first            int64
+	lagging          *Segment
 }
 
 func (l *Log) mark() mark {
 	s := l.active
-	return mark{l.end.Load(), l.size.Load(), s.size.Load(), s, l.segments.Load(), l.epochs.Load(), s.indexer, s.first}
+	return mark{l.end.Load(), l.size.Load(), s.size.Load(), s, l.segments.Load(), l.epochs.Load(), s.indexer, s.first, l.lagging}
 }
 
 // undo brings the log back to m after a failed append. Readers never saw more: they stop
@@ -422,7 +446,7 @@ func (l *Log) undo(m mark) {
 	l.size.Store(m.size)
 	l.epochs.Store(m.epochs)
 	s := m.active
-	l.active = s
+	l.active, l.lagging = s, m.lagging
 	s.covered = min(s.covered, m.bytes)
 	s.size.Store(m.bytes)
 	s.first = m.first

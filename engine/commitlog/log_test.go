@@ -540,7 +540,7 @@ func TestTruncate(t *testing.T) {
 		s.open(s.recovery())
 		s.append(3, 3, 3, 3, 3, 3, 3, 3)
 		s.ok(s.log.SetStart(4))
-		_, err := s.log.Retain(today, 0)
+		_, err := s.log.Retain(today, 0, 0)
 		s.ok(err)
 		return s
 	}
@@ -562,7 +562,7 @@ func TestTruncate(t *testing.T) {
 	for s.log.Start() < 20 {
 		s.ok(s.log.SetStart(s.log.Start() + 4))
 	}
-	_, err := s.log.Retain(today, s.log.End())
+	_, err := s.log.Retain(today, s.log.End(), 0)
 	s.ok(err)
 	s.ok(s.log.Truncate(2))
 	s.want("restarted", []int64{s.log.Start(), s.log.End(), s.log.Size()}, "[2 2 0]")

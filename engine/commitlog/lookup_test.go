@@ -186,7 +186,7 @@ func BenchmarkAppend(b *testing.B) {
 				}
 				if n += len(group[0]); n > 64<<20 {
 					n = 0
-					if _, err := s.log.Retain(today, s.log.End()); err != nil {
+					if _, err := s.log.Retain(today, s.log.End(), 0); err != nil {
 						b.Fatal(err)
 					}
 				}

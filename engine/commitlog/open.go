@@ -223,7 +223,7 @@ func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
 		if from == math.MaxInt64 && epochs {
 			continue
 		}
-		cut, err := l.checkSealed(s, next, from)
+		cut, err := l.checkSealed(s, next, from, i == len(list)-2)
 		if err != nil {
 			return err
 		}
@@ -299,12 +299,13 @@ func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 	return entries[0], true
 }
 
-// checkSealed checks every batch of a sealed segment from the recovery point on. In commit
-// mode, and where an index says that the segment was durable, damage is an error;
-// else it is where the log was torn: cut reports that the segment now ends there.
-func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
+// checkSealed checks every batch of a sealed segment from the recovery point on. Where the
+// segment was durable damage is an error: with SyncOnRoll that is all of them but the last
+// sealed one, and else those whose index says so. Where it was not, damage is where the log
+// was torn: cut reports that the segment now ends there.
+func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, err error) {
 	defer s.closeFile()
-	vouched := l.o.SyncOnRoll || l.vouched(s)
+	vouched := l.vouched(s)
 	found, err := l.scan(s, from)
 	if err != nil {
 		return false, err
@@ -328,14 +329,14 @@ func (l *Log) checkSealed(s *Segment, next, from int64) (cut bool, err error) {
 		}
 		return false, s.seal(s.ends)
 	}
-	if vouched {
+	if l.o.SyncOnRoll && !last || vouched {
 		return false, found.damage
 	}
 	return true, l.cutTail(s, found)
 }
 
-// vouched reports whether s was durable once: its index file is begun after that, and
-// taken away before more is appended.
+// vouched reports whether s was durable once: its index file is begun after that. It is
+// taken away before more is appended, or else what was appended is synced at the roll.
 func (l *Log) vouched(s *Segment) bool {
 	_, err := l.fs.Stat(s.path + indexSuffix)
 	return err == nil

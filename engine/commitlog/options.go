@@ -30,8 +30,9 @@ type Options struct {
 	RetentionAge time.Duration
 	// DeleteDelay is how long the files of a deleted segment or log stay, renamed.
 	DeleteDelay time.Duration
-	// SyncOnRoll makes a segment durable before the next begins: commit mode. Without it
-	// that happens some time after the roll. Files and folders are durable in both modes.
+	// SyncOnRoll makes a segment durable before the next but one begins, and has Commit ask
+	// for both that may not be: the modes in which somebody counts on syncs. Without it that
+	// happens some time after the roll. Files and folders are durable in both.
 	SyncOnRoll bool
 	// Cache is told of what is appended and read. Nil: nobody is.
 	Cache *diskio.PageCache

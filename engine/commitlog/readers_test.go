@@ -52,7 +52,7 @@ func TestReadersBesideTheOwner(t *testing.T) {
 		case i%50 == 24:
 			m.SetSpace(-1)
 		case i%97 == 0:
-			if _, err := log.Retain(today, high.Load()); err != nil && !errors.Is(err, syscall.ENOSPC) {
+			if _, err := log.Retain(today, high.Load(), 0); err != nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatal(err)
 			}
 		}

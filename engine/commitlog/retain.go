@@ -20,8 +20,9 @@ type doomed struct {
 
 // Retain removes what retention does not keep, and what lies wholly below the start, but
 // never a record at or above the high watermark. It returns how many segments went. The
-// active segment goes too when it is too old; a new one begins.
-func (l *Log) Retain(now time.Time, highWatermark int64) (removed int, err error) {
+// active segment goes too when it is too old; a new one begins. Of the log's bytes so many
+// may be gone after a power cut: what is removed must not be made up for by them.
+func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int, err error) {
 	if err := l.ready(); err != nil {
 		return 0, err
 	}
@@ -33,7 +34,7 @@ func (l *Log) Retain(now time.Time, highWatermark int64) (removed int, err error
 	}
 	l.doomed = slices.DeleteFunc(l.doomed, func(d *doomed) bool { return d.gone.Load() })
 	list := *l.segments.Load()
-	n, err := l.deletable(list, now, highWatermark)
+	n, err := l.deletable(list, now, highWatermark, unsynced)
 	if err != nil {
 		return 0, err
 	}
@@ -51,10 +52,10 @@ func (l *Log) Retain(now time.Time, highWatermark int64) (removed int, err error
 }
 
 // deletable counts the oldest segments that go.
-func (l *Log) deletable(list []*Segment, now time.Time, highWatermark int64) (int, error) {
+func (l *Log) deletable(list []*Segment, now time.Time, highWatermark, unsynced int64) (int, error) {
 	excess := int64(-1)
 	if l.o.RetentionBytes >= 0 {
-		excess = l.size.Load() - l.o.RetentionBytes
+		excess = l.size.Load() - unsynced - l.o.RetentionBytes
 	}
 	for i, s := range list {
 		next := l.end.Load()

@@ -42,12 +42,12 @@ func TestRetain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := segments(t, test.o)
-			removed, err := s.log.Retain(today.Add(test.now), test.high)
+			removed, err := s.log.Retain(today.Add(test.now), test.high, 0)
 			s.ok(err)
 			s.want("stay", s.bases(), test.want)
 			s.want("start", s.log.Start(), s.bases()[0])
 			s.want("removed", removed, s.bases()[0])
-			s.want("again", fmt.Sprint(s.log.Retain(today.Add(test.now), test.high)), "0 <nil>")
+			s.want("again", fmt.Sprint(s.log.Retain(today.Add(test.now), test.high, 0)), "0 <nil>")
 			if strings.Contains(s.files(), deletedSuffix) {
 				t.Fatalf("left over: %s", s.files())
 			}
@@ -73,7 +73,7 @@ func TestExpiredSaysWhatRetainWillDo(t *testing.T) {
 		r := s.recovery()
 		r.Clean = true
 		s.open(r)
-		removed, err := s.log.Retain(now, 8)
+		removed, err := s.log.Retain(now, 8, 0)
 		s.ok(err)
 		if got != (removed > 0) {
 			t.Errorf("size %d, age %s: Expired says %v, Retain removes %d", o.RetentionBytes, o.RetentionAge, got, removed)
@@ -106,13 +106,13 @@ func TestDeleteRecords(t *testing.T) {
 	s.want("start after a crash", s.log.Start(), 3)
 	s.append(5)
 	s.ok(s.log.SetStart(10))
-	if _, err := s.log.Retain(today, s.log.End()); err != nil {
+	if _, err := s.log.Retain(today, s.log.End(), 0); err != nil {
 		t.Fatal(err)
 	}
 	s.want("segments", s.bases(), "[8]")
 	s.want("batches", s.all(), "[8]")
 	s.ok(s.log.SetStart(13))
-	_, err := s.log.Retain(today, s.log.End())
+	_, err := s.log.Retain(today, s.log.End(), 0)
 	s.ok(err)
 	s.want("segments", s.bases(), "[13]")
 	s.append(1)
@@ -131,7 +131,7 @@ func TestReaderKeepsADeletedSegment(t *testing.T) {
 	s := segments(t, o)
 	r, err := s.log.Locate(2, 1000, 8)
 	s.ok(err)
-	_, err = s.log.Retain(today, 8)
+	_, err = s.log.Retain(today, 8, 0)
 	s.ok(err)
 	if !strings.Contains(s.files(), "00000000000000000002.log.deleted") {
 		t.Fatalf("files: %s", s.files())
@@ -173,7 +173,7 @@ func TestRetentionFreesAFullDisk(t *testing.T) {
 	if err := s.log.Append([][]byte{s.next(1)}, today); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
-	removed, err := s.log.Retain(today, 8)
+	removed, err := s.log.Retain(today, 8, 0)
 	s.ok(err)
 	s.want("removed", removed, 4)
 	s.append(1)
@@ -226,7 +226,7 @@ func TestUnusedIndexesAreForgotten(t *testing.T) {
 	}
 	s.want("indexes in memory", count(), 8)
 	for range 2 {
-		_, err := s.log.Retain(today, 8)
+		_, err := s.log.Retain(today, 8, 0)
 		s.ok(err)
 	}
 	s.want("indexes in memory", count(), 1)
@@ -241,7 +241,7 @@ func TestReaderThatRetentionOvertakes(t *testing.T) {
 	s.close()
 	s.open(s.recovery())
 	held, next := s.log.acquire(2)
-	removed, err := s.log.Retain(today, 8)
+	removed, err := s.log.Retain(today, 8, 0)
 	s.ok(err)
 	s.want("removed", removed, 8)
 	if _, err := held.locate(2, 1000, 8, next, false); !errors.Is(err, kerr.OffsetOutOfRange) {

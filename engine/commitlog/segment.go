@@ -68,6 +68,7 @@ type Segment struct {
 	first     int64 // timestamp of the first batch, or unknownTime
 	created   time.Time
 	resumed   bool   // nothing was appended since it was opened
+	outgrown  bool   // its index files are those of an earlier stop, and it was appended to since
 	gathering bool   // recovery finds out what was aborted
 	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
 	name      string // as the journal has it; empty until it is needed

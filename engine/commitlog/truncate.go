@@ -43,7 +43,9 @@ func (l *Log) truncate(offset int64) error {
 	if err != nil {
 		return err
 	}
-	l.active = s
+	if l.active = s; l.lagging == s {
+		l.lagging = nil // it is active again, and cutSegment has synced it
+	}
 	l.start.Store(min(l.start.Load(), l.end.Load()))
 	l.cutEpochs(l.start.Load(), l.end.Load())
 	return l.dropSnapshots(l.end.Load())
@@ -146,7 +148,7 @@ func (l *Log) restart(offset int64, list []*Segment) error {
 			return err
 		}
 	}
-	l.active = nil
+	l.active, l.lagging = nil, nil
 	l.savedStart = -1
 	if err := l.saveStart(offset); err != nil {
 		return err

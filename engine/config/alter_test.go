@@ -283,12 +283,27 @@ func TestTopicValues(t *testing.T) {
 		{"log.flush.mode=interval", map[string]string{"flush.mode": "commit"}, 0},
 		{"log.flush.mode=os", map[string]string{"flush.ms": "70"}, 70 * time.Millisecond},
 		{"log.flush.mode=os", map[string]string{"flush.ms": "70", "flush.messages": "1"}, 0},
+		{"log.flush.mode=os", map[string]string{"flush.ms": "0"}, 1}, // at once
 		{"log.flush.interval.ms=30", map[string]string{"flush.mode": "interval"}, 30 * time.Millisecond},
 		{"log.flush.scheduler.interval.ms=40", map[string]string{"flush.mode": "interval"}, 40 * time.Millisecond},
 		{"log.flush.mode=interval", map[string]string{"flush.ms": "9223372036854775807"}, time.Second},
 	} {
 		if got := config.FlushEvery(broker(t, c.broker).Topic(c.topic)); got != c.want {
 			t.Errorf("%s with %v is synced within %v, want %v", c.broker, c.topic, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		broker, messages string
+		want             int64
+	}{
+		{"log.flush.mode=os", "9223372036854775807", 0},
+		{"log.flush.mode=os", "100", 100},
+		{"log.flush.mode=interval", "100", 100},
+		{"log.flush.mode=interval", "1", 0}, // commit
+		{"log.flush.mode=commit", "100", 0},
+	} {
+		if got := config.FlushRecords(broker(t, c.broker).Topic(map[string]string{"flush.messages": c.messages})); got != c.want {
+			t.Errorf("%s with flush.messages=%s is synced after %d records, want %d", c.broker, c.messages, got, c.want)
 		}
 	}
 	if config.CommitOnAck(broker(t).Topic(map[string]string{"flush.mode": "os"})) {

@@ -165,15 +165,15 @@ const (
 var (
 	FlushMessages = durability.Long(setting.Long{
 		Name: "log.flush.interval.messages", Topic: "flush.messages", Default: math.MaxInt64, Min: 1, Dynamic: setting.ClusterWide,
-		Doc: "1 means log.flush.mode=commit. Greater numbers mean nothing here: either every answer waits for the disk or none does.",
+		Doc: "1 means log.flush.mode=commit. More, when answers do not wait for the disk: a sync is begun, and not waited for, as soon as so many records of a partition are written and not synced.",
 	})
 	FlushMillis = durability.Duration(setting.Duration{
 		Name: "log.flush.interval.ms", Topic: "flush.ms", Synonyms: []string{"log.flush.scheduler.interval.ms"}, Null: true, Dynamic: setting.ClusterWide,
-		Doc: "Longest time until a record that was written is synced, unless log.flush.mode is commit. When it is not given: 1000 with log.flush.mode=interval, and with os the system decides.",
+		Doc: "Longest time until the sync of a record that was written begins, unless log.flush.mode is commit; 0: at once. When it is not given: 1000 with log.flush.mode=interval, and with os the system decides.",
 	})
 	_ = durability.Duration(setting.Duration{
-		Name: "log.flush.scheduler.interval.ms", Default: math.MaxInt64, Effect: setting.Ignored, Note: "log.flush.mode decides",
-		Doc: "Time between two looks for logs that must be flushed.",
+		Name: "log.flush.scheduler.interval.ms", Default: math.MaxInt64,
+		Doc: "Stands in for log.flush.interval.ms where that is not given. Nobody looks around for logs that must be synced: each has its own moment.",
 	})
 )
 
@@ -199,14 +199,23 @@ const (
 // answers do not wait for that. Zero: whenever the system likes.
 func FlushEvery(v *setting.Values) time.Duration {
 	every := FlushMillis.Of(v)
-	given := every > 0 && every < flushNever
+	given := every >= 0 && every < flushNever
 	switch {
 	case CommitOnAck(v) || FlushMode.Of(v) == FlushOS && !given:
 		return 0
 	case !given:
 		return flushEvery
 	}
-	return every
+	return max(every, 1)
+}
+
+// FlushRecords is how many records of a partition that are written and not synced begin a
+// sync, when answers do not wait for that. Zero: any number.
+func FlushRecords(v *setting.Values) int64 {
+	if n := FlushMessages.Of(v); !CommitOnAck(v) && n < math.MaxInt64 {
+		return n
+	}
+	return 0
 }
 
 // Retention and compaction.

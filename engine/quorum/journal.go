@@ -134,7 +134,7 @@ func (j *journal) forget(index uint64, now time.Time) error {
 	if err := j.log.SetStart(int64(index)); err != nil {
 		return fmt.Errorf("move the start of the metadata log: %w", err)
 	}
-	if _, err := j.log.Retain(now, j.log.End()); err != nil {
+	if _, err := j.log.Retain(now, j.log.End(), 0); err != nil {
 		return fmt.Errorf("remove the prefix of the metadata log: %w", err)
 	}
 	return nil

@@ -44,7 +44,10 @@ type Disk struct {
 	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
 	Rewrite bool
 	Points  map[string]Point // recovery points by folder name, as the last run left them; never changed
-	Log     *slog.Logger
+	// Held is what the journal has of folders, by name, and could not bring to them: those are
+	// not opened. Never changed.
+	Held map[string]Held
+	Log  *slog.Logger
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
 	Stopped func(error)
@@ -59,6 +62,23 @@ type Disk struct {
 // Syncer makes files durable: a diskio.Syncer.
 type Syncer interface {
 	Sync(r *diskio.Request)
+}
+
+// Held is what a log lacks.
+type Held struct {
+	Topic [16]byte // the topic's id
+	Bytes int64
+	Why   error
+}
+
+// Refusal is why a partition of the disk must not be opened, or nil.
+func (d *Disk) Refusal(folder string, topic [16]byte) error {
+	h, held := d.Held[folder]
+	if !held || h.Topic != topic {
+		return nil
+	}
+	return fmt.Errorf("the journal keeps %d bytes of it that were acknowledged, and cannot bring them back: %w; stop the broker, restore %s or write it anew as %q, and start again",
+		h.Bytes, h.Why, filepath.Join(d.Path, folder, commitlog.TopicFile), commitlog.TopicText(topic))
 }
 
 // Point says that the log of a topic's partition is durable up to an offset.

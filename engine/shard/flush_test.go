@@ -154,3 +154,109 @@ func TestIntervalEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestIntervalCountsFromTheWrite: what is written while a slow sync is under way does not
+// wait for an interval more once that ends.
+func TestIntervalCountsFromTheWrite(t *testing.T) {
+	syncer := &handSyncer{}
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	r := h.topic("t", 1, 1, intervalSettings()).Replica(0)
+	<-send(r, records(t, batch.NoProducer(), "a")).ended
+	h.passed(syncer)
+	<-send(r, records(t, batch.NoProducer(), "b")).ended
+	h.clock.pass(every)
+	h.settled()
+	if n := syncer.release(); n != 1 {
+		t.Fatalf("%d syncs at a time", n)
+	}
+	h.settled()
+	if n := syncer.release(); n != 1 {
+		t.Fatalf("%d syncs once the slow one has ended, an interval after the write", n)
+	}
+	h.settled()
+	if got := r.Durable(); got != 2 {
+		t.Fatalf("durable up to %d", got)
+	}
+}
+
+// TestPartitionsShareTheirMoment: what is written to many partitions within half an interval
+// is synced at one moment, so that they can share a round of the journal.
+func TestPartitionsShareTheirMoment(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	moments := map[time.Time]bool{}
+	for i := range 24 {
+		wrote := now.Add(time.Duration(i) * time.Millisecond)
+		due := dueBy(wrote, every)
+		if wait := due.Sub(wrote); wait > every || wait <= every/2-time.Nanosecond {
+			t.Fatalf("written at %v, due %v later, the interval is %v", wrote, wait, every)
+		}
+		moments[due] = true
+	}
+	if len(moments) != 1 {
+		t.Fatalf("%d moments", len(moments))
+	}
+	for _, least := range []time.Duration{1, 2, 3} {
+		if wait := dueBy(now, least).Sub(now); wait > least {
+			t.Fatalf("due %v later, the interval is %v", wait, least)
+		}
+	}
+}
+
+// TestRecordsBeginASync: flush.messages, with and without an interval.
+func TestRecordsBeginASync(t *testing.T) {
+	for _, between := range []time.Duration{0, every} {
+		syncer := &handSyncer{}
+		h := newHouse(t, diskio.NewMemory(), syncer)
+		s := intervalSettings()
+		s.FlushEvery, s.FlushRecords = between, 3
+		r := h.topic("t", 1, 1, s).Replica(0)
+		<-send(r, records(t, batch.NoProducer(), "a", "b")).ended
+		h.settled()
+		if n := syncer.waiting(); n != 0 {
+			t.Fatalf("%d syncs after two records", n)
+		}
+		<-send(r, records(t, batch.NoProducer(), "c")).ended
+		h.settled()
+		if n := syncer.release(); n != 1 {
+			t.Fatalf("%d syncs after three records", n)
+		}
+		h.settled()
+		if got := r.Durable(); got != 3 {
+			t.Fatalf("durable up to %d", got)
+		}
+	}
+}
+
+// TestIntervalAcrossARoll: the sync of an interval is about the segment that was rolled, too,
+// and the disk is stopped when that one's fails.
+func TestIntervalAcrossARoll(t *testing.T) {
+	syncer := &handSyncer{}
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	h.disk.Release() // nobody seals the segment meanwhile
+	s := intervalSettings()
+	s.Log.SegmentBytes = 100
+	r := h.topic("t", 1, 1, s).Replica(0)
+	for _, value := range []string{"a", "b"} {
+		<-send(r, records(t, batch.NoProducer(), value)).ended
+	}
+	h.settled()
+	if log, _ := r.Log(); log.Segments() != 2 {
+		t.Fatalf("%d segments", log.Segments())
+	}
+	h.passed(syncer)
+	if n := syncer.waiting(); n != 2 {
+		t.Fatalf("%d files are to be synced", n)
+	}
+	rolled := syncer.held[0]
+	syncer.held = syncer.held[1:]
+	syncer.release()
+	h.settled()
+	if got := r.Durable(); got != 0 {
+		t.Fatalf("durable up to %d, and the first segment is not synced", got)
+	}
+	rolled.Done(rolled, errors.New("broken"))
+	h.settled()
+	if h.disk.Failed() == nil {
+		t.Fatal("the disk goes on")
+	}
+}

@@ -3,8 +3,10 @@ package shard
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +28,16 @@ var (
 const (
 	imagesRuns      = 8
 	imagesRunsShort = 2 // with -short or -race
+
+	// All of imagesRunsJournal give more than 20,000 images.
+	imagesRunsJournal = 12
 )
+
+// imageKind is how a run makes durable what it appends.
+type imageKind struct {
+	journal  bool // by a syncer with a journal that is used again and again; else when the test says so
+	interval bool // acknowledged before it is synced
+}
 
 // directSyncer syncs at once when it is told to, and else when the test says so.
 type directSyncer struct {
@@ -55,8 +66,9 @@ type ledger struct {
 	lines   []line
 	starts  [2]int64 // acknowledged log starts
 	tried   [2]int64
-	deleted bool // the deletion of the topic "gone" was answered
-	kept    bool // it was not asked for yet
+	sure    [2]int64 // interval mode: what was written below is an interval old
+	deleted bool     // the deletion of the topic "gone" was answered
+	kept    bool     // it was not asked for yet
 }
 
 const imageProducer = 7
@@ -101,8 +113,9 @@ func (s *seals) release() {
 // imageRun is a shard on a disk that is recorded, and clients that write down what they were told.
 type imageRun struct {
 	*house
+	kind   imageKind
 	random *rand.Rand
-	syncer *directSyncer
+	syncer *directSyncer // nil: the one with a journal
 	trace  *diskio.Trace
 	ledger ledger
 	topic  *Topic
@@ -112,10 +125,31 @@ type imageRun struct {
 	next   [2]int32
 }
 
-func imageSettings() *Settings {
-	s := testSettings(true)
+func (k imageKind) settings() *Settings {
+	s := testSettings(!k.interval)
+	if k.interval {
+		s.FlushEvery, s.Log.SyncOnRoll = every, true
+	}
 	s.Log.SegmentBytes, s.Log.IndexInterval = 500, 100
 	return s
+}
+
+func imageSettings() *Settings { return imageKind{}.settings() }
+
+// openJournal replays the journal of a disk that is not in use, or begins one.
+func openJournal(t testing.TB, fs diskio.FS) *diskio.Journal {
+	t.Helper()
+	j, err := diskio.OpenJournal(diskio.JournalOptions{
+		FS: fs, Folder: "/data", Bytes: 4 * 16 << 12, Warmup: 1, Age: time.Hour, Log: slog.New(slog.DiscardHandler),
+		Owns: func(name string, topic [16]byte) (bool, error) {
+			found, err := commitlog.TopicOf(fs, "/data/"+path.Dir(name))
+			return found == topic, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
 }
 
 func (r *imageRun) mark() {
@@ -174,6 +208,14 @@ func (r *imageRun) act() {
 			}
 		}
 		close(hold)
+	case n < 9 && r.kind.interval:
+		before := [2]int64{r.topic.Replica(0).HighWatermark(), r.topic.Replica(1).HighWatermark()}
+		r.clock.pass(every)
+		r.settled()
+		synctest.Wait()
+		r.ledger.sure = before
+	case n < 9 && r.kind.journal:
+		synctest.Wait()
 	case n < 9:
 		r.syncer.release()
 	default:
@@ -193,24 +235,50 @@ func (r *imageRun) act() {
 	r.note()
 }
 
-// recordRun records one life of a shard.
-func recordRun(t *testing.T, seed uint64) (trace *diskio.Trace) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := diskio.NewMemory()
-		s := &directSyncer{}
-		r := &imageRun{house: newHouse(t, disk, s), random: rand.New(rand.NewPCG(seed, 4)), syncer: s, ledger: ledger{kept: true}}
-		r.topic = r.house.topic("t", 1, 2, imageSettings())
-		r.gone = r.house.topic("gone", 9, 1, imageSettings())
-		r.seals.held = map[string]chan struct{}{}
+// newImageRun is a run on an empty disk, recorded from the beginning. Close ends its syncer.
+func newImageRun(t *testing.T, seed uint64, kind imageKind) (r *imageRun, journal *diskio.Journal, end func()) {
+	disk, s := diskio.NewMemory(), &directSyncer{}
+	r = &imageRun{kind: kind, random: rand.New(rand.NewPCG(seed, 4)), syncer: s, ledger: ledger{kept: true}}
+	r.seals.held = map[string]chan struct{}{}
+	end = func() {}
+	if !kind.journal {
+		r.house = newHouse(t, disk, s)
+	} else {
+		if err := disk.MkdirAll("/data"); err != nil {
+			t.Fatal(err)
+		}
+		journal = openJournal(t, disk)
+		syncer := diskio.NewSyncer(diskio.SyncerOptions{Journal: journal})
+		end = syncer.Close
+		r.house = newHouse(t, disk, syncer)
+	}
+	if seed/2%2 == 1 {
+		r.disk.Release() // nobody seals in the background: only what is asked for is synced
+	}
+	r.topic = r.house.topic("t", 1, 2, kind.settings())
+	r.gone = r.house.topic("gone", 9, 1, imageSettings())
+	if !kind.journal { // whose checkpoints wait for those who seal
 		disk.Gate(r.seals.gate)
-		r.trace = disk.Record()
-		r.mark()
+	}
+	r.trace = disk.Record()
+	r.mark()
+	return r, journal, end
+}
+
+// recordRun records one life of a shard.
+func recordRun(t *testing.T, seed uint64, kind imageKind) (trace *diskio.Trace) {
+	synctest.Test(t, func(t *testing.T) {
+		r, journal, end := newImageRun(t, seed, kind)
+		disk, s, acts := r.files.(*diskio.Memory), r.syncer, 50
 		s.now = true
 		first := send(r.gone.Replica(0), records(t, batch.NoProducer(), "first"))
 		<-first.ended
 		r.settled()
 		s.now = false
-		for range 50 {
+		if kind.journal {
+			acts = 150
+		}
+		for range acts {
 			r.act()
 		}
 		r.ledger.kept = false
@@ -229,9 +297,16 @@ func recordRun(t *testing.T, seed uint64) (trace *diskio.Trace) {
 		if err := r.retire(); err != nil {
 			t.Fatal(err)
 		}
+		end()
 		r.note()
 		r.trace.Stop()
 		trace = r.trace
+		if journal == nil {
+			return
+		}
+		if s := journal.Stats(); s.Rounds < 15 || s.Recycled == 0 || s.Checkpoints == 0 {
+			t.Errorf("the journal was hardly used: %+v", s)
+		}
 	})
 	return trace
 }
@@ -239,7 +314,18 @@ func recordRun(t *testing.T, seed uint64) (trace *diskio.Trace) {
 // TestImages records lives of a shard with two partitions, and opens what a loss of power at
 // any moment may leave. What was acknowledged is there, and clients go on where they were.
 func TestImages(t *testing.T) {
-	runs := imagesRuns
+	checkRuns(t, imagesRuns, 0, diskio.ImageOptions{Random: 2, Singles: 3, Every: 2}, func(uint64) imageKind { return imageKind{} })
+}
+
+// TestImagesWithAJournal is TestImages with a real syncer, and a journal so small that its
+// files are used again several times in a run. Every other run is in the interval mode.
+func TestImagesWithAJournal(t *testing.T) {
+	checkRuns(t, imagesRunsJournal, 20_000, diskio.ImageOptions{Random: 1, Singles: 1, Every: 4},
+		func(seed uint64) imageKind { return imageKind{journal: true, interval: seed%2 == 1} })
+}
+
+// checkRuns records runs of the kinds that their seeds say, and checks at least so many images.
+func checkRuns(t *testing.T, runs, least int, o diskio.ImageOptions, kind func(seed uint64) imageKind) {
 	if testing.Short() || raceEnabled {
 		runs = imagesRunsShort
 	}
@@ -252,10 +338,12 @@ func TestImages(t *testing.T) {
 		for seed := range uint64(runs) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
-				trace := recordRun(t, seed)
-				for image := range trace.Images(diskio.ImageOptions{Seed: seed, Random: 2, Singles: 3, Every: 2}) {
+				trace := recordRun(t, seed, kind(seed))
+				o := o
+				o.Seed = seed
+				for image := range trace.Images(o) {
 					if *onlyImage < 0 || image.Number == *onlyImage {
-						checkImage(t, image, trace)
+						checkImage(t, kind(seed), image, trace)
 						guard.Lock()
 						sum++
 						guard.Unlock()
@@ -265,11 +353,16 @@ func TestImages(t *testing.T) {
 		}
 	})
 	t.Logf("%d images of %d runs", sum, runs)
+	if short := testing.Short() || raceEnabled || *imageRuns > 0 || *onlyImage >= 0; !short && sum < least {
+		t.Fatalf("%d images, want at least %d", sum, least)
+	}
 }
 
-func checkImage(t *testing.T, image *diskio.Image, trace *diskio.Trace) {
+func checkImage(t *testing.T, kind imageKind, image *diskio.Image, trace *diskio.Trace) {
 	t.Helper()
-	known := image.Mark.(*ledger)
+	copied := *image.Mark.(*ledger)
+	known := &copied
+	known.lines = slices.Clone(known.lines)
 	fail := func(format string, args ...any) {
 		t.Helper()
 		for _, op := range trace.Ops()[max(0, image.Point-12):image.Point] {
@@ -281,16 +374,23 @@ func checkImage(t *testing.T, image *diskio.Image, trace *diskio.Trace) {
 		t.Fatalf("%s; again with -run '%s$' -image %d: %s", image, t.Name(), image.Number, fmt.Sprintf(format, args...))
 	}
 	s := &directSyncer{now: true}
-	h := &house{t: t, files: image.Disk(), clock: newClock(), log: &noticed{}, syncer: s}
+	disk := image.Disk()
+	if kind.journal {
+		openJournal(t, disk)
+	}
+	h := &house{t: t, files: disk, clock: newClock(), log: &noticed{}, syncer: s}
 	points := map[string]Point{}
 	if image.Number%2 == 0 {
 		for p := range 2 {
 			points[commitlog.FolderName("t", int32(p))] = Point{Topic: topicID(1), Offset: known.durable(p)}
+			if kind.interval {
+				points[commitlog.FolderName("t", int32(p))] = Point{Topic: topicID(1), Offset: known.sure[p]}
+			}
 		}
 	}
 	h.open(false, points)
 	defer h.shard.Stop()
-	topic := h.topic("t", 1, 2, imageSettings())
+	topic := h.topic("t", 1, 2, kind.settings())
 	gone := h.topic("gone", 9, 1, imageSettings()).Replica(0)
 	h.shard.Wait(gone.Settle)
 	if found, err := values(gone); err != nil || known.deleted && len(found) > 0 || known.kept && image.Mark != nil && len(known.lines) > 0 && len(found) != 1 {
@@ -302,6 +402,11 @@ func checkImage(t *testing.T, image *diskio.Image, trace *diskio.Trace) {
 		found, err := contents(r)
 		if err != nil {
 			fail("partition %d: %v; log: %s", p, err, h.log.take())
+		}
+		if kind.interval {
+			if wrong := known.forgive(p, r.HighWatermark()); wrong != "" {
+				fail("partition %d: %s", p, wrong)
+			}
 		}
 		if wrong := known.check(p, r.Start(), r.HighWatermark(), found); wrong != "" {
 			fail("partition %d: %s", p, wrong)
@@ -334,6 +439,20 @@ func (k *ledger) durable(partition int) (end int64) {
 		}
 	}
 	return end
+}
+
+// forgive takes for unacknowledged what the interval mode may lose: what was not an interval
+// old yet.
+func (k *ledger) forgive(partition int, high int64) string {
+	if high < k.sure[partition] {
+		return fmt.Sprintf("the log ends at %d, and what was written below %d is an interval old", high, k.sure[partition])
+	}
+	for i := range k.lines {
+		if l := &k.lines[i]; l.partition == partition && l.offset >= high {
+			l.offset = -1
+		}
+	}
+	return ""
 }
 
 // check compares what is found with what was acknowledged and sent.

@@ -92,6 +92,9 @@ func (r *Replica) options(s *Settings) commitlog.Options {
 
 // open opens the log and brings the machine to where it ended.
 func (r *Replica) open() error {
+	if err := r.disk.Refusal(r.folder(), r.ID); err != nil {
+		return err
+	}
 	s := r.topic.Settings()
 	log, err := commitlog.Open(r.Folder(), r.options(s), r.disk.recovery(r, r.shard.log))
 	if err != nil {
@@ -107,7 +110,7 @@ func (r *Replica) open() error {
 	r.active = log.Active()
 	// What Open has found is durable: after an unclean stop it was synced again.
 	r.written = mark{log.End(), log.Size(), 0}
-	r.promised = r.written
+	r.promised, r.safe = r.written, r.written
 	r.log.Store(log)
 	r.start.Store(log.Start())
 	r.high.Store(machine.HighWatermark())

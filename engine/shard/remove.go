@@ -55,7 +55,11 @@ func (r *Replica) Retain(now time.Time) {
 
 func (r *Replica) retain(now time.Time) {
 	log := r.log.Load()
-	_, err := log.Retain(now, r.high.Load())
+	limit, unsynced := r.high.Load(), int64(0)
+	if r.settings.Secures() { // durable records do not go for some that a power cut may take
+		limit, unsynced = min(limit, r.safe.offset), r.written.bytes-r.safe.bytes
+	}
+	_, err := log.Retain(now, limit, unsynced)
 	r.started() // some may be gone even if not all
 	if err != nil {
 		r.disk.trouble(r.shard.now, fmt.Errorf("remove old segments of %s: %w", r.Folder(), err))

@@ -20,6 +20,7 @@ type Settings struct {
 	Partition       partition.Options // Start, End, Epoch and Now likewise
 	Commit          bool              // log.flush.mode=commit: acknowledged means fsynced
 	FlushEvery      time.Duration     // within which what was written is synced, when Commit is not set; zero: nobody says
+	FlushRecords    int64             // so many that were written and not synced begin a sync, when Commit is not set; zero: nobody says
 	LogAppendTime   bool
 	Compacted       bool                   // records need a key
 	Deletes         bool                   // cleanup.policy has delete in it
@@ -32,6 +33,9 @@ type Settings struct {
 	MaxBefore       time.Duration // how far a timestamp may lie in the past; negative: any
 	MaxAfter        time.Duration // and in the future
 }
+
+// Secures reports whether what is written is synced without being asked for.
+func (s *Settings) Secures() bool { return s.Commit || s.FlushEvery > 0 || s.FlushRecords > 0 }
 
 // Retains reports whether there is anything that retention may remove.
 func (s *Settings) Retains() bool { return s.Log.RetentionAge >= 0 || s.Log.RetentionBytes >= 0 }
@@ -87,10 +91,12 @@ type Replica struct {
 	written  mark      // what was handed to the operating system
 	syncing  bool
 	promised mark           // what the last sync that was asked for makes durable
-	settled  int64          // batches that were durable before it
+	safe     mark           // what the last sync that went well has made durable
 	asked    time.Time      // when it was asked for
-	later    Timer          // when the next will be, in the interval mode
+	due      time.Time      // when the next has to begin, in the interval mode; zero: all is promised
+	later    Timer          // the same, while no sync is under way
 	request  diskio.Request // of it
+	rolled   diskio.Request // of it too, for the segment that was rolled last
 	done     synced
 	active   diskio.File // when the producer state was last saved
 	saved    int64       // the offset at which that was
@@ -117,7 +123,7 @@ func newReplica(t *Topic, index int32, s *slot) *Replica {
 	r := &Replica{Topic: t.Name, ID: t.ID, Index: index, topic: t, slot: s, shard: s.shard, disk: s.disk}
 	r.durable.Store(-1)
 	r.done.replica = r
-	r.request.Done = r.done.post
+	r.request.Done, r.rolled.Done = r.done.active, r.done.rolled
 	return r
 }
 
@@ -212,6 +218,7 @@ func (r *Replica) Configure(s *Settings) {
 	r.machine.SetOptions(s.Partition)
 	r.publish()
 	r.shard.ClearTimer(&r.later)
+	r.due = time.Time{}
 	r.secure()
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -73,20 +75,48 @@ func (r *Replica) write() {
 		r.active = active
 		r.save()
 	}
+	if r.disk.Failed() != nil { // since they were admitted, and nobody else may tell them
+		r.abandon(kerr.KafkaStorageError)
+		return
+	}
 	r.publish()
 	r.secure()
 }
 
 // secure has what was written made durable, as soon as its settings want it: at once when
-// somebody waits for that, or within an interval.
+// somebody waits for that or enough has gathered, or within an interval of the first write
+// that no sync was asked for.
 func (r *Replica) secure() {
+	s := r.settings
+	unsynced := r.written.offset - r.promised.offset
 	switch {
-	case r.settings.Commit || r.idle != nil:
+	case unsynced <= 0:
+		return
+	case s.Commit || r.idle != nil || s.FlushRecords > 0 && unsynced >= s.FlushRecords:
 		r.sync()
-	case r.settings.FlushEvery > 0 && !r.syncing && r.later.index == 0 && r.promised.offset < r.written.offset:
-		r.later.Task = (*intervalSync)(r)
-		r.shard.SetTimer(&r.later, r.shard.now.Add(r.settings.FlushEvery))
+		return
+	case s.FlushEvery <= 0:
+		return
 	}
+	if r.due.IsZero() {
+		r.due = dueBy(r.shard.now, s.FlushEvery)
+	}
+	switch {
+	case r.syncing: // its end looks here again
+	case !r.shard.now.Before(r.due):
+		r.sync()
+	case r.later.index == 0:
+		r.later.Task = (*intervalSync)(r)
+		r.shard.SetTimer(&r.later, r.due)
+	}
+}
+
+// dueBy is when a sync has to begin of what is written now. Partitions that are written to at
+// about the same time have the same moment, half an interval early at most, so that they
+// share a round of the journal.
+func dueBy(now time.Time, every time.Duration) time.Time {
+	due := now.Add(every)
+	return due.Add(-time.Duration(due.UnixNano() % max(int64(every/2), 1)))
 }
 
 // intervalSync is the end of an interval in which something was written.
@@ -95,7 +125,7 @@ type intervalSync Replica
 // Run asks for the sync.
 func (i *intervalSync) Run(*Shard) {
 	if r := (*Replica)(i); r.is(open) {
-		r.sync()
+		r.secure()
 	}
 }
 
@@ -142,9 +172,16 @@ func (r *Replica) sync() {
 		return
 	}
 	r.syncing = true
-	r.settled, r.promised = r.promised.batches, r.written
+	r.due = time.Time{}
+	r.shard.ClearTimer(&r.later)
+	r.promised = r.written
 	r.asked = r.shard.clock()
-	r.log.Load().Commit(&r.request)
+	if r.log.Load().Commit(&r.request, &r.rolled) {
+		r.done.left.Store(2)
+		r.disk.Syncer.Sync(&r.rolled)
+	} else {
+		r.done.left.Store(1)
+	}
 	r.disk.Syncer.Sync(&r.request)
 }
 
@@ -152,14 +189,28 @@ func (r *Replica) sync() {
 type synced struct {
 	Node
 	replica *Replica
+	left    atomic.Int32 // files that are not synced yet
+	failed  [2]error     // why the active segment and the one before it were not
 	err     error
 }
 
-// post runs on the syncer's goroutine.
-func (d *synced) post(_ *diskio.Request, err error) {
+// active and rolled are the ends of the two requests, on the syncer's goroutines.
+func (d *synced) active(_ *diskio.Request, err error) { d.post(&d.failed[0], err) }
+func (d *synced) rolled(_ *diskio.Request, err error) { d.post(&d.failed[1], err) }
+
+// post hands over to the shard, when it is the last of the two.
+func (d *synced) post(failed *error, err error) {
+	*failed = err
+	if d.left.Add(-1) > 0 {
+		return
+	}
 	r := d.replica
-	if d.err = err; err == nil {
-		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.settled))
+	d.err = d.failed[0]
+	if d.failed[1] != nil && (d.err == nil || errors.Is(d.err, os.ErrClosed)) { // that says nothing of the disk
+		d.err = d.failed[1]
+	}
+	if d.err == nil {
+		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.safe.batches))
 	}
 	r.shard.Post(&d.Node, d)
 }
@@ -168,7 +219,8 @@ func (d *synced) post(_ *diskio.Request, err error) {
 func (d *synced) Run(*Shard) {
 	r := d.replica
 	r.syncing = false
-	r.request.File = nil
+	r.request.File, r.rolled.File = nil, nil
+	d.failed = [2]error{}
 	if !r.is(deleted) {
 		r.synced(d.err)
 	}
@@ -192,6 +244,7 @@ func (r *Replica) synced(err error) {
 		return
 	}
 	r.log.Load().Committed()
+	r.safe = r.promised
 	r.durable.Store(r.promised.offset)
 	r.machine.Synced(r.promised.offset)
 	r.publish()

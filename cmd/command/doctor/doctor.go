@@ -58,6 +58,7 @@ func Examine(ctx context.Context, out io.Writer, s *session.Session, refused err
 	r.machine()
 	if o.Folder != "" {
 		r.disk(o.Folder)
+		r.journal(o.Folder)
 	}
 	return r.print(out)
 }

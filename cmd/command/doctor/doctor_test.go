@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,6 +46,39 @@ millrace_fsync_seconds_bucket{le="+Inf"} 100
 millrace_fsync_seconds_sum 0.1
 millrace_fsync_seconds_count 100
 `
+
+// A journal that is damaged, or holds something back, is bad; one that is not there is no news.
+func TestExamineJournal(t *testing.T) {
+	s := open(t)
+	for name, test := range map[string]struct {
+		file, text string
+		want       string
+	}{
+		"none":    {"", "", ""},
+		"unused":  {"0.journal", strings.Repeat("\x00", 65536), `^ok +journal of .*files: 1, 0 bytes of 0 files`},
+		"damaged": {"0.journal", "MRJF" + strings.Repeat("x", 65532), `^BAD +journal of .*0\.journal: position 0: the header's checksum does not fit.*stop the broker`},
+		"held":    {"held", strings.Repeat("x", 4096), `^BAD +journal of .*held: position 0: it does not begin as a block`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			if test.file != "" {
+				for file, text := range map[string]string{"id": "4d696c6c726163652f6a6f75726e616c\n", test.file: test.text} {
+					if err := errors.Join(os.MkdirAll(folder+"/journal", 0o755), os.WriteFile(folder+"/journal/"+file, []byte(text), 0o600)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			var out strings.Builder
+			err := doctor.Examine(context.Background(), &out, s, nil, doctor.Options{Folder: folder})
+			if (err != nil) != strings.HasPrefix(test.want, "^BAD") {
+				t.Error(err)
+			}
+			if found := regexp.MustCompile(`(?m)` + test.want).MatchString(out.String()); !found || test.want == "" && strings.Contains(out.String(), "journal") {
+				t.Errorf("no line matches %s in\n%s", test.want, out.String())
+			}
+		})
+	}
+}
 
 func TestExamine(t *testing.T) {
 	s := open(t)

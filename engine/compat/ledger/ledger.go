@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Stream is one producer's records in one partition.
@@ -33,8 +34,16 @@ type log struct {
 }
 
 type entries struct {
-	acked map[int64]int64 // offsets by number
+	acked map[int64]ack // by number
 	read  []place
+}
+
+// An ack is where a record lies, when that was said, and how old it was, at least, when a cut
+// came by which it may be lost; negative: it may not.
+type ack struct {
+	offset int64
+	at     time.Time
+	age    time.Duration
 }
 
 // A place is where a record was found.
@@ -48,7 +57,7 @@ func New() *Ledger {
 func (l *Ledger) of(s Stream) *entries {
 	e := l.streams[s]
 	if e == nil {
-		e = &entries{acked: map[int64]int64{}}
+		e = &entries{acked: map[int64]ack{}}
 		l.streams[s] = e
 	}
 	return e
@@ -61,7 +70,21 @@ const Anywhere = -1
 func (l *Ledger) Acked(s Stream, number, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of(s).acked[number] = offset
+	l.of(s).acked[number] = ack{offset, time.Now(), -1}
+}
+
+// Excuse says that what was acknowledged up to so long before a cut need not have survived it.
+func (l *Ledger) Excuse(cut time.Time, within time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.streams {
+		for number, a := range e.acked {
+			if age := max(cut.Sub(a.at), 0); a.age < 0 && age <= within {
+				a.age = age
+				e.acked[number] = a
+			}
+		}
+	}
 }
 
 // Read says that a record was found, in the order of the partition's offsets.
@@ -100,7 +123,9 @@ func (l *Ledger) Reread() {
 type Verdict struct {
 	Acked, Read                             int
 	Lost, Misplaced, Duplicated, OutOfOrder int
-	Examples                                []string // a few of them, in words
+	Excused                                 int           // lost, as they were allowed to be
+	Age                                     time.Duration // of the oldest of these, at the cut
+	Examples                                []string      // a few of them, in words
 }
 
 // Err is nil when nothing is wrong.
@@ -149,7 +174,8 @@ func (e *entries) judge(s Stream, start int64, repeats bool, v *Verdict) {
 		at[r] = true
 		highest = max(highest, r.number)
 	}
-	for number, offset := range e.acked {
+	for number, told := range e.acked {
+		offset := told.offset
 		found, ok := seen[number]
 		switch {
 		case at[place{number, offset}], ok && offset == Anywhere, offset != Anywhere && offset < start:
@@ -157,6 +183,10 @@ func (e *entries) judge(s Stream, start int64, repeats bool, v *Verdict) {
 		case ok:
 			v.Misplaced++
 			note("record %d acked at offset %d and read at %d", number, offset, found)
+			continue
+		case told.age >= 0:
+			v.Excused++
+			v.Age = max(v.Age, told.age)
 			continue
 		}
 		v.Lost++

@@ -1,6 +1,9 @@
 package ledger
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestJudge(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -56,4 +59,28 @@ func at(numbers ...int64) (places []place) {
 		places = append(places, place{n, n})
 	}
 	return places
+}
+
+// What was acknowledged just before a cut may be lost; what is older may not, nor may anything
+// be read twice or elsewhere.
+func TestExcuse(t *testing.T) {
+	l := New()
+	s := Stream{Producer: "p", Topic: "t"}
+	for number := range int64(4) {
+		l.Acked(s, number, number)
+	}
+	l.Excuse(time.Now().Add(time.Second), time.Minute)
+	l.Acked(s, 4, 4)
+	l.Read(s, 0, 0)
+	l.Read(s, 1, 7)
+	v := l.Judge()
+	if v.Excused != 2 || v.Lost != 1 || v.Misplaced != 1 || v.Age < time.Second || v.Age > time.Minute {
+		t.Errorf("%+v", v)
+	}
+	old := New()
+	old.Acked(s, 0, 0)
+	old.Excuse(time.Now().Add(time.Hour), time.Minute)
+	if v := old.Judge(); v.Lost != 1 || v.Excused != 0 {
+		t.Errorf("an hour is excused by a minute: %+v", v)
+	}
 }

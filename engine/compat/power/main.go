@@ -14,6 +14,8 @@
 //	go run ./power -rounds 5 -seed 7     the same five again (kinds and moments; not the scheduler)
 //	go run ./power -settings log.flush.mode=os -expect-loss
 //	                                     a broker that does not sync must be found out
+//	go run ./power -settings log.flush.mode=interval,log.flush.interval.ms=100
+//	                                     what was acknowledged in the last interval may be lost, nothing older
 package main
 
 import (
@@ -25,6 +27,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -101,6 +104,9 @@ func run(ctx context.Context, o options) (err error) {
 	if o.settings != "" {
 		l.extra = strings.Split(o.settings, ",")
 	}
+	if l.within, err = within(l.extra); err != nil {
+		return err
+	}
 	l.logs = filepath.Join(dir, "logs")
 	if err := os.Mkdir(l.logs, 0o755); err != nil {
 		return fmt.Errorf("make a folder for logs: %w", err)
@@ -131,6 +137,30 @@ func run(ctx context.Context, o options) (err error) {
 		return errFound
 	}
 	return nil
+}
+
+// syncTime is how long the sync may take that an interval ends with, on a machine that has other work.
+const syncTime = 500 * time.Millisecond
+
+// within is how old an acknowledged record may be that a cut takes; zero: none may be lost.
+func within(settings []string) (time.Duration, error) {
+	interval, mode := "1000", ""
+	for _, s := range settings {
+		switch name, value, _ := strings.Cut(s, "="); name {
+		case "log.flush.mode":
+			mode = value
+		case "log.flush.interval.ms":
+			interval = value
+		}
+	}
+	if mode != "interval" {
+		return 0, nil
+	}
+	millis, err := strconv.Atoi(interval)
+	if err != nil {
+		return 0, fmt.Errorf("log.flush.interval.ms=%s: %w", interval, err)
+	}
+	return time.Duration(millis)*time.Millisecond + syncTime, nil
 }
 
 func appendLine(path, line string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,5 +38,22 @@ func TestFindsTheBrokerThatDoesNotSync(t *testing.T) {
 	o.settings, o.rounds = "", 2
 	if err := run(ctx, o); !errors.Is(err, errUnseen) {
 		t.Errorf("log.flush.mode=commit: %v, want no loss to be found", err)
+	}
+}
+
+// The bound is that of the interval, with the time of a sync, and only in its mode.
+func TestWithin(t *testing.T) {
+	for settings, want := range map[string]time.Duration{
+		"log.flush.mode=interval":                           time.Second + syncTime,
+		"log.flush.interval.ms=100,log.flush.mode=interval": 100*time.Millisecond + syncTime,
+		"log.flush.mode=os":                                 0,
+		"log.flush.interval.ms=100":                         0,
+	} {
+		if got, err := within(strings.Split(settings, ",")); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", settings, got, err, want)
+		}
+	}
+	if _, err := within([]string{"log.flush.mode=interval", "log.flush.interval.ms=x"}); err == nil {
+		t.Error("x is no number of milliseconds")
 	}
 }
