@@ -56,6 +56,6 @@ var mutants = []mutant{
 		"engine/shard/groups.go", "case b.Transactional():\n\t\treturn g", "case b.Transactional():\n\t\treturn nil\n\tcase false:\n\t\treturn g"}}},
 	{"commitlog: the name of an index of aborted transactions is not durable", []edit{{
 		"engine/commitlog/aborted.go", "return s.log.fs.SyncDir(s.log.dir)", "return nil"}}},
-	{"commitlog: a segment is not durable before the next begins", []edit{{
-		"engine/commitlog/log.go", "if l.o.SyncOnRoll {\n\t\tif err := old.sync()", "if false {\n\t\tif err := old.sync()"}}},
+	{"shard: after a roll only the new segment is synced", []edit{{
+		"engine/shard/write.go", "r.done.left.Store(2)\n\t\tr.disk.Syncer.Sync(&r.rolled)", "r.done.left.Store(1)"}}},
 }
