@@ -73,7 +73,8 @@ type Journal struct {
 	number   uint64 // of the last block
 	tail     uint64
 	rounds   uint64
-	buffer   []byte // a block
+	buffer   []byte // a block, aligned
+	header   []byte // a page, aligned
 	count    int    // entries in the block
 	payload  int64  // bytes of data in the block
 	wanted   int
@@ -96,8 +97,9 @@ type Journal struct {
 // journalFile is one of the files that blocks are written to.
 type journalFile struct {
 	File
-	path  string
-	epoch uint64 // 0: it was never used
+	path   string
+	epoch  uint64  // 0: it was never used
+	direct durable // nil: it goes through the page cache, or is not written to yet
 }
 
 // debt says that a file owes a sync: bytes of it stand in the journal alone.
@@ -165,7 +167,7 @@ func (j *Journal) begin() (bool, error) {
 		}
 	}
 	if j.buffer == nil {
-		j.buffer = make([]byte, j.most)
+		j.buffer = aligned(j.most)
 	}
 	j.buffer = j.buffer[:blockHeadSize]
 	j.count, j.payload = 0, 0
@@ -201,9 +203,15 @@ func (j *Journal) turnTo(next *journalFile) error {
 	next.epoch = j.epoch
 	j.current, j.at = next, 0
 	j.reckon()
-	var p [journalPage]byte
-	(&fileHead{id: j.id, epoch: j.epoch, first: j.number + 1, tail: j.tail, size: j.size}).encode(p[:])
-	return j.write(p[:])
+	if d, ok := next.File.(durable); ok && next.direct == nil && d.beDurable() {
+		next.direct = d
+	}
+	if j.header == nil {
+		j.header = aligned(journalPage)
+	}
+	clear(j.header)
+	(&fileHead{id: j.id, epoch: j.epoch, first: j.number + 1, tail: j.tail, size: j.size}).encode(j.header)
+	return j.write(j.header)
 }
 
 // oldest is the file to be used next: one that was never used, or the oldest, if it is not
@@ -331,12 +339,23 @@ func (j *Journal) commit() error {
 	return nil
 }
 
+// write writes whole pages and makes them durable.
 func (j *Journal) write(p []byte) error {
-	if _, err := j.current.WriteAt(p, j.at); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	err := errIndirect
+	if j.current.direct != nil {
+		if err = j.current.direct.writeDurable(p, j.at); errors.Is(err, errIndirect) {
+			j.current.direct = nil
+		} else if err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
 	}
-	if err := j.current.Sync(); err != nil {
-		return fmt.Errorf("sync journal: %w", err)
+	if err != nil {
+		if _, err := j.current.WriteAt(p, j.at); err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
+		if err := j.current.Sync(); err != nil {
+			return fmt.Errorf("sync journal: %w", err)
+		}
 	}
 	j.at += int64(len(p))
 	return nil
@@ -442,5 +461,9 @@ func (j *Journal) blank(f File) error {
 			return err
 		}
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	_ = f.Evict(0, j.size) // blocks go past the page cache where that can be; elsewhere the system frees it when it must
+	return nil
 }

@@ -293,7 +293,9 @@ func (osFS) Space(name string) (free, total uint64, err error) {
 	if err := unix.Statfs(name, &found); err != nil {
 		return 0, 0, &os.PathError{Op: "statfs", Path: name, Err: err}
 	}
-	return found.Bavail * uint64(found.Bsize), found.Blocks * uint64(found.Bsize), nil
+	// Bsize is how much is best written at a time. Blocks are counted in Frsize, which file
+	// systems in user space make another.
+	return found.Bavail * uint64(found.Frsize), found.Blocks * uint64(found.Frsize), nil
 }
 
 // Lock takes the flock of a file, which stays there when the lock is given back.

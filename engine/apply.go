@@ -33,6 +33,9 @@ func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
 	}
 	b.values.Store(b.settings.Values.With(after.BrokerConfigs(b.NodeID()), after.BrokerConfigs("")))
 	b.plain = nil
+	for _, d := range b.disks {
+		d.cleaner.reconfigured()
+	}
 	for _, t := range after.Topics() {
 		if known := b.registry.ByID(t.ID); known != nil {
 			known.Configure(b.topicSettings(t))

@@ -24,14 +24,23 @@ type cleaner struct {
 	disk   *disk
 	// damaged are logs that cannot be read, which nobody tries again in this run.
 	damaged map[*shard.Replica]struct{}
-	begun   time.Time // of the second that Pause counts
-	bytes   float64   // since then
+	changed chan struct{} // settings are others: how long it sleeps, perhaps
+	begun   time.Time     // of the second that Pause counts
+	bytes   float64       // since then
 
 	uncleanable, read, written, recopied, took, filled, dirtiest, last, pauses atomic.Int64
 }
 
 func newCleaner(b *Broker, d *disk) *cleaner {
-	return &cleaner{broker: b, disk: d, damaged: map[*shard.Replica]struct{}{}}
+	return &cleaner{broker: b, disk: d, damaged: map[*shard.Replica]struct{}{}, changed: make(chan struct{}, 1)}
+}
+
+// reconfigured has it look again at once, and then as often as it is said now (any goroutine).
+func (c *cleaner) reconfigured() {
+	select {
+	case c.changed <- struct{}{}:
+	default: // it will
+	}
 }
 
 // run compacts until the broker stops.
@@ -48,6 +57,8 @@ func (c *cleaner) run() {
 		case <-c.broker.stop:
 			backoff.Stop()
 			return
+		case <-c.changed:
+			backoff.Stop()
 		case <-backoff.C:
 		}
 	}

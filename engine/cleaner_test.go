@@ -154,6 +154,23 @@ func TestACompactedTopicConverges(t *testing.T) {
 	}
 }
 
+// How long the cleaner sleeps can be changed while it does.
+func TestACleanerIsWokenByItsSettings(t *testing.T) {
+	b := start(t, t.TempDir(), "log.cleaner.backoff.ms=3600000")
+	c := newCompacted(t, b, "table", nil)
+	for range 2 {
+		for key := range 8 {
+			c.put(fmt.Sprintf("key-%d", key), "value")
+		}
+	}
+	alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.cleaner.backoff.ms", Value: kadm.StringPtr("10")}}
+	answers, err := kadm.NewClient(c.writer).AlterBrokerConfigs(limited(t), alter)
+	if err != nil || len(answers) != 1 || answers[0].Err != nil {
+		t.Fatal(answers, err)
+	}
+	c.converges(limited(t))
+}
+
 // The policy can change while the topic lives: a deleted topic becomes compacted, and what has
 // no key goes then.
 func TestCompactionBeginsWithThePolicy(t *testing.T) {

@@ -213,13 +213,22 @@ func (b *Broker) fail(err error) {
 
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
-		NodeID: b.self(), Controller: b.quorum, Registry: b.registry, Shards: b.shards,
+		NodeID: b.self(), Controller: b.quorum, MetadataLog: b.metadataLog, Registry: b.registry, Shards: b.shards,
 		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
 	}
 	return o
+}
+
+// metadataLog tells how far the metadata log is; once the quorum has stopped nobody leads it.
+func (b *Broker) metadataLog() api.MetadataLog {
+	s := b.quorum.Status()
+	if b.quorum.Err() != nil {
+		s.Leader = -1
+	}
+	return api.MetadataLog{Leader: s.Leader, Term: s.Term, High: s.End, End: s.LogEnd, Voters: s.Voters}
 }
 
 // listen opens the listeners, and registers the broker under the first before the first

@@ -2,8 +2,11 @@ package engine
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -368,5 +371,132 @@ func TestDescribeLogDirs(t *testing.T) {
 	all := ask[*kmsg.DescribeLogDirsResponse](p, 4, kmsg.NewPtrDescribeLogDirsRequest())
 	if !slices.ContainsFunc(all.Dirs[0].Topics, func(topic kmsg.DescribeLogDirsResponseDirTopic) bool { return topic.Topic == empty.name }) {
 		t.Errorf("asked for all: %+v", all)
+	}
+}
+
+// dir describes the only log folder, of one topic.
+func (p *peer) dir(s subject, partitions ...int32) (kmsg.DescribeLogDirsResponseDir, map[int32]kmsg.DescribeLogDirsResponseDirTopicPartition) {
+	p.t.Helper()
+	q := kmsg.NewPtrDescribeLogDirsRequest()
+	topic := kmsg.NewDescribeLogDirsRequestTopic()
+	topic.Topic, topic.Partitions = s.name, partitions
+	q.Topics = append(q.Topics, topic)
+	a := ask[*kmsg.DescribeLogDirsResponse](p, 4, q)
+	if len(a.Dirs) != 1 || a.Dirs[0].ErrorCode != 0 || len(a.Dirs[0].Topics) != 1 || len(a.Dirs[0].Topics[0].Partitions) != len(partitions) {
+		p.t.Fatalf("%+v", a)
+	}
+	found := map[int32]kmsg.DescribeLogDirsResponseDirTopicPartition{}
+	for _, part := range a.Dirs[0].Topics[0].Partitions {
+		if part.OffsetLag != 0 || part.IsFuture {
+			p.t.Errorf("%+v lags behind itself", part)
+		}
+		found[part.Partition] = part
+	}
+	return a.Dirs[0], found
+}
+
+// segmentBytes adds up the segments of a partition in a folder.
+func segmentBytes(t *testing.T, folder string, s subject, partition int) (bytes int64, segments int) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, fmt.Sprintf("%s-%d", s.name, partition), "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes += info.Size()
+	}
+	return bytes, len(names)
+}
+
+// TestDescribeLogDirsTellsWhatIsOnTheDisk: the size of a partition is that of its segments,
+// as in Kafka, while it grows, after records were deleted, and before it was opened again;
+// the bytes of the disk are those of its file system.
+func TestDescribeLogDirsTellsWhatIsOnTheDisk(t *testing.T) {
+	onlyOurs(t)
+	folder := t.TempDir()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(2, "segment.bytes", "1048576")
+	var sent int64
+	for range 8 {
+		one := records(strings.Repeat("x", 300_000))
+		sent += int64(len(one))
+		p.put(s, 0, one)
+	}
+	check := func(p *peer, when string, expected int64) {
+		t.Helper()
+		dir, found := p.dir(s, 0, 1)
+		onDisk, segments := segmentBytes(t, folder, s, 0)
+		if found[0].Size != onDisk || onDisk != expected || found[1].Size != 0 {
+			t.Errorf("%s: sizes are %d and %d, %d segments have %d, want %d", when, found[0].Size, found[1].Size, segments, onDisk, expected)
+		}
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(folder, &fs); err != nil {
+			t.Fatal(err)
+		}
+		usable := int64(fs.Bavail) * fs.Frsize
+		if dir.Dir != folder || dir.TotalBytes != int64(fs.Blocks)*fs.Frsize || max(dir.UsableBytes-usable, usable-dir.UsableBytes) > dir.TotalBytes/10 {
+			t.Errorf("%s: %d of %d bytes of %s are usable, want about %d of %d", when, dir.UsableBytes, dir.TotalBytes, dir.Dir, usable, int64(fs.Blocks)*fs.Frsize)
+		}
+	}
+	if _, segments := segmentBytes(t, folder, s, 0); segments != 3 {
+		t.Fatalf("%d segments, want 3", segments)
+	}
+	check(p, "written", sent)
+	p.deleteRecords(s, 0, 3, 3) // all that the first segment has
+	for end := time.Now().Add(patience); ; {
+		if _, segments := segmentBytes(t, folder, s, 0); segments == 2 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the first segment is still there")
+		}
+		retainAll(b, time.Now().Add(time.Hour))
+	}
+	check(p, "shortened", sent/8*5)
+	stop(t, b)
+	check(dial(t, start(t, folder).Addresses()[0]), "not opened since the start", sent/8*5)
+}
+
+// TestDescribeLogDirsOfSeveralFolders: each partition is in the folder where it lies.
+func TestDescribeLogDirsOfSeveralFolders(t *testing.T) {
+	onlyOurs(t)
+	folders := []string{t.TempDir(), t.TempDir()}
+	p := dial(t, start(t, strings.Join(folders, ",")).Addresses()[0])
+	s := p.topic(4)
+	sizes := map[string]int64{}
+	for i := range int32(4) {
+		one := records(strings.Repeat("x", int(i+1)*1000))
+		p.put(s, i, append([]byte{}, one...))
+		sizes[fmt.Sprint(i)] = int64(len(one))
+	}
+	a := ask[*kmsg.DescribeLogDirsResponse](p, 4, kmsg.NewPtrDescribeLogDirsRequest())
+	if len(a.Dirs) != 2 || a.Dirs[0].Dir != folders[0] || a.Dirs[1].Dir != folders[1] {
+		t.Fatalf("%+v", a)
+	}
+	for _, dir := range a.Dirs {
+		if len(dir.Topics) != 1 || len(dir.Topics[0].Partitions) != 2 {
+			t.Fatalf("%+v", dir)
+		}
+		for _, part := range dir.Topics[0].Partitions {
+			onDisk, _ := segmentBytes(t, dir.Dir, s, int(part.Partition))
+			if expected := sizes[fmt.Sprint(part.Partition)]; part.Size != expected || onDisk != expected {
+				t.Errorf("partition %d has %d bytes, %d in %s, want %d", part.Partition, part.Size, onDisk, dir.Dir, expected)
+			}
+			delete(sizes, fmt.Sprint(part.Partition))
+		}
+	}
+	if len(sizes) != 0 {
+		t.Errorf("not found: %v", sizes)
+	}
+	if _, ok := advertised(p)[int16(kmsg.AlterReplicaLogDirs)]; ok {
+		t.Error("AlterReplicaLogDirs is advertised, and no partition moves")
 	}
 }

@@ -397,6 +397,10 @@ func TestGroupSettings(t *testing.T) {
 	if e := p.becomes(kmsg.ConfigResourceTypeGroupConfig, group, name, "7000"); e.Source != kmsg.ConfigSourceGroupConfig {
 		t.Errorf("described as %+v", e)
 	}
+	const synonyms = "GROUP_CONFIG:" + name + "=7000 DEFAULT_CONFIG:group." + name + "=5000"
+	if got := sources(p.described(4, kmsg.ConfigResourceTypeGroupConfig, group, name).Configs[0]); got != synonyms {
+		t.Errorf("synonyms are %s, want %s", got, synonyms)
+	}
 	if a := p.beat(heartbeatRequest(group, "a", s.name)); a.ErrorCode != 0 || a.HeartbeatIntervalMillis != 7000 {
 		t.Errorf("a member is told %+v", a)
 	}

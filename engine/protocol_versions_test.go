@@ -203,7 +203,7 @@ func asked[A kmsg.Response](request func(version int16, s subject) kmsg.Request,
 // record in its only partition.
 func exercises() map[kmsg.Key]exercise {
 	all := map[kmsg.Key]exercise{}
-	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), transactionExercises()} {
+	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), adminExercises(), transactionExercises()} {
 		for key, e := range some {
 			all[key] = e
 		}
@@ -534,6 +534,44 @@ func clusterExercises() map[kmsg.Key]exercise {
 			return kmsg.NewPtrDescribeClusterRequest()
 		}, func(version int16, _ subject, a *kmsg.DescribeClusterResponse) bool {
 			return a.ErrorCode != 0 || a.ClusterID == "" || len(a.Brokers) != 1 || a.Brokers[0].Port == 0 || version >= 1 && a.EndpointType != 1
+		}),
+	}
+}
+
+func adminExercises() map[kmsg.Key]exercise {
+	return map[kmsg.Key]exercise{
+		kmsg.ListConfigResources: asked(func(int16, subject) kmsg.Request {
+			return kmsg.NewPtrListConfigResourcesRequest()
+		}, func(version int16, _ subject, a *kmsg.ListConfigResourcesResponse) bool {
+			return a.ErrorCode != 0 || version == 0 && len(a.ConfigResources) != 0 || version >= 1 && len(a.ConfigResources) < 2
+		}),
+		kmsg.ElectLeaders: asked(func(_ int16, s subject) kmsg.Request {
+			return election(0, s.name, 0)
+		}, func(_ int16, s subject, a *kmsg.ElectLeadersResponse) bool {
+			return a.ErrorCode != 0 || a.Topics[0].Topic != s.name || a.Topics[0].Partitions[0].ErrorCode != kerr.ElectionNotNeeded.Code
+		}),
+		kmsg.AlterPartitionAssignments: asked(func(_ int16, s subject) kmsg.Request {
+			return reassignment(s.name, 0)
+		}, func(_ int16, s subject, a *kmsg.AlterPartitionAssignmentsResponse) bool {
+			return a.ErrorCode != 0 || a.Topics[0].Topic != s.name || a.Topics[0].Partitions[0].ErrorCode != kerr.NoReassignmentInProgress.Code
+		}),
+		kmsg.ListPartitionReassignments: asked(func(int16, subject) kmsg.Request {
+			return kmsg.NewPtrListPartitionReassignmentsRequest()
+		}, func(_ int16, _ subject, a *kmsg.ListPartitionReassignmentsResponse) bool {
+			return a.ErrorCode != 0 || len(a.Topics) != 0
+		}),
+		kmsg.DescribeQuorum: func(p *peer, version int16, _ subject) error {
+			if r := p.quorum(version); r.ErrorCode != 0 || r.LeaderID != p.self() || len(r.CurrentVoters) != 1 {
+				return fmt.Errorf("answer %+v", r)
+			}
+			return nil
+		},
+		kmsg.UnregisterBroker: asked(func(int16, subject) kmsg.Request {
+			q := kmsg.NewPtrUnregisterBrokerRequest()
+			q.BrokerID = 12345
+			return q
+		}, func(_ int16, _ subject, a *kmsg.UnregisterBrokerResponse) bool {
+			return a.ErrorCode != kerr.BrokerIDNotRegistered.Code
 		}),
 	}
 }

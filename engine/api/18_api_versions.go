@@ -58,6 +58,9 @@ func (s *Server) advertise(version int16, a *kmsg.ApiVersionsResponse) {
 	if version < 3 {
 		return
 	}
+	// The epoch is the offset of the newest change, as in Kafka. Clients take features over
+	// only when it is higher than what they have seen, so it must not be newer than the image.
+	a.FinalizedFeaturesEpoch = s.MetadataLog().High - 1
 	image := s.Controller.Image()
 	for _, f := range cluster.SupportedFeatures() {
 		// Version 3 is read by clients that take a minimum of 0 for malformed.
@@ -68,7 +71,6 @@ func (s *Server) advertise(version int16, a *kmsg.ApiVersionsResponse) {
 		supported.Name, supported.MinVersion, supported.MaxVersion = f.Name, f.Min, f.Max
 		a.SupportedFeatures = append(a.SupportedFeatures, supported)
 	}
-	a.FinalizedFeaturesEpoch = 0
 	for _, f := range image.Features() {
 		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
 		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.Name, f.Level, f.Level

@@ -7,9 +7,10 @@ import (
 )
 
 // UpdateFeatures finalizes features at another level (KIP-584): the door by which a cluster
-// comes to transaction.version 2, and goes back.
+// that was founded before comes to consumer groups and to transactions of version 2, and goes
+// back. All of a request is done or nothing, and one error tells why.
 //
-//	v1 upgrade type, validate only · v2 one error for all
+//	v1 upgrade type, validate only · v2 no results of single features
 //
 // Differs from Kafka: nothing.
 func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeaturesResponse) {
@@ -20,11 +21,9 @@ func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeatur
 			}
 		}
 	}
-	var refused map[string]*cluster.Refusal
-	var first *cluster.Refusal
+	var refused *cluster.Refusal
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
-		records, refused, first = cluster.UpdateFeatures(image, q.FeatureUpdates)
-		if q.ValidateOnly {
+		if records, refused = cluster.UpdateFeatures(image, c.server.NodeID, q.FeatureUpdates); q.ValidateOnly {
 			records = nil
 		}
 		return records, nil
@@ -32,15 +31,12 @@ func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeatur
 		switch {
 		case err != nil:
 			a.ErrorCode, a.ErrorMessage = code(err), told(err.Error())
-		case c.version >= 2:
-			a.ErrorCode, a.ErrorMessage = first.Wire()
-		default:
+		case refused != nil:
+			a.ErrorCode, a.ErrorMessage = refused.Wire()
+		case c.version < 2:
 			for i := range q.FeatureUpdates {
 				r := kmsg.NewUpdateFeaturesResponseResult()
 				r.Feature = q.FeatureUpdates[i].Feature
-				if r.ErrorCode, r.ErrorMessage = refused[r.Feature].Wire(); r.ErrorCode == 0 {
-					r.ErrorCode, r.ErrorMessage = first.Wire()
-				}
 				a.Results = append(a.Results, r)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/group"
 )
 
@@ -17,13 +18,25 @@ import (
 // Differs from Kafka: a regular expression is looked through before the answer, not after
 // it, and again with the first heartbeat after a topic came or went; a static member whose
 // answer to its first heartbeat was lost may send it again.
+//
+// Without group.version 1 it is refused.
 func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *kmsg.ConsumerGroupHeartbeatResponse) {
 	client := group.Client{ID: c.session.clientID, Host: c.host()}
-	c.server.onGroup(q.Group, func(err *kerr.Error) {
+	refuse := func(err *kerr.Error) {
 		a := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 		a.ErrorCode = err.Code
 		c.reply(a)
-	}, func(g *group.Coordinator, now time.Time) {
+	}
+	if !c.server.hasConsumerGroups() {
+		refuse(kerr.UnsupportedVersion)
+		return
+	}
+	c.server.onGroup(q.Group, refuse, func(g *group.Coordinator, now time.Time) {
 		g.ConsumerHeartbeat(now, client, q, c.server.uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 	})
+}
+
+// hasConsumerGroups reports whether the cluster was brought to group.version 1 (KIP-848).
+func (s *Server) hasConsumerGroups() bool {
+	return s.Controller.Image().FeatureLevel(cluster.GroupVersion) >= 1
 }

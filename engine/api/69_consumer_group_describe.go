@@ -24,11 +24,16 @@ func consumerGroupDescribe(c *call, q *kmsg.ConsumerGroupDescribeRequest, a *kms
 			a.Groups[i] = *r
 			all.done()
 		}
-		c.server.onGroup(name, func(err *kerr.Error) {
+		refuse := func(err *kerr.Error) {
 			r := kmsg.NewConsumerGroupDescribeResponseGroup()
 			r.Group, r.ErrorCode = name, err.Code
 			answer(&r)
-		}, func(g *group.Coordinator, now time.Time) {
+		}
+		if !c.server.hasConsumerGroups() {
+			refuse(kerr.UnsupportedVersion)
+			continue
+		}
+		c.server.onGroup(name, refuse, func(g *group.Coordinator, now time.Time) {
 			g.ConsumerDescribe(now, name, answer)
 		})
 	}

@@ -41,10 +41,13 @@ type Options struct {
 	Shards     []*shard.Shard
 	Disks      []*shard.Disk
 	Values     func() *setting.Values // settings as they are now
-	Pool       *unpack.Pool           // decompresses for loops
-	Memory     batch.Memory           // lends what must be held decompressed
-	Metrics    *metrics.Metrics
-	Log        *slog.Logger
+	// MetadataLog tells how far the metadata log is (any goroutine). Read before the image,
+	// it is never ahead of it.
+	MetadataLog func() MetadataLog
+	Pool        *unpack.Pool // decompresses for loops
+	Memory      batch.Memory // lends what must be held decompressed
+	Metrics     *metrics.Metrics
+	Log         *slog.Logger
 	// Random draws 16 bytes (any goroutine). Nil: from crypto/rand.
 	Random func() [16]byte
 }

@@ -14,14 +14,20 @@ type Supported struct {
 // metadataVersion is the level of Kafka 4.3 (4.3-IV0), which the meaning of our records follows.
 const metadataVersion = 30
 
-// TransactionVersion is the feature by which clients know transactions of version 2 (KIP-890).
-const TransactionVersion = "transaction.version"
+// Features that the broker itself looks at. A cluster that was founded before one of them
+// was known does not have it until somebody finalizes it.
+const (
+	// GroupVersion is the feature by which consumer groups are allowed (KIP-848).
+	GroupVersion = "group.version"
+	// TransactionVersion is the feature by which clients know transactions of version 2 (KIP-890).
+	TransactionVersion = "transaction.version"
+)
 
 // SupportedFeatures are the features that may be finalized, in the order of their names.
 // Only what fully works is here: a client that finds a feature finalized relies on it.
 func SupportedFeatures() []Supported {
 	return []Supported{
-		{Name: "group.version", Min: 0, Max: 1},
+		{Name: GroupVersion, Min: 0, Max: 1},
 		{Name: "kraft.version", Min: 0, Max: 0},
 		{Name: "metadata.version", Min: metadataVersion, Max: metadataVersion},
 		{Name: TransactionVersion, Min: 0, Max: 2},
@@ -48,40 +54,39 @@ const (
 )
 
 // UpdateFeatures decides which features get another level (KIP-584). Either all of a request
-// is done, or nothing: first is the first refusal, and refused has the one of each feature.
-func UpdateFeatures(i *Image, updates []kmsg.UpdateFeaturesRequestFeatureUpdate) (records []Record, refused map[string]*Refusal, first *Refusal) {
-	refused = map[string]*Refusal{}
+// is done, or nothing, for the first reason that there is. node is who decides.
+func UpdateFeatures(i *Image, node int32, updates []kmsg.UpdateFeaturesRequestFeatureUpdate) ([]Record, *Refusal) {
+	var records []Record
+	seen := map[string]bool{}
 	for n := range updates {
 		u := &updates[n]
-		r := checkFeature(i, u)
-		if _, twice := refused[u.Feature]; twice {
+		r := checkFeature(i, node, u)
+		if seen[u.Feature] {
 			r = refuse(kerr.InvalidRequest, "The feature %s is updated twice.", u.Feature)
 		}
-		if refused[u.Feature] = r; r != nil {
-			if first == nil {
-				first = refuse(r.Code, "The update failed for all features since the following feature had an error: %s", r.Message)
-			}
-			continue
+		if r != nil {
+			return nil, refuse(r.Code, "The update failed for all features since the following feature had an error: %s", r.Message)
 		}
+		seen[u.Feature] = true
 		if u.MaxVersionLevel != i.FeatureLevel(u.Feature) {
 			records = append(records, &FeatureRecord{Name: u.Feature, Level: u.MaxVersionLevel})
 		}
 	}
-	if first != nil {
-		records = nil
-	}
-	return records, refused, first
+	return records, nil
 }
 
-func checkFeature(i *Image, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+func checkFeature(i *Image, node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
 	for _, f := range SupportedFeatures() {
 		if f.Name != u.Feature {
 			continue
 		}
 		down := u.MaxVersionLevel < i.FeatureLevel(f.Name)
 		switch {
+		case f.Max == 0 && u.MaxVersionLevel != 0:
+			return unknownFeature(node, u)
 		case u.MaxVersionLevel < f.Min || u.MaxVersionLevel > f.Max:
-			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Only versions %d-%d are supported.", u.MaxVersionLevel, f.Name, f.Min, f.Max)
+			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d only supports versions %d-%d",
+				u.MaxVersionLevel, f.Name, node, f.Min, f.Max)
 		case u.UpgradeType < upgrade || u.UpgradeType > unsafeDowngrade:
 			return refuse(kerr.InvalidUpdateVersion, "The controller does not support the given upgrade type.")
 		case down && u.UpgradeType == upgrade:
@@ -89,5 +94,10 @@ func checkFeature(i *Image, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal
 		}
 		return nil
 	}
-	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. The feature is not supported.", u.MaxVersionLevel, u.Feature)
+	return unknownFeature(node, u)
+}
+
+func unknownFeature(node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d does not support this feature.",
+		u.MaxVersionLevel, u.Feature, node)
 }

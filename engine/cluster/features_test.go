@@ -26,12 +26,13 @@ func TestUpdateFeatures(t *testing.T) {
 		"no way":                         {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, 2, 0)}, 0, true},
 		"too high":                       {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, 3, upgrade)}, 0, true},
 		"negative":                       {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, -1, safeDowngrade)}, 0, true},
+		"that only has level 0":          {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update("kraft.version", 1, upgrade)}, 0, true},
 		"of no feature":                  {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update("odd", 1, upgrade)}, 0, true},
 		"twice":                          {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, 2, 1), update(TransactionVersion, 2, 1)}, 0, true},
 		"one of two: nothing is changed": {[]kmsg.UpdateFeaturesRequestFeatureUpdate{update(TransactionVersion, 0, 2), update("odd", 1, 1)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			records, _, first := UpdateFeatures(image, test.updates)
+			records, first := UpdateFeatures(image, 1, test.updates)
 			if len(records) != test.records || (first != nil) != test.refused {
 				t.Fatalf("%d records, %v", len(records), first)
 			}

@@ -118,6 +118,9 @@ func (i *Image) BrokerConfigs(name string) map[string]string { return i.configs[
 // GroupConfigs are the settings of one group; nil when it has none.
 func (i *Image) GroupConfigs(name string) map[string]string { return i.groups[name] }
 
+// GroupsWithConfigs are the names of the groups that have settings, in order.
+func (i *Image) GroupsWithConfigs() []string { return slices.Sorted(maps.Keys(i.groups)) }
+
 // SameTopics reports whether no topic was created, deleted or changed between two images.
 // It may answer false when they are the same after all.
 func (i *Image) SameTopics(other *Image) bool { return i.ids == other.ids }

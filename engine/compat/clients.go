@@ -57,6 +57,11 @@ var features = []feature{
 	{"max-time", "the offset of the greatest timestamp"},
 	{"group-offsets", "set and, where the client can, delete a group's offsets"},
 	{"log-dirs", "describe log folders"},
+	{"resources", "list what has settings"},
+	{"elections", "elect leaders: not needed, everywhere, of no partition"},
+	{"reassignments", "reassign partitions: where they are, to nobody, cancel, list"},
+	{"quorum", "describe the metadata quorum; unregister a broker that is not there"},
+	{"features", "describe and update features"},
 	{"epochs", "end offset of a leader epoch"},
 	{"tool-topics", "topics: create, list, describe, alter, delete, and the errors"},
 	{"tool-console", "console producer and consumer: keys, headers, columns, a group, an offset"},
@@ -72,6 +77,7 @@ var features = []feature{
 	{"tool-verifiable", "verifiable producer and consumer"},
 	{"tool-delete-records", "delete-records"},
 	{"tool-log-dirs", "log-dirs"},
+	{"tool-reassign", "leader-election, reassign-partitions"},
 	{"tool-versions", "broker-api-versions, cluster id"},
 	{"tool-e2e", "end-to-end latency"},
 	{"start", "answers within 100 ms of its start, ends at SIGTERM"},
@@ -102,7 +108,7 @@ var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-gr
 var clients = []client{
 	{
 		name: "java-tools", title: "Kafka's command-line tools 4.3.1",
-		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-versions", "tool-e2e", "tool-transactions"),
+		checks:  append(slices.Clone(toolChecks), "tool-list-groups", "tool-verifiable", "tool-delete-records", "tool-log-dirs", "tool-reassign", "tool-versions", "tool-e2e", "tool-transactions"),
 		prepare: javaTools,
 	},
 	{
@@ -121,6 +127,7 @@ var clients = []client{
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs",
+			"resources", "elections", "reassignments", "quorum", "features",
 			"transactions", "transform", "fencing", "timeout"},
 		prepare: javaClient,
 	},

@@ -83,7 +83,7 @@ func DescribeGroup(v *setting.Values, given map[string]string, names []string) [
 			e.Value, e.Source = &own, setting.SourceGroup
 			e.Synonyms = []Synonym{{k.Name, &own, setting.SourceGroup}}
 		}
-		e.Synonyms = append(e.Synonyms, Synonym{k.Name, &text, setting.SourceDefault})
+		e.Synonyms = append(e.Synonyms, Synonym{"group." + k.Name, &text, setting.SourceDefault}) // what every group has
 		all = append(all, e)
 	}
 	return all

@@ -281,7 +281,7 @@ func (r *request) answer(image *cluster.Image, err error) {
 func (q *Quorum) publishStatus() {
 	o := &q.owner
 	s := &Status{
-		Leader: -1, Term: int64(o.term), Start: int64(o.journal.first()) - 1, End: int64(o.applied.Index),
+		Leader: -1, Term: int64(o.term), Start: int64(o.journal.first()) - 1, End: int64(o.applied.Index), LogEnd: int64(o.journal.last()),
 		Voters: []int32{q.options.NodeID},
 	}
 	if o.leads {

@@ -121,6 +121,8 @@ type Status struct {
 	// Start and End are the offsets of the log: the first kept, and the one behind the last
 	// that is committed and applied.
 	Start, End int64
+	// LogEnd is the offset behind the last entry in the log, committed or not.
+	LogEnd int64
 	// Snapshot is the end offset of the newest snapshot, 0 when there is none.
 	Snapshot int64
 	Voters   []int32

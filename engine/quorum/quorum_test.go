@@ -122,7 +122,7 @@ func sameImage(t testing.TB, got, want *cluster.Image) {
 
 func TestLeadsAtOnce(t *testing.T) {
 	q := open(t, testOptions(diskio.NewMemory()))
-	want := Status{Leader: 1, Term: 1, Start: 0, End: 2, Voters: []int32{1}}
+	want := Status{Leader: 1, Term: 1, Start: 0, End: 2, LogEnd: 2, Voters: []int32{1}}
 	if got := q.Status(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("status is %+v, want %+v", got, want)
 	}

@@ -76,6 +76,11 @@ func TestRows(t *testing.T) {
 		12: {"≤ 64 MiB, ≤ 24 MiB"},
 		13: {"≤ 128 MiB, ≤ 32 MiB"},
 		14: {"≤ 256 MiB, ≤ 96 MiB", "≤ 256 MiB, ≤ 96 MiB", "≤ 256 MiB, ≤ 96 MiB", "≤ 256 MiB, ≤ 96 MiB"},
+		15: {"≥ 2, –", "≤ 1/2, –", "≤ 1/2, –", "≤ 1/2, –", "≤ 1/2, –"},
+		16: {"≥ 2, –", "≤ 1/2, –", "≤ 1/2, –", "≤ 1/2, –"},
+		17: {"≤ 1/2, –", "≤ 1/2, –", "≤ 1/2, –"},
+		18: {"≤ 1/2, –", "≤ 1/2, –"},
+		19: {"≤ 1/2, –", "≤ 1/2, –"},
 	}
 	if len(rows) != len(want) {
 		t.Errorf("there are %d rows, want %d", len(rows), len(want))
@@ -212,10 +217,10 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-	if all, err := plan(rows, nil); err != nil || len(all) != 13 {
+	if all, err := plan(rows, nil); err != nil || len(all) != 18 {
 		t.Errorf("all rows are %d to run (%v); row 14 only reads", len(all), err)
 	}
-	if _, err := plan(rows, []int{15}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 14") {
+	if _, err := plan(rows, []int{20}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 19") {
 		t.Errorf("a row that is not there: %v", err)
 	}
 	if needed, err := NeedKafka([]int{7, 12, 14}); err != nil || needed {

@@ -23,6 +23,11 @@ const (
 	probeIdle       = "idle connections"
 	probeUnread     = "unread fetches"
 
+	probeTransactions = "transactions"
+	probeGroup        = "group"
+	probeCompaction   = "compaction"
+	probeRebalance    = "rebalance"
+
 	endStop = "stop"
 	endKill = "kill"
 )
@@ -54,6 +59,11 @@ var probes = map[string]probe{
 	probePartitions: {[]string{createListed, createOffsets, restartListed, restartOffsets, memoryCreated, memoryWritten, memoryRestarted}, partitions},
 	probeIdle:       {[]string{memoryBefore, overPeak, overSettled}, idle},
 	probeUnread:     {[]string{memoryBefore, overPeak, overSettled}, unread},
+
+	probeTransactions: {[]string{throughput, brokerCPU, commitP50, commitP99, smallest}, transactions},
+	probeGroup:        {[]string{throughput, brokerCPU, commitP50, commitP99}, consumers},
+	probeCompaction:   {[]string{cleanTime, cleanCPU, cleanMemory, cleanLeft}, compaction},
+	probeRebalance:    {[]string{rebalance, rebalanceBy}, rebalanced},
 }
 
 // patience is how long a probe waits for what must happen.

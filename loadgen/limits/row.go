@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -27,6 +28,11 @@ type Row struct {
 	Disk        string          `yaml:"disk"`        // size of the writes by which the disk is measured beside the workload
 	Connections int             `yaml:"connections"` // for the probes that open them
 	Partitions  int             `yaml:"partitions"`  // for the probes that create them
+	Members     int             `yaml:"members"`     // of a group
+	Time        time.Duration   `yaml:"time"`        // of what a probe does for a while
+	Records     int64           `yaml:"records"`     // to compact, each with one of so many keys and a value of so many bytes
+	Keys        int64           `yaml:"keys"`
+	Size        int             `yaml:"size"`
 	Quick       Quick           `yaml:"quick"`
 	Checks      []results.Check `yaml:"checks"`
 	Limit       string          `yaml:"limit"` // what limits it now
@@ -51,6 +57,11 @@ type Quick struct {
 	Set         []string `yaml:"set"`
 	Connections int      `yaml:"connections"`
 	Partitions  int      `yaml:"partitions"`
+	Members     int      `yaml:"members"`
+
+	Time    time.Duration `yaml:"time"`
+	Records int64         `yaml:"records"`
+	Keys    int64         `yaml:"keys"`
 }
 
 // Brokers that a side may name.
@@ -124,6 +135,10 @@ func (r *Row) complaints() []error {
 	rule(r.What == "", "what is missing")
 	rule(len(r.Checks) == 0, "checks are missing")
 	rule(r.Probe != "" && !known, "there is no probe %q", r.Probe)
+	rule(r.Probe == probeTransactions && (r.Time <= 0 || r.Partitions < 1), "probe %s needs time and partitions", probeTransactions)
+	rule(r.Probe == probeGroup && len(r.workload) == 0, "probe %s needs a workload that fills the topic", probeGroup)
+	rule(r.Probe == probeCompaction && (r.Records < 1 || r.Keys < 1 || r.Size < 0), "probe %s needs records and keys", probeCompaction)
+	rule(r.Probe == probeRebalance && r.Members < 2, "probe %s needs two members or more", probeRebalance)
 	rule(r.Probe == "" && len(r.Sides) > 0 && len(r.workload) == 0, "needs a probe, or a workload behind ---")
 	rule(len(r.Sides) == 0 && len(r.workload) > 0, "has a workload and no sides to run it on")
 	if r.Disk != "" {
@@ -250,6 +265,15 @@ func (r Row) small() Row {
 	}
 	if r.Quick.Partitions > 0 {
 		r.Partitions = r.Quick.Partitions
+	}
+	if r.Quick.Members > 0 {
+		r.Members = r.Quick.Members
+	}
+	if r.Quick.Time > 0 {
+		r.Time = r.Quick.Time
+	}
+	if r.Quick.Records > 0 {
+		r.Records, r.Keys = r.Quick.Records, r.Quick.Keys
 	}
 	return r
 }

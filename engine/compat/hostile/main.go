@@ -11,7 +11,7 @@
 // beside it. The honest client sends a record every 5 ms, whatever becomes of those before, and latency counts from
 // when a record should have been sent; the same client is measured just before, and then from the first bad byte on.
 // Peers, honest client and broker share the machine, so that on a busy one the second figure says as much about them:
-// unless -strict is given, only what is over ten times the first figure and over 250 ms is too slow.
+// unless -strict is given, only what is over ten times the first figure and over 250 ms, twice, is too slow.
 package main
 
 import (
@@ -84,11 +84,10 @@ func run(ctx context.Context, o options) error {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), p.name) {
 			continue
 		}
-		r, err := measure(ctx, o, p, filepath.Join(dir, p.name))
+		r, err := judged(ctx, o, p, filepath.Join(dir, p.name))
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		r.judge(o.strict)
 		fmt.Fprintf(os.Stderr, "%s: %s\n", r.Peers, r.verdict())
 		if results = append(results, r); len(r.Wrong) > 0 {
 			failed++
@@ -106,6 +105,22 @@ func run(ctx context.Context, o options) error {
 		return errLimit
 	}
 	return nil
+}
+
+// judged measures, and once more if others on the machine may be why it was too slow.
+func judged(ctx context.Context, o options, p peer, dir string) (result, error) {
+	r, err := measure(ctx, o, p, dir)
+	if err != nil {
+		return r, err
+	}
+	if r.judge(o.strict); o.strict || !r.slow || len(r.Wrong) > 1 {
+		return r, nil
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s, once more\n", r.Peers, r.verdict())
+	if r, err = measure(ctx, o, p, dir+"-again"); err == nil {
+		r.judge(o.strict)
+	}
+	return r, err
 }
 
 // manyFiles lets this process and the broker, which inherits it, open as many files as the system allows.

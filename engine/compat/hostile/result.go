@@ -21,6 +21,7 @@ type result struct {
 	P99         float64  `json:"p99_meanwhile_ms"`
 	Worst       float64  `json:"worst_meanwhile_ms"`
 	Wrong       []string `json:"over_limits"`
+	slow        bool     // is among what is wrong
 }
 
 // Of the honest client's p99: what a run that shares its machine with others fails at, and what -strict does.
@@ -39,7 +40,7 @@ func (r *result) judge(strict bool) {
 	if strict {
 		slowest = max(strictTimes*r.P99Before, strictMillis)
 	}
-	if r.P99 > slowest {
+	if r.slow = r.P99 > slowest; r.slow {
 		r.Wrong = append(r.Wrong, fmt.Sprintf("p99 over %.1f ms", slowest))
 	}
 }

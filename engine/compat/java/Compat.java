@@ -78,6 +78,11 @@ final class Compat {
         check("max-time", Manage::maxTime);
         check("group-offsets", Manage::groupOffsets);
         check("log-dirs", Manage::logDirs);
+        check("resources", Administer::resources);
+        check("elections", Administer::elections);
+        check("reassignments", Administer::reassignments);
+        check("quorum", Administer::quorum);
+        check("features", Administer::features);
         check("drops", Records::drops);
         check("transactions", Transactions::transactions);
         check("transform", Transactions::transform);

@@ -26,6 +26,8 @@ var classes = map[string]string{
 	"kafka-console-consumer":    "org.apache.kafka.tools.consumer.ConsoleConsumer",
 	"kafka-consumer-groups":     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
 	"kafka-configs":             "kafka.admin.ConfigCommand",
+	"kafka-leader-election":     "org.apache.kafka.tools.LeaderElectionCommand",
+	"kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"kafka-groups":              "org.apache.kafka.tools.GroupsCommand",
 	"kafka-get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
 	"kafka-producer-perf-test":  "org.apache.kafka.tools.ProducerPerformance",
@@ -66,7 +68,7 @@ func Java(s *report.Suite) {
 		run  func(context.Context) error
 	}{
 		{"tool-list-groups", t.listed}, {"tool-verifiable", t.verifiable}, {"tool-delete-records", t.deleteRecords}, {"tool-log-dirs", t.logDirs},
-		{"tool-versions", t.versions}, {"tool-e2e", t.endToEnd}, {"tool-transactions", t.transactions},
+		{"tool-reassign", t.reassign}, {"tool-versions", t.versions}, {"tool-e2e", t.endToEnd}, {"tool-transactions", t.transactions},
 	} {
 		s.Check(check.name, check.run)
 	}
