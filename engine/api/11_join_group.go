@@ -22,6 +22,6 @@ func joinGroup(c *call, q *kmsg.JoinGroupRequest, a *kmsg.JoinGroupResponse) {
 		a.ErrorCode, a.MemberID, a.Generation = err.Code, q.MemberID, -1
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {
-		g.Join(now, client, c.version, q, uuid, func(r *kmsg.JoinGroupResponse) { c.reply(r) })
+		g.Join(now, client, c.version, q, c.server.uuid, func(r *kmsg.JoinGroupResponse) { c.reply(r) })
 	})
 }

@@ -45,7 +45,7 @@ func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly 
 		CheckConfig: func(name string, value *string) error {
 			return config.CheckTopic(values, map[string]*string{name: value})
 		},
-		NewID: func() cluster.ID { return cluster.NewID(random) },
+		NewID: func() cluster.ID { return cluster.NewID(s.Random) },
 	}
 }
 

@@ -32,7 +32,7 @@ func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *k
 		return
 	}
 	c.server.onGroup(q.Group, refuse, func(g *group.Coordinator, now time.Time) {
-		g.ConsumerHeartbeat(now, client, q, uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
+		g.ConsumerHeartbeat(now, client, q, c.server.uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 	})
 }
 

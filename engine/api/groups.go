@@ -59,8 +59,8 @@ func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinat
 }
 
 // uuid is a random (version 4) UUID as text, which makes member ids unique.
-func uuid() string {
-	id := random()
+func (s *Server) uuid() string {
+	id := s.Random()
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	text := hex.AppendEncode(make([]byte, 0, 32), id[:])
 	return string(text[:8]) + "-" + string(text[8:12]) + "-" + string(text[12:16]) + "-" + string(text[16:20]) + "-" + string(text[20:])

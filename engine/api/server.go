@@ -48,6 +48,8 @@ type Options struct {
 	Memory      batch.Memory // lends what must be held decompressed
 	Metrics     *metrics.Metrics
 	Log         *slog.Logger
+	// Random draws 16 bytes (any goroutine). Nil: from crypto/rand.
+	Random func() [16]byte
 }
 
 // Server answers what arrives on the connections of one broker.
@@ -60,6 +62,9 @@ type Server struct {
 
 // New makes a server.
 func New(o Options) *Server {
+	if o.Random == nil {
+		o.Random = random
+	}
 	s := &Server{Options: o, table: table()}
 	s.sessions.limit = int32(config.FetchSessionSlots.Of(o.Values()))
 	return s

@@ -275,7 +275,10 @@ func (s *Segment) writeAborted() error {
 	if len(all) == 0 {
 		return ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
 	}
-	return s.writeIndex(txnSuffix, encodeAborted(all))
+	if err := s.writeIndex(txnSuffix, encodeAborted(all)); err != nil {
+		return err
+	}
+	return s.log.fs.SyncDir(s.log.dir)
 }
 
 // dumpAborted prints a .txnindex file.

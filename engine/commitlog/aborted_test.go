@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"bytes"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ type transactions struct {
 }
 
 func (s *transactions) reopen(clean bool, from int64) {
-	l, err := Open(s.dir, s.o, Recovery{Clean: clean, From: from})
+	l, err := Open(s.dir, s.o, Recovery{Clean: clean, From: from, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -240,4 +241,53 @@ func FuzzAborted(f *testing.F) {
 			t.Fatal("what was read is not written the same")
 		}
 	})
+}
+
+// TestAbortedTransactionsSurviveLossesOfPower: whatever of the names in a folder a disk keeps, once a
+// snapshot leaves out what an index of aborted transactions has, the index is there.
+func TestAbortedTransactionsSurviveLossesOfPower(t *testing.T) {
+	type known struct {
+		done, saved []batch.Aborted
+		savedTo     int64
+	}
+	disk := diskio.NewMemory()
+	if err := disk.MkdirAll("/data"); err != nil {
+		t.Fatal(err)
+	}
+	s := &transactions{
+		t: t, fs: disk, dir: "/data/t-0", r: rand.New(rand.NewPCG(1, 3)), open: map[int64]int64{},
+		o: Options{FS: disk, SegmentBytes: 600, SyncOnRoll: true, RetentionAge: -1, RetentionBytes: -1, Later: func(_ time.Duration, f func()) { f() }},
+	}
+	s.reopen(false, -1)
+	trace := disk.Record()
+	for range 60 {
+		s.step()
+		if err := s.l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		trace.Mark(&known{slices.Clone(s.done), slices.Clone(s.saved), s.savedTo})
+	}
+	trace.Stop()
+	checked := 0
+	for image := range trace.Images(diskio.ImageOptions{Random: 4, Singles: 4}) {
+		k, ok := image.Mark.(*known)
+		if !ok {
+			continue
+		}
+		again := *s
+		again.fs, again.open, again.done, again.saved, again.savedTo = image.Disk(), map[int64]int64{}, k.done, k.saved, k.savedTo
+		again.o.FS = again.fs
+		again.reopen(false, -1)
+		for _, a := range k.done {
+			got, err := again.l.Aborted(nil, a.First, a.Last+1, false)
+			if err != nil || !slices.Contains(got, a) {
+				t.Fatalf("%s: %+v is not among %+v, %v", image, a, got, err)
+			}
+		}
+		again.l.release()
+		checked++
+	}
+	if checked < 500 {
+		t.Fatalf("only %d images", checked)
+	}
 }

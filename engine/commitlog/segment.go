@@ -235,7 +235,9 @@ func (s *Segment) unseal() {
 	s.sealed = false
 }
 
-// writeIndexes writes the offset index last: it vouches for the others.
+// writeIndexes writes the offset index last: it vouches for the others. That there is no index
+// of aborted transactions means that there were none, so its name has to be durable
+// before one is there that vouches for it, and before a snapshot leaves its content out.
 func (s *Segment) writeIndexes(x *indexes) error {
 	if err := s.writeAborted(); err != nil {
 		return err

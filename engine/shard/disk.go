@@ -51,6 +51,8 @@ type Disk struct {
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
 	Stopped func(error)
+	// Later runs f after a delay, on a goroutine of its choice. Nil: time.AfterFunc.
+	Later func(delay time.Duration, f func())
 
 	failure    atomic.Pointer[error]
 	complained atomic.Int64 // unix nanoseconds
@@ -110,11 +112,16 @@ func (d *Disk) Release() { d.released.Store(true) }
 
 // later runs f after a while, unless the folder was given back by then.
 func (d *Disk) later(delay time.Duration, f func()) {
-	time.AfterFunc(delay, func() {
+	unlessReleased := func() {
 		if !d.released.Load() {
 			f()
 		}
-	})
+	}
+	if d.Later != nil {
+		d.Later(delay, unlessReleased)
+		return
+	}
+	time.AfterFunc(delay, unlessReleased)
 }
 
 // trouble decides what an error of writing means: a full disk is waited out, anything

@@ -74,7 +74,7 @@ func (r *Replica) loadGroups(o group.Options, picture group.Cluster) (*Groups, e
 	switch {
 	case log == nil:
 		g.opened(r.shard)
-	case log.Size() <= loadHere:
+	case log.Size() <= loadHere || r.shard.stepped:
 		l.read(log)
 		l.Run(r.shard)
 	default:

@@ -45,6 +45,9 @@ type Options struct {
 	// Guests says that goroutines which find the shard asleep may do small tasks in its
 	// place. They then wait for its disk.
 	Guests bool
+	// Stepped says that there is no goroutine: whoever started the shard calls Step when it
+	// is to do what waits, for one thread of control that decides the order of everything.
+	Stepped bool
 }
 
 // Shard is one goroutine, its partitions and what waits for them.
@@ -54,6 +57,8 @@ type Shard struct {
 	ended chan struct{}
 	clock func() time.Time
 	log   *slog.Logger
+
+	stepped bool
 
 	// held is set by who works on the shard, its goroutine or a guest; visited while that is
 	// a guest; owed by the goroutine when a guest is in its way, who then rouses it.
@@ -97,9 +102,11 @@ func Start(o Options) *Shard {
 	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		clock: o.Now, log: o.Log, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
+		clock: o.Now, log: o.Log, stepped: o.Stepped, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
 	}
-	go s.run()
+	if !o.Stepped {
+		go s.run()
+	}
 	return s
 }
 
@@ -142,6 +149,9 @@ func (s *Shard) Wait(f func()) (ran bool) {
 		defer close(done)
 		f()
 	})
+	if s.stepped {
+		s.Step()
+	}
 	select {
 	case <-done:
 		return true

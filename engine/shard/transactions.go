@@ -71,7 +71,7 @@ func (r *Replica) loadTransactions(o TransactionOptions) (*Transactions, error) 
 	switch {
 	case log == nil:
 		t.machine.Loaded(r.shard.now)
-	case log.Size() <= loadHere:
+	case log.Size() <= loadHere || r.shard.stepped:
 		l.read(log)
 		l.Run(r.shard)
 	default:

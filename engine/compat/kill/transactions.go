@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/compat/broker"
-	"github.com/millrace/millrace/engine/compat/history"
+	"github.com/millrace/millrace/engine/sim/history"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )

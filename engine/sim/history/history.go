@@ -77,13 +77,15 @@ type Fetched struct {
 	Partition
 	Offset int64
 	At     int64 // when it was asked for
+	// Answered is when the answer came. Zero: before anything that follows was asked.
+	Answered int64
 }
 
 // History is everything that is known.
 type History struct {
 	Operations []Operation // of one process in the order in which it began them
 	Reads      []Read
-	Offsets    []Fetched // in the order of their moments
+	Offsets    []Fetched // in the order of their answers
 	// Final is the reader that read all that is committed, when everything had ended.
 	Final string
 }
@@ -182,7 +184,7 @@ func (c *checker) reads() {
 		case writer == nil:
 			c.add(Unwritten, "%q at %d of %v", r.Value, r.Offset, r.Partition)
 		case r.Committed && writer.Result == Failed:
-			c.add(AbortedRead, "%q of %s at %d of %v", r.Value, writer.Name, r.Offset, r.Partition)
+			c.add(AbortedRead, "%s got %q of %s at %d of %v", r.Reader, r.Value, writer.Name, r.Offset, r.Partition)
 		}
 		if r.Committed && r.Reader == c.Final {
 			c.final[r.Value] = append(c.final[r.Value], at)
@@ -212,10 +214,13 @@ func (c *checker) duplicates() {
 
 // offsets looks at committed offsets: they never go back, neither behind what was seen nor behind what was acknowledged.
 func (c *checker) offsets() {
-	for _, f := range c.Offsets {
+	for n, f := range c.Offsets {
 		at := groupPartition{f.Group, f.Partition}
-		if before, known := c.ends[at]; known && f.Offset < before {
-			c.add(OffsetsBack, "%s is at %d of %v, and was at %d", f.Group, f.Offset, f.Partition, before)
+		for _, before := range c.Offsets[:n] {
+			if before.Group == f.Group && before.Partition == f.Partition && before.Offset > f.Offset && before.Answered <= f.At {
+				c.add(OffsetsBack, "%s is at %d of %v, and was at %d", f.Group, f.Offset, f.Partition, before.Offset)
+				break
+			}
 		}
 		for i := range c.Operations {
 			o := &c.Operations[i]

@@ -29,13 +29,27 @@ func good() *History {
 			{"final", true, zero, 4, "3a"}, {"final", true, one, 4, "3b"},
 			{"final", true, zero, 8, "5a"}, {"final", true, one, 8, "5b"},
 		},
-		Offsets: []Fetched{{"g", zero, -1, 1}, {"g", zero, 3, 16}, {"g", zero, 7, 40}, {"g", zero, 11, 90}},
+		Offsets: []Fetched{{"g", zero, -1, 1, 0}, {"g", zero, 3, 16, 0}, {"g", zero, 7, 40, 0}, {"g", zero, 11, 90, 0}},
 		Final:   "final",
 	}
 }
 
 func TestAGoodHistoryIsGood(t *testing.T) {
 	if found := Check(good()); len(found) > 0 {
+		t.Fatal(Summary(found))
+	}
+}
+
+// TestFetchesThatOverlap: of two that were under way together, either may have been served first.
+func TestFetchesThatOverlap(t *testing.T) {
+	h := good()
+	h.Offsets = []Fetched{{"g", zero, 11, 80, 90}, {"g", zero, 7, 85, 95}, {"g", zero, 11, 96, 97}}
+	h.Operations[4].Result = Unknown
+	if found := Check(h); len(found) > 0 {
+		t.Fatal(Summary(found))
+	}
+	h.Offsets[1].At = 90
+	if found := Check(h); len(found) != 1 || found[0].Class != OffsetsBack {
 		t.Fatal(Summary(found))
 	}
 }
@@ -70,9 +84,9 @@ func TestEveryClassIsFound(t *testing.T) {
 			h.Operations[4].Result = Unknown
 			h.Reads = h.Reads[:len(h.Reads)-2]
 		}, Torn},
-		"a group falls back": {func(h *History) { h.Offsets = append(h.Offsets, Fetched{"g", zero, 3, 99}) }, OffsetsBack},
+		"a group falls back": {func(h *History) { h.Offsets = append(h.Offsets, Fetched{"g", zero, 3, 99, 0}) }, OffsetsBack},
 		"an acknowledged offset is gone": {func(h *History) {
-			h.Offsets = []Fetched{{"g", zero, 7, 90}}
+			h.Offsets = []Fetched{{"g", zero, 7, 90, 0}}
 		}, OffsetsBack},
 		"one offset, two values": {func(h *History) { h.Reads = append(h.Reads, Read{"other", false, zero, 0, "5a"}) }, Inconsistent},
 		"from nowhere":           {func(h *History) { h.Reads = append(h.Reads, Read{"other", false, zero, 20, "x"}) }, Unwritten},
