@@ -2,9 +2,11 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -139,6 +141,96 @@ func TestCheckRecords(t *testing.T) {
 				t.Fatalf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// checkPlainly is CheckRecords as one would write it first.
+func checkPlainly(records []byte, count int32, keys bool) error {
+	for delta := range count {
+		body, rest, ok := cut(records)
+		if !ok || len(body) == 0 {
+			return ErrRecord
+		}
+		records, body = rest, body[1:]
+		_, n := binary.Varint(body)
+		if n <= 0 {
+			return ErrRecord
+		}
+		offset, m := binary.Varint(body[n:])
+		if m <= 0 || offset != int64(delta) {
+			return ErrCount
+		}
+		key, tail, ok := cutNullable(body[n+m:])
+		if !ok {
+			return ErrRecord
+		}
+		if keys && key == nil {
+			return ErrKey
+		}
+		if _, _, ok := cutNullable(tail); !ok {
+			return ErrRecord
+		}
+	}
+	if len(records) != 0 {
+		return ErrCount
+	}
+	return nil
+}
+
+// Whatever is done to records, both ways to check them agree.
+func TestCheckRecordsAgreesWithThePlainWay(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var b Builder
+	for i := range 90 {
+		key := make([]byte, random.IntN(3)*random.IntN(90))
+		if i%3 == 0 {
+			key = nil
+		}
+		b.Append(random.Int64N(1<<20), key, make([]byte, random.IntN(200)), nil)
+	}
+	built, err := b.Finish(NoProducer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := built[HeaderSize:]
+	seen := map[error]int{}
+	for range 100_000 {
+		spoilt := bytes.Clone(good)
+		for range random.IntN(3) {
+			spoilt[random.IntN(len(spoilt))] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(random.Uint32())}[random.IntN(6)]
+		}
+		if random.IntN(4) == 0 {
+			spoilt = spoilt[:random.IntN(len(spoilt))]
+		}
+		count, keys := 90-int32(random.IntN(10)/9), random.IntN(2) == 0
+		want := checkPlainly(spoilt, count, keys)
+		seen[want]++
+		if got := CheckRecords(spoilt, count, keys); got != want {
+			t.Fatalf("got %v, want %v of %x", got, want, spoilt)
+		}
+	}
+	if len(seen) != 4 {
+		t.Fatalf("only %v were seen", seen)
+	}
+}
+
+// BenchmarkCheckRecords walks over a batch of 16 KiB with records of 100 bytes.
+func BenchmarkCheckRecords(b *testing.B) {
+	var built Builder
+	for built.Len() < 16<<10 {
+		built.Append(int64(built.Count()/8), nil, make([]byte, 100), nil)
+	}
+	count := int32(built.Count())
+	whole, err := built.Finish(NoProducer())
+	if err != nil {
+		b.Fatal(err)
+	}
+	records := whole[HeaderSize:]
+	b.SetBytes(int64(len(records)))
+	for b.Loop() {
+		if err := CheckRecords(records, count, false); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

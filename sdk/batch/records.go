@@ -148,32 +148,72 @@ func (r *Record) parseHeaders(p []byte) bool {
 // set, a key in each (else ErrKey).
 func CheckRecords(records []byte, count int32, keys bool) error {
 	for delta := range count {
-		body, rest, ok := cut(records)
-		if !ok || len(body) == 0 {
+		size, next := varint(records, 0)
+		if next == 0 || size <= 0 || size > int64(len(records)-next) {
 			return ErrRecord
 		}
-		records, body = rest, body[1:] // attributes
-		_, n := binary.Varint(body)
-		if n <= 0 {
+		end := next + int(size)
+		body := records[:end]
+		_, at := varint(body, next+1) // behind the attributes
+		if at == 0 {
 			return ErrRecord
 		}
-		offset, m := binary.Varint(body[n:])
-		if m <= 0 || offset != int64(delta) {
+		offset, at := varint(body, at)
+		if at == 0 || offset != int64(delta) {
 			return ErrCount
 		}
-		key, tail, ok := cutNullable(body[n+m:])
-		if !ok {
+		key, at := skip(body, at)
+		if at == 0 {
 			return ErrRecord
 		}
-		if keys && key == nil {
+		if keys && key < 0 {
 			return ErrKey
 		}
-		if _, _, ok := cutNullable(tail); !ok {
+		if _, at = skip(body, at); at == 0 {
 			return ErrRecord
 		}
+		records = records[end:]
 	}
 	if len(records) != 0 {
 		return ErrCount
 	}
 	return nil
+}
+
+// varint reads the number at a position, and where the next byte is: 0 when there is none.
+// Most lengths and deltas have one byte or two.
+func varint(p []byte, at int) (value int64, next int) {
+	if at < len(p) {
+		if b := int64(p[at]); b < 0x80 {
+			return b>>1 ^ -(b & 1), at + 1
+		}
+	}
+	return longVarint(p, at)
+}
+
+func longVarint(p []byte, at int) (value int64, next int) {
+	if at+1 < len(p) && p[at+1] < 0x80 {
+		two := uint64(p[at]&0x7f) | uint64(p[at+1])<<7
+		return int64(two>>1) ^ -int64(two&1), at + 2
+	}
+	if at >= len(p) {
+		return 0, 0
+	}
+	value, n := binary.Varint(p[at:])
+	if n <= 0 {
+		return 0, 0
+	}
+	return value, at + n
+}
+
+// skip goes over bytes that have their length, −1 for null, before them.
+func skip(p []byte, at int) (size int64, next int) {
+	size, next = varint(p, at)
+	switch {
+	case next == 0 || size < -1 || size > int64(len(p)-next):
+		return 0, 0
+	case size > 0:
+		next += int(size)
+	}
+	return size, next
 }
