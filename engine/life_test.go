@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/config"
@@ -848,4 +849,57 @@ func TestANamesakeOnAnotherDisk(t *testing.T) {
 	if got := match(t, old, "again-0.*-stray"); len(got) != 1 {
 		t.Errorf("moved aside: %v", got)
 	}
+}
+
+// Where an epoch has ended is known also when nothing of it is left, and nothing of a later one is
+// there: a client that has read all of it must not be told that the log was cut.
+func TestWhereAnEpochEndedIsKnownWhenNothingOfItIsLeft(t *testing.T) {
+	folder := t.TempDir()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, b)
+	admin := kadm.NewClient(c)
+	if _, err := admin.CreateTopic(limited(t), 1, 1, nil, "gone"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := c.ProduceSync(limited(t), &kgo.Record{Topic: "gone", Value: []byte("v")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := epochEnded(t, c, 0) // of this life, or the one that the topic was made in
+	if first.EndOffset != 3 {
+		t.Fatalf("%+v", first)
+	}
+	all := kadm.Offsets{}
+	all.Add(kadm.Offset{Topic: "gone", At: 3})
+	if _, err := admin.DeleteRecords(limited(t), all); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		stop(t, b)
+		if b, err = begin(folder); err != nil {
+			t.Fatal(err)
+		}
+		if a := epochEnded(t, client(t, b), first.LeaderEpoch); a.LeaderEpoch != first.LeaderEpoch || a.EndOffset != 3 {
+			t.Errorf("%+v", a)
+		}
+	}
+	stop(t, b)
+}
+
+func epochEnded(t *testing.T, c *kgo.Client, epoch int32) kmsg.OffsetForLeaderEpochResponseTopicPartition {
+	t.Helper()
+	q := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	topic, p := kmsg.NewOffsetForLeaderEpochRequestTopic(), kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+	p.LeaderEpoch = epoch
+	topic.Topic, topic.Partitions = "gone", append(topic.Partitions, p)
+	q.Topics = append(q.Topics, topic)
+	a, err := q.RequestWith(limited(t), c)
+	if err != nil || len(a.Topics) != 1 || len(a.Topics[0].Partitions) != 1 || a.Topics[0].Partitions[0].ErrorCode != 0 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	return a.Topics[0].Partitions[0]
 }

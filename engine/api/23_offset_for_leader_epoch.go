@@ -51,6 +51,14 @@ func epochEnd(r *shard.Replica, q *kmsg.OffsetForLeaderEpochRequestTopicPartitio
 		a.LeaderEpoch, a.EndOffset = r.Epoch(), r.HighWatermark()
 	case log != nil:
 		a.LeaderEpoch, a.EndOffset = log.EpochEnd(q.LeaderEpoch)
+		if a.EndOffset < 0 && q.LeaderEpoch >= 0 && q.LeaderEpoch < r.Epoch() {
+			// Nothing of this epoch is in the log yet, so that it begins at the end, and those before
+			// it have ended there; also those of which nothing is left.
+			a.LeaderEpoch, a.EndOffset = q.LeaderEpoch, r.HighWatermark()
+			if last := log.LastEpoch(); last >= 0 {
+				a.LeaderEpoch = min(last, q.LeaderEpoch)
+			}
+		}
 	}
 	return nil
 }

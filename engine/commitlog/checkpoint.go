@@ -57,6 +57,14 @@ func (l *Log) EpochEnd(e int32) (found int32, end int64) {
 	return l.searchEnd(e)
 }
 
+// LastEpoch is the largest leader epoch of what the log holds, −1 when that is not known (any).
+func (l *Log) LastEpoch() int32 {
+	if all := *l.epochs.Load(); len(all) > 0 {
+		return all[len(all)-1].epoch
+	}
+	return -1
+}
+
 // savedEnd is EpochEnd by the list of epochs.
 func (l *Log) savedEnd(e int32) (found int32, end int64) {
 	all := *l.epochs.Load()
