@@ -187,7 +187,10 @@ func (m *member) join() error {
 		for _, one := range answer.Members {
 			m.everybody = append(m.everybody, one.MemberID)
 		}
-		return m.sync()
+		// One who was late begins another rebalance: those who wait for their assignment join it.
+		if err := m.sync(); !errors.Is(err, kerr.RebalanceInProgress) {
+			return err
+		}
 	}
 }
 
