@@ -36,6 +36,11 @@ func (b Batch) Records(buf []byte, max int) (Reader, error) {
 	return Reader{rest: data, left: b.Count()}, nil
 }
 
+// Walk reads count records that are not compressed, without a header before them.
+//
+// Ownership: the reader and its records use section.
+func Walk(section []byte, count int32) Reader { return Reader{rest: section, left: count} }
+
 // Reader walks the records of one batch.
 type Reader struct {
 	rest   []byte

@@ -1,0 +1,89 @@
+package sdk
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Kind is the registry of one kind of plugin. Register is for init; everything else may be
+// called by any goroutine after that.
+type Kind[T any] struct {
+	name string
+	made map[string]func(Config) (T, error)
+}
+
+func newKind[T any](name string) *Kind[T] {
+	return &Kind[T]{name: name, made: make(map[string]func(Config) (T, error))}
+}
+
+// The kinds of plugins.
+var (
+	Interceptors         = newKind[Interceptor]("interceptor")
+	ProducerInterceptors = newKind[ProducerInterceptor]("producer interceptor")
+	ConsumerInterceptors = newKind[ConsumerInterceptor]("consumer interceptor")
+	Partitioners         = newKind[Partitioner]("partitioner")
+	Assignors            = newKind[Assignor]("assignor")
+)
+
+// Serializers is the registry of what serializes values of type T: each type has one.
+func Serializers[T any]() *Kind[Serializer[T]] {
+	return typed[T, Serializer[T]](&serializers, "serializer")
+}
+
+// Deserializers is the registry of what makes values of type T out of bytes.
+func Deserializers[T any]() *Kind[Deserializer[T]] {
+	return typed[T, Deserializer[T]](&deserializers, "deserializer")
+}
+
+// The registries of Serializers and Deserializers, by the type of the values.
+var serializers, deserializers sync.Map
+
+func typed[T, S any](kinds *sync.Map, name string) *Kind[S] {
+	t := reflect.TypeFor[T]()
+	k, ok := kinds.Load(t)
+	if !ok {
+		k, _ = kinds.LoadOrStore(t, newKind[S](name+" of "+t.String()))
+	}
+	return k.(*Kind[S])
+}
+
+// Register makes a plugin known by name. The function makes one from its settings: it reads
+// them and need not look at c.Err, New does. A name that is taken is a mistake in the
+// program, and panics.
+func (k *Kind[T]) Register(name string, plugin func(c Config) (T, error)) {
+	if name == "" || plugin == nil {
+		panic("a " + k.name + " is registered without a name or a function")
+	}
+	if k.made[name] != nil {
+		panic(fmt.Sprintf("two plugins are the %s %q", k.name, name))
+	}
+	k.made[name] = plugin
+}
+
+// New makes the plugin of that name. The error says which names there are, or which of its
+// settings are wrong.
+func (k *Kind[T]) New(name string, c Config) (T, error) {
+	var none T
+	plugin := k.made[name]
+	if plugin == nil {
+		return none, fmt.Errorf("there is no %s %q (there are: %s)", k.name, name, strings.Join(k.Names(), ", "))
+	}
+	made, err := plugin(c)
+	if err == nil {
+		err = c.Err()
+	}
+	if err != nil {
+		return none, fmt.Errorf("%s %q: %w", k.name, name, err)
+	}
+	return made, nil
+}
+
+// Has reports whether there is a plugin of that name.
+func (k *Kind[T]) Has(name string) bool { return k.made[name] != nil }
+
+// Names are the names of all plugins of the kind, in order.
+func (k *Kind[T]) Names() []string { return slices.Sorted(maps.Keys(k.made)) }
