@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/api"
@@ -164,7 +165,15 @@ func (b *Broker) startShards() {
 func (b *Broker) startShard() *shard.Shard {
 	s := shard.Start(shard.Options{
 		Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
-		Verify: func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
+		Verify:   func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
+		Verified: b.metrics.Verified,
+		Loaded: func(topic string, took time.Duration) {
+			if topic == cluster.TransactionsTopic {
+				b.metrics.LoadedTransactions(took)
+				return
+			}
+			b.metrics.LoadedGroups(took)
+		},
 	})
 	b.shards = append(b.shards, s)
 	return s

@@ -317,3 +317,39 @@ func TestUnregisterBroker(t *testing.T) {
 		t.Error("it is gone")
 	}
 }
+
+func newVoter() *kmsg.AddRaftVoterRequest {
+	q := kmsg.NewPtrAddRaftVoterRequest()
+	q.VoterID, q.VoterDirectoryID = 3, [16]byte{15: 1}
+	l := kmsg.NewAddRaftVoterRequestListener()
+	l.Name, l.Host, l.Port = "CONTROLLER", "127.0.0.1", 9
+	q.Listeners = append(q.Listeners, l)
+	return q
+}
+
+func oldVoter() *kmsg.RemoveRaftVoterRequest {
+	q := kmsg.NewPtrRemoveRaftVoterRequest()
+	q.VoterID, q.VoterDirectoryID = 3, [16]byte{15: 1}
+	return q
+}
+
+// The quorum is the one node: whoever asks to change it is told what Kafka says of one that is static.
+func TestVotersOfAStaticQuorum(t *testing.T) {
+	p := dialed(t)
+	add, remove := newVoter(), oldVoter()
+	added, removed := ask[*kmsg.AddRaftVoterResponse](p, 1, add), ask[*kmsg.RemoveRaftVoterResponse](p, 0, remove)
+	want(t, "add", added.ErrorCode, kerr.UnsupportedVersion)
+	want(t, "remove", removed.ErrorCode, kerr.UnsupportedVersion)
+	if *added.ErrorMessage != "Cluster doesn't support adding voter because the kraft.version feature is 0" ||
+		*removed.ErrorMessage != "Cluster doesn't support removing voter because the kraft.version feature is 0" {
+		t.Errorf("told %q and %q", *added.ErrorMessage, *removed.ErrorMessage)
+	}
+	other := "another-cluster"
+	add.ClusterID, remove.ClusterID = &other, &other
+	want(t, "add to another cluster", ask[*kmsg.AddRaftVoterResponse](p, 1, add).ErrorCode, kerr.InconsistentClusterID)
+	want(t, "remove from another cluster", ask[*kmsg.RemoveRaftVoterResponse](p, 0, remove).ErrorCode, kerr.InconsistentClusterID)
+	add.ClusterID, add.VoterID = nil, -1
+	remove.ClusterID, remove.VoterDirectoryID = nil, [16]byte{}
+	want(t, "add nobody", ask[*kmsg.AddRaftVoterResponse](p, 1, add).ErrorCode, kerr.InvalidRequest)
+	want(t, "remove nobody", ask[*kmsg.RemoveRaftVoterResponse](p, 0, remove).ErrorCode, kerr.InvalidRequest)
+}

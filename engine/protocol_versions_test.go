@@ -573,6 +573,16 @@ func adminExercises() map[kmsg.Key]exercise {
 		}, func(_ int16, _ subject, a *kmsg.UnregisterBrokerResponse) bool {
 			return a.ErrorCode != kerr.BrokerIDNotRegistered.Code
 		}),
+		kmsg.AddRaftVoter: asked(func(int16, subject) kmsg.Request {
+			return newVoter()
+		}, func(_ int16, _ subject, a *kmsg.AddRaftVoterResponse) bool {
+			return a.ErrorCode != kerr.UnsupportedVersion.Code
+		}),
+		kmsg.RemoveRaftVoter: asked(func(int16, subject) kmsg.Request {
+			return oldVoter()
+		}, func(_ int16, _ subject, a *kmsg.RemoveRaftVoterResponse) bool {
+			return a.ErrorCode != kerr.UnsupportedVersion.Code
+		}),
 	}
 }
 

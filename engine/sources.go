@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
@@ -40,7 +41,7 @@ func (b *Broker) sources() *metrics.Sources {
 		Topics:           func() int64 { return int64(b.quorum.Image().TopicCount()) },
 		GlobalPartitions: func() int64 { return int64(b.quorum.Image().PartitionCount()) },
 		ActiveBrokers:    func() int64 { return int64(len(b.quorum.Image().Brokers())) }, FencedBrokers: none,
-		Groups:   b.groups,
+		Groups: b.groups, Transactions: b.countTransactions(),
 		Sessions: func() int64 { return b.server.FetchSessions() },
 		Waiting: func(yield func(string, int64)) {
 			var produces, fetches int64
@@ -164,6 +165,55 @@ func (b *Broker) groups() (all metrics.Groups) {
 		}
 	}
 	return all
+}
+
+// lateAfter is how long after the longest time limit of a transaction nobody can be expected to end it.
+const lateAfter = 5 * time.Minute
+
+// countTransactions counts transactions and producers on all shards. A shard that does not answer counts as it did
+// before, for what is counted since the start must not fall.
+func (b *Broker) countTransactions() func() metrics.Transactions {
+	before := make([]atomic.Pointer[shard.Counts], len(b.shards))
+	return func() metrics.Transactions {
+		late := config.TransactionMaxTimeout.Of(b.values.Load()) + lateAfter
+		counted := make(chan struct{}, len(b.shards))
+		for i, s := range b.shards {
+			s.Do(func() {
+				n := s.Count(late)
+				before[i].Store(&n)
+				counted <- struct{}{}
+			})
+		}
+		patience := time.NewTimer(countPatience)
+		defer patience.Stop()
+		for range b.shards {
+			select {
+			case <-counted:
+				continue
+			case <-patience.C:
+			}
+			break
+		}
+		var sum shard.Counts
+		for i := range before {
+			if n := before[i].Load(); n != nil {
+				sum.Add(*n)
+			}
+		}
+		return transactionMetrics(sum, time.Now())
+	}
+}
+
+func transactionMetrics(n shard.Counts, now time.Time) metrics.Transactions {
+	t := n.Transactions
+	m := metrics.Transactions{
+		IDs: t.IDs, Open: t.Open, Ending: t.Ending, Committed: t.Committed, Aborted: t.Aborted, TimedOut: t.TimedOut, Fenced: t.Fenced,
+		IDsExpired: t.Expired, Producers: n.Producers, ProducersExpired: n.Expired, Late: n.Late,
+	}
+	if t.Oldest > 0 {
+		m.OldestSeconds = max(now.Sub(time.UnixMilli(t.Oldest)).Seconds(), 0)
+	}
+	return m
 }
 
 // connections tells what each listener knows; its loops are counted together.

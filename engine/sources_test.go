@@ -82,3 +82,52 @@ func shareOutOf(t *testing.T, b *Broker, topic string, count int) int {
 	}
 	return n
 }
+
+// What transactions came to is told by their coordinators, and not forgotten with them.
+func TestMetricsOfTransactions(t *testing.T) {
+	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0", "transaction.state.log.num.partitions=3")
+	createTopic(t, b, 1, "t")
+	transact := func(id string) *kgo.Client {
+		c := client(t, b, kgo.TransactionalID(id), kgo.DefaultProduceTopic("t"))
+		if err := c.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.ProduceSync(limited(t), kgo.StringRecord("x")).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	for id, commit := range map[string]bool{"a": true, "b": true, "c": false} {
+		if err := transact(id).EndTransaction(limited(t), kgo.TransactionEndTry(commit)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transact("open")
+	transact("fenced")
+	if _, _, err := client(t, b, kgo.TransactionalID("fenced")).ProducerID(limited(t)); err != nil {
+		t.Fatal(err)
+	}
+	atLeast := func(least float64) func(float64) bool { return func(got float64) bool { return got >= least } }
+	for name, want := range map[string]func(float64) bool{
+		"millrace_transactions_committed_total":                                is(2),
+		"millrace_transactions_aborted_total":                                  is(2),
+		"millrace_transactions_fenced_total":                                   is(1),
+		"millrace_transactions_timed_out_total":                                is(0),
+		"millrace_transactions_open":                                           is(1),
+		"millrace_transactions_ending":                                         is(0),
+		"millrace_transactions_oldest_open_seconds":                            func(n float64) bool { return n > 0 },
+		"millrace_transactional_ids":                                           is(5),
+		"kafka_server_replicamanager_produceridcount":                          is(5),
+		"kafka_server_replicamanager_partitionswithlatetransactionscount":      is(0),
+		"kafka_server_addpartitionstotxnmanager_verificationtimems_count":      atLeast(5),
+		"kafka_server_addpartitionstotxnmanager_verificationfailurerate_count": atLeast(0),
+		"kafka_server_transactioncoordinatormetrics_partition_load_time_max":   atLeast(0),
+		"kafka_server_groupcoordinatormetrics_partition_load_time_avg":         is(0),
+		"millrace_producers_expired_total":                                     is(0),
+		"millrace_transactional_ids_expired_total":                             is(0),
+	} {
+		if got := scrape(t, b, name); !want(got) {
+			t.Errorf("%s is %v", name, got)
+		}
+	}
+}

@@ -19,7 +19,7 @@ func logCommand(env *environment) *cobra.Command {
 
 func dumpLog(env *environment) *cobra.Command {
 	var o commitlog.DumpOptions
-	var offsets, transactions bool
+	var offsets, transactions, metadata bool
 	cmd := &cobra.Command{
 		Use: "dump FILE...", Short: "Print what a .log, .index, .timeindex or .snapshot file holds",
 		Long:    "Print what files of a partition hold, as kafka-dump-log does. A folder stands for the .log files in it.",
@@ -31,6 +31,9 @@ func dumpLog(env *environment) *cobra.Command {
 			}
 			if transactions {
 				o.Decode, o.PrintDataLog = console.DecodeTransaction, true
+			}
+			if metadata {
+				o.Decode, o.PrintDataLog = console.DecodeMetadata, true
 			}
 			for _, path := range args {
 				files, err := logFiles(path)
@@ -53,7 +56,8 @@ func dumpLog(env *environment) *cobra.Command {
 	flags.BoolVar(&o.SkipRecordMetadata, "skip-record-metadata", false, "print only key and value of records")
 	flags.BoolVar(&offsets, "offsets-decoder", false, "print the records of __consumer_offsets in words")
 	flags.BoolVar(&transactions, "transaction-log-decoder", false, "print the records of __transaction_state in words")
-	cmd.MarkFlagsMutuallyExclusive("offsets-decoder", "transaction-log-decoder")
+	flags.BoolVar(&metadata, "cluster-metadata-decoder", false, "print the records of __cluster_metadata, which are JSON of Millrace's own")
+	cmd.MarkFlagsMutuallyExclusive("offsets-decoder", "transaction-log-decoder", "cluster-metadata-decoder")
 	flags.BoolVar(&o.VerifyIndexOnly, "verify-index-only", false, "print only where an index contradicts its log")
 	flags.BoolVar(&o.IndexSanityCheck, "index-sanity-check", false, "print only whether an index can be read")
 	flags.Int64Var(&o.MaxBytes, "max-bytes", 0, "read only so much of each log (default: all)")

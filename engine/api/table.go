@@ -74,6 +74,8 @@ func table() (t [128]*entry) {
 		handle(69, 0, 1, consumerGroupDescribe),
 		handle(74, 0, 1, listConfigResources),
 		handle(75, 0, 0, describeTopicPartitions),
+		handle(80, 0, 1, addRaftVoter),
+		handle(81, 0, 0, removeRaftVoter),
 	} {
 		t[e.key] = e
 	}

@@ -102,6 +102,7 @@ var features = []feature{
 	{"connect-distributed", "two workers, connectors made by REST; the worker that runs the source and the one that runs the sink are killed"},
 	{"connect-exactly-once", "the same: the topic has every line once (exactly.once.source.support)"},
 	{"connect-topics", "the topics of settings, offsets and status: compacted, and intact"},
+	{"connect-broker", "two workers, and the broker is killed twice: the topic has every line once, the file none too few"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
 	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
@@ -160,7 +161,7 @@ var clients = []client{
 	},
 	{
 		name: "connect", title: "Kafka Connect 4.3.1", mortal: true,
-		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics"},
+		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics", "connect-broker"},
 		prepare: javaProgram("connect"),
 	},
 	{

@@ -29,6 +29,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.collectDisk(out, now)
 	collectGauges(out, s)
 	collectGroups(out, s)
+	m.collectTransactions(out, s, now)
 	collectConnections(out, s)
 	collectJournals(out, s)
 	collectLogs(out, s)
@@ -217,6 +218,39 @@ func collectGroups(out chan<- prometheus.Metric, s *Sources) {
 	groups := s.Groups()
 	for _, g := range groupGauges {
 		show(out, "kafka_coordinator_group_groupmetadatamanager_"+g.name, g.help, float64(g.of(groups)))
+	}
+}
+
+func (m *Metrics) collectTransactions(out chan<- prometheus.Metric, s *Sources, now time.Time) {
+	for _, l := range []struct {
+		*loads
+		name, help string
+	}{
+		{&m.groupLoads, "groupcoordinatormetrics", "Milliseconds to read the groups of one partition"},
+		{&m.transactionLoads, "transactioncoordinatormetrics", "Milliseconds to read the transactions of one partition"},
+	} {
+		lately := l.window.recent(now, m.options.Window, l.times.snapshot())
+		average := 0.0
+		if lately.count > 0 {
+			average = float64(lately.sum) / float64(lately.count) / float64(time.Millisecond)
+		}
+		show(out, "kafka_server_"+l.name+"_partition_load_time_avg", l.help+": the mean.", average)
+		show(out, "kafka_server_"+l.name+"_partition_load_time_max", l.help+": the longest.", 1000*lately.quantile(seconds, 1))
+	}
+	asked := m.verifications.snapshot()
+	times(out, "kafka_server_addpartitionstotxnmanager_verificationtimems", "Time in milliseconds that coordinators of transactions took to verify, or add, a partition.", asked,
+		m.verificationWindow.recent(now, m.options.Window, asked))
+	count(out, "kafka_server_addpartitionstotxnmanager_verificationfailurerate_count", "Times that they refused.", m.verificationFailures.Load())
+	if s.Transactions == nil {
+		return
+	}
+	t := s.Transactions()
+	for _, one := range transactionMetrics {
+		kind := prometheus.GaugeValue
+		if one.counter {
+			kind = prometheus.CounterValue
+		}
+		send(out, kind, one.name, one.help, one.of(t))
 	}
 }
 

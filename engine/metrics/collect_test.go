@@ -44,6 +44,10 @@ func used() *metrics.Metrics {
 	topic.InvalidSequence()
 	topic.NoKey()
 	m.Flushed(2*time.Millisecond, 12)
+	m.LoadedGroups(2 * time.Millisecond)
+	m.LoadedTransactions(20 * time.Millisecond)
+	m.Verified(time.Millisecond, false)
+	m.Verified(time.Millisecond, true)
 	m.SetSources(sources())
 	return m
 }
@@ -53,7 +57,10 @@ func sources() *metrics.Sources {
 	return &metrics.Sources{
 		BrokerState: n(3), Partitions: n(7), Leaders: n(7), UnderReplicated: n(0), UnderMinISR: n(0), AtMinISR: n(7), OfflineReplicas: n(0),
 		ActiveController: n(1), OfflinePartitions: n(0), Topics: n(2), GlobalPartitions: n(7), ActiveBrokers: n(1), FencedBrokers: n(0),
-		Groups:   func() metrics.Groups { return metrics.Groups{Stable: 2, Empty: 1, Offsets: 9} },
+		Groups: func() metrics.Groups { return metrics.Groups{Stable: 2, Empty: 1, Offsets: 9} },
+		Transactions: func() metrics.Transactions {
+			return metrics.Transactions{IDs: 5, Open: 2, OldestSeconds: 1.5, Committed: 30, Aborted: 10, TimedOut: 3, Fenced: 4, Producers: 6, Late: 1}
+		},
 		Sessions: n(4), SessionPartitions: n(40),
 		Waiting: func(yield func(string, int64)) { yield("Produce", 1); yield("Fetch", 5) },
 		Listeners: func(yield func(metrics.Connections)) {
@@ -164,6 +171,16 @@ func TestKafkasNames(t *testing.T) {
 		{"kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent", 0.5, nil},
 		{"kafka_log_logflushstats_logflushrateandtimems_count", 1, nil},
 		{"kafka_log_log_size", 1000, []string{"topic", "orders", "partition", "0"}},
+		{"kafka_server_addpartitionstotxnmanager_verificationtimems_count", 2, nil},
+		{"kafka_server_addpartitionstotxnmanager_verificationfailurerate_count", 1, nil},
+		{"kafka_server_transactioncoordinatormetrics_partition_load_time_avg", 20, nil},
+		{"kafka_server_groupcoordinatormetrics_partition_load_time_avg", 2, nil},
+		{"kafka_server_replicamanager_partitionswithlatetransactionscount", 1, nil},
+		{"kafka_server_replicamanager_produceridcount", 6, nil},
+		{"millrace_transactions_open", 2, nil},
+		{"millrace_transactions_oldest_open_seconds", 1.5, nil},
+		{"millrace_transactions_committed_total", 30, nil},
+		{"millrace_transactions_timed_out_total", 3, nil},
 		{"millrace_frames_in_flight", 2, nil},
 		{"millrace_build_info", 1, []string{"version", "test"}},
 	} {
@@ -175,6 +192,9 @@ func TestKafkasNames(t *testing.T) {
 		if got := value(families["kafka_network_requestmetrics_totaltimems"], "request", "Produce", "quantile", q); math.Abs(got/3.26-1) > 0.045 {
 			t.Errorf("quantile %s of a produce is %v ms, want about 3.26", q, got)
 		}
+	}
+	if got := value(families["kafka_server_transactioncoordinatormetrics_partition_load_time_max"]); math.Abs(got/20-1) > 0.045 {
+		t.Errorf("the longest load took %v ms, want about 20", got)
 	}
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes"} {
 		if families[name] == nil {

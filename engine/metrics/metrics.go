@@ -68,6 +68,17 @@ type Metrics struct {
 	batches  *Histogram
 
 	flushWindow window
+
+	groupLoads, transactionLoads loads
+	verifications                *Histogram
+	verificationWindow           window
+	verificationFailures         Counter
+}
+
+// loads is how long it took to load coordinators.
+type loads struct {
+	times  *Histogram
+	window window
 }
 
 const (
@@ -96,7 +107,8 @@ func New(o Options) *Metrics {
 	if o.Window == 0 {
 		o.Window = time.Minute
 	}
-	m := &Metrics{options: o, registry: prometheus.NewRegistry(), flush: newHistogram(seconds), batches: newHistogram(counts)}
+	m := &Metrics{options: o, registry: prometheus.NewRegistry(), flush: newHistogram(seconds), batches: newHistogram(counts), verifications: newHistogram(seconds)}
+	m.groupLoads.times, m.transactionLoads.times = newHistogram(seconds), newHistogram(seconds)
 	m.sources.Store(&Sources{})
 	m.registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_build_info", Help: "1, with what this program was built from as labels.",
@@ -164,4 +176,20 @@ func (m *Metrics) Drop(name string) {
 func (m *Metrics) Flushed(took time.Duration, batches int) {
 	m.flush.Observe(int64(took))
 	m.batches.Observe(int64(batches))
+}
+
+// LoadedGroups counts one partition of __consumer_offsets whose groups were read from its log.
+func (m *Metrics) LoadedGroups(took time.Duration) { m.groupLoads.times.Observe(int64(took)) }
+
+// LoadedTransactions counts one partition of __transaction_state whose transactions were.
+func (m *Metrics) LoadedTransactions(took time.Duration) {
+	m.transactionLoads.times.Observe(int64(took))
+}
+
+// Verified counts one question to the coordinator of a transaction, and whether it refused.
+func (m *Metrics) Verified(took time.Duration, refused bool) {
+	m.verifications.Observe(int64(took))
+	if refused {
+		m.verificationFailures.Add(1)
+	}
 }

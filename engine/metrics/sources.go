@@ -16,6 +16,9 @@ type Sources struct {
 	// Groups whose coordinator this broker is.
 	Groups func() Groups
 
+	// Transactions whose coordinator this broker is, and the producers of its partitions.
+	Transactions func() Transactions
+
 	// Sessions and SessionPartitions are the incremental fetch sessions and what they hold.
 	Sessions, SessionPartitions func() int64
 
@@ -86,6 +89,38 @@ type Groups struct {
 	Stable, PreparingRebalance, CompletingRebalance, Empty, Dead int64
 	Assigning, Reconciling                                       int64 // of consumer groups
 	Offsets                                                      int64
+}
+
+// Transactions is how transactions and idempotent producers are, and what has happened to them since the start.
+type Transactions struct {
+	IDs, Open, Ending  int64   // transactional ids, open transactions, and those that are decided and owe markers
+	OldestSeconds      float64 // how long the oldest open one lasts; 0: there is none
+	Committed, Aborted uint64
+	TimedOut, Fenced   uint64 // of the aborted
+	IDsExpired         uint64
+	Producers          int64 // known, each in each of its partitions
+	ProducersExpired   uint64
+	Late               int64 // partitions with a transaction that nobody seems to end
+}
+
+// transactionMetrics are the numbers of transactions.
+var transactionMetrics = []struct {
+	name, help string
+	counter    bool
+	of         func(Transactions) float64
+}{
+	{"kafka_server_replicamanager_partitionswithlatetransactionscount", "Partitions with a transaction that nobody seems to end: nothing was heard of it for transaction.max.timeout.ms and five minutes.", false, func(t Transactions) float64 { return float64(t.Late) }},
+	{"kafka_server_replicamanager_produceridcount", "Idempotent producers that are known, each counted in each partition.", false, func(t Transactions) float64 { return float64(t.Producers) }},
+	{"millrace_producers_expired_total", "Idempotent producers that were forgotten (producer.id.expiration.ms).", true, func(t Transactions) float64 { return float64(t.ProducersExpired) }},
+	{"millrace_transactional_ids", "Transactional ids that are known.", false, func(t Transactions) float64 { return float64(t.IDs) }},
+	{"millrace_transactional_ids_expired_total", "Transactional ids that were forgotten (transactional.id.expiration.ms).", true, func(t Transactions) float64 { return float64(t.IDsExpired) }},
+	{"millrace_transactions_aborted_total", "Transactions that were aborted, for whatever reason.", true, func(t Transactions) float64 { return float64(t.Aborted) }},
+	{"millrace_transactions_committed_total", "Transactions that were committed.", true, func(t Transactions) float64 { return float64(t.Committed) }},
+	{"millrace_transactions_ending", "Transactions that are decided, and whose markers are being written.", false, func(t Transactions) float64 { return float64(t.Ending) }},
+	{"millrace_transactions_fenced_total", "Transactions that were aborted because another producer took their id over.", true, func(t Transactions) float64 { return float64(t.Fenced) }},
+	{"millrace_transactions_oldest_open_seconds", "How long the oldest open transaction lasts.", false, func(t Transactions) float64 { return t.OldestSeconds }},
+	{"millrace_transactions_open", "Transactions that are open.", false, func(t Transactions) float64 { return float64(t.Open) }},
+	{"millrace_transactions_timed_out_total", "Transactions that were aborted because their time was over (transaction.timeout.ms).", true, func(t Transactions) float64 { return float64(t.TimedOut) }},
 }
 
 // Connections is what one event loop knows of one listener.

@@ -174,12 +174,13 @@ func (p *Partition) Replay(header batch.Batch) (aborted batch.Aborted, ok bool) 
 }
 
 // Expire forgets producers that sent nothing for long: their next batch is admitted
-// whatever its sequence. now is in milliseconds.
-func (p *Partition) Expire(now int64) {
+// whatever its sequence. now is in milliseconds. It answers how many they were.
+func (p *Partition) Expire(now int64) (expired int) {
 	for id, known := range p.producers {
 		waits := known.count > 0 && known.batches[known.count-1].lastOffset >= p.written
 		if known.transaction < 0 && !waits && now-known.active >= p.expiry {
 			delete(p.producers, id)
+			expired++
 		}
 	}
 	for id, t := range p.tickets {
@@ -187,7 +188,11 @@ func (p *Partition) Expire(now int64) {
 			delete(p.tickets, id)
 		}
 	}
+	return expired
 }
+
+// Known is how many producers are known.
+func (p *Partition) Known() int { return len(p.producers) }
 
 // Producer is what DescribeProducers tells of one.
 type Producer struct {

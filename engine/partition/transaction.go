@@ -155,6 +155,21 @@ func (p *Partition) settle() {
 	p.spans = slices.DeleteFunc(p.spans, func(s span) bool { return s.last >= 0 && s.last < p.high })
 }
 
+// Open is how many transactions are open, and since when, in milliseconds, nothing was heard of the one that has been
+// silent for longest.
+func (p *Partition) Open() (count int, silent int64) {
+	for _, s := range p.spans {
+		if s.last >= 0 {
+			continue
+		}
+		if active := p.producers[s.producer].active; count == 0 || active < silent {
+			silent = active
+		}
+		count++
+	}
+	return count, silent
+}
+
 // undoSpan takes back what the batch of u did to its producer's transaction. The producer is
 // not as it was before yet.
 func (p *Partition) undoSpan(u *undo) {

@@ -123,6 +123,7 @@ func (l *loaded) Run(s *Shard) {
 		return
 	}
 	g.opened(s)
+	s.loaded(r.Topic, took)
 	if l.count > 0 {
 		s.log.Info("loaded groups", "topic", r.Topic, "partition", r.Index, "records", l.count, "took", took)
 	}

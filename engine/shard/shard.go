@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/txn"
 )
 
 // Options are what a shard needs from outside.
@@ -42,6 +43,11 @@ type Options struct {
 	// goroutine. It is called on the shard. Nil: nobody is asked, every transaction is taken
 	// for open.
 	Verify func(v *Verification)
+	// Loaded is told how long it took to load the coordinator whose log is a partition of a
+	// topic, Verified how long the coordinator of a transaction took to answer, and whether
+	// it refused. Nil: nobody is told.
+	Loaded   func(topic string, took time.Duration)
+	Verified func(took time.Duration, refused bool)
 	// Guests says that goroutines which find the shard asleep may do small tasks in its
 	// place. They then wait for its disk.
 	Guests bool
@@ -82,7 +88,14 @@ type Shard struct {
 	touched  []*Replica            // appended to in this turn, to be written at its end
 	replicas map[*Replica]struct{} // that anybody has looked at
 	groups   map[*Groups]struct{}  // that are loaded
-	retired  bool                  // nothing is opened any more
+	loaded   func(string, time.Duration)
+	verified func(time.Duration, bool)
+	expired  uint64       // producers
+	happened txn.Happened // to transactions of coordinators that are gone
+
+	transactions map[*Transactions]struct{} // that are loaded
+
+	retired  bool // nothing is opened any more
 	stopping bool
 }
 
@@ -97,12 +110,19 @@ func Start(o Options) *Shard {
 	if o.Flushed == nil {
 		o.Flushed = func(time.Duration, int) {}
 	}
+	if o.Loaded == nil {
+		o.Loaded = func(string, time.Duration) {}
+	}
+	if o.Verified == nil {
+		o.Verified = func(time.Duration, bool) {}
+	}
 	if o.Verify == nil {
 		o.Verify = func(v *Verification) { v.Done(nil) }
 	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		clock: o.Now, log: o.Log, stepped: o.Stepped, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
+		loaded: o.Loaded, verified: o.Verified, transactions: map[*Transactions]struct{}{},
 	}
 	if !o.Stepped {
 		go s.run()
@@ -191,7 +211,7 @@ func (s *Shard) Idle() time.Duration {
 func (s *Shard) ExpireProducers() {
 	for r := range s.replicas {
 		if r.is(open) {
-			r.machine.Expire(s.now.UnixMilli())
+			s.expired += uint64(r.machine.Expire(s.now.UnixMilli()))
 		}
 	}
 }

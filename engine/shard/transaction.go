@@ -2,6 +2,7 @@ package shard
 
 import (
 	"maps"
+	"time"
 
 	"github.com/millrace/millrace/engine/partition"
 )
@@ -26,6 +27,7 @@ type Verification struct {
 	Add             bool // the partition, if it is not part of the transaction yet
 
 	replica *Replica
+	began   time.Time
 	ticket  partition.Ticket
 	waiting []*Append
 	err     error
@@ -50,7 +52,7 @@ func (r *Replica) verify(a *Append) bool {
 	}
 	v := &Verification{
 		TransactionalID: a.TransactionalID, Topic: r.Topic, Partition: r.Index, ProducerID: key.producer, Epoch: key.epoch, Add: a.Bumped,
-		replica: r, ticket: ticket, waiting: []*Append{a},
+		replica: r, began: r.shard.now, ticket: ticket, waiting: []*Append{a},
 	}
 	if r.verifying == nil {
 		r.verifying = map[verified]*Verification{}
@@ -68,6 +70,7 @@ func (v *Verification) Run(*Shard) {
 	}
 	delete(r.verifying, key)
 	err := v.err
+	r.shard.verified(r.shard.now.Sub(v.began), err != nil)
 	if err == nil {
 		err = r.ready(true)
 	}

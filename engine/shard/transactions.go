@@ -70,7 +70,7 @@ func (r *Replica) loadTransactions(o TransactionOptions) (*Transactions, error) 
 	l := &loadedTransactions{transactions: t, begin: r.shard.clock()}
 	switch {
 	case log == nil:
-		t.machine.Loaded(r.shard.now)
+		t.opened(r.shard)
 	case log.Size() <= loadHere || r.shard.stepped:
 		l.read(log)
 		l.Run(r.shard)
@@ -122,11 +122,19 @@ func (l *loadedTransactions) Run(s *Shard) {
 		s.log.Error("cannot load transactions; the next request after a while tries again", "topic", r.Topic, "partition", r.Index, "error", l.err)
 		return
 	}
+	took := s.clock().Sub(l.begin).Round(time.Millisecond)
+	t.opened(s)
+	s.loaded(r.Topic, took)
+	if l.count > 0 {
+		s.log.Info("loaded transactions", "topic", r.Topic, "partition", r.Index, "records", l.count, "took", took)
+	}
+}
+
+// opened has the coordinator serve.
+func (t *Transactions) opened(s *Shard) {
+	s.transactions[t] = struct{}{}
 	t.machine.Loaded(s.now)
 	t.schedule()
-	if l.count > 0 {
-		s.log.Info("loaded transactions", "topic", r.Topic, "partition", r.Index, "records", l.count, "took", s.clock().Sub(l.begin).Round(time.Millisecond))
-	}
 }
 
 // Epoch is the leader epoch, by which newer coordinators are told from older (txn.Env).
@@ -215,7 +223,10 @@ func (r *Replica) closeTransactions() {
 	}
 	r.transactions = nil
 	r.shard.ClearTimer(&t.timer)
-	if !t.loading { // else nobody waits for it
-		t.machine.Close()
+	if t.loading {
+		return // nobody waits for it
 	}
+	r.shard.happened.Add(t.machine.Count().Happened)
+	delete(r.shard.transactions, t)
+	t.machine.Close()
 }

@@ -37,6 +37,8 @@ type Coordinator struct {
 	loaded bool
 	closed *kerr.Error // not nil once closed: the answer to everything
 
+	happened Happened
+
 	// What Tick looks at, in milliseconds.
 	now                            int64
 	nextAbort, nextRemove, nextTry int64

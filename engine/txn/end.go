@@ -32,7 +32,15 @@ func (c *Coordinator) End(now time.Time, p Producer, commit bool, reply func(id 
 	}
 	decide := func(newID int64) {
 		next := t.decided(c.now, commit, bump, newID, p.Version)
+		ended := &c.happened.Aborted
+		switch {
+		case t.state != Ongoing:
+			ended = new(uint64) // there was none
+		case commit:
+			ended = &c.happened.Committed
+		}
 		c.store(t, next, refuse, func() {
+			*ended++
 			id, epoch := t.after()
 			c.complete(t)
 			reply(id, epoch, nil)

@@ -50,7 +50,7 @@ func (c *Coordinator) admit(t *transaction, q *kmsg.InitProducerIDRequest, reply
 		return
 	}
 	if t.state == Ongoing {
-		c.fence(t, refuse)
+		c.fence(t, &c.happened.Fenced, refuse)
 		return
 	}
 	next := t.metadata
@@ -109,11 +109,13 @@ func (c *Coordinator) draw(t *transaction, refuse func(*kerr.Error), then func(i
 }
 
 // fence raises the epoch of an open transaction and aborts it. done is told
-// CONCURRENT_TRANSACTIONS once that is decided.
-func (c *Coordinator) fence(t *transaction, done func(*kerr.Error)) {
+// CONCURRENT_TRANSACTIONS once that is decided; why is raised then, too.
+func (c *Coordinator) fence(t *transaction, why *uint64, done func(*kerr.Error)) {
 	next := t.decided(c.now, false, true, -1, t.version)
 	next.last = -1 // it is never given to anybody
 	c.store(t, next, done, func() {
+		*why++
+		c.happened.Aborted++
 		c.complete(t)
 		done(kerr.ConcurrentTransactions)
 	})

@@ -59,7 +59,7 @@ func (c *Coordinator) abortLate() {
 	for _, t := range c.due(func(t *transaction) bool {
 		return t.state == Ongoing && t.started+int64(t.timeout) < c.now
 	}) {
-		c.fence(t, func(*kerr.Error) {}) // one that could not be written is found again
+		c.fence(t, &c.happened.TimedOut, func(*kerr.Error) {}) // one that could not be written is found again
 	}
 }
 
@@ -72,6 +72,7 @@ func (c *Coordinator) removeUnused() {
 		c.env.Append(tombstone(t.id), func(err error) {
 			if t.busy = false; err == nil && c.ids[t.id] == t {
 				delete(c.ids, t.id)
+				c.happened.Expired++
 			}
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -92,8 +93,8 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// DecodeCoordinator is the text of a record of __consumer_offsets, for a dump. It
-// knows offsets and classic groups.
+// DecodeCoordinator is the text of a record of __consumer_offsets, for a dump: of a committed
+// offset, of a classic or of a consumer group.
 func DecodeCoordinator(key, value []byte) (keyText, valueText string, ok bool) {
 	for _, c := range []coordinator{{offsets: true}, {}} {
 		k, v, err := c.decode(key, value)
@@ -101,7 +102,19 @@ func DecodeCoordinator(key, value []byte) (keyText, valueText string, ok bool) {
 			return dumped(k, v)
 		}
 	}
+	if k, v, err := memberRecord(key, value); k != nil && err == nil {
+		return dumped(k, v)
+	}
 	return "", "", false
+}
+
+// DecodeMetadata is the text of an entry of the metadata log, for a dump. Its records are
+// JSON, one after the other.
+func DecodeMetadata(key, value []byte) (keyText, valueText string, ok bool) {
+	if string(key) != "entry" {
+		return "", "", false
+	}
+	return string(key), strings.ReplaceAll(string(value), "\n", " "), true
 }
 
 // DecodeTransaction is the text of a record of __transaction_state, for a dump.

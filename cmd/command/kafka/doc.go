@@ -21,10 +21,9 @@
 //   - Regular expressions are RE2's: no look-ahead, no back references.
 //   - A partition or topic that does not exist is told at once, where Kafka's admin
 //     client asks for a minute whether it has come.
-//   - kafka-metadata-quorum has no add-controller and remove-controller: the quorum has
-//     one node.
-//   - kafka-dump-log knows --offsets-decoder (committed offsets and classic groups; other
-//     records are printed as they are) and --transaction-log-decoder, no other decoder;
+//   - remove-controller of kafka-metadata-quorum has no short options.
+//   - kafka-dump-log knows --offsets-decoder, --transaction-log-decoder and
+//     --cluster-metadata-decoder, no other decoder; the metadata is JSON of Millrace's own,
 //     .snapshot files are Millrace's own; that a log does not begin with offset 0 is no
 //     complaint.
 //   - --print-metrics prints the few counters that this client has.

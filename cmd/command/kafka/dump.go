@@ -34,7 +34,7 @@ func dumpTool() *Tool {
 			class("value-decoder-class", "How values are printed: "+stringDecoder+"."), class("key-decoder-class", "How keys are printed, likewise."),
 			toggle("offsets-decoder", "Print the records of __consumer_offsets in words."),
 			toggle("transaction-log-decoder", "Print the records of __transaction_state in words."),
-			toggle("cluster-metadata-decoder", "Print the records of the metadata in words: not for this broker's, whose format is its own."),
+			toggle("cluster-metadata-decoder", "Print the records of __cluster_metadata, which are JSON of Millrace's own."),
 			toggle("remote-log-metadata-decoder", "Print the records of remote log metadata in words: there are none here."),
 			toggle("share-group-state-decoder", "Print the records of __share_group_state in words: there are none here."),
 			toggle("skip-record-metadata", "Print only key and value of records."),
@@ -57,8 +57,10 @@ func dumpOptions(g *option.Given) (commitlog.DumpOptions, error) {
 		o.Decode = console.DecodeCoordinator
 	case g.Has("transaction-log-decoder"):
 		o.Decode = console.DecodeTransaction
+	case g.Has("cluster-metadata-decoder"):
+		o.Decode = console.DecodeMetadata
 	case g.HasAny(decoders...):
-		return o, &plainError{"Only --offsets-decoder and --transaction-log-decoder are known here: no other topic has records of Kafka's"}
+		return o, &plainError{"Only --offsets-decoder, --transaction-log-decoder and --cluster-metadata-decoder are known here: there are no records of other kinds"}
 	case g.Text("value-decoder-class") != stringDecoder || g.Text("key-decoder-class") != stringDecoder:
 		return o, &plainError{"Failed to load decoder class: only " + stringDecoder + " is known here"}
 	}

@@ -8,13 +8,18 @@ import (
 )
 
 func quorumTool() *Tool {
+	dry := toggle("dry-run", "True if we should print what would be done, but not do it.")
 	return &Tool{Name: "kafka-metadata-quorum", run: runQuorum, fail: failTransactions, set: option.Set{
 		Program:  "kafka-metadata-quorum",
 		Argparse: true,
 		Summary:  "This tool describes kraft metadata quorum status.",
 		Options:  servers(),
 		Commands: []*option.Set{command("describe", "Describe the metadata quorum info", toggle("status", "The quorum as a whole."),
-			toggle("replication", "How far each replica is."), toggle("human-readable", "With --replication: say how long ago times are."))},
+			toggle("replication", "How far each replica is."), toggle("human-readable", "With --replication: say how long ago times are.")),
+			command("add-controller", "Add a controller to the KRaft controller cluster", dry),
+			command("remove-controller", "Remove a controller from the KRaft controller cluster",
+				must(number("controller-id", option.Integer, "", "CONTROLLER_ID", "The id of the controller to remove.")),
+				must(required("controller-directory-id", "CONTROLLER_DIRECTORY_ID", "The directory ID of the controller to remove.")), dry)},
 	}}
 }
 
@@ -26,6 +31,8 @@ func runQuorum(c *call) error {
 	switch {
 	case !g.HasAny("bootstrap-server", "bootstrap-controller"):
 		return argparseError("one of the arguments --bootstrap-server --bootstrap-controller is required")
+	case g.Command() != "describe":
+		return changeVoters(c)
 	case g.Count("status", "replication") == 2:
 		return &plainError{"Only one of --status or --replication should be specified with describe sub-command"}
 	case g.Count("status", "replication") == 0:

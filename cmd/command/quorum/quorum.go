@@ -1,11 +1,10 @@
 // Package quorum tells how the quorum of the metadata is: who leads it, and how far its
-// voters and observers are behind.
+// voters and observers are behind; and asks to change who votes.
 package quorum
 
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"slices"
@@ -127,9 +126,7 @@ func names(all []replica, nodes []kmsg.DescribeQuorumResponseNode) string {
 	return "[" + strings.Join(texts, ", ") + "]"
 }
 
-func directory(r replica) string {
-	return base64.RawURLEncoding.EncodeToString(r.ReplicaDirectoryID[:])
-}
+func directory(r replica) string { return identity(r.ReplicaDirectoryID) }
 
 // Replication prints how far each replica is. Human says times as how long ago they are.
 func Replication(ctx context.Context, s *session.Session, human bool, now func() time.Time) error {

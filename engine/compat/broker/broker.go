@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -56,6 +57,9 @@ func launch(log string, name string, arguments ...string) (*process, error) {
 	return p, nil
 }
 
+// terminatedJVM is how a JVM exits that was asked to end (SIGTERM).
+const terminatedJVM = 143
+
 func (p *process) name() string { return filepath.Base(p.command.Path) }
 
 // ready waits until the broker answers ApiVersions, or says why it does not.
@@ -82,8 +86,7 @@ func (p *process) stop(patience time.Duration) error {
 	defer limit.Stop()
 	select {
 	case <-p.ended:
-		var exit *exec.ExitError
-		if errors.As(p.err, &exit) && exit.ExitCode() == 143 { // a JVM's way of ending at SIGTERM
+		if exit, ok := errors.AsType[*exec.ExitError](p.err); ok && exit.ExitCode() == terminatedJVM {
 			return nil
 		}
 		if p.err != nil {
@@ -136,12 +139,34 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// tail is the end of a log file, for an error that shows what the broker said.
+// tail is the end of a log file, for an error that shows what the broker said. Of one that panicked it is how it did so,
+// not the last of its goroutines.
 func tail(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
+	const most = 20
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+	if at := slices.IndexFunc(lines, panics); at >= 0 {
+		return strings.Join(lines[at:min(len(lines), at+2*most)], "\n")
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}
+
+// panics reports whether a line of a log is the first that the Go runtime prints at its end.
+func panics(line string) bool {
+	return strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:")
+}
+
+// sound tells of a panic in a log file.
+func sound(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("look for a panic: %w", err)
+	}
+	if slices.ContainsFunc(strings.Split(string(text), "\n"), panics) {
+		return fmt.Errorf("the broker panicked\n%s", tail(path))
+	}
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -71,11 +70,7 @@ func (m *Millrace) Stop() error {
 	var failures []error
 	for _, p := range m.processes {
 		failures = append(failures, p.stop(20*time.Second))
-		text, err := os.ReadFile(p.log)
-		if err == nil && strings.Contains(string(text), "panic:") {
-			err = fmt.Errorf("the broker panicked\n%s", tail(p.log))
-		}
-		failures = append(failures, err)
+		failures = append(failures, sound(p.log))
 	}
 	m.processes = nil
 	return errors.Join(failures...)
@@ -144,5 +139,37 @@ func (r *Running) Stop() error { return r.process.stop(20 * time.Second) }
 // Ended is closed when the process is gone, by itself or not.
 func (r *Running) Ended() <-chan struct{} { return r.process.ended }
 
-// Log is the end of what it printed.
+// Sound tells of a panic in what it printed so far.
+func (r *Running) Sound() error { return sound(r.process.log) }
+
+// Fallen is why it has ended badly by itself, as a program does that panics; nil while it runs, and when it was ended.
+func (r *Running) Fallen() error {
+	select {
+	case <-r.process.ended:
+	default:
+		return nil
+	}
+	exit, ok := errors.AsType[*exec.ExitError](r.process.err)
+	if !ok || exit.ExitCode() <= 0 || exit.ExitCode() == terminatedJVM {
+		return nil
+	}
+	return fmt.Errorf("%s ended by itself: %w\n%s", r.process.name(), exit, r.Log())
+}
+
+// Watch is ctx for what needs the program: it ends, with Fallen for its cause, when the program falls.
+func (r *Running) Watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	watched, end := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-r.process.ended:
+			if err := r.Fallen(); err != nil {
+				end(err)
+			}
+		case <-watched.Done():
+		}
+	}()
+	return watched, func() { end(nil) }
+}
+
+// Log is the end of what it printed, or how it panicked.
 func (r *Running) Log() string { return tail(r.process.log) }

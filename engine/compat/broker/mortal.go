@@ -2,10 +2,11 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // A Mortal broker belongs to one client, which may kill it: it comes back at the same address with what its disk has.
@@ -61,8 +62,8 @@ func (m *Mortal) Restart(ctx context.Context) error {
 // Sound tells whether a life of Millrace panicked.
 func (m *Mortal) Sound() error {
 	for life := 1; life <= m.lives; life++ {
-		if text, err := os.ReadFile(m.log(life)); err == nil && strings.Contains(string(text), "panic:") {
-			return fmt.Errorf("the broker panicked in life %d\n%s", life, tail(m.log(life)))
+		if err := sound(m.log(life)); err != nil && !errors.Is(err, fs.ErrNotExist) { // Kafka has no such file
+			return fmt.Errorf("life %d: %w", life, err)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -44,10 +45,13 @@ func (l *loop) run(ctx context.Context) (failed int, err error) {
 	}
 	defer l.close()
 	for round := 1; round <= l.rounds; round++ {
-		verdict, next, err := l.round(ctx, round, running)
-		running = next
+		var verdict ledger.Verdict
+		running, err = l.timed(ctx, running, func(ctx context.Context) (next *broker.Running, err error) {
+			verdict, next, err = l.round(ctx, round, running)
+			return next, err
+		})
 		if err != nil {
-			return failed, fmt.Errorf("round %d: %w\n%s", round, err, running.Log())
+			return failed, fmt.Errorf("round %d: %w", round, err)
 		}
 		mark := "ok"
 		if verdict.Err() != nil {
@@ -106,6 +110,60 @@ func (l *loop) close() {
 	}
 }
 
+// roundTime is how long a round may take, so that a broker which does not answer is found out.
+const roundTime = 2 * time.Minute
+
+var errSlow = fmt.Errorf("the round took longer than %v", roundTime)
+
+// timed plays a round within its time, and says of one that fails what the broker printed.
+func (l *loop) timed(ctx context.Context, running *broker.Running, round func(context.Context) (*broker.Running, error)) (*broker.Running, error) {
+	soon, cancel := context.WithTimeoutCause(ctx, roundTime, errSlow)
+	defer cancel()
+	next, err := round(soon)
+	if err == nil {
+		return next, nil
+	}
+	if next == nil {
+		next = running
+	}
+	if cause := context.Cause(soon); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return next, fmt.Errorf("%w\n%s", err, next.Log())
+}
+
+// strike gives the broker its time under load and kills it. A broker that has died before is an error.
+func (l *loop) strike(ctx context.Context, running *broker.Running) error {
+	watched, end := running.Watch(ctx)
+	defer end()
+	l.wait(watched, l.least+time.Duration(l.random.Int64N(int64(l.most-l.least+1))))
+	if err := context.Cause(watched); err != nil {
+		return err
+	}
+	running.Kill()
+	return running.Fallen()
+}
+
+// revive starts the broker again. What needs it has the context that is answered: it ends when the broker falls.
+func (l *loop) revive(ctx context.Context) (*broker.Running, context.Context, context.CancelFunc, error) {
+	begin := time.Now()
+	next, err := l.start(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	l.slowest = max(l.slowest, time.Since(begin))
+	watched, end := next.Watch(ctx)
+	return next, watched, end, nil
+}
+
+// why prefers the reason for which a context ended to the errors that came of it.
+func why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
 // round is one kill. It answers the broker that runs afterwards.
 func (l *loop) round(ctx context.Context, number int, running *broker.Running) (ledger.Verdict, *broker.Running, error) {
 	book := ledger.New()
@@ -126,31 +184,31 @@ func (l *loop) round(ctx context.Context, number int, running *broker.Running) (
 	if err := l.side.Run(writing, number); err != nil {
 		return ledger.Verdict{}, running, err
 	}
-	l.wait(ctx, l.least+time.Duration(l.random.Int64N(int64(l.most-l.least+1))))
-	running.Kill()
+	if err := l.strike(ctx, running); err != nil {
+		return ledger.Verdict{}, running, err
+	}
 	for _, p := range passing {
 		p.Abandon()
 	}
 	if err := l.tear(); err != nil {
 		return ledger.Verdict{}, running, err
 	}
-	begin := time.Now()
-	next, err := l.start(ctx)
+	next, watched, end, err := l.revive(ctx)
 	if err != nil {
 		return ledger.Verdict{}, running, err
 	}
-	l.slowest = max(l.slowest, time.Since(begin))
+	defer end()
 	done()
 	for _, p := range l.lasting {
-		if err := p.Flush(ctx); err != nil {
-			return ledger.Verdict{}, next, err
+		if err := p.Flush(watched); err != nil {
+			return ledger.Verdict{}, next, why(watched, err)
 		}
 	}
-	if err := l.side.Check(ctx); err != nil {
-		return ledger.Verdict{}, next, err
+	if err := l.side.Check(watched); err != nil {
+		return ledger.Verdict{}, next, why(watched, err)
 	}
-	err = traffic.ReadBack(ctx, l.address, l.verified, book)
-	return book.Judge(), next, err
+	err = traffic.ReadBack(watched, l.address, l.verified, book)
+	return book.Judge(), next, why(watched, err)
 }
 
 func (l *loop) wait(ctx context.Context, d time.Duration) {

@@ -24,6 +24,7 @@ func Connect(s *report.Suite) error {
 			{"connect-distributed", func(ctx context.Context) error { return look(ctx, workers, (*pipe).sunk) }},
 			{"connect-exactly-once", func(ctx context.Context) error { return look(ctx, workers, (*pipe).carried) }},
 			{"connect-topics", func(ctx context.Context) error { return look(ctx, workers, (*pipe).kept) }},
+			{"connect-broker", s.bereft},
 		}
 	}, "log.cleaner.backoff.ms=500")
 }
@@ -33,12 +34,14 @@ type pipe struct {
 	*stage
 	name             string
 	from, topic, to  string
+	source, sink     string // the connectors' names
 	turns, lines     int
 	sourced, drained map[string]string // the connectors' configurations
 }
 
 func (s *stage) pipe(name string, turns int) (*pipe, error) {
 	p := &pipe{stage: s, name: name, topic: name, from: filepath.Join(s.dir, name+"-from.txt"), to: filepath.Join(s.dir, name+"-to.txt"), turns: turns, lines: 50}
+	p.source, p.sink = name+"-source", name+"-sink"
 	p.sourced = map[string]string{"connector.class": "FileStreamSource", "tasks.max": "1", "file": p.from, "topic": p.topic}
 	p.drained = map[string]string{"connector.class": "FileStreamSink", "tasks.max": "1", "file": p.to, "topics": p.topic}
 	for _, file := range []string{p.from, p.to} {
@@ -138,12 +141,68 @@ func (s *stage) standalone(ctx context.Context) error {
 	return errors.Join(p.sunk(ctx), w.program.running.Stop())
 }
 
-// internal are the settings for the topics in which Connect keeps what it knows: small segments that are compacted at once.
-func internal() (settings []string) {
+// internal are the settings for the topics in which a group of workers keeps what it knows: small segments that are
+// compacted at once.
+func internal(group string) (settings []string) {
 	for _, of := range []string{"config", "offset", "status"} {
-		settings = append(settings, of+".storage.topic=connect-"+of, of+".storage.replication.factor=1", of+".storage.segment.ms=50", of+".storage.min.cleanable.dirty.ratio=0.01")
+		settings = append(settings, of+".storage.topic="+group+"-"+of, of+".storage.replication.factor=1", of+".storage.segment.ms=50", of+".storage.min.cleanable.dirty.ratio=0.01")
 	}
 	return append(settings, "offset.storage.partitions=2", "status.storage.partitions=2")
+}
+
+// A crew is two distributed workers that carry a pipe.
+type crew struct {
+	*pipe
+	workers  []*worker
+	programs []*program
+}
+
+// hire starts a crew, which has a group of its own, and gives it the pipe's connectors, with the promise of exactly once
+// for the source. It is to be dismissed, also after an error.
+func (p *pipe) hire(ctx context.Context, group string) (*crew, error) {
+	c := &crew{pipe: p}
+	p.sourced["exactly.once.support"] = "required"
+	p.drained["consumer.override.isolation.level"] = "read_committed"
+	if err := p.topics(ctx, 1, p.topic); err != nil {
+		return c, err
+	}
+	settings := append(internal(group), "group.id="+group, "exactly.once.source.support=enabled", "scheduled.rebalance.max.delay.ms=0",
+		"session.timeout.ms=6000", "heartbeat.interval.ms=500", "consumer.session.timeout.ms=6000")
+	for i := range 2 {
+		w, err := p.worker(fmt.Sprintf("%s-%d", group, i), "org.apache.kafka.connect.cli.ConnectDistributed", settings)
+		if err != nil {
+			return c, err
+		}
+		if err := w.start(); err != nil {
+			return c, err
+		}
+		c.workers, c.programs = append(c.workers, w), append(c.programs, w.program)
+	}
+	for name, of := range map[string]map[string]string{p.source: p.sourced, p.sink: p.drained} {
+		body := map[string]any{"name": name, "config": of}
+		err := until(ctx, "create connector "+name, c.programs, func() error {
+			return c.workers[0].ask(ctx, http.MethodPost, "/connectors", body, nil)
+		})
+		if err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// dismiss is for a deferred call: it leaves no process behind.
+func (c *crew) dismiss() {
+	for _, w := range c.workers {
+		w.end()
+	}
+}
+
+// stop asks the workers for a clean end.
+func (c *crew) stop() (failures error) {
+	for _, w := range c.workers {
+		failures = errors.Join(failures, w.program.running.Stop())
+	}
+	return failures
 }
 
 // distributed is two workers, each of which is killed when it runs a task that matters, and started again.
@@ -152,57 +211,51 @@ func (s *stage) distributed(ctx context.Context) (*pipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.sourced["exactly.once.support"] = "required"
-	p.drained["consumer.override.isolation.level"] = "read_committed"
-	if err := s.topics(ctx, 1, p.topic); err != nil {
+	c, err := p.hire(ctx, "connect")
+	defer c.dismiss()
+	if err != nil {
 		return nil, err
-	}
-	settings := append(internal(), "group.id=connect", "exactly.once.source.support=enabled", "scheduled.rebalance.max.delay.ms=0",
-		"session.timeout.ms=6000", "heartbeat.interval.ms=500", "consumer.session.timeout.ms=6000")
-	var pair []*worker
-	var programs []*program
-	for _, name := range []string{"worker-0", "worker-1"} {
-		w, err := s.worker(name, "org.apache.kafka.connect.cli.ConnectDistributed", settings)
-		if err != nil {
-			return nil, err
-		}
-		if err := w.start(); err != nil {
-			return nil, err
-		}
-		defer w.end()
-		pair, programs = append(pair, w), append(programs, w.program)
-	}
-	for name, of := range map[string]map[string]string{"source": p.sourced, "sink": p.drained} {
-		body := map[string]any{"name": name, "config": of}
-		err := until(ctx, "create connector "+name, programs, func() error {
-			return pair[0].ask(ctx, http.MethodPost, "/connectors", body, nil)
-		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	blows := []blow{
-		{0.25, func(ctx context.Context) error { return p.strike(ctx, pair, programs, "source") }},
+		{0.25, func(ctx context.Context) error { return c.strike(ctx, p.source) }},
 		// What takes over now reads the internal topics as compaction has left them.
 		{0.6, func(ctx context.Context) error {
-			if err := until(ctx, "before the second death", programs, func() error { return p.compacted(ctx) }); err != nil {
+			if err := until(ctx, "before the second death", c.programs, func() error { return p.compacted(ctx) }); err != nil {
 				return err
 			}
-			return p.strike(ctx, pair, programs, "sink")
+			return c.strike(ctx, p.sink)
 		}},
 	}
-	if err := s.play(ctx, p.flow(), programs, blows); err != nil {
+	if err := s.play(ctx, p.flow(), c.programs, blows); err != nil {
 		return nil, err
 	}
-	return p, errors.Join(p.position(ctx, pair[0], programs), pair[0].program.running.Stop(), pair[1].program.running.Stop())
+	return p, errors.Join(c.position(ctx), c.stop())
+}
+
+// bereft is two workers whose broker is killed twice. The source has promised each line once. Of the sink a death may
+// have the last lines written again, for each time that its task, or its consumer, goes on from the last commit.
+func (s *stage) bereft(ctx context.Context) error {
+	p, err := s.pipe("bereft", 20)
+	if err != nil {
+		return err
+	}
+	c, err := p.hire(ctx, "bereft")
+	defer c.dismiss()
+	if err != nil {
+		return err
+	}
+	if err := s.play(ctx, p.flow(), c.programs, []blow{{0.25, s.broker.Restart}, {0.6, s.broker.Restart}}); err != nil {
+		return err
+	}
+	return errors.Join(c.position(ctx), p.carried(ctx), rewound(p.read(), p.text(0, p.turns*p.lines), 4), c.stop())
 }
 
 // strike kills the worker that runs a connector's task.
-func (p *pipe) strike(ctx context.Context, pair []*worker, programs []*program, connector string) error {
+func (c *crew) strike(ctx context.Context, connector string) error {
 	var victim *worker
-	err := until(ctx, "find who runs the "+connector, programs, func() (err error) {
-		for _, w := range pair {
-			if victim, err = w.running(ctx, connector, pair...); err == nil {
+	err := until(ctx, "find who runs "+connector, c.programs, func() (err error) {
+		for _, w := range c.workers {
+			if victim, err = w.running(ctx, connector, c.workers...); err == nil {
 				return nil
 			}
 		}
@@ -215,12 +268,12 @@ func (p *pipe) strike(ctx context.Context, pair []*worker, programs []*program, 
 }
 
 // position asks the REST interface how far the source is: to the end of its file.
-func (p *pipe) position(ctx context.Context, w *worker, programs []*program) error {
-	info, err := os.Stat(p.from)
+func (c *crew) position(ctx context.Context) error {
+	info, err := os.Stat(c.from)
 	if err != nil {
 		return fmt.Errorf("the source file: %w", err)
 	}
-	return until(ctx, "the source's offset", programs, func() error {
+	return until(ctx, "the source's offset", c.programs, func() error {
 		var reply struct {
 			Offsets []struct {
 				Offset struct {
@@ -228,7 +281,7 @@ func (p *pipe) position(ctx context.Context, w *worker, programs []*program) err
 				} `json:"offset"`
 			} `json:"offsets"`
 		}
-		if err := w.ask(ctx, http.MethodGet, "/connectors/source/offsets", nil, &reply); err != nil {
+		if err := c.workers[0].ask(ctx, http.MethodGet, "/connectors/"+c.source+"/offsets", nil, &reply); err != nil {
 			return err
 		}
 		if len(reply.Offsets) != 1 || reply.Offsets[0].Offset.Position != info.Size() {
@@ -282,12 +335,12 @@ func (p *pipe) kept(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the source file: %w", err)
 	}
-	source := fmt.Sprintf(`["source",{"filename":%q}]`, p.from)
+	source := fmt.Sprintf(`[%q,{"filename":%q}]`, p.source, p.from)
 	return errors.Join(p.compacted(ctx),
-		has(newest, "connect-config", "connector-source", p.from), has(newest, "connect-config", "connector-sink", p.to),
-		has(newest, "connect-config", "task-source-0", p.from), has(newest, "connect-config", "task-sink-0", p.to),
+		has(newest, "connect-config", "connector-"+p.source, p.from), has(newest, "connect-config", "connector-"+p.sink, p.to),
+		has(newest, "connect-config", "task-"+p.source+"-0", p.from), has(newest, "connect-config", "task-"+p.sink+"-0", p.to),
 		has(newest, "connect-offset", source, fmt.Sprintf(`{"position":%d}`, info.Size())),
-		has(newest, "connect-status", "status-task-source-0", `"state":`), has(newest, "connect-status", "status-connector-sink", `"state":`))
+		has(newest, "connect-status", "status-task-"+p.source+"-0", `"state":`), has(newest, "connect-status", "status-connector-"+p.sink, `"state":`))
 }
 
 // latest is the last value of each key.

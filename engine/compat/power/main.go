@@ -10,8 +10,11 @@
 // stops or starts. The topics live as long as the run, so that damage would add up; every tenth round and at the end
 // everything is read once more.
 //
+// With -transactions the clients are those of package transact, and package history judges what everybody was told.
+//
 //	go run ./power                       20 rounds; needs root
 //	go run ./power -rounds 5 -seed 7     the same five again (kinds and moments; not the scheduler)
+//	go run ./power -transactions         transactions, and copies with their offsets in them
 //	go run ./power -settings log.flush.mode=os -expect-loss
 //	                                     a broker that does not sync must be found out
 //	go run ./power -settings log.flush.mode=interval,log.flush.interval.ms=100
@@ -35,6 +38,7 @@ import (
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/disk"
 	"github.com/millrace/millrace/engine/compat/ledger"
+	"github.com/millrace/millrace/engine/compat/transact"
 )
 
 type options struct {
@@ -49,6 +53,8 @@ type options struct {
 	disk       int64
 	expectLoss bool
 	keep       string
+
+	transactions bool
 }
 
 func main() {
@@ -64,6 +70,7 @@ func main() {
 	flag.Int64Var(&o.disk, "disk", 2048, "size of the disk in MiB; the image is sparse")
 	flag.BoolVar(&o.expectLoss, "expect-loss", false, "succeed when, and as soon as, a loss is found")
 	flag.StringVar(&o.keep, "keep", "", "end at the first round that is not clean, and copy the data and the broker's logs to this new folder")
+	flag.BoolVar(&o.transactions, "transactions", false, "write and copy in transactions, and judge the history of all of them")
 	flag.Parse()
 	disk.Isolate()
 	if o.seed == 0 {
@@ -100,18 +107,18 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	l := &loop{options: o, random: rand.New(rand.NewPCG(o.seed, 0)), begin: time.Now(), all: ledger.New()}
+	l := &loop{options: o, random: rand.New(rand.NewPCG(o.seed, 0)), begun: time.Now(), cuts: map[string]int{}}
 	if o.settings != "" {
 		l.extra = strings.Split(o.settings, ",")
-	}
-	if l.within, err = within(l.extra); err != nil {
-		return err
 	}
 	l.logs = filepath.Join(dir, "logs")
 	if err := os.Mkdir(l.logs, 0o755); err != nil {
 		return fmt.Errorf("make a folder for logs: %w", err)
 	}
 	if l.address, err = broker.FreeAddress(); err != nil {
+		return err
+	}
+	if l.burden, err = l.carries(); err != nil {
 		return err
 	}
 	if l.disk, err = disk.Make(dir, "disk", o.disk); err != nil {
@@ -137,6 +144,23 @@ func run(ctx context.Context, o options) (err error) {
 		return errFound
 	}
 	return nil
+}
+
+// carries makes what the broker has to do.
+func (l *loop) carries() (burden, error) {
+	within, err := within(l.extra)
+	switch {
+	case err != nil:
+		return nil, err
+	case l.transactions && within > 0:
+		return nil, errors.New("with log.flush.mode=interval a cut may take part of a transaction, so there is nothing to judge")
+	case l.transactions:
+		// Their own logs roll and are compacted all the while.
+		l.extra = append([]string{"transaction.state.log.num.partitions=2", "transaction.state.log.segment.bytes=1048576",
+			"offsets.topic.segment.bytes=1048576", "log.cleaner.backoff.ms=300"}, l.extra...)
+		return &transactions{l, transact.New(transact.Options{Address: l.address, Name: "power", Partitions: 6, Configs: few.configs})}, nil
+	}
+	return &records{loop: l, all: ledger.New(), within: within}, nil
 }
 
 // syncTime is how long the sync may take that an interval ends with, on a machine that has other work.

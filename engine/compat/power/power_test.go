@@ -23,7 +23,7 @@ func TestFindsTheBrokerThatDoesNotSync(t *testing.T) {
 	if err := disk.Needs(); err != nil {
 		t.Skip(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	binary, err := broker.Build(ctx, filepath.Join("..", "..", ".."), t.TempDir())
 	if err != nil {
@@ -31,13 +31,15 @@ func TestFindsTheBrokerThatDoesNotSync(t *testing.T) {
 	}
 	o := options{seed: 1, rounds: 5, least: 200 * time.Millisecond, most: 300 * time.Millisecond, binary: binary,
 		work: t.TempDir(), disk: 512, expectLoss: true}
-	o.settings = "log.flush.mode=os"
-	if err := run(ctx, o); err != nil {
-		t.Errorf("log.flush.mode=os: %v, want a loss to be found", err)
-	}
-	o.settings, o.rounds = "", 2
-	if err := run(ctx, o); !errors.Is(err, errUnseen) {
-		t.Errorf("log.flush.mode=commit: %v, want no loss to be found", err)
+	for _, o.transactions = range []bool{false, true} {
+		o.settings, o.rounds = "log.flush.mode=os", 5
+		if err := run(ctx, o); err != nil {
+			t.Errorf("log.flush.mode=os, transactions %v: %v, want a loss to be found", o.transactions, err)
+		}
+		o.settings, o.rounds = "", 2
+		if err := run(ctx, o); !errors.Is(err, errUnseen) {
+			t.Errorf("log.flush.mode=commit, transactions %v: %v, want no loss to be found", o.transactions, err)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@
 // Every value is unique. An operation of which nobody knows how it ended may have happened or not, but wholly. It is
 // pure: it neither reads a clock nor talks to anybody.
 //
-//	lost          a write that ended well is not in the final read
+//	lost          a write that ended well is not in the final read, or one that had to be copied was not
 //	duplicated    a value lies at two offsets of what is committed, or two were made from the same
 //	reordered     writes of one process in one partition lie in another order than they were sent, or a reader's offsets fall
 //	aborted read  a reader of committed records saw a value of a transaction that was aborted
@@ -88,6 +88,8 @@ type History struct {
 	Offsets    []Fetched // in the order of their answers
 	// Final is the reader that read all that is committed, when everything had ended.
 	Final string
+	// Copied is a topic of which everything that is committed must have been made into something. Empty: none.
+	Copied string
 }
 
 // Anomaly is one broken promise.
@@ -192,6 +194,7 @@ func (c *checker) reads() {
 	}
 }
 
+// duplicates looks how often each value is there, and how often something was made of it.
 func (c *checker) duplicates() {
 	for value, places := range c.final {
 		if len(places) > 1 {
@@ -208,6 +211,11 @@ func (c *checker) duplicates() {
 				c.add(Duplicated, "%q and %q are of %q", before, w.Value, w.Of)
 			}
 			made[w.Of] = w.Value
+		}
+	}
+	for value, places := range c.final {
+		if _, copied := made[value]; !copied && c.Copied != "" && places[0].Topic == c.Copied {
+			c.add(Lost, "%q at %v was never copied", value, places[0])
 		}
 	}
 }

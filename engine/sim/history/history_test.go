@@ -61,7 +61,8 @@ func TestEveryClassIsFound(t *testing.T) {
 		damage func(h *History)
 		class  string
 	}{
-		"both writes are gone": {func(h *History) { h.Reads = h.Reads[:len(h.Reads)-2] }, Lost},
+		"both writes are gone":              {func(h *History) { h.Reads = h.Reads[:len(h.Reads)-2] }, Lost},
+		"passed over by who had to copy it": {func(h *History) { h.Copied = zero.Topic }, Lost},
 		"sent again and taken twice": {func(h *History) {
 			h.Reads = append(h.Reads, Read{"final", true, zero, 9, "5a"})
 		}, Duplicated},
