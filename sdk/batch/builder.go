@@ -39,6 +39,25 @@ func (b *Builder) Reset() {
 	b.count, b.next = 0, 0
 }
 
+// Use makes buf the memory of an empty builder.
+func (b *Builder) Use(buf []byte) {
+	b.buf = buf
+	b.Reset()
+}
+
+// Base is the time in milliseconds that the records count from.
+func (b *Builder) Base() int64 { return b.base }
+
+// Records reads what was appended.
+//
+// Ownership: the reader and its records use the builder's memory.
+func (b *Builder) Records() Reader {
+	if b.count == 0 {
+		return Reader{}
+	}
+	return Walk(b.buf[HeaderSize:], b.count)
+}
+
 // Count is how many records were appended since Reset.
 func (b *Builder) Count() int { return int(b.count) }
 
