@@ -30,9 +30,14 @@ func TestMemoryIsServedInOrder(t *testing.T) {
 		if m.TryTake(5) || !m.Blocked() {
 			t.Error("somebody was served before those who wait")
 		}
-		m.Give(80)
+		m.Give(30) // enough for the first alone
 		<-done
+		m.Give(10)
 		<-done
+		if order[0] != 0 {
+			t.Error("the second was served first")
+		}
+		m.Give(40)
 		if m.Blocked() || !m.TryTake(40) || m.TryTake(1) {
 			t.Errorf("60 bytes are taken, and %d free", m.free)
 		}
