@@ -39,6 +39,13 @@ func exampleBroker() (address string, stop func()) {
 	}
 }
 
+// closeIt sends what is left.
+func closeIt(ctx context.Context, producer interface{ Close(context.Context) error }) {
+	if err := producer.Close(ctx); err != nil {
+		log.Print(err)
+	}
+}
+
 func ExampleProducer_Fire() {
 	address, stop := exampleBroker()
 	defer stop()
@@ -73,7 +80,7 @@ func ExampleProducer_Send() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer producer.Close(ctx)
+	defer closeIt(ctx, producer) // Close, and its error logged
 
 	var futures []*client.Future
 	for i := range 3 {
@@ -103,7 +110,7 @@ func ExampleProducer_SendFunc() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer producer.Close(ctx)
+	defer closeIt(ctx, producer) // Close, and its error logged
 
 	record := client.ProducerRecord[[]byte, string]{Topic: "audit", Partition: new(int32(0)), Value: "logged in", Timestamp: time.Now()}
 	producer.SendFunc(ctx, &record, func(where sdk.RecordMetadata, err error) {
@@ -131,7 +138,7 @@ func ExampleProducer_BeginTxn() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer producer.Close(ctx)
+	defer closeIt(ctx, producer) // Close, and its error logged
 	if err := producer.InitTransactions(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -170,7 +177,7 @@ func ExampleProducerOptions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer producer.Close(ctx)
+	defer closeIt(ctx, producer) // Close, and its error logged
 	where, err := producer.Send(ctx, &client.ProducerRecord[[]byte, point]{Topic: "points", Value: point{3, 4}}).Get(ctx)
 	if err != nil {
 		log.Fatal(err)

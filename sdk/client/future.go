@@ -22,13 +22,6 @@ type outcome struct {
 
 func newFuture() *Future { return &Future{done: make(chan struct{})} }
 
-// failedFuture is one of a record that never left.
-func failedFuture(metadata sdk.RecordMetadata, err error) *Future {
-	f := newFuture()
-	f.settle(metadata, err)
-	return f
-}
-
 func (f *Future) settle(metadata sdk.RecordMetadata, err error) {
 	f.settled.Store(&outcome{metadata, err})
 	close(f.done)

@@ -135,7 +135,7 @@ type producing struct {
 
 // resolveProducer checks what Kafka's producer checks.
 func resolveProducer(c Config, log *slog.Logger) (*producing, error) {
-	s, err := c.resolve(producerRole, log)
+	s, err := c.withDelivery().resolve(producerRole, log)
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +172,8 @@ func resolveProducer(c Config, log *slog.Logger) (*producing, error) {
 	if text, given := c[TransactionalID.Name]; given && strings.TrimSpace(text) == "" {
 		say("transactional.id is empty: leave it out, or give the producer a name")
 	}
-	// Kafka raises the default and refuses a value that was given.
 	if least := Linger.Of(v) + RequestTimeout.Of(v); DeliveryTimeout.Of(v) < least {
-		if _, given := c[DeliveryTimeout.Name]; given {
-			say("delivery.timeout.ms=%d is less than linger.ms + request.timeout.ms = %d: raise it", DeliveryTimeout.Of(v).Milliseconds(), least.Milliseconds())
-		} else {
-			return resolveProducer(c.With(DeliveryTimeout.Name, fmt.Sprint(min(least.Milliseconds(), math.MaxInt32))), log)
-		}
+		say("delivery.timeout.ms=%d is less than linger.ms + request.timeout.ms = %d: raise it", DeliveryTimeout.Of(v).Milliseconds(), least.Milliseconds())
 	}
 	if len(wrong) > 0 {
 		return nil, fmt.Errorf("settings of the producer: %w", errors.Join(wrong...))
@@ -190,6 +185,19 @@ func resolveProducer(c Config, log *slog.Logger) (*producing, error) {
 		}
 	}
 	return p, nil
+}
+
+// withDelivery raises delivery.timeout.ms to what it must be at least, as Kafka does when it
+// was not given.
+func (c Config) withDelivery() Config {
+	if _, given := c[DeliveryTimeout.Name]; given {
+		return c
+	}
+	v := Keys.Resolve(setting.Layer{Source: setting.SourceStatic, Texts: c})
+	if least := Linger.Of(v) + RequestTimeout.Of(v); DeliveryTimeout.Of(v) < least {
+		return c.With(DeliveryTimeout.Name, fmt.Sprint(min(least.Milliseconds(), math.MaxInt32)))
+	}
+	return c
 }
 
 func (p *producing) transactionalID() string { return strings.TrimSpace(TransactionalID.Of(p.Values)) }

@@ -47,7 +47,6 @@ type Producer[K, V any] struct {
 	ignoreKeys   bool
 	maxBlock     time.Duration
 	maxRequest   int
-	batchBytes   int
 	closed       atomic.Bool
 	txn          transactions
 }
@@ -59,8 +58,7 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K,
 		return nil, err
 	}
 	v := s.Values
-	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v),
-		maxRequest: MaxRequestSize.Of(v), batchBytes: max(BatchSize.Of(v), batch.HeaderSize)}
+	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v), maxRequest: MaxRequestSize.Of(v)}
 	if p.keys, err = newSerializing(s.settings, KeySerializer.Name, KeySerializer.Of(v), o.KeySerializer); err != nil {
 		return nil, err
 	}
@@ -215,7 +213,9 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	if err != nil {
 		return at, err
 	}
-	p.placed(t, r.Partition == nil, at.Partition, out.Key, size, full)
+	if full {
+		p.filled(t, at.Partition)
+	}
 	return at, nil
 }
 
@@ -272,15 +272,13 @@ func (p *Producer[K, V]) place(t *native.Topic, asked *int32, key, value []byte,
 	}
 }
 
-// placed notes that a record went to a partition.
-func (p *Producer[K, V]) placed(t *native.Topic, chosen bool, at int32, key []byte, size int, full bool) {
+// filled has records without keys go elsewhere once a partition got a batch.
+func (p *Producer[K, V]) filled(t *native.Topic, at int32) {
 	switch {
 	case p.listens != nil:
-		if full {
-			p.listens.OnNewBatch(t.Name, at)
-		}
-	case p.partitioner == nil && chosen && (key == nil || p.ignoreKeys):
-		t.Sticky.Count(t, at, size-batch.HeaderSize, full, p.batchBytes)
+		p.listens.OnNewBatch(t.Name, at)
+	case p.partitioner == nil:
+		t.Sticky.Next(t, at)
 	}
 }
 

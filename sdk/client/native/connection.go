@@ -195,7 +195,9 @@ func (c *connection) serve(ctx context.Context) error {
 	go func() { read <- c.read(socket, version) }()
 	err = c.write(ctx, socket, version, read)
 	socket.Close()
-	<-read
+	if ended := <-read; err == nil {
+		err = ended
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}

@@ -55,6 +55,7 @@ type partition struct {
 	watched bool           // the sender will look anyway, because something is queued
 	closed  bool
 	clock   recordClock
+	got     int // bytes of records since one was reported to have filled a batch
 
 	// Of the sender.
 	leader   int32 // −1: none known

@@ -197,29 +197,23 @@ type sdkAt struct {
 	index int32
 }
 
-func TestStickyGoesOnWhenABatchIsFull(t *testing.T) {
+func TestStickyGoesOnWhenItIsTold(t *testing.T) {
 	topic := NewTopic("t", []int32{1, 2}, make([]string, 4), nil)
-	at := topic.Sticky.Partition(topic)
-	for range 20 {
-		topic.Sticky.Count(topic, at, 100, false, 1<<20)
-		if got := topic.Sticky.Partition(topic); got != at {
-			t.Fatalf("went from %d to %d", at, got)
-		}
-	}
 	seen := map[int32]bool{}
 	for range 100 {
 		at := topic.Sticky.Partition(topic)
+		if got := topic.Sticky.Partition(topic); got != at {
+			t.Fatalf("went from %d to %d", at, got)
+		}
+		topic.Sticky.Next(topic, 3-at) // by somebody who was there before
+		if got := topic.Sticky.Partition(topic); got != at {
+			t.Fatalf("was sent from %d to %d", at, got)
+		}
 		seen[at] = true
-		topic.Sticky.Count(topic, at, 100, true, 1<<20)
+		topic.Sticky.Next(topic, at)
 	}
 	if len(seen) != 2 || !seen[1] || !seen[2] {
 		t.Errorf("went to %v, partitions with leaders are 1 and 2", seen)
-	}
-	at = topic.Sticky.Partition(topic)
-	state := topic.Sticky.state.Load()
-	topic.Sticky.Count(topic, at, 200, false, 100) // two batches, whatever is full
-	if topic.Sticky.state.Load()&(1<<32-1) != 0 {
-		t.Errorf("stayed: %x, then %x", state, topic.Sticky.state.Load())
 	}
 }
 

@@ -83,7 +83,7 @@ func (p *Producer) tell(e event) error {
 }
 
 // Append encodes a record into the open batch of a partition, and waits for memory if it
-// must. It reports whether that batch is full now.
+// must. Full: that batch is, or the partition got twice as much since the last time.
 func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) (full bool, err error) {
 	if p.closed.Load() {
 		return false, ErrClosed
@@ -111,15 +111,20 @@ func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) 
 		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), timestamp})
 	}
 	b.builder.Append(timestamp, r.Key, r.Value, r.Headers)
+	part.got += need
 	if left := b.capacity - b.builder.Len(); left < min(need, p.options.BatchBytes/16) {
 		part.seal()
 		p.ready.add(part, 0)
+		part.got = 0
 		return true, nil
+	}
+	if full = part.got >= 2*p.options.BatchBytes; full {
+		part.got = 0
 	}
 	if fresh {
 		p.ready.add(part, b.begun+int64(p.options.Linger))
 	}
-	return false, nil
+	return full, nil
 }
 
 // recordRoom is how many bytes a record takes at most.

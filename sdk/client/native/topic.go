@@ -35,37 +35,31 @@ func NewTopic(name string, available []int32, racks []string, before *Topic) *To
 // batch holds, then another one drawn from those with a leader (KIP-794). What makes
 // batches full also spreads records evenly. Any goroutine.
 type Sticky struct {
-	state atomic.Uint64 // partition + 1, and bytes that it got
+	state atomic.Uint32 // partition + 1
 }
 
 // Partition is where the next record goes.
 func (s *Sticky) Partition(t *Topic) int32 {
 	for {
 		state := s.state.Load()
-		if at := int32(state>>32) - 1; at >= 0 && at < t.Partitions {
+		if at := int32(state) - 1; at >= 0 && at < t.Partitions {
 			return at
 		}
 		s.state.CompareAndSwap(state, s.draw(t))
 	}
 }
 
-func (s *Sticky) draw(t *Topic) uint64 {
+func (s *Sticky) draw(t *Topic) uint32 {
 	if n := len(t.Available); n > 0 {
-		return uint64(t.Available[rand.IntN(n)]+1) << 32
+		return uint32(t.Available[rand.IntN(n)]) + 1
 	}
-	return uint64(rand.Int32N(t.Partitions)+1) << 32
+	return uint32(rand.Int32N(t.Partitions)) + 1
 }
 
-// Count notes that the partition got bytes, and goes on to another one when its batch is
-// full. Where that is not known it goes on after two batches.
-func (s *Sticky) Count(t *Topic, partition int32, bytes int, full bool, batchBytes int) {
+// Next goes on to another partition, when that one has got enough.
+func (s *Sticky) Next(t *Topic, partition int32) {
 	state := s.state.Load()
-	if int32(state>>32)-1 != partition {
-		return // somebody else went on
+	if state == uint32(partition)+1 { // else somebody went on before
+		s.state.CompareAndSwap(state, s.draw(t))
 	}
-	next := state + uint64(uint32(bytes))
-	if sum := uint32(next); full || int64(sum) >= 2*int64(batchBytes) {
-		next = s.draw(t)
-	}
-	s.state.CompareAndSwap(state, next) // when it fails, another record counted, which is as good
 }
