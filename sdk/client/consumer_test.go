@@ -35,7 +35,7 @@ func TestConsumerReadsAllThatARecordHas(t *testing.T) {
 	t.Parallel()
 	a := enterArena(t)
 	topic := a.topic(1)
-	stamp := time.UnixMilli(1_700_000_000_123)
+	stamp := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	a.must(a.plain.ProduceSync(a.ctx,
 		&kgo.Record{Topic: topic, Key: []byte("key"), Value: []byte("value"), Timestamp: stamp, Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("1")}, {Key: "h", Value: nil}}},
 		&kgo.Record{Topic: topic, Timestamp: stamp},
@@ -325,7 +325,7 @@ func TestConsumerCommitsByItselfWhatThePollBeforeReturned(t *testing.T) {
 func TestConsumerSeeks(t *testing.T) {
 	protocols(t, func(a *arena, group ...string) {
 		topic := a.topic(2)
-		base := time.UnixMilli(1_700_000_000_000)
+		base := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 		for i := range 10 {
 			a.must(a.plain.ProduceSync(a.ctx, &kgo.Record{Topic: topic, Value: []byte(fmt.Sprint(i)), Timestamp: base.Add(time.Duration(i) * time.Second)}).FirstErr())
 		}
@@ -367,7 +367,7 @@ func TestConsumerLooksUpOffsets(t *testing.T) {
 	t.Parallel()
 	a := enterArena(t)
 	topic := a.topic(2)
-	base := time.UnixMilli(1_700_000_000_000)
+	base := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	for i := range 4 {
 		a.must(a.plain.ProduceSync(a.ctx, &kgo.Record{Topic: topic, Value: []byte("v"), Timestamp: base.Add(time.Duration(i) * time.Second)}).FirstErr())
 	}
