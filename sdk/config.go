@@ -17,6 +17,7 @@ type Config struct{ state *configState }
 
 type configState struct {
 	values map[string]string
+	host   map[string]string // of whoever runs the plugin; under values
 	asked  map[string]bool
 	wrong  []error
 }
@@ -26,12 +27,26 @@ func NewConfig(values map[string]string) Config {
 	return Config{&configState{values: maps.Clone(values), asked: make(map[string]bool)}}
 }
 
+// Over is c with settings of its host under its own: a plugin may ask for them, and those
+// that it does not ask for are not misspelt.
+func (c Config) Over(host map[string]string) Config {
+	over := NewConfig(nil)
+	if c.state != nil {
+		over = NewConfig(c.state.values)
+	}
+	over.state.host = maps.Clone(host)
+	return over
+}
+
 func (c Config) text(key string) (string, bool) {
 	if c.state == nil {
 		return "", false
 	}
 	c.state.asked[key] = true
 	text, ok := c.state.values[key]
+	if !ok {
+		text, ok = c.state.host[key]
+	}
 	return strings.TrimSpace(text), ok
 }
 

@@ -78,3 +78,19 @@ func TestABatchIsSeenAsItWasChanged(t *testing.T) {
 		t.Errorf("the edits are %v", e)
 	}
 }
+
+func TestSettingsOfTheHostLieUnderThoseOfThePlugin(t *testing.T) {
+	c := sdk.NewConfig(map[string]string{"url": "mine"}).Over(map[string]string{"url": "theirs", "user": "me", "other": "x"})
+	if url, user := c.String("url", ""), c.String("user", ""); url != "mine" || user != "me" {
+		t.Errorf("url is %q and user %q, want mine and me", url, user)
+	}
+	if err := c.Err(); err != nil {
+		t.Errorf("what the host has and the plugin does not ask for is an error: %v", err)
+	}
+	if c = sdk.NewConfig(map[string]string{"misspelt": ""}).Over(nil); c.Err() == nil {
+		t.Error("a misspelt setting of the plugin is no error")
+	}
+	if got := (sdk.Config{}).Over(map[string]string{"a": "b"}).String("a", ""); got != "b" {
+		t.Errorf("a Config without settings over those of a host says %q", got)
+	}
+}

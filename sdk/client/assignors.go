@@ -1,0 +1,171 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk"
+)
+
+// javaAssignors is where Kafka's own assignors are.
+const javaAssignors = "org.apache.kafka.clients.consumer."
+
+// assignors are those that franz-go has, by the names that they have on the wire; Kafka's
+// classes deal out the same way.
+var assignors = map[string]func() kgo.GroupBalancer{
+	"range":              kgo.RangeBalancer,
+	"roundrobin":         kgo.RoundRobinBalancer,
+	"sticky":             kgo.StickyBalancer,
+	"cooperative-sticky": kgo.CooperativeStickyBalancer,
+}
+
+var assignorClasses = map[string]string{
+	"RangeAssignor": "range", "RoundRobinAssignor": "roundrobin", "StickyAssignor": "sticky", "CooperativeStickyAssignor": "cooperative-sticky",
+}
+
+// dealers are what deals out the partitions of a classic group: what the program gave, then
+// what partition.assignment.strategy names.
+func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, err error) {
+	for _, a := range given {
+		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values)})
+	}
+	for _, name := range Strategy.Of(s.Values) {
+		if class, ok := strings.CutPrefix(name, javaAssignors); ok && assignorClasses[class] != "" {
+			name = assignorClasses[class]
+		}
+		if known := assignors[name]; known != nil {
+			dealers = append(dealers, known())
+			continue
+		}
+		a, err := sdk.Assignors.New(name, s.plugin(name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w (and range, roundrobin, sticky, cooperative-sticky)", Strategy.Name, err)
+		}
+		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values)})
+	}
+	names := map[string]bool{}
+	for _, d := range dealers {
+		if names[d.ProtocolName()] {
+			return nil, fmt.Errorf("%s: %s is there twice", Strategy.Name, d.ProtocolName())
+		}
+		names[d.ProtocolName()] = true
+	}
+	if len(dealers) == 0 {
+		return nil, fmt.Errorf("%s is empty: name at least one", Strategy.Name)
+	}
+	return dealers, nil
+}
+
+// dealer is an Assignor as franz-go wants one. Members tell each other the same as those of
+// Kafka's clients do: ConsumerProtocolSubscription and ConsumerProtocolAssignment.
+type dealer struct {
+	assignor sdk.Assignor
+	rack     string // of this member; "": not known
+}
+
+var (
+	_ kgo.GroupBalancer           = (*dealer)(nil)
+	_ kgo.ConsumerBalancerBalance = (*dealer)(nil)
+)
+
+func (d *dealer) ProtocolName() string { return d.assignor.Name() }
+
+func (d *dealer) IsCooperative() bool { return d.assignor.Protocol() == sdk.Cooperative }
+
+func (d *dealer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+	meta := kmsg.NewConsumerMemberMetadata()
+	meta.Version, meta.Topics, meta.Generation = 3, topics, generation
+	if d.rack != "" {
+		meta.Rack = &d.rack
+	}
+	meta.UserData = d.assignor.UserData(topics, listed(owned))
+	for _, tp := range listed(owned) {
+		if n := len(meta.OwnedPartitions); n > 0 && meta.OwnedPartitions[n-1].Topic == tp.Topic {
+			meta.OwnedPartitions[n-1].Partitions = append(meta.OwnedPartitions[n-1].Partitions, tp.Partition)
+			continue
+		}
+		of := kmsg.NewConsumerMemberMetadataOwnedPartition()
+		of.Topic, of.Partitions = tp.Topic, []int32{tp.Partition}
+		meta.OwnedPartitions = append(meta.OwnedPartitions, of)
+	}
+	return meta.AppendTo(nil)
+}
+
+func (d *dealer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	return kgo.ParseConsumerSyncAssignment(assignment)
+}
+
+func (d *dealer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	b, err := kgo.NewConsumerBalancer(d, members)
+	if err != nil {
+		return nil, nil, fmt.Errorf("assignor %s: %w", d.ProtocolName(), err)
+	}
+	return b, b.MemberTopics(), nil
+}
+
+// Balance has the assignor deal out, and checks what it did: it may give a partition that
+// there is, once, to a member that there is.
+func (d *dealer) Balance(b *kgo.ConsumerBalancer, partitions map[string]int32) kgo.IntoSyncAssignment {
+	plan := b.NewPlan()
+	if err := d.deal(b, plan, partitions); err != nil {
+		b.SetError(fmt.Errorf("assignor %s: %w", d.ProtocolName(), err))
+	}
+	return plan
+}
+
+func (d *dealer) deal(b *kgo.ConsumerBalancer, plan *kgo.BalancePlan, partitions map[string]int32) error {
+	var members []sdk.GroupMember
+	known := map[string]*kmsg.JoinGroupResponseMember{}
+	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+		known[m.MemberID] = m
+		members = append(members, member(m, meta))
+	})
+	assigned, err := d.assignor.Assign(members, partitions)
+	if err != nil {
+		return err
+	}
+	taken := map[sdk.TopicPartition]string{}
+	for id, list := range assigned {
+		if known[id] == nil {
+			return fmt.Errorf("it gives partitions to %q, who is no member", id)
+		}
+		for _, tp := range list {
+			if tp.Partition < 0 || tp.Partition >= partitions[tp.Topic] {
+				return fmt.Errorf("it gives %s-%d away, which there is not", tp.Topic, tp.Partition)
+			}
+			if other, twice := taken[tp]; twice {
+				return fmt.Errorf("it gives %s-%d to both %s and %s", tp.Topic, tp.Partition, other, id)
+			}
+			taken[tp] = id
+			plan.AddPartition(known[id], tp.Topic, tp.Partition)
+		}
+	}
+	if d.IsCooperative() {
+		plan.AdjustCooperative(b)
+	}
+	return nil
+}
+
+// member is a member as assignors see it.
+func member(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) sdk.GroupMember {
+	g := sdk.GroupMember{ID: m.MemberID, Topics: slices.Sorted(slices.Values(meta.Topics)), Generation: -1, UserData: meta.UserData}
+	if m.InstanceID != nil {
+		g.InstanceID = *m.InstanceID
+	}
+	if meta.Rack != nil {
+		g.Rack = *meta.Rack
+	}
+	if meta.Version >= 2 {
+		g.Generation = meta.Generation
+	}
+	for _, of := range meta.OwnedPartitions {
+		for _, p := range of.Partitions {
+			g.Owned = append(g.Owned, sdk.TopicPartition{Topic: of.Topic, Partition: p})
+		}
+	}
+	return g
+}

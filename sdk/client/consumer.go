@@ -1,0 +1,268 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/serde"
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+var consumerRole = role{name: "consumer", sections: []*setting.Section{Common, ConsumersAndAdmin, Consumers, Registry}}
+
+// ConsumerRecord is a record that was read.
+type ConsumerRecord[K, V any] struct {
+	Topic       string
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32 // −1: not known
+	Timestamp   time.Time
+	LogAppend   bool // Timestamp is the broker's, of when it appended the record; else the producer's
+	Headers     []sdk.Header
+	Key         K
+	Value       V
+	KeySize     int // in bytes, before it was deserialized; −1: null
+	ValueSize   int
+}
+
+// Consumer reads records of topics. All of its methods but Poll and Close are those of
+// Subscriber. One goroutine at a time may use it: another is told ErrConcurrentUse. Only
+// Wakeup may be called at any time.
+type Consumer[K, V any] struct {
+	*Subscriber
+	key     sdk.Deserializer[K]
+	value   sdk.Deserializer[V]
+	plugins []any // to be closed
+}
+
+// ConsumerOptions are what a program gives to a consumer that has it at hand; what is left
+// out is what the settings name.
+type ConsumerOptions[K, V any] struct {
+	Key          sdk.Deserializer[K]
+	Value        sdk.Deserializer[V]
+	Interceptors []sdk.ConsumerInterceptor // behind those of interceptor.classes
+	Assignors    []sdk.Assignor            // before those of partition.assignment.strategy
+	Log          *slog.Logger              // nil: slog.Default()
+}
+
+// NewConsumer makes a consumer. It asks no broker anything before it is used.
+func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[K, V], err error) {
+	s, err := config.resolve(consumerRole, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer[K, V]{key: o.Key, value: o.Value}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("settings of the consumer: %w", err), c.closePlugins())
+		}
+	}()
+	if c.key == nil {
+		if c.key, err = deserializer[K](s, KeyDeserializer, "key"); err != nil {
+			return nil, err
+		}
+	}
+	c.plugins = append(c.plugins, c.key)
+	if c.value == nil {
+		if c.value, err = deserializer[V](s, ValueDeserializer, "value"); err != nil {
+			return nil, err
+		}
+	}
+	c.plugins = append(c.plugins, c.value)
+	var interceptors []sdk.ConsumerInterceptor
+	for _, name := range InterceptorClasses.Of(s.Values) {
+		i, err := sdk.ConsumerInterceptors.New(name, s.plugin(name))
+		if err != nil {
+			return nil, err
+		}
+		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
+	}
+	for _, i := range o.Interceptors {
+		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
+	}
+	c.Subscriber, err = newSubscriber(s, interceptors, o.Assignors)
+	return c, err
+}
+
+func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignors []sdk.Assignor) (*Subscriber, error) {
+	c := &Subscriber{
+		s: s, group: GroupID.Of(s.Values), interceptors: interceptors, mail: newMailbox(), done: newMailbox(),
+		places: map[sdk.TopicPartition]*place{}, nextCommit: time.Now().Add(AutoCommitInterval.Of(s.Values)),
+	}
+	var err error
+	if c.reset, err = parseReset(AutoOffsetReset.Of(s.Values)); err != nil {
+		return nil, err
+	}
+	if c.dealers, err = s.dealers(assignors); err != nil {
+		return nil, err
+	}
+	v := s.Values
+	if heartbeat, session := HeartbeatInterval.Of(v), SessionTimeout.Of(v); heartbeat >= session {
+		return nil, fmt.Errorf("%s (%v) must be less than %s (%v)", HeartbeatInterval.Name, heartbeat, SessionTimeout.Name, session)
+	}
+	c.idle = time.AfterFunc(setting.Forever, c.expire)
+	c.idle.Stop()
+	return c, nil
+}
+
+// deserializer is that which the settings name, or the one that goes without saying.
+func deserializer[T any](s *settings, key *setting.String, part string) (sdk.Deserializer[T], error) {
+	name := key.Of(s.Values)
+	if name == "" {
+		name = serde.Natural[T]()
+	}
+	kind := sdk.Deserializers[T]()
+	if name == "" {
+		var none T
+		return nil, fmt.Errorf("%s is missing: nothing says how a %T is read (registered are: %s)", key.Name, none, strings.Join(kind.Names(), ", "))
+	}
+	return kind.New(name, s.serde(name, part))
+}
+
+// serde is what the settings say to a serializer or deserializer: its own, above those of
+// the schema registry, and whether it is for the "key" or the "value" of records.
+func (s *settings) serde(name, part string) sdk.Config {
+	host := map[string]string{"part": part}
+	for _, row := range registryKeys {
+		if text, ok := s.given[row.Name]; ok {
+			host[row.Name] = text
+		}
+	}
+	return s.plugin(name).Over(host)
+}
+
+// Poll returns the records that have come, in order for each partition, at most
+// max.poll.records; it waits for some until the timeout, and then returns none. In it
+// rebalances happen, listeners and callbacks of CommitAsync are called, and what the calls
+// of Poll before returned is committed, if enable.auto.commit is on. It must be called
+// again before max.poll.interval.ms has passed.
+//
+// An error leaves the position where it was. Those that matter: ErrWakeup,
+// *DeserializationError, ErrNoOffset, what a listener said, and what brokers refuse.
+func (c *Consumer[K, V]) Poll(ctx context.Context, timeout time.Duration) ([]*ConsumerRecord[K, V], error) {
+	var records []*ConsumerRecord[K, V]
+	var slab []ConsumerRecord[K, V] // memory of several
+	err := c.poll(ctx, timeout, func(r *kgo.Record) error {
+		if len(slab) == 0 {
+			slab = make([]ConsumerRecord[K, V], 32)
+		}
+		if err := c.read(r, &slab[0]); err != nil {
+			return err
+		}
+		records = append(records, &slab[0])
+		slab = slab[1:]
+		return nil
+	})
+	if err != nil || len(records) == 0 || len(c.interceptors) == 0 {
+		return records, err
+	}
+	return c.intercept(records), nil
+}
+
+// read makes a record of what came.
+func (c *Consumer[K, V]) read(from *kgo.Record, to *ConsumerRecord[K, V]) (err error) {
+	*to = ConsumerRecord[K, V]{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset, LeaderEpoch: from.LeaderEpoch,
+		Timestamp: from.Timestamp, LogAppend: from.Attrs.TimestampType() == 1, KeySize: size(from.Key), ValueSize: size(from.Value)}
+	if len(from.Headers) > 0 {
+		to.Headers = make([]sdk.Header, len(from.Headers))
+		for i, h := range from.Headers {
+			to.Headers[i] = sdk.Header{Key: h.Key, Value: h.Value}
+		}
+	}
+	inKey := true
+	if to.Key, err = c.key.Decode(from.Topic, to.Headers, from.Key); err == nil {
+		inKey = false
+		to.Value, err = c.value.Decode(from.Topic, to.Headers, from.Value)
+	}
+	if err == nil {
+		return nil
+	}
+	return &DeserializationError{TopicPartition: sdk.TopicPartition{Topic: from.Topic, Partition: from.Partition}, Offset: from.Offset,
+		Timestamp: from.Timestamp, Headers: to.Headers, Key: from.Key, Value: from.Value, InKey: inKey, Err: err}
+}
+
+func size(b []byte) int {
+	if b == nil {
+		return -1
+	}
+	return len(b)
+}
+
+// intercept shows records to the interceptors, one after the other. What one does wrong is
+// logged, and undone.
+func (c *Consumer[K, V]) intercept(records []*ConsumerRecord[K, V]) []*ConsumerRecord[K, V] {
+	for _, i := range c.interceptors {
+		shown := make([]*sdk.Record, len(records))
+		for n, r := range records {
+			shown[n] = &sdk.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Headers: r.Headers, Key: r.Key, Value: r.Value}
+		}
+		answered, err := i.OnConsume(shown)
+		if err == nil {
+			var after []*ConsumerRecord[K, V]
+			if after, err = merged(records, shown, answered); err == nil {
+				records = after
+			}
+		}
+		if err != nil {
+			c.s.log.Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", err)
+		}
+	}
+	return records
+}
+
+// merged is records with what an interceptor that was shown them answered.
+func merged[K, V any](records []*ConsumerRecord[K, V], shown, answered []*sdk.Record) ([]*ConsumerRecord[K, V], error) {
+	of := make(map[*sdk.Record]*ConsumerRecord[K, V], len(shown))
+	for n, r := range shown {
+		of[r] = records[n]
+	}
+	after := make([]*ConsumerRecord[K, V], 0, len(answered))
+	for _, r := range answered {
+		to := ConsumerRecord[K, V]{LeaderEpoch: -1}
+		if from := of[r]; from != nil {
+			to = *from
+		}
+		to.Topic, to.Partition, to.Offset, to.Timestamp, to.Headers = r.Topic, r.Partition, r.Offset, r.Timestamp, r.Headers
+		var isKey, isValue bool
+		if to.Key, isKey = r.Key.(K); !isKey && r.Key != nil {
+			return nil, fmt.Errorf("its key is a %T, not a %T", r.Key, to.Key)
+		}
+		if to.Value, isValue = r.Value.(V); !isValue && r.Value != nil {
+			return nil, fmt.Errorf("its value is a %T, not a %T", r.Value, to.Value)
+		}
+		after = append(after, &to)
+	}
+	return after, nil
+}
+
+// Close commits, if enable.auto.commit is on, calls the listener, leaves the group, except
+// as a static member, and frees what the consumer holds, also when it answers an error. It
+// takes no longer than ctx and default.api.timeout.ms allow. Closing again does nothing.
+func (c *Consumer[K, V]) Close(ctx context.Context) error {
+	if c.closed.Load() {
+		return nil
+	}
+	err := c.close(ctx)
+	if errors.Is(err, ErrConcurrentUse) || !c.closed.Load() {
+		return err
+	}
+	return errors.Join(err, c.closePlugins())
+}
+
+// closePlugins closes plugins that can be.
+func (c *Consumer[K, V]) closePlugins() (err error) {
+	for _, p := range c.plugins {
+		if closer, ok := p.(io.Closer); ok {
+			err = errors.Join(err, closer.Close())
+		}
+	}
+	return err
+}
