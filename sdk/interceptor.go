@@ -95,6 +95,7 @@ type Batch struct {
 	edits   []Edit // as many as views once there is one, else empty
 	changed int    // edits that are not Kept
 	headers []batch.Header
+	reader  batch.Reader
 	names   batch.Names
 	arena   []byte
 }
@@ -218,7 +219,8 @@ func (b *Batch) Reopen(section []byte, count int) error {
 func (b *Batch) read(section []byte) error {
 	b.section, b.views, b.ends, b.headers, b.arena = section, b.views[:0], b.ends[:0], b.headers[:0], b.arena[:0]
 	b.Revert()
-	records := batch.Walk(section, b.Header.Count())
+	records := &b.reader
+	records.Begin(section, b.Header.Count())
 	records.Remember(&b.names)
 	for records.Next() {
 		r := records.Record()

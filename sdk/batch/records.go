@@ -50,6 +50,9 @@ type Reader struct {
 	err    error
 }
 
+// Begin has r read other records, as Walk does, with the memory that it has.
+func (r *Reader) Begin(section []byte, count int32) { r.rest, r.left, r.err = section, count, nil }
+
 // Remember has r take the names of headers from n where it knows them.
 func (r *Reader) Remember(n *Names) { r.names = n }
 

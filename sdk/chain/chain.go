@@ -160,8 +160,8 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 		c.Took = r.clock().Sub(begin)
 	}
 	if err = r.judge(p, in, err); err != nil {
-		var refused *Refusal
-		c.Rejected = errors.As(err, &refused) && !c.Fault && !c.Off
+		_, refused := errors.AsType[*Refusal](err)
+		c.Rejected = refused && !c.Fault && !c.Off
 		c.Out, c.Dropped, c.Routed, c.DeadLettered, c.Edited = 0, 0, 0, 0, 0
 	} else {
 		c.Out = r.count
@@ -197,18 +197,17 @@ func (r *Runner) ask(p *Plugin, in *Input) (err error) {
 
 // judge decides what the answer of a plugin means, and does to the records what it asks for.
 func (r *Runner) judge(p *Plugin, in *Input, answer error) error {
-	var rejection *sdk.Rejection
 	if answer == nil {
-		answer = r.settle(p, in)
-	} else if !in.Fetch && errors.As(answer, &rejection) {
+		if answer = r.settle(p, in); answer == nil {
+			return nil
+		}
+	} else if rejection, ok := errors.AsType[*sdk.Rejection](answer); ok && !in.Fetch {
 		return &Refusal{Plugin: p.Name, Cause: Rejected, Reason: rejection.Reason}
 	}
-	var refused *Refusal
-	var lacking *lack
-	switch {
-	case answer == nil || errors.As(answer, &refused):
+	if _, ok := errors.AsType[*Refusal](answer); ok {
 		return answer
-	case errors.As(answer, &lacking):
+	}
+	if lacking, ok := errors.AsType[*lack](answer); ok {
 		return lacking.error
 	}
 	c := &r.call
