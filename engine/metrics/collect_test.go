@@ -48,6 +48,8 @@ func used() *metrics.Metrics {
 	m.LoadedTransactions(20 * time.Millisecond)
 	m.Verified(time.Millisecond, false)
 	m.Verified(time.Millisecond, true)
+	m.Plugin("mask", "produce", func(time.Time) bool { return false }).Took(time.Millisecond)
+	m.PluginBroken("gone", true)
 	m.SetSources(sources())
 	return m
 }

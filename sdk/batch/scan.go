@@ -190,7 +190,7 @@ func (s *Scanner) hold(size int) {
 	if s.err != nil {
 		return
 	}
-	if len(s.whole) < size || !s.record.parse(s.whole) {
+	if len(s.whole) < size || !s.record.parse(s.whole, nil) {
 		s.err = ErrRecord
 		return
 	}
