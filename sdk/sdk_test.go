@@ -26,6 +26,17 @@ func TestAConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestAConfigHandsOnWhatIsBelow(t *testing.T) {
+	c := sdk.NewConfig(map[string]string{"config.a": " 1 ", "config.b.c": "2", "other": "3"})
+	below := c.Below("config.")
+	if len(below) != 2 || below["a"] != "1" || below["b.c"] != "2" {
+		t.Errorf("below config. is %v", below)
+	}
+	if err := c.Err(); err == nil || strings.Contains(err.Error(), `"config.`) || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("what was handed on is unknown: %v", err)
+	}
+}
+
 func TestAKindKnowsItsPlugins(t *testing.T) {
 	kind := sdk.Serializers[[3]int]()
 	none := errors.New("none today")
