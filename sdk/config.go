@@ -21,7 +21,11 @@ type configState struct {
 	wrong  []error
 }
 
-// NewConfig is a Config of these values.
+// own may stand before any key, to tell a plugin's own settings from those of the host that
+// runs it: plugin.mask.config.fields.
+const own = "config."
+
+// NewConfig is a Config of these values. Each key may have "config." before it.
 func NewConfig(values map[string]string) Config {
 	return Config{&configState{values: maps.Clone(values), asked: make(map[string]bool)}}
 }
@@ -32,6 +36,11 @@ func (c Config) text(key string) (string, bool) {
 	}
 	c.state.asked[key] = true
 	text, ok := c.state.values[key]
+	if !ok {
+		if text, ok = c.state.values[own+key]; ok {
+			c.state.asked[own+key] = true
+		}
+	}
 	return strings.TrimSpace(text), ok
 }
 
@@ -91,16 +100,17 @@ func (c Config) Duration(key string, otherwise time.Duration) time.Duration {
 	})
 }
 
-// Below is all settings whose keys begin with prefix, by the rest of their keys: those that a
-// plugin hands on to somebody who knows what they mean.
+// Below takes out all settings whose keys begin with prefix, and answers them by the rest of
+// their keys: those that a plugin hands on to somebody who knows what they mean.
 func (c Config) Below(prefix string) map[string]string {
 	below := make(map[string]string)
 	if c.state == nil {
 		return below
 	}
-	for key := range c.state.values {
+	for key, text := range c.state.values {
 		if rest, ok := strings.CutPrefix(key, prefix); ok {
-			below[rest], _ = c.text(key)
+			below[rest] = strings.TrimSpace(text)
+			delete(c.state.values, key)
 		}
 	}
 	return below

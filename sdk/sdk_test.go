@@ -32,8 +32,24 @@ func TestAConfigHandsOnWhatIsBelow(t *testing.T) {
 	if len(below) != 2 || below["a"] != "1" || below["b.c"] != "2" {
 		t.Errorf("below config. is %v", below)
 	}
+	if a := c.String("a", "none"); a != "none" {
+		t.Errorf("what was handed on is here too: %q", a)
+	}
 	if err := c.Err(); err == nil || strings.Contains(err.Error(), `"config.`) || !strings.Contains(err.Error(), `"other"`) {
 		t.Errorf("what was handed on is unknown: %v", err)
+	}
+}
+
+func TestAKeyMayHaveConfigBeforeIt(t *testing.T) {
+	c := sdk.NewConfig(map[string]string{"config.fields": "a", "twice": "1", "config.twice": "2"})
+	if got := c.String("fields", ""); got != "a" {
+		t.Errorf("config.fields gave %q", got)
+	}
+	if got := c.String("twice", ""); got != "1" {
+		t.Errorf("what is given both ways gave %q", got)
+	}
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), `unknown setting "config.twice"`) {
+		t.Errorf("a key that is given both ways: %v", err)
 	}
 }
 

@@ -34,6 +34,7 @@ type settings struct {
 // read reads the settings. What is wrong with them, c remembers.
 func read(c sdk.Config) settings {
 	s := settings{
+		guest:    c.Below("config."), // first: config. may stand before any key that nobody has taken
 		path:     c.String("path", ""),
 		dir:      c.String("dir", ""),
 		memory:   c.Int("memory.max", 8<<20),
@@ -42,7 +43,6 @@ func read(c sdk.Config) settings {
 		starting: c.Int("fuel.start", 64<<20),
 		deadline: c.Duration("deadline.ms", 50*time.Millisecond),
 		output:   c.Int("output.max", 1<<20),
-		guest:    c.Below("config."),
 	}
 	for key, bounds := range map[string][3]int64{
 		"memory.max":   {s.memory, page, 256 << 20},
