@@ -77,8 +77,8 @@ func TestWhatTheSuiteFinds(t *testing.T) {
 			}
 			return nil
 		},
-		"it writes to the header": func(b *sdk.Batch) error {
-			b.Header.SetBaseOffset(7)
+		"a host refuses it": func(b *sdk.Batch) error {
+			b.Route(0, "")
 			return nil
 		},
 		"without a reason": func(b *sdk.Batch) error {

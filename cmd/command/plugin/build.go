@@ -108,7 +108,7 @@ func (b *Build) Run(ctx context.Context) error {
 
 // write writes main.go and go.mod.
 func (b *Build) write(folder string) error {
-	main := "// Command millrace is a broker with plugins of its own.\npackage main\n\nimport (\n\t\"os\"\n\n\t\"" + millraceModule + "/cmd/command\"\n"
+	main := "// Command millrace is a broker with plugins of its own.\npackage main\n\nimport (\n\t\"os\"\n\n\t\"" + millraceModule + "/cmd/command\"\n\t_ \"" + millraceModule + "/plugins/standard\"\n"
 	mod := fmt.Sprintf("module millrace.build/broker\n\ngo %s\n\n", goVersion)
 	for _, m := range append([]Module{b.Millrace}, b.With...) {
 		mod += fmt.Sprintf("require %s %s\n", m.Path, m.Version)

@@ -99,7 +99,7 @@ func (l *Load) check(has brokerSettings, prefix string) (path, sum string, err e
 	if err != nil {
 		return "", "", err
 	}
-	path, err = l.place(has.all[settingFolder], info.SHA256)
+	path, err = l.place(has.folder(), info.SHA256)
 	return path, info.SHA256, err
 }
 
@@ -122,9 +122,6 @@ func hostless(settings map[string]string) map[string]string {
 
 // place copies the file to the folder of the brokers, when that is on this machine.
 func (l *Load) place(folder, sum string) (string, error) {
-	if folder == "" {
-		return "", errors.New("the broker does not say where modules lie (plugin.dir): it is no Millrace, or an older one")
-	}
 	name := fmt.Sprintf("%s-%.12s.wasm", l.Name, sum)
 	if absolute, err := filepath.Abs(l.File); err == nil && filepath.Dir(absolute) == filepath.Clean(folder) {
 		return filepath.Base(absolute), nil
@@ -144,6 +141,9 @@ func copyTo(file, folder, name string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read the module: %w", err)
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("copy the module to the broker: %w", err)
 	}
 	aside, err := os.CreateTemp(folder, ".loading-*")
 	if err != nil {
@@ -284,6 +284,15 @@ func settingsOf(ctx context.Context, s *session.Session) (brokerSettings, error)
 	}
 	all, err := describe(ctx, s, kmsg.ConfigResourceTypeBroker, fmt.Sprint(brokers[0].NodeID))
 	return brokerSettings{all}, err
+}
+
+// folder is where the files of plugins lie on the broker's machine.
+func (b brokerSettings) folder() string {
+	if folder := b.all[settingFolder]; folder != "" {
+		return folder
+	}
+	first, _, _ := strings.Cut(b.all["log.dirs"], ",")
+	return filepath.Join(first, "plugins")
 }
 
 func (b brokerSettings) plugins() []string { return list(b.all[settingPlugins]) }
