@@ -59,7 +59,7 @@ type list struct {
 //	fuel          what a call may cost (16 Mi units; a unit is about an instruction)
 //	fuel.per.kib  what it may cost more for each KiB of records (128 Ki)
 //	fuel.start    what the start of an instance may cost (64 Mi)
-//	deadline.ms   most time for one batch (50)
+//	deadline.ms   after which no further part of a batch is shown (100)
 //	output.max    most bytes that a call may answer (1 MiB)
 //	config.*      settings of the guest
 func New(c sdk.Config) (sdk.Interceptor, error) {
@@ -132,12 +132,14 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	p.lists = p.lists[:0]
 	end := time.Now().Add(p.s.deadline)
 	for first, section := 0, b.Section(); len(section) > 0; {
-		n, size := cut(section)
-		err := p.ask(b, f, section[:size], first, n)
-		if err == nil && time.Now().After(end) {
-			err = ErrDeadline
+		n, size := b.Len()-first, len(section)
+		if size > chunk {
+			n, size = cut(section)
 		}
-		if err != nil {
+		if first > 0 && time.Now().After(end) {
+			return ErrDeadline // what is done in time, or at once, counts however long it took
+		}
+		if err := p.ask(b, f, section[:size], first, n); err != nil {
 			p.replace(err)
 			return err
 		}

@@ -97,6 +97,22 @@ func TestARecordLargerThanACall(t *testing.T) {
 	}
 }
 
+func TestADeadlineIsForAllPartsTogether(t *testing.T) {
+	// Each part takes some milliseconds, and there are a hundred.
+	code := Seq(I32(1<<19), Set(1), Loop(Get(1), I32(1), Op(0x6b), Tee(1), BrIf(0)), pass)
+	p := mustLoad(t, guest(code).Bytes(), map[string]string{"deadline.ms": "5"})
+	values := make([]string, 100)
+	for i := range values {
+		values[i] = strings.Repeat("x", 60<<10)
+	}
+	if err := p.OnProduce(records(t, values...)); !errors.Is(err, ErrDeadline) {
+		t.Errorf("a batch of a hundred parts gave %v", err)
+	}
+	if err := p.OnProduce(records(t, "one")); err != nil {
+		t.Errorf("a batch of one part gave %v", err)
+	}
+}
+
 func TestTheGuestSeesTheHeader(t *testing.T) {
 	// It answers its whole input as a rejection: the list is made in front of it.
 	code := Seq(

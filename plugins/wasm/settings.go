@@ -41,7 +41,7 @@ func read(c sdk.Config) settings {
 		fuel:     c.Int("fuel", 16<<20),
 		perKiB:   c.Int("fuel.per.kib", 128<<10),
 		starting: c.Int("fuel.start", 64<<20),
-		deadline: c.Duration("deadline.ms", 50*time.Millisecond),
+		deadline: c.Duration("deadline.ms", 100*time.Millisecond),
 		output:   c.Int("output.max", 1<<20),
 	}
 	for key, bounds := range map[string][3]int64{

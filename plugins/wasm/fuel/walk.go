@@ -12,7 +12,7 @@ const (
 	weightCharge   = 4 // what a charge itself costs
 
 	// shortStretch is the weight below which a stretch is not worth a charge of its own.
-	shortStretch = 16
+	shortStretch = 32
 	// largeFrame is the size from which a function that calls nobody pays for its frame.
 	largeFrame = 4 << 10
 )

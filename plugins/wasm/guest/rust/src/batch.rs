@@ -267,21 +267,41 @@ pub struct Records<'a> {
     count: u32,
 }
 
-/// Reads a zigzag number of variable length.
+fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Reads a zigzag number of variable length. Nearly all have one byte or two.
+#[inline(always)]
 fn varint(p: &mut &[u8]) -> Option<i64> {
+    match *p {
+        [a, rest @ ..] if *a < 0x80 => {
+            *p = rest;
+            Some(zigzag(u64::from(*a)))
+        }
+        [a, b, rest @ ..] if *b < 0x80 => {
+            *p = rest;
+            Some(zigzag(u64::from(*a & 0x7f) | u64::from(*b) << 7))
+        }
+        _ => long_varint(p),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn long_varint(p: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
-    let mut shift = 0;
     for (i, &byte) in p.iter().enumerate().take(10) {
-        value |= u64::from(byte & 0x7f) << shift;
+        value |= u64::from(byte & 0x7f) << (7 * i);
         if byte < 0x80 {
             *p = &p[i + 1..];
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Some(zigzag(value));
         }
-        shift += 7;
     }
     None
 }
 
+#[inline(always)]
 fn nullable<'a>(p: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let size = varint(p)?;
     if size == -1 {
