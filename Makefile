@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins guests
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -69,3 +69,7 @@ pgo: ## is a build with a profile of `millrace bench` better? measures both in t
 
 docs: ## write docs/settings.md from the declarations
 	go test ./engine/config -run Docs -rewrite
+
+guests: ## build the WebAssembly modules of the examples in Rust into plugins/wasm/testdata
+	cd plugins/wasm/guest/rust && cargo build --release --examples --target wasm32-unknown-unknown
+	cd plugins/wasm/guest/rust/target/wasm32-unknown-unknown/release/examples && cp mask.wasm filter.wasm stamp.wasm ../../../../../../testdata/

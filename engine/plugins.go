@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
@@ -13,6 +14,14 @@ import (
 // wantedPlugins is what settings say about plugins.
 func wantedPlugins(v *setting.Values) intercept.Wanted {
 	return intercept.Wanted{Names: config.Plugins.Of(v), Texts: v.Family(config.PluginPrefix)}
+}
+
+// pluginDir is the folder in which the files of plugins lie.
+func pluginDir(v *setting.Values) string {
+	if dir := config.PluginDir.Of(v); dir != "" {
+		return dir
+	}
+	return filepath.Join(config.LogDirs.Of(v)[0], "plugins")
 }
 
 // addFilters gives the settings of a topic its interceptors.

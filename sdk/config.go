@@ -114,6 +114,22 @@ func (c Config) Duration(key string, otherwise time.Duration) time.Duration {
 	})
 }
 
+// Below takes out all settings whose keys begin with prefix, and answers them by the rest of
+// their keys: those that a plugin hands on to somebody who knows what they mean.
+func (c Config) Below(prefix string) map[string]string {
+	below := make(map[string]string)
+	if c.state == nil {
+		return below
+	}
+	for key, text := range c.state.values {
+		if rest, ok := strings.CutPrefix(key, prefix); ok {
+			below[rest] = strings.TrimSpace(text)
+			delete(c.state.values, key)
+		}
+	}
+	return below
+}
+
 // Wrong notes that what stands at a key cannot be used, and why.
 func (c Config) Wrong(key, why string) {
 	if c.state != nil {

@@ -26,6 +26,20 @@ func TestAConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestAConfigHandsOnWhatIsBelow(t *testing.T) {
+	c := sdk.NewConfig(map[string]string{"config.a": " 1 ", "config.b.c": "2", "other": "3"})
+	below := c.Below("config.")
+	if len(below) != 2 || below["a"] != "1" || below["b.c"] != "2" {
+		t.Errorf("below config. is %v", below)
+	}
+	if a := c.String("a", "none"); a != "none" {
+		t.Errorf("what was handed on is here too: %q", a)
+	}
+	if err := c.Err(); err == nil || strings.Contains(err.Error(), `"config.`) || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("what was handed on is unknown: %v", err)
+	}
+}
+
 func TestAKeyMayHaveConfigBeforeIt(t *testing.T) {
 	c := sdk.NewConfig(map[string]string{"config.fields": "a", "twice": "1", "config.twice": "2"})
 	if got := c.String("fields", ""); got != "a" {

@@ -32,6 +32,7 @@ var constructors = []func(*environment) *cobra.Command{
 	clusterCommand,
 	doctorCommand,
 	logCommand,
+	pluginCommand,
 	linkCommand,
 	func(*environment) *cobra.Command { return bench.Command() },
 	func(*environment) *cobra.Command { return bench.ReportCommand() },

@@ -30,6 +30,10 @@ var (
 		Topic: TopicFetchInterceptors, Kafka: "no such setting", Check: pluginNames, Allowed: "names of plugins",
 		Doc: "Plugins that see record batches before they are sent to consumers, in that order. Records of the topic are then copied, not sent from mapped memory.",
 	})
+	PluginDir = plugins.String(setting.String{
+		Name: "plugin.dir", Kafka: "no such setting",
+		Doc: "Folder in which the files of plugins of the type wasm lie; they may not lie elsewhere. Unset: the folder plugins in the first of log.dirs.",
+	})
 	_ = Settings.OpenFamily(PluginPrefix, "Settings of the plugin <name>: plugin.<name>.type (by which name it is registered; its own when not given), "+
 		"on.error (fail, skip or dlq), dlq.topic, breaker.faults (10), breaker.window.ms (10000), breaker.cooldown.ms (30000), "+
 		"and what the plugin itself asks for, with config. before it or without.")

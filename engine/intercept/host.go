@@ -14,7 +14,8 @@ import (
 
 // Options are how a host is made.
 type Options struct {
-	Places  int // as many as there are workers
+	Places  int    // as many as there are workers
+	Dir     string // in which the files of plugins must lie
 	Clock   func() time.Time
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
@@ -80,7 +81,7 @@ func (h *Host) Plan(w Wanted) (*Set, error) {
 			set.plugins[name] = before
 			continue
 		}
-		set.plugins[name] = makePlugin(name, texts, len(h.places))
+		set.plugins[name] = makePlugin(name, texts, h.o.Dir, len(h.places))
 	}
 	for name, before := range h.current.plugins {
 		if set.plugins[name] != before {

@@ -21,6 +21,12 @@ const (
 	keyCoolDown   = "breaker.cooldown.ms"
 )
 
+// kindModule is the plugin that is a file, and keyDir where it is told that files lie.
+const (
+	kindModule = "wasm"
+	keyDir     = "dir"
+)
+
 // plugin is one plugin as its settings want it, with an instance for each place.
 type plugin struct {
 	name      string
@@ -42,9 +48,9 @@ func textsOf(name string, all map[string]string) map[string]string {
 }
 
 // makePlugin makes a plugin with so many instances. What cannot be made has failed.
-func makePlugin(name string, texts map[string]string, places int) *plugin {
+func makePlugin(name string, texts map[string]string, dir string, places int) *plugin {
 	p := &plugin{name: name, texts: texts}
-	if p.failed = p.make(places); p.failed != nil {
+	if p.failed = p.make(dir, places); p.failed != nil {
 		p.failed = fmt.Errorf("plugin %s: %w", name, p.failed)
 		p.close()
 		p.instances = nil
@@ -52,7 +58,7 @@ func makePlugin(name string, texts map[string]string, places int) *plugin {
 	return p
 }
 
-func (p *plugin) make(places int) error {
+func (p *plugin) make(dir string, places int) error {
 	host, own := p.split()
 	c := sdk.NewConfig(host)
 	kind := c.String(keyType, p.name)
@@ -69,6 +75,9 @@ func (p *plugin) make(places int) error {
 	}
 	if err := c.Err(); err != nil {
 		return err
+	}
+	if kind == kindModule {
+		own[keyDir] = dir // whatever settings say, which whoever may change them could point elsewhere
 	}
 	p.rules.Breaker = chain.NewBreaker(int(faults), window, coolDown)
 	for range places {

@@ -1,0 +1,257 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	millraceModule = "github.com/millrace/millrace"
+	goVersion      = "1.26"
+	// noVersion stands for a module that is replaced by a folder.
+	noVersion = "v0.0.0-00010101000000-000000000000"
+)
+
+// Module is a Go module: module@version, module=folder or module@version=folder.
+type Module struct{ Path, Version, Folder string }
+
+// ParseModule reads a module as --with has it.
+func ParseModule(text string) (Module, error) {
+	var m Module
+	rest, folder, replaced := strings.Cut(text, "=")
+	m.Path, m.Version, _ = strings.Cut(rest, "@")
+	if m.Path == "" || replaced && folder == "" || !replaced && m.Version == "" {
+		return m, fmt.Errorf("%q is no module: use module@version, or module=folder", text)
+	}
+	if replaced {
+		var err error
+		if m.Folder, err = filepath.Abs(folder); err != nil {
+			return m, fmt.Errorf("find %s: %w", folder, err)
+		}
+		if m.Version == "" {
+			m.Version = noVersion
+		}
+	}
+	return m, nil
+}
+
+// Source is the module of Millrace: a version, or a folder; with from "" the version that
+// this program was released as.
+func Source(from, released string) (Module, error) {
+	switch {
+	case from == "" && released == "":
+		return Module{}, errors.New("this build of millrace has no released version: name one, or a folder with the source, with --millrace")
+	case from == "":
+		return Module{Path: millraceModule, Version: released}, nil
+	case strings.HasPrefix(from, "v") && !strings.ContainsAny(from, "/"):
+		return Module{Path: millraceModule, Version: from}, nil
+	}
+	folder, err := sourceOf(from)
+	return Module{Path: millraceModule, Version: noVersion, Folder: folder}, err
+}
+
+// Build is a broker to be built.
+type Build struct {
+	Millrace Module
+	With     []Module
+	Profile  string // for -pgo
+	Output   string
+	Verbose  io.Writer
+}
+
+var errNoGo = errors.New("there is no Go toolchain on the PATH, which builds brokers and Go modules: get one from https://go.dev/dl")
+
+// goTool finds the Go command.
+func goTool() (string, error) {
+	path, err := exec.LookPath("go")
+	if err != nil {
+		return "", errNoGo
+	}
+	return path, nil
+}
+
+// Run builds the broker in a folder of its own, which is removed.
+func (b *Build) Run(ctx context.Context) error {
+	tool, err := goTool()
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "millrace-build-")
+	if err != nil {
+		return fmt.Errorf("build a broker: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	if err := b.write(folder); err != nil {
+		return err
+	}
+	output, err := filepath.Abs(b.Output)
+	if err != nil {
+		return fmt.Errorf("build a broker: %w", err)
+	}
+	arguments := []string{"build", "-mod=mod", "-trimpath", "-o", output}
+	if b.Profile != "" {
+		profile, err := filepath.Abs(b.Profile)
+		if err != nil {
+			return fmt.Errorf("build a broker: %w", err)
+		}
+		arguments = append(arguments, "-pgo="+profile)
+	}
+	return run(ctx, b.Verbose, folder, nil, tool, append(arguments, ".")...)
+}
+
+// write writes main.go and go.mod.
+func (b *Build) write(folder string) error {
+	main := "// Command millrace is a broker with plugins of its own.\npackage main\n\nimport (\n\t\"os\"\n\n\t\"" + millraceModule + "/cmd/command\"\n\t_ \"" + millraceModule + "/plugins/standard\"\n"
+	mod := fmt.Sprintf("module millrace.build/broker\n\ngo %s\n\n", goVersion)
+	for _, m := range append([]Module{b.Millrace}, b.With...) {
+		mod += fmt.Sprintf("require %s %s\n", m.Path, m.Version)
+		if m.Folder != "" {
+			mod += fmt.Sprintf("replace %s => %s\n", m.Path, m.Folder)
+		}
+	}
+	for _, m := range b.With {
+		main += fmt.Sprintf("\t_ %q\n", m.Path)
+	}
+	main += ")\n\nfunc main() { os.Exit(command.Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }\n"
+	files := map[string]string{"main.go": main, "go.mod": mod}
+	if b.Millrace.Folder != "" {
+		sums, err := os.ReadFile(filepath.Join(b.Millrace.Folder, "go.sum"))
+		if err != nil {
+			return fmt.Errorf("build a broker: %w", err)
+		}
+		files["go.sum"] = string(sums)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("build a broker: %w", err)
+		}
+	}
+	return nil
+}
+
+// run runs a tool; what it says goes to out, and to the error when it fails.
+func run(ctx context.Context, out io.Writer, folder string, environment []string, tool string, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, tool, arguments...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), environment...)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(out, &said)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", filepath.Base(tool), strings.Join(arguments, " "), err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// Guest is a WebAssembly module to be made of a plugin.
+type Guest struct {
+	Folder     string // with a Go package, or a Cargo.toml
+	Name       string // of the interceptor, if the package has several
+	FailClosed bool   // of a Go package; a Rust plugin says it itself
+	Output     string
+	Verbose    io.Writer
+}
+
+// Run makes the module.
+func (g *Guest) Run(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(g.Folder, "Cargo.toml")); err == nil {
+		return g.cargo(ctx)
+	}
+	tool, err := goTool()
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(g.Folder)
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
+	output, err := filepath.Abs(g.Output)
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
+	path, err := importPath(ctx, tool, folder)
+	if err != nil {
+		return err
+	}
+	aside, err := os.MkdirTemp("", "millrace-wasm-")
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(aside) }()
+	overlay, err := g.overlay(folder, aside, path)
+	if err != nil {
+		return err
+	}
+	return run(ctx, g.Verbose, folder, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool,
+		"build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-overlay="+overlay, "-o", output, "./"+guestFolder)
+}
+
+// guestFolder is where the main of a guest seems to be: below the plugin, so that it is in
+// the same module. An overlay puts it there, nothing is written.
+const guestFolder = "millrace-guest-main"
+
+func importPath(ctx context.Context, tool, folder string) (string, error) {
+	cmd := exec.CommandContext(ctx, tool, "list", "-mod=mod", "-f", "{{.ImportPath}} {{.Name}}", ".")
+	cmd.Dir = folder
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s is no Go package: %w\n%s", folder, err, strings.TrimSpace(said.String()))
+	}
+	path, name, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if name == "main" {
+		return "", fmt.Errorf("%s is a program: name the package of the plugin", folder)
+	}
+	return path, nil
+}
+
+// overlay writes the main of the guest aside, and the file that says where it seems to be.
+func (g *Guest) overlay(folder, aside, path string) (string, error) {
+	main := "package main\n\nimport (\n\t\"" + millraceModule + "/plugins/wasm/guest\"\n\n\t_ \"" + path + "\"\n)\n\n" +
+		fmt.Sprintf("func init() { guest.Serve(%q) }\n\nfunc main() {}\n", g.Name)
+	if g.FailClosed {
+		main += "\n//go:wasmexport millrace_fail_closed\nfunc failClosed() {}\n"
+	}
+	file := filepath.Join(aside, "main.go")
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(folder, guestFolder, "main.go"): file}})
+	if err != nil {
+		return "", fmt.Errorf("make a module: %w", err)
+	}
+	overlay := filepath.Join(aside, "overlay.json")
+	if err := errors.Join(os.WriteFile(file, []byte(main), 0o600), os.WriteFile(overlay, text, 0o600)); err != nil {
+		return "", fmt.Errorf("make a module: %w", err)
+	}
+	return overlay, nil
+}
+
+// cargo makes a module of a Rust crate.
+func (g *Guest) cargo(ctx context.Context) error {
+	tool, err := exec.LookPath("cargo")
+	if err != nil {
+		return errors.New("there is no cargo on the PATH, which builds modules in Rust: get it from https://rustup.rs, then `rustup target add wasm32-unknown-unknown`")
+	}
+	target, err := os.MkdirTemp("", "millrace-wasm-")
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(target) }()
+	if err := run(ctx, g.Verbose, g.Folder, nil, tool, "build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir", target); err != nil {
+		return err
+	}
+	made, err := filepath.Glob(filepath.Join(target, "wasm32-unknown-unknown", "release", "*.wasm"))
+	if err != nil || len(made) != 1 {
+		return fmt.Errorf("make a module: cargo made %d modules and not one: the crate needs crate-type = [\"cdylib\"]", len(made))
+	}
+	module, err := os.ReadFile(made[0])
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
+	return os.WriteFile(g.Output, module, 0o644)
+}

@@ -1,0 +1,379 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/cmd/command/table"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The settings of a broker and of topics that say which plugins there are.
+const (
+	settingPlugins = "plugins"
+	settingFolder  = "plugin.dir"
+	settingProduce = "interceptors.produce"
+	settingFetch   = "interceptors.fetch"
+)
+
+// Load is a module to be loaded into the brokers of a cluster.
+type Load struct {
+	Name, File string
+	Pinned     string            // SHA-256 that the file must have; "": any
+	Settings   map[string]string // of the plugin, without its name before them
+	Topics     []string
+	Fetch      bool // topics get it on fetch, instead of produce
+	// Again keeps the settings that the plugin has, and changes the file.
+	Again bool
+	// Copied says that the file lies in plugin.dir of each broker already.
+	Copied bool
+}
+
+// Run loads it: the file goes to plugin.dir, the settings to the cluster.
+func (l *Load) Run(ctx context.Context, s *session.Session) error {
+	has, err := settingsOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	prefix := "plugin." + l.Name + "."
+	if l.Again && has.all[prefix+"type"] != "wasm" {
+		return fmt.Errorf("there is no WebAssembly plugin %s to reload (there are: %s): use `millrace plugin load`", l.Name, strings.Join(has.plugins(), ", "))
+	}
+	path, sum, err := l.check(has, prefix)
+	if err != nil {
+		return err
+	}
+	wanted := maps.Clone(l.Settings)
+	wanted["type"], wanted["path"], wanted["sha256"] = "wasm", path, sum
+	var changes []change
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		changes = append(changes, change{prefix + key, wanted[key], kmsg.IncrementalAlterConfigOpSet})
+	}
+	for key := range has.below(prefix) {
+		if _, stays := wanted[key]; !stays && !l.Again {
+			changes = append(changes, change{prefix + key, "", kmsg.IncrementalAlterConfigOpDelete})
+		}
+	}
+	if names := has.plugins(); !slices.Contains(names, l.Name) {
+		changes = append(changes, setList(settingPlugins, append(names, l.Name)))
+	}
+	if err := alter(ctx, s, kmsg.ConfigResourceTypeBroker, "", changes); err != nil {
+		return fmt.Errorf("load plugin %s: %w", l.Name, err)
+	}
+	fmt.Fprintf(s.Out, "Loaded plugin %s: %s, sha256 %s.\n", l.Name, path, sum)
+	for _, topic := range l.Topics {
+		if err := use(ctx, s, topic, l.Name, l.Fetch, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check looks whether the file would work with the settings that the plugin will have, and
+// brings it where brokers find it.
+func (l *Load) check(has brokerSettings, prefix string) (path, sum string, err error) {
+	if l.Copied {
+		if l.Pinned == "" {
+			return "", "", errors.New("--copied needs --sha256: what is not here cannot be looked at")
+		}
+		return filepath.Base(l.File), l.Pinned, nil
+	}
+	settings := maps.Clone(l.Settings)
+	if l.Again {
+		for key, value := range has.below(prefix) {
+			if _, given := settings[key]; !given && key != "path" && key != "sha256" {
+				settings[key] = value
+			}
+		}
+	}
+	info, err := Verify(nil, l.File, l.Pinned, hostless(settings))
+	if err != nil {
+		return "", "", err
+	}
+	path, err = l.place(has.folder(), info.SHA256)
+	return path, info.SHA256, err
+}
+
+// setList is the change that makes a setting that list.
+func setList(setting string, names []string) change {
+	if len(names) == 0 {
+		return change{setting, "", kmsg.IncrementalAlterConfigOpDelete}
+	}
+	return change{setting, strings.Join(names, ","), kmsg.IncrementalAlterConfigOpSet}
+}
+
+// hostless are the settings that the plugin itself reads.
+func hostless(settings map[string]string) map[string]string {
+	own := maps.Clone(settings)
+	maps.DeleteFunc(own, func(key, _ string) bool {
+		return key == "type" || key == "on.error" || key == "dlq.topic" || strings.HasPrefix(key, "breaker.")
+	})
+	return own
+}
+
+// place copies the file to the folder of the brokers, when that is on this machine.
+func (l *Load) place(folder, sum string) (string, error) {
+	name := fmt.Sprintf("%s-%.12s.wasm", l.Name, sum)
+	if absolute, err := filepath.Abs(l.File); err == nil && filepath.Dir(absolute) == filepath.Clean(folder) {
+		return filepath.Base(absolute), nil
+	}
+	if err := copyTo(l.File, folder, name); err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return "", fmt.Errorf("%w\nModules lie in %s of the broker's machine. Copy the file there, as %s, and load that name with --copied:\n  scp %s broker:%s\n  millrace plugin load %s %s --copied --sha256 %s",
+				err, folder, name, l.File, filepath.Join(folder, name), l.Name, name, sum)
+		}
+		return "", err
+	}
+	return name, nil
+}
+
+// copyTo copies a file whole or not at all.
+func copyTo(file, folder, name string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the module: %w", err)
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("copy the module to the broker: %w", err)
+	}
+	aside, err := os.CreateTemp(folder, ".loading-*")
+	if err != nil {
+		return fmt.Errorf("copy the module to the broker: %w", err)
+	}
+	_, err = aside.Write(text)
+	err = errors.Join(err, aside.Chmod(0o644), aside.Close())
+	if err == nil {
+		err = os.Rename(aside.Name(), filepath.Join(folder, name))
+	}
+	if err != nil {
+		_ = os.Remove(aside.Name())
+		return fmt.Errorf("copy the module to the broker: %w", err)
+	}
+	return nil
+}
+
+// Unload takes a plugin from topics, or with none of them from the cluster.
+func Unload(ctx context.Context, s *session.Session, name string, topics []string) error {
+	for _, topic := range topics {
+		for _, fetch := range []bool{false, true} {
+			if err := use(ctx, s, topic, name, fetch, false); err != nil {
+				return err
+			}
+		}
+	}
+	if len(topics) > 0 {
+		return nil
+	}
+	has, err := settingsOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	names := has.plugins()
+	at := slices.Index(names, name)
+	if at < 0 {
+		return fmt.Errorf("there is no plugin %s (there are: %s)", name, strings.Join(names, ", "))
+	}
+	changes := []change{setList(settingPlugins, slices.Delete(names, at, at+1))}
+	for key := range has.below("plugin." + name + ".") {
+		changes = append(changes, change{"plugin." + name + "." + key, "", kmsg.IncrementalAlterConfigOpDelete})
+	}
+	if err := alter(ctx, s, kmsg.ConfigResourceTypeBroker, "", changes); err != nil {
+		return fmt.Errorf("unload plugin %s: %w", name, err)
+	}
+	fmt.Fprintf(s.Out, "Unloaded plugin %s.\n", name)
+	return nil
+}
+
+// List prints the plugins of a cluster and the topics that use them.
+func List(ctx context.Context, s *session.Session) error {
+	has, err := settingsOf(ctx, s)
+	if err != nil {
+		return err
+	}
+	users, err := topicsByPlugin(ctx, s)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, name := range has.plugins() {
+		own := has.below("plugin." + name + ".")
+		kind, policy := own["type"], own["on.error"]
+		if kind == "" {
+			kind = name
+		}
+		if policy == "" {
+			policy = "fail"
+		}
+		rows = append(rows, []string{name, kind, own["path"], fmt.Sprintf("%.12s", own["sha256"]), policy, strings.Join(users[name], ",")})
+	}
+	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics"}, rows)
+	return nil
+}
+
+// use adds a plugin to the list of a topic, or takes it off.
+func use(ctx context.Context, s *session.Session, topic, name string, fetch, with bool) error {
+	setting := settingProduce
+	if fetch {
+		setting = settingFetch
+	}
+	values, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
+	if err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
+	}
+	names := list(values[setting])
+	at := slices.Index(names, name)
+	switch {
+	case with == (at >= 0):
+		return nil
+	case with:
+		names = append(names, name)
+	default:
+		names = slices.Delete(names, at, at+1)
+	}
+	c := setList(setting, names)
+	if err := alter(ctx, s, kmsg.ConfigResourceTypeTopic, topic, []change{c}); err != nil {
+		return fmt.Errorf("topic %s: %w", topic, err)
+	}
+	fmt.Fprintf(s.Out, "Topic %s: %s=%s\n", topic, setting, c.value)
+	return nil
+}
+
+// topicsByPlugin are the topics whose lists name each plugin.
+func topicsByPlugin(ctx context.Context, s *session.Session) (map[string][]string, error) {
+	topics, err := s.Topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	users := make(map[string][]string)
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+		if topics[topic].Internal {
+			continue
+		}
+		values, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
+		if err != nil {
+			return nil, fmt.Errorf("topic %s: %w", topic, err)
+		}
+		for _, name := range append(list(values[settingProduce]), list(values[settingFetch])...) {
+			if !slices.Contains(users[name], topic) {
+				users[name] = append(users[name], topic)
+			}
+		}
+	}
+	return users, nil
+}
+
+// brokerSettings are those of a broker, as they are now.
+type brokerSettings struct{ all map[string]string }
+
+func settingsOf(ctx context.Context, s *session.Session) (brokerSettings, error) {
+	brokers, err := s.Admin.ListBrokers(ctx)
+	if err != nil {
+		return brokerSettings{}, fmt.Errorf("list brokers: %w", err)
+	}
+	if len(brokers) == 0 {
+		return brokerSettings{}, errors.New("the cluster has no brokers")
+	}
+	all, err := describe(ctx, s, kmsg.ConfigResourceTypeBroker, fmt.Sprint(brokers[0].NodeID))
+	return brokerSettings{all}, err
+}
+
+// folder is where the files of plugins lie on the broker's machine.
+func (b brokerSettings) folder() string {
+	if folder := b.all[settingFolder]; folder != "" {
+		return folder
+	}
+	first, _, _ := strings.Cut(b.all["log.dirs"], ",")
+	return filepath.Join(first, "plugins")
+}
+
+func (b brokerSettings) plugins() []string { return list(b.all[settingPlugins]) }
+
+// below are the settings that begin with prefix, without it.
+func (b brokerSettings) below(prefix string) map[string]string {
+	below := make(map[string]string)
+	for name, value := range b.all {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			below[rest] = value
+		}
+	}
+	return below
+}
+
+func list(text string) []string {
+	var names []string
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func describe(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType, name string) (map[string]string, error) {
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kind, name
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, s.Client)
+	if err != nil {
+		return nil, fmt.Errorf("describe settings: %w", err)
+	}
+	values := make(map[string]string)
+	for _, answer := range response.Resources {
+		if err := session.Refused(kerr.ErrorForCode(answer.ErrorCode), textOf(answer.ErrorMessage)); err != nil {
+			return nil, err
+		}
+		for _, one := range answer.Configs {
+			values[one.Name] = textOf(one.Value)
+		}
+	}
+	return values, nil
+}
+
+func textOf(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// change is one setting to be changed.
+type change struct {
+	name, value string
+	operation   kmsg.IncrementalAlterConfigOp
+}
+
+// alter changes settings of a resource, all of them or none.
+func alter(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType, name string, changes []change) error {
+	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kind, name
+	for _, c := range changes {
+		one := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		one.Name, one.Op = c.name, c.operation
+		if c.operation != kmsg.IncrementalAlterConfigOpDelete {
+			one.Value = kmsg.StringPtr(c.value)
+		}
+		resource.Configs = append(resource.Configs, one)
+	}
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, s.Client)
+	if err != nil {
+		return fmt.Errorf("alter settings: %w", err)
+	}
+	for _, answer := range response.Resources {
+		if err := session.Refused(kerr.ErrorForCode(answer.ErrorCode), textOf(answer.ErrorMessage)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

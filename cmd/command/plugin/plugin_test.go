@@ -1,0 +1,175 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// source is the root of the project.
+const source = "../../.."
+
+// begin begins a project in a folder of the test.
+func begin(t *testing.T, kind, language, name string) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), name)
+	if err := New(io.Discard, Project{Kind: kind, Language: language, Name: name, Folder: folder, Millrace: source}); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// do runs a tool as a person would, with the modules that are here.
+func do(t *testing.T, folder, tool string, arguments ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), tool, arguments...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", tool, strings.Join(arguments, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
+	folder := begin(t, "interceptor", "go", "redact")
+	do(t, folder, "go", "test", "./...")
+	module := filepath.Join(folder, "redact.wasm")
+	t.Setenv("GOPROXY", "off")
+	if err := (&Guest{Folder: folder, Output: module, FailClosed: true, Verbose: io.Discard}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	info, err := Verify(&out, module, "", map[string]string{"config.find": "x"})
+	if err != nil || !info.FailClosed || !info.Produce {
+		t.Fatalf("the module is %+v: %v", info, err)
+	}
+	if _, err := Verify(nil, module, info.SHA256, map[string]string{"config.fnd": "x"}); err == nil || !strings.Contains(err.Error(), `unknown setting "fnd"`) {
+		t.Errorf("a misspelt setting of the guest gave %v", err)
+	}
+	if said := do(t, folder, "go", "test", "-count=1", "-v", "-run", "TestConformance", "./..."); !strings.Contains(said, "PASS: TestConformance/module") {
+		t.Errorf("the module was not compared with the plugin:\n%s", said)
+	}
+}
+
+func TestProjectsOfClientsBuildAndTest(t *testing.T) {
+	for _, kind := range []string{"partitioner", "serializer"} {
+		t.Run(kind, func(t *testing.T) {
+			do(t, begin(t, kind, "go", "first-byte"), "go", "test", "./...")
+		})
+	}
+}
+
+// haveRust reports whether modules in Rust can be built; CI makes sure that they can.
+func haveRust(t *testing.T) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "rustc", "--print", "target-libdir", "--target", "wasm32-unknown-unknown").Output()
+	if err == nil {
+		_, err = os.Stat(strings.TrimSpace(string(out)))
+	}
+	if err != nil && os.Getenv("MILLRACE_NEED_RUST") != "" {
+		t.Fatalf("rustc with the target wasm32-unknown-unknown is needed: %v", err)
+	}
+	if err != nil {
+		t.Skip("there is no rustc with the target wasm32-unknown-unknown")
+	}
+}
+
+func TestAProjectInRust(t *testing.T) {
+	haveRust(t)
+	folder := begin(t, "interceptor", "rust", "quiet")
+	do(t, folder, "cargo", "test", "--quiet")
+	module := filepath.Join(folder, "quiet.wasm")
+	if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Verify(nil, module, "", map[string]string{"config.prefix": "trace"}); err != nil || info.FailClosed {
+		t.Errorf("the module is %+v: %v", info, err)
+	}
+	if _, err := Verify(nil, module, "", map[string]string{"config.prefx": "trace"}); err == nil || !strings.Contains(err.Error(), "unknown setting prefx") {
+		t.Errorf("a misspelt setting gave %v", err)
+	}
+}
+
+func TestABrokerWithAPlugin(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it links a whole broker")
+	}
+	folder := begin(t, "interceptor", "go", "redact")
+	millrace, err := Source(source, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker := filepath.Join(t.TempDir(), "broker")
+	t.Setenv("GOPROXY", "off")
+	b := Build{Millrace: millrace, With: []Module{{Path: "redact", Version: noVersion, Folder: folder}}, Output: broker, Verbose: io.Discard}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if said := do(t, folder, "go", "version", "-m", broker); !strings.Contains(said, "dep\tredact") {
+		t.Errorf("the plugin is not in the broker:\n%s", said)
+	}
+	do(t, folder, broker, "--version")
+}
+
+func TestWithoutAToolchain(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if err := (&Build{Output: "x"}).Run(context.Background()); !errors.Is(err, errNoGo) {
+		t.Errorf("building without Go gave %v", err)
+	}
+	if err := (&Guest{Folder: t.TempDir(), Output: "x"}).Run(context.Background()); !errors.Is(err, errNoGo) {
+		t.Errorf("making a module without Go gave %v", err)
+	}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "Cargo.toml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Guest{Folder: folder, Output: "x"}).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "no cargo") {
+		t.Errorf("making a module without cargo gave %v", err)
+	}
+}
+
+func TestProjectsThatAreNone(t *testing.T) {
+	for name, test := range map[string]struct {
+		project Project
+		want    string
+	}{
+		"a kind":     {Project{Kind: "authorizer", Language: "go", Name: "x"}, "unknown kind"},
+		"a language": {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
+		"a name":     {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
+		"rust":       {Project{Kind: "partitioner", Language: "rust", Name: "x"}, "--lang go"},
+		"a version":  {Project{Kind: "interceptor", Language: "go", Name: "x"}, "no released version"},
+		"a source":   {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.project.Folder = filepath.Join(t.TempDir(), "x")
+			if err := New(io.Discard, test.project); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestParseModule(t *testing.T) {
+	for text, want := range map[string]Module{
+		"example.com/m@v1.2.3":      {"example.com/m", "v1.2.3", ""},
+		"example.com/m=/src/m":      {"example.com/m", noVersion, "/src/m"},
+		"example.com/m@v1.0.0=/src": {"example.com/m", "v1.0.0", "/src"},
+	} {
+		if got, err := ParseModule(text); err != nil || got != want {
+			t.Errorf("%s is %+v: %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "m", "m=", "@v1"} {
+		if _, err := ParseModule(text); err == nil {
+			t.Errorf("%q is a module", text)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package command
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/plugins/wasm/abi"
+	. "github.com/millrace/millrace/plugins/wasm/assemble"
+)
+
+// newBroker is a command line with a Millrace of its own, and the folder of its data.
+func newBroker(t *testing.T) (*tools, string) {
+	t.Helper()
+	folder := t.TempDir()
+	settings, err := config.Parse("", "", []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + folder, "admin.listener=", "log.flush.mode=os"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := engine.Start(engine.Options{Settings: settings, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return &tools{t, b.Addresses()[0]}, folder
+}
+
+// moduleFile is a module whose on_produce is code, and whose memory has a list of edits at 64.
+func moduleFile(t *testing.T, code []byte, list ...uint32) string {
+	t.Helper()
+	text := binary.LittleEndian.AppendUint32(nil, abi.EditsMagic)
+	for _, n := range list {
+		text = binary.LittleEndian.AppendUint32(text, n)
+	}
+	m := Module{Memory: Limits{Min: 8}, Data: []Data{{At: 64, Bytes: text}}, Functions: []Function{
+		{Export: abi.Marker},
+		{Export: abi.Alloc, Params: "i", Results: "i", Code: I32(1 << 16)},
+		{Export: abi.OnProduce, Params: "i", Results: "I", Code: code},
+	}}
+	path := filepath.Join(t.TempDir(), "guest.wasm")
+	if err := os.WriteFile(path, m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// says runs a line and looks for a text in what it prints.
+func (s *tools) says(want string, code int, input, line string, more ...string) {
+	s.t.Helper()
+	out, errs, got := s.run(input, line, more...)
+	if got != code || !strings.Contains(out+errs, want) {
+		s.t.Errorf("millrace %s %q ended with %d and said\n%s%s\nwant %q", line, more, got, out, errs, want)
+	}
+}
+
+func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
+	s, folder := newBroker(t)
+	first := moduleFile(t, I64(64<<32|16), 1, 0, abi.Drop) // drops the first record of each batch
+	second := moduleFile(t, I64(0))
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("Loaded plugin cut: cut-", 0, "", "plugin load cut", first, "--topic", "orders", "--set", "memory.max=1048576", "--on-error", "skip")
+	if files, err := os.ReadDir(filepath.Join(folder, "plugins")); err != nil || len(files) != 1 {
+		t.Errorf("plugin.dir has %v: %v", files, err)
+	}
+	s.says("orders", 0, "", "plugin list")
+	s.says("skip", 0, "", "plugin list")
+	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
+	s.expect("two\n", "", "consume orders -B -n 1")
+	s.says("Loaded plugin cut: cut-", 0, "", "plugin reload cut", second)
+	s.says("memory.max=1048576", 0, "", "configs describe broker --default")
+	s.expect("", "three\n", "produce orders")
+	s.expect("two\nthree\n", "", "consume orders -B -n 2")
+	s.says("orders", 1, "", "plugin unload cut") // a topic uses it
+	s.says("interceptors.produce=", 0, "", "plugin unload cut --topic orders")
+	s.says("Unloaded plugin cut.", 0, "", "plugin unload cut")
+	s.says("there is no plugin cut", 1, "", "plugin unload cut")
+	s.says("there is no WebAssembly plugin cut to reload", 1, "", "plugin reload cut", first)
+	if out, _, _ := s.run("", "configs describe broker --default"); strings.Contains(out, "plugin.cut") {
+		t.Errorf("settings of the plugin are left: %s", out)
+	}
+}
+
+func TestModulesThatAreNotLoaded(t *testing.T) {
+	s, folder := newBroker(t)
+	file := moduleFile(t, I64(0))
+	none := filepath.Join(t.TempDir(), "none.wasm")
+	if err := os.WriteFile(none, []byte("no module"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.says("no WebAssembly module", 1, "", "plugin load bad", none)
+	s.says("not the one that sha256 pins", 1, "", "plugin load bad", file, "--sha256", strings.Repeat("0", 64))
+	s.says("--copied needs --sha256", 1, "", "plugin load bad guest.wasm --copied")
+	s.says("read the module", 1, "", "plugin load bad guest.wasm --copied --sha256 "+strings.Repeat("0", 64)) // it is not there
+	s.says("does not lie in", 1, "", "configs alter broker --set plugins=bad --set plugin.bad.type=wasm --set plugin.bad.path="+file)
+	s.says("does not lie in", 1, "", "configs alter broker --set plugins=bad --set plugin.bad.type=wasm --set plugin.bad.dir=/ --set plugin.bad.path="+file)
+	s.says("", 0, "", "plugin list")
+	if files, _ := os.ReadDir(filepath.Join(folder, "plugins")); len(files) != 0 {
+		t.Errorf("plugin.dir has %v", files)
+	}
+}
+
+// A broker with guests that do their worst: its other topics must not notice much.
+func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
+	s, _ := newBroker(t)
+	s.expect("Created topic calm.\n", "", "topics create calm --partitions 1")
+	calm, err := kgo.NewClient(kgo.SeedBrokers(s.address), kgo.DefaultProduceTopic("calm"), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer calm.Close()
+	var alone []time.Duration
+	for range 3 {
+		alone = append(alone, slowest(t, calm))
+	}
+	for name, code := range map[string][]byte{
+		"loop":     Seq(Loop(Br(0)), I64(0)),
+		"memory":   Seq(Loop(I32(1), Op(0x40, 0, 0x1a), Br(0)), I64(0)),
+		"recurses": Seq(I32(0), Call(2)),
+		"traps":    Op(0x00),
+		"lies":     I64(-1),
+		"forges":   I64(1<<48 | 1<<20),
+		"loop-on":  Seq(Loop(Br(0)), I64(0)), // the breaker does not switch it off
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &tools{t, s.address}
+			s.expect("Created topic "+name+".\n", "", "topics create "+name)
+			faults := "10"
+			if strings.HasSuffix(name, "-on") {
+				faults = "0"
+			}
+			s.says("Loaded plugin", 0, "", "plugin load "+name, moduleFile(t, code), "--topic", name, "--set", "breaker.faults="+faults)
+			bad, err := kgo.NewClient(kgo.SeedBrokers(s.address), kgo.DefaultProduceTopic(name), kgo.ProducerLinger(0), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer bad.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan int)
+			go func() {
+				refused := 0
+				for ctx.Err() == nil {
+					if bad.ProduceSync(ctx, kgo.StringRecord("x")).FirstErr() != nil && ctx.Err() == nil {
+						refused++
+					}
+				}
+				ended <- refused
+			}()
+			var beside []time.Duration
+			for range 3 {
+				beside = append(beside, slowest(t, calm))
+			}
+			cancel()
+			refused := <-ended
+			was, is := slices.Min(alone), slices.Min(beside)
+			t.Logf("p99 %v alone, %v beside %d batches that were refused", was, is, refused)
+			if refused == 0 {
+				t.Error("no batch was refused")
+			}
+			// Twice, and what a machine that others use adds to anything.
+			if is > 2*was+50*time.Millisecond {
+				t.Errorf("p99 of another topic was %v and is %v", was, is)
+			}
+			s.says("", 0, "", "plugin unload "+name+" --topic "+name)
+			s.says("Unloaded", 0, "", "plugin unload "+name)
+		})
+	}
+	s.says("calm", 0, "", "topics list")
+}
+
+// slowest is the 99th percentile of three hundred requests, one after the other.
+func slowest(t *testing.T, c *kgo.Client) time.Duration {
+	t.Helper()
+	var took []time.Duration
+	for n := range 300 {
+		begin := time.Now()
+		if err := c.ProduceSync(t.Context(), kgo.StringRecord(fmt.Sprint(n))).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100]
+}

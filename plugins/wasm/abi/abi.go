@@ -1,0 +1,101 @@
+// Package abi is what host and guests say to each other, version 1. docs/wasm.md explains it.
+//
+// Numbers are little-endian. Guests export
+//
+//	memory
+//	millrace_plugin_abi_v1    any function; it is not called
+//	millrace_alloc_in         (bytes i32) → i32         where so many bytes of input may go
+//	millrace_configure        (bytes i32) → i64         optional; input: settings
+//	millrace_on_produce       (bytes i32) → i64         optional; input: a batch
+//	millrace_on_fetch         (bytes i32) → i64         optional; the same
+//	millrace_fail_closed      any function              optional; forbids on.error=skip
+//	_initialize               ()                        optional; called first
+//
+// The i64 is 0, for nothing to say, or the address of the answer in its upper half and the
+// length in its lower: for configure the text of an error, for a batch a list of edits.
+//
+// Settings, one after the other:
+//
+//	+0  length of key, u32 · key · length of value, u32 · value
+//
+// A batch, or a part of one that has many bytes:
+//
+//	 0  magic "MRB1"           u32
+//	 4  where the names begin  u32   64 in this version
+//	 8  records                u32   how many
+//	12  bytes of records       u32
+//	16  first record           u32   its place in the whole batch
+//	20  partition              i32
+//	24  base offset            i64
+//	32  base timestamp         i64   milliseconds
+//	40  max timestamp          i64
+//	48  producer id            i64   −1 none
+//	56  producer epoch         i16
+//	58  attributes             u16   as in the header of a batch
+//	60  length of topic        u16
+//	62  length of client id    u16
+//	64  topic · client id · records, as they are encoded in a batch, not compressed
+//
+// A list of edits, in the order of the records, one for each at most:
+//
+//	0  magic "MRE1"           u32
+//	4  edits                  u32   how many
+//	8  edit · edit · …
+//
+// An edit:
+//
+//	+0  record                 u32   its place in this part; 0xffffffff for Reject and Fault
+//	+4  fate                   u8    1 edit, 2 drop, 3 route, 4 fail, 5 reject, 6 fault
+//	+5  has                    u8    of edit: 1 key, 2 value, 4 headers instead, 8 headers more
+//	+6  zero                   u16
+//	+8  of edit: key · value · headers, those that it has
+//	    of route: the topic; of fail, reject and fault: the reason, at most 1024 bytes
+//
+// Keys, values, topics and reasons are a length u32 and bytes; the length of null is
+// 0xffffffff. Headers are how many u32, then key · value of each. Reject and fault are alone
+// in their list.
+package abi
+
+// Magics begin what is said.
+const (
+	BatchMagic = 0x3142524d
+	EditsMagic = 0x3145524d
+)
+
+// HeaderSize is the size in bytes of what stands before the names of a batch.
+const HeaderSize = 64
+
+// Null is the length of what is null, and the record of what is about the whole batch.
+const Null = 1<<32 - 1
+
+// MaxReason is the most bytes of a reason.
+const MaxReason = 1 << 10
+
+// The fates of a record, or of the batch.
+const (
+	Edit   = 1
+	Drop   = 2
+	Route  = 3
+	Fail   = 4
+	Reject = 5
+	Fault  = 6
+)
+
+// What an edit has.
+const (
+	HasKey     = 1
+	HasValue   = 2
+	HasHeaders = 4
+	AddHeaders = 8
+)
+
+// The names of what guests export.
+const (
+	Marker     = "millrace_plugin_abi_v1"
+	Alloc      = "millrace_alloc_in"
+	Configure  = "millrace_configure"
+	OnProduce  = "millrace_on_produce"
+	OnFetch    = "millrace_on_fetch"
+	FailClosed = "millrace_fail_closed"
+	Initialize = "_initialize" // of WASI reactors
+)

@@ -1,0 +1,4 @@
+package wasm
+
+// GoGuest is the mask as a module from Go.
+var GoGuest = goGuest

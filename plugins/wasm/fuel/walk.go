@@ -1,0 +1,358 @@
+package fuel
+
+// What instructions weigh, in units of which a modern processor does one to four in a
+// nanosecond.
+const (
+	weightPlain    = 1
+	weightMemory   = 2
+	weightDivide   = 10
+	weightCall     = 4
+	weightIndirect = 8
+	weightBulk     = 16
+	weightCharge   = 4 // what a charge itself costs
+
+	// shortStretch is the weight below which a stretch is not worth a charge of its own.
+	shortStretch = 32
+	// largeFrame is the size from which a function that calls nobody pays for its frame.
+	largeFrame = 4 << 10
+)
+
+// region is code that is paid for in one place.
+type region struct {
+	weight int64
+	// payer is the region that must have run before this one each time, or −1: this one
+	// pays for itself, however short.
+	payer int
+}
+
+// kind is what is put into a body.
+type kind byte
+
+const (
+	charge  kind = iota // number is a region
+	bytes               // number is the shift from bytes or elements to units
+	grow                // of memory
+	leaving             // a return, which takes the way out of the frame; number is the nesting
+)
+
+// insertion is what goes in before byte at of a body.
+type insertion struct {
+	at     int
+	kind   kind
+	number int
+}
+
+// plan is what is to be done with one function.
+type plan struct {
+	results    []byte
+	groups     uint32 // of local variables
+	locals     []byte // the groups, without their count
+	variables  uint32 // parameters and local variables
+	body       []byte // up to its last end, which is left out
+	regions    []region
+	insertions []insertion
+	calls      bool
+	counted    bool  // it needs a variable for a number of bytes
+	length     int64 // in instructions
+}
+
+// frame is about how many bytes the function takes on the stack.
+func (p *plan) frame() int64 { return 96 + 8*int64(p.variables) + 4*p.length }
+
+// deep reports whether the function pays for its frame.
+func (p *plan) deep() bool { return p.calls || p.frame() > largeFrame }
+
+func (m *module) parseCode(c *cursor) {
+	n := c.count("bodies", maxFunctions)
+	if int(n) != len(m.functions) {
+		c.fail("it has %d functions and %d bodies", len(m.functions), n)
+		return
+	}
+	m.plans = make([]plan, 0, n)
+	for i := range n {
+		body := c.take(c.count("bytes in a function", maxBody))
+		if c.err != nil {
+			return
+		}
+		w := &walk{cursor: cursor{p: body}, m: m}
+		w.function(m.types[m.functions[i]])
+		if w.err != nil {
+			c.err = w.err
+			return
+		}
+		m.plans = append(m.plans, w.plan)
+	}
+}
+
+// walk goes over the body of one function and makes a plan.
+type walk struct {
+	cursor
+	m       *module
+	plan    plan
+	outer   []int // for each open block the region around it
+	region  int
+	blocks  uint64
+	targets uint32
+}
+
+func (w *walk) function(s signature) {
+	w.plan.results = s.results
+	w.locals(uint64(len(s.params)))
+	begin := w.at
+	w.begin(-1)
+	w.outer = append(w.outer, 0)
+	for len(w.outer) > 0 && w.err == nil {
+		if !w.more() {
+			w.fail("a function has no end")
+			return
+		}
+		w.instruction(begin)
+	}
+	switch {
+	case w.err != nil:
+		return
+	case w.at != len(w.p):
+		w.fail("a function goes on behind its end")
+		return
+	case w.blocks*uint64(w.plan.variables+1) > maxPhis:
+		w.fail("a function has %d blocks and %d variables", w.blocks, w.plan.variables)
+		return
+	}
+	w.plan.body = w.p[begin : w.at-1]
+	w.settle()
+}
+
+func (w *walk) locals(variables uint64) {
+	w.plan.groups = w.count("groups of variables", maxLocals)
+	begin := w.at
+	for range w.plan.groups {
+		variables += uint64(w.u32())
+		w.byte()
+		if variables > maxLocals {
+			w.fail("a function has more than %d variables", maxLocals)
+		}
+		if w.err != nil {
+			return
+		}
+	}
+	w.plan.locals = w.p[begin:w.at]
+	w.plan.variables = uint32(variables)
+}
+
+// begin begins a region.
+func (w *walk) begin(payer int) {
+	w.region = len(w.plan.regions)
+	w.plan.regions = append(w.plan.regions, region{payer: payer})
+}
+
+// settle lets the payers pay for what is short.
+func (w *walk) settle() {
+	regions := w.plan.regions
+	for i := len(regions) - 1; i >= 0; i-- {
+		if payer := regions[i].payer; payer >= 0 && regions[i].weight < shortStretch {
+			regions[payer].weight += regions[i].weight
+			regions[i].weight = 0
+		} else {
+			regions[i].weight += weightCharge
+		}
+	}
+}
+
+func (w *walk) insert(at int, k kind, number int) {
+	w.plan.insertions = append(w.plan.insertions, insertion{at, k, number})
+}
+
+func (w *walk) weigh(weight int64) { w.plan.regions[w.region].weight += weight }
+
+// instruction goes over one instruction. The code of the function begins at begin.
+func (w *walk) instruction(begin int) {
+	at := w.at - begin
+	w.plan.length++
+	op := w.byte()
+	switch {
+	case op >= 0x02 && op <= 0x05 || op == 0x0b:
+		w.structure(op, begin)
+	case op <= 0x11:
+		w.control(op, at)
+	case op == 0x1a || op == 0x1b || op == 0xd1 || op >= 0x45 && op <= 0xc4:
+		w.weigh(plainWeight(op))
+	case op == 0x1c:
+		w.take(w.u32())
+		w.weigh(weightPlain)
+	case op == 0x23 || op == 0x24:
+		if g := w.u32(); g >= w.m.globals {
+			w.fail("a function names global %d of %d", g, w.m.globals)
+		}
+		w.weigh(weightPlain)
+	case op >= 0x20 && op <= 0x26 || op == 0xd2:
+		w.u32()
+		w.weigh(weightPlain)
+	case op >= 0x28 && op <= 0x3e:
+		w.u32()
+		w.u32()
+		w.weigh(weightMemory)
+	case op >= 0x3f && op <= 0x44 || op == 0xd0:
+		w.constant(op, at)
+	case op == 0xfc:
+		w.bulk(at)
+	case op == 0xfd:
+		w.vector()
+	default:
+		w.fail("it has instruction %#x, which is unknown or not allowed (threads, exceptions, tail calls)", op)
+	}
+}
+
+// plainWeight is that of an instruction that works on the operand stack alone.
+func plainWeight(op byte) int64 {
+	switch op {
+	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3: // div, rem, sqrt
+		return weightDivide
+	}
+	return weightPlain
+}
+
+// structure is block, loop, if, else and end.
+func (w *walk) structure(op byte, begin int) {
+	w.weigh(weightPlain)
+	w.blocks++
+	top := len(w.outer) - 1
+	payer := w.outer[top]
+	switch op {
+	case 0x05: // else
+		w.begin(payer)
+	case 0x0b: // end
+		w.outer = w.outer[:top]
+		if top == 0 {
+			return
+		}
+		w.begin(payer)
+	default:
+		w.signed(5)
+		if len(w.outer) >= maxNesting {
+			w.fail("a function nests deeper than %d", maxNesting)
+			return
+		}
+		w.outer = append(w.outer, w.region)
+		switch op {
+		case 0x02: // a block is entered where it stands
+			return
+		case 0x03: // a loop is entered again and again
+			w.begin(-1)
+		default:
+			w.begin(w.region)
+		}
+	}
+	w.insert(w.at-begin, charge, w.region)
+}
+
+// control is what leaves the straight way.
+func (w *walk) control(op byte, at int) {
+	weight := int64(weightPlain)
+	switch op {
+	case 0x00, 0x01: // unreachable, nop
+	case 0x0c, 0x0d: // br, br_if
+		w.u32()
+	case 0x0e: // br_table
+		n := w.count("targets of br_table", maxTargets)
+		if w.targets += n; w.targets > maxTargets {
+			w.fail("a function has more than %d targets of br_table", maxTargets)
+		}
+		for range n {
+			w.u32()
+		}
+		w.u32()
+		weight = weightIndirect
+	case 0x0f: // return
+		w.insert(at, leaving, len(w.outer)-1)
+	case 0x10: // call
+		w.plan.calls = true
+		w.u32()
+		weight = weightCall
+	case 0x11: // call_indirect
+		w.plan.calls = true
+		w.u32()
+		w.u32()
+		weight = weightIndirect
+	default:
+		w.fail("it has instruction %#x, which is unknown or not allowed (threads, exceptions, tail calls)", op)
+	}
+	w.weigh(weight)
+}
+
+// constant is what has a number or a type behind it, and memory.size and memory.grow.
+func (w *walk) constant(op byte, at int) {
+	weight := int64(weightPlain)
+	switch op {
+	case 0x3f, 0xd0: // memory.size, ref.null
+		w.byte()
+	case 0x40: // memory.grow
+		w.byte()
+		w.insert(at, grow, 0)
+		w.plan.counted = true
+		weight = weightBulk
+	case 0x41: // i32.const
+		w.signed(5)
+	case 0x42: // i64.const
+		w.signed(10)
+	case 0x43: // f32.const
+		w.take(4)
+	case 0x44: // f64.const
+		w.take(8)
+	}
+	w.weigh(weight)
+}
+
+// The shifts from what bulk instructions work on to what it costs.
+const (
+	sixteenBytes = 4
+	oneElement   = 0
+)
+
+// bulk is what begins with 0xfc: conversions, and what works on many bytes or elements.
+func (w *walk) bulk(at int) {
+	sub := w.u32()
+	operands, shift := 0, -1
+	switch sub {
+	case 0, 1, 2, 3, 4, 5, 6, 7: // conversions
+	case 8, 10: // memory.init, memory.copy
+		operands, shift = 2, sixteenBytes
+	case 11: // memory.fill
+		operands, shift = 1, sixteenBytes
+	case 9, 13, 16: // data.drop, elem.drop, table.size
+		operands = 1
+	case 12, 14: // table.init, table.copy
+		operands, shift = 2, oneElement
+	case 15, 17: // table.grow, table.fill
+		operands, shift = 1, oneElement
+	default:
+		w.fail("it has instruction 0xfc %d, which is unknown", sub)
+	}
+	for range operands {
+		w.u32()
+	}
+	if shift >= 0 {
+		w.insert(at, bytes, shift)
+		w.plan.counted = true
+	}
+	w.weigh(weightBulk)
+}
+
+// vector is what begins with 0xfd: operations on 128 bits.
+func (w *walk) vector() {
+	switch sub := w.u32(); {
+	case sub <= 11 || sub == 92 || sub == 93: // loads and stores
+		w.u32()
+		w.u32()
+	case sub >= 84 && sub <= 91: // loads and stores of a lane
+		w.u32()
+		w.u32()
+		w.byte()
+	case sub == 12 || sub == 13: // v128.const, shuffle
+		w.take(16)
+	case sub >= 21 && sub <= 34: // lanes
+		w.byte()
+	case sub > 255:
+		w.fail("it has instruction 0xfd %d, which is unknown", sub)
+	}
+	w.weigh(weightMemory)
+}

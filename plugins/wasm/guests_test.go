@@ -1,0 +1,197 @@
+package wasm
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
+	"github.com/millrace/millrace/plugins/wasm/fuel"
+	"github.com/millrace/millrace/plugins/wasm/testdata/mask"
+	"github.com/millrace/millrace/sdk"
+	"github.com/tetratelabs/wazero"
+)
+
+// rust is a module that was built of guest/rust/examples; CI sees that it still is.
+func rust(t testing.TB, name string) []byte {
+	t.Helper()
+	module, err := os.ReadFile("testdata/" + name + ".wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+var goGuest = sync.OnceValues(func() ([]byte, error) {
+	folder, err := os.MkdirTemp("", "millrace-guest-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	file := filepath.Join(folder, "guest.wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-o", file, "./testdata/goguest")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	return os.ReadFile(file)
+})
+
+func fromGo(t testing.TB) []byte {
+	t.Helper()
+	module, err := goGuest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+func TestExamplesInRust(t *testing.T) {
+	filter := mustLoad(t, rust(t, "filter"), map[string]string{"config.prefix": "de", "config.topic": "elsewhere", "config.max": "5"})
+	b := records(t, "one", "debug")
+	if err := filter.OnProduce(b); err != nil || text(b) != "0 k=one" || b.Edits()[1].Topic != "elsewhere" {
+		t.Errorf("the filter made %q: %v", text(b), err)
+	}
+	var rejected *sdk.Rejection
+	if err := filter.OnProduce(records(t, "one", "longer")); !errors.As(err, &rejected) || rejected.Reason != "record 1 has 6 bytes" {
+		t.Errorf("a large record gave %v", err)
+	}
+	if _, err := load(t, rust(t, "filter"), map[string]string{"config.maximum": "5"}); err == nil || !strings.Contains(err.Error(), "unknown setting maximum") {
+		t.Errorf("a misspelt setting gave %v", err)
+	}
+	stamp := mustLoad(t, rust(t, "stamp"), map[string]string{"config.value": "here"})
+	b = records(t, "one")
+	if err := stamp.OnFetch(b); err != nil || text(b) != "0 k=one origin:here" {
+		t.Errorf("the stamp made %q: %v", text(b), err)
+	}
+	if !mustLoad(t, rust(t, "mask"), nil).FailClosed() {
+		t.Error("the mask does not fail closed")
+	}
+}
+
+// raw runs a module without the plugin around it: input in, list of edits out.
+func raw(t *testing.T, module []byte, input []byte) []byte {
+	t.Helper()
+	host := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features))
+	defer func() { _ = host.Close(context.Background()) }()
+	compiled, err := host.CompileModule(t.Context(), module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &instance{now: epoch, lines: new(lines)}
+	ctx := context.WithValue(t.Context(), instanceKey{}, i)
+	i.startCalls = -1 << 30
+	if err := provide(ctx, host, compiled.ImportedFunctions()); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := host.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithStartFunctions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := mod.ExportedGlobal(fuel.FuelExport); g != nil {
+		g.(interface{ Set(uint64) }).Set(1 << 40)
+	}
+	call := func(name string, arguments ...uint64) uint64 {
+		f := mod.ExportedFunction(name)
+		if f == nil {
+			return 0
+		}
+		results, err := f.Call(ctx, arguments...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(results) == 0 {
+			return 0
+		}
+		return results[0]
+	}
+	call(abi.Initialize)
+	at := uint32(call(abi.Alloc, uint64(len(input))))
+	if call(abi.Configure, 0) != 0 || !mod.Memory().Write(at, input) {
+		t.Fatal("the guest does not start")
+	}
+	packed := call(abi.OnProduce, uint64(len(input)))
+	list, ok := mod.Memory().Read(uint32(packed>>32), uint32(packed))
+	if !ok {
+		t.Fatal("the answer lies outside of memory")
+	}
+	return bytes.Clone(list)
+}
+
+func TestGuestsAnswerTheSameWithFuel(t *testing.T) {
+	for name, module := range map[string][]byte{"Rust": rust(t, "mask"), "Go": fromGo(t)} {
+		t.Run(name, func(t *testing.T) {
+			counting, err := fuel.Rewrite(t.Context(), module, fuel.Options{MemoryPages: 256, Start: 1 << 40, Allowed: allowed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := cards(t)
+			input := make([]byte, abi.HeaderSize+len(b.Topic)+len(b.ClientID)+len(b.Section()))
+			encode(input, b, b.ClientID, b.Section(), 0, b.Len())
+			want, got := raw(t, module, input), raw(t, counting, input)
+			if !bytes.Equal(got, want) || binary.LittleEndian.Uint32(want[4:]) != 15 {
+				t.Errorf("%d bytes became %d, %d edits", len(want), len(got), binary.LittleEndian.Uint32(want[4:]))
+			}
+		})
+	}
+}
+
+// cards are 149 records of 100 bytes, of which every tenth has the number of a card.
+func cards(t testing.TB) *sdk.Batch {
+	t.Helper()
+	values := make([]string, 149)
+	for i := range values {
+		values[i] = strings.Repeat("abcdefghi ", 10)
+		if i%10 == 0 {
+			values[i] = strings.Repeat("abcdefghi ", 4) + "4111111111111111" + strings.Repeat("x", 44)
+		}
+	}
+	return records(t, values...)
+}
+
+// The same mask, in nanoseconds for each record of a batch of 16 KiB.
+func BenchmarkMask(b *testing.B) {
+	native, err := mask.New(sdk.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		plugin sdk.Interceptor
+	}{
+		{"none", nil},
+		{"native", native},
+		{"Rust", mustLoad(b, rust(b, "mask"), nil)},
+		{"Go", mustLoad(b, fromGo(b), nil)},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			in := cards(b)
+			whole, section := append([]byte(nil), in.Header...), in.Section()
+			b.ReportAllocs()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			begin := busy()
+			for b.Loop() {
+				if err := in.Open(whole, section); err != nil {
+					b.Fatal(err)
+				}
+				if test.plugin == nil {
+					continue
+				}
+				if err := test.plugin.OnProduce(in); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((busy()-begin).Nanoseconds())/float64(b.N)/149, "cpu-ns/record")
+		})
+	}
+}

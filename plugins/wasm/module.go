@@ -1,0 +1,137 @@
+package wasm
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
+	"github.com/millrace/millrace/plugins/wasm/fuel"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// key is what makes two compiled modules the same.
+type key struct {
+	sum   [sha256.Size]byte
+	pages uint32
+	start int64
+}
+
+// module is a compiled file. All who use the file share it, in a runtime of its own, so that
+// nothing is left of it when the last of them has gone.
+type module struct {
+	key      key
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	users    int
+	lines    lines
+}
+
+// shelf has the modules that are in use. Compiling takes up to a second, which nobody should
+// do twice; workers come and go at any time, on any goroutine.
+var shelf struct {
+	sync.Mutex //nolint:forbidigo // a registry for the whole process, used when plugins are loaded and closed and never by a call
+	modules    map[key]*module
+}
+
+// take finds or makes the compiled module of a file.
+//
+// Ownership: of the caller, until give.
+func take(ctx context.Context, s *settings) (*module, error) {
+	file, err := s.file()
+	if err != nil {
+		return nil, err
+	}
+	k := key{sha256.Sum256(file), s.pages(), s.starting}
+	if s.sum != nil && !slices.Equal(s.sum, k.sum[:]) {
+		return nil, fmt.Errorf("%s has the SHA-256 %s and not the one that sha256 pins: put back the file, or pin the new one", s.path, hex.EncodeToString(k.sum[:]))
+	}
+	shelf.Lock()
+	defer shelf.Unlock()
+	m := shelf.modules[k]
+	if m == nil {
+		if m, err = compile(ctx, file, s.rewriting()); err != nil {
+			return nil, fmt.Errorf("load %s: %w", s.path, err)
+		}
+		m.key = k
+		if shelf.modules == nil {
+			shelf.modules = make(map[key]*module)
+		}
+		shelf.modules[k] = m
+	}
+	m.users++
+	return m, nil
+}
+
+// give gives the module back.
+func (m *module) give(ctx context.Context) error {
+	shelf.Lock()
+	defer shelf.Unlock()
+	if m.users--; m.users > 0 {
+		return nil
+	}
+	delete(shelf.modules, m.key)
+	return m.runtime.Close(ctx)
+}
+
+// compile rewrites and compiles a module and gives it the functions that it imports.
+func compile(ctx context.Context, file []byte, o fuel.Options) (*module, error) {
+	counting, err := fuel.Rewrite(ctx, file, o)
+	if err != nil {
+		return nil, err
+	}
+	m := &module{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))}
+	if m.compiled, err = m.runtime.CompileModule(ctx, counting); err == nil {
+		if err = checkExports(m.compiled); err == nil {
+			err = provide(ctx, m.runtime, m.compiled.ImportedFunctions())
+		}
+	}
+	if err != nil {
+		_ = m.runtime.Close(ctx)
+		return nil, err
+	}
+	return m, nil
+}
+
+var (
+	i32 = []api.ValueType{api.ValueTypeI32}
+	i64 = []api.ValueType{api.ValueTypeI64}
+)
+
+// checkExports looks whether the module is a plugin, of this version of the ABI.
+func checkExports(c wazero.CompiledModule) error {
+	functions := c.ExportedFunctions()
+	if functions[abi.Marker] == nil {
+		return fmt.Errorf("%w: it does not export %s: it is no plugin, or one for another version", fuel.ErrRefused, abi.Marker)
+	}
+	if c.ExportedMemories()["memory"] == nil {
+		return fmt.Errorf("%w: it does not export its memory as memory", fuel.ErrRefused)
+	}
+	for _, want := range []struct {
+		name            string
+		params, results []api.ValueType
+		needed          bool
+	}{
+		{abi.Alloc, i32, i32, true},
+		{abi.Configure, i32, i64, false},
+		{abi.OnProduce, i32, i64, false},
+		{abi.OnFetch, i32, i64, false},
+		{abi.Initialize, nil, nil, false},
+	} {
+		f := functions[want.name]
+		switch {
+		case f == nil && want.needed:
+			return fmt.Errorf("%w: it does not export %s", fuel.ErrRefused, want.name)
+		case f != nil && (!slices.Equal(f.ParamTypes(), want.params) || !slices.Equal(f.ResultTypes(), want.results)):
+			return fmt.Errorf("%w: its %s has the wrong parameters or results", fuel.ErrRefused, want.name)
+		}
+	}
+	if functions[abi.OnProduce] == nil && functions[abi.OnFetch] == nil {
+		return fmt.Errorf("%w: it exports neither %s nor %s", fuel.ErrRefused, abi.OnProduce, abi.OnFetch)
+	}
+	return nil
+}

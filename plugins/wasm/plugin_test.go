@@ -1,0 +1,292 @@
+package wasm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
+	. "github.com/millrace/millrace/plugins/wasm/assemble"
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// text is a batch as it is now.
+func text(b *sdk.Batch) string {
+	var out []string
+	for i, v := range b.All() {
+		one := fmt.Sprintf("%d %s=%s", i, v.Key, v.Value)
+		for _, h := range v.Headers {
+			one += fmt.Sprintf(" %s:%s", h.Key, h.Value)
+		}
+		out = append(out, one)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestEditsAreApplied(t *testing.T) {
+	for name, test := range map[string]struct {
+		list []byte
+		want string
+	}{
+		"none":            {listOf(0), "0 k=a, 1 k=b, 2 k=c"},
+		"a value":         {listOf(1, 1, 1|2<<8, "new"), "0 k=a, 1 k=new, 2 k=c"},
+		"key and value":   {listOf(1, 0, 1|3<<8, "key", ""), "0 key=, 1 k=b, 2 k=c"},
+		"null":            {listOf(1, 0, 1|3<<8, -1, -1), "0 =, 1 k=b, 2 k=c"},
+		"headers":         {listOf(2, 0, 1|4<<8, 1, "h", "x", 2, 1|8<<8, 2, "i", "y", "j", -1), "0 k=a h:x, 1 k=b, 2 k=c i:y j:"},
+		"drop":            {listOf(2, 0, 2, 2, 2), "1 k=b"},
+		"route and fail":  {listOf(2, 0, 3, "other", 1, 4, "bad"), "2 k=c"},
+		"all of it at on": {listOf(3, 0, 2, 1, 1|2<<8, "x", 2, 4, "bad"), "1 k=x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := mustLoad(t, answering(test.list).Bytes(), nil)
+			b := records(t, "a", "b", "c")
+			if err := p.OnProduce(b); err != nil || text(b) != test.want {
+				t.Errorf("the batch is %q, want %q: %v", text(b), test.want, err)
+			}
+			if err := p.OnFetch(records(t, "a")); err != nil {
+				t.Errorf("a guest without on_fetch: %v", err)
+			}
+			if p.Spent() <= 0 {
+				t.Errorf("the calls cost %d", p.Spent())
+			}
+		})
+	}
+}
+
+func TestALargeBatchIsShownInParts(t *testing.T) {
+	// The guest drops the first record of each part, and fails if a part has more bytes than
+	// it may have.
+	code := Seq(Get(0), I32(inputMost), Op(0x4b), If(Op(0x00)), I64(listAt<<32|16))
+	m := guest(code, func(m *Module) { m.Data = []Data{{At: listAt, Bytes: listOf(1, 0, 2)}} })
+	p := mustLoad(t, m.Bytes(), nil)
+	values := make([]string, 100)
+	for i := range values {
+		values[i] = strings.Repeat("x", 3000)
+	}
+	b := records(t, values...)
+	if err := p.OnProduce(b); err != nil {
+		t.Fatal(err)
+	}
+	dropped := 0
+	for _, e := range b.Edits() {
+		if e.Fate == sdk.Dropped {
+			dropped++
+		}
+	}
+	if dropped != 5 || b.Edits()[0].Fate != sdk.Dropped || b.Edits()[21].Fate != sdk.Dropped {
+		t.Errorf("%d first records were dropped, want 5", dropped)
+	}
+}
+
+func TestARecordLargerThanACall(t *testing.T) {
+	m := guest(I64(listAt<<32|16), func(m *Module) { m.Data = []Data{{At: listAt, Bytes: listOf(1, 0, 2)}} })
+	b := records(t, "small", strings.Repeat("x", 200<<10), "small")
+	if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); err != nil {
+		t.Fatal(err)
+	}
+	if got := text(b); got != "" {
+		t.Errorf("three parts of one record each: left is %.40q", got)
+	}
+	b = records(t, strings.Repeat("x", 500<<10))
+	if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); !errors.Is(err, ErrOutput) {
+		t.Errorf("a record larger than the guest's memory gave %v", err)
+	}
+}
+
+func TestADeadlineIsForAllPartsTogether(t *testing.T) {
+	// Each part takes some milliseconds, and there are a hundred.
+	code := Seq(I32(1<<19), Set(1), Loop(Get(1), I32(1), Op(0x6b), Tee(1), BrIf(0)), pass)
+	p := mustLoad(t, guest(code).Bytes(), map[string]string{"deadline.ms": "5"})
+	values := make([]string, 100)
+	for i := range values {
+		values[i] = strings.Repeat("x", 60<<10)
+	}
+	if err := p.OnProduce(records(t, values...)); !errors.Is(err, ErrDeadline) {
+		t.Errorf("a batch of a hundred parts gave %v", err)
+	}
+	if err := p.OnProduce(records(t, "one")); err != nil {
+		t.Errorf("a batch of one part gave %v", err)
+	}
+}
+
+func TestTheGuestSeesTheHeader(t *testing.T) {
+	// It answers its whole input as a rejection: the list is made in front of it.
+	code := Seq(
+		I32(inputAt-20), I32(abi.EditsMagic), Store(), I32(inputAt-16), I32(1), Store(), I32(inputAt-12), I32(-1), Store(),
+		I32(inputAt-8), I32(5), Store(), I32(inputAt-4), Get(0), Store(),
+		I64((inputAt-20)<<32|20), Get(0), Op(0xad, 0x7c))
+	p := mustLoad(t, guest(code).Bytes(), nil)
+	var rejected *sdk.Rejection
+	if err := p.OnProduce(records(t, "value")); !errors.As(err, &rejected) {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(rejected.Reason, "MRB1\x40\x00\x00\x00\x01\x00\x00\x00") || !strings.Contains(rejected.Reason, "orderstester") || !strings.Contains(rejected.Reason, "value") {
+		t.Errorf("the input is %q", rejected.Reason)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	module := guest(pass).Bytes()
+	for name, test := range map[string]struct {
+		values map[string]string
+		want   string
+	}{
+		"another file":     {map[string]string{"sha256": sum([]byte("another"))}, "and not the one that sha256 pins"},
+		"no digits":        {map[string]string{"sha256": "xyz"}, "sha256: it is not 64 hexadecimal digits"},
+		"no path":          {map[string]string{"path": ""}, "path: name the file of the module"},
+		"no file":          {map[string]string{"path": "/nowhere/guest.wasm"}, "read the module"},
+		"outside":          {map[string]string{"dir": "/var/empty"}, "does not lie in /var/empty"},
+		"too much memory":  {map[string]string{"memory.max": "1073741824"}, "memory.max: 1073741824 is not between"},
+		"no time":          {map[string]string{"deadline.ms": "0"}, "deadline.ms: 0 is not between"},
+		"unknown":          {map[string]string{"memory": "1"}, `unknown setting "memory"`},
+		"less than it has": {map[string]string{"memory.max": "65536"}, "memory, in pages of 64 KiB, begins with 8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := load(t, module, test.values); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAFileMustLieInItsFolder(t *testing.T) {
+	module := guest(pass).Bytes()
+	path := save(t, module)
+	dir := filepath.Dir(path)
+	mustLoad(t, module, map[string]string{"path": path, "dir": dir})
+	mustLoad(t, module, map[string]string{"path": filepath.Base(path), "dir": dir})
+	inside := t.TempDir()
+	if err := os.Symlink(path, filepath.Join(inside, "link.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	for _, outside := range []string{"../" + filepath.Base(path), "link.wasm", path} {
+		if _, err := load(t, module, map[string]string{"path": outside, "dir": inside}); err == nil {
+			t.Errorf("%s was loaded from outside of its folder", outside)
+		}
+	}
+}
+
+func TestAGuestGetsItsSettings(t *testing.T) {
+	// configure answers its input as what is wrong.
+	code := Seq(I64(inputAt<<32), Get(0), Op(0xad, 0x7c))
+	m := guest(pass, export(abi.Configure, "i", "I", code))
+	mustLoad(t, m.Bytes(), nil)
+	_, err := load(t, m.Bytes(), map[string]string{"config.fields": "card", "config.a": "b"})
+	if err == nil || !strings.Contains(err.Error(), "it refuses its settings: \x01\x00\x00\x00a\x01\x00\x00\x00b\x06\x00\x00\x00fields\x04\x00\x00\x00card") {
+		t.Errorf("got %q", err)
+	}
+}
+
+func TestAnInstanceIsReplacedAfterATrap(t *testing.T) {
+	// The guest counts its calls, and traps in the third.
+	code := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), GlobalGet(0), I64(3), Op(0x51), If(Op(0x00)), pass)
+	p := mustLoad(t, guest(code, func(m *Module) { m.Globals = []Global{{}} }).Bytes(), nil)
+	for n := 1; n <= 30; n++ {
+		if err := p.OnProduce(records(t, "a")); errors.Is(err, ErrTrap) != (n%3 == 0) {
+			t.Fatalf("call %d: %v", n, err)
+		}
+	}
+}
+
+func TestWorkersShareWhatIsCompiled(t *testing.T) {
+	module := answering(listOf(1, 0, 4, "only here")).Bytes()
+	count := func() int {
+		shelf.Lock()
+		defer shelf.Unlock()
+		return len(shelf.modules)
+	}
+	before := count()
+	t.Cleanup(func() {
+		if count() != before {
+			t.Errorf("%d modules are left", count()-before)
+		}
+	})
+	one, err := load(t, module, nil)
+	two, err2 := load(t, module, nil)
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if one.module != two.module || count() != before+1 {
+		t.Errorf("two workers have %p and %p; %d modules more", one.module, two.module, count()-before)
+	}
+}
+
+func TestTheLogIsNotFlooded(t *testing.T) {
+	var l lines
+	for n := range 3 * maxLines {
+		if more, silenced := l.take(7); more != (n < maxLines) || silenced != 0 {
+			t.Fatalf("line %d of a second: %v, %d left out", n, more, silenced)
+		}
+	}
+	if more, silenced := l.take(8); !more || silenced != 2*maxLines {
+		t.Errorf("the first line of the next second: %v, %d left out", more, silenced)
+	}
+}
+
+func TestFailClosed(t *testing.T) {
+	open := mustLoad(t, guest(pass).Bytes(), nil)
+	closed := mustLoad(t, guest(pass, export(abi.FailClosed, "", "", nil)).Bytes(), nil)
+	if open.FailClosed() || !closed.FailClosed() {
+		t.Error("the marker export decides")
+	}
+}
+
+func TestACallAllocatesNothing(t *testing.T) {
+	p := mustLoad(t, guest(pass).Bytes(), nil)
+	b := records(t, "a", "b", "c")
+	if n := testing.AllocsPerRun(100, func() {
+		if err := p.OnProduce(b); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("a call allocates %v times", n)
+	}
+}
+
+func FuzzEdits(f *testing.F) {
+	for _, list := range [][]byte{
+		listOf(1, 0, 1|15<<8), listOf(1, 1, 1|2<<8, "new"), listOf(2, 0, 1|4<<8, 1, "h", "x", 2, 1|8<<8, 2, "i", "y", "j", -1),
+		listOf(2, 0, 3, "other", 1, 4, "bad"), listOf(1, -1, 5, "no"), listOf(1, -1, 6, "no"), listOf(-1),
+	} {
+		f.Add(list)
+	}
+	f.Fuzz(func(t *testing.T, bytes []byte) {
+		var reader edits
+		b := records(t, "a", "b", "c")
+		var rejected *sdk.Rejection
+		if err := reader.check(bytes, b.Len()); err != nil {
+			if !errors.Is(err, ErrOutput) && !errors.Is(err, ErrGuest) && !errors.As(err, &rejected) {
+				t.Errorf("the error is %v", err)
+			}
+			return
+		}
+		if err := reader.apply(b, bytes, b.Len(), 0); err != nil {
+			t.Errorf("what was checked cannot be applied: %v", err)
+		}
+		for _, e := range b.Edits() {
+			if e.Fate == sdk.Routed && e.Topic == "" {
+				t.Error("a record is routed to nowhere")
+			}
+		}
+	})
+}
+
+func BenchmarkCall(b *testing.B) {
+	p := mustLoad(b, guest(pass).Bytes(), nil)
+	values := make([]string, 149)
+	for i := range values {
+		values[i] = strings.Repeat("x", 100)
+	}
+	in := records(b, values...)
+	b.SetBytes(int64(len(in.Section()) + batch.HeaderSize))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.OnProduce(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package wasm
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/plugins/wasm/fuel"
+	"github.com/millrace/millrace/sdk"
+)
+
+const (
+	page    = 64 << 10
+	maxFile = 32 << 20
+)
+
+// settings are those of one plugin.
+type settings struct {
+	path     string
+	dir      string
+	sum      []byte // nil: any
+	memory   int64
+	fuel     int64 // of a call
+	perKiB   int64 // more for each KiB of records
+	starting int64 // of the start section, _initialize and configure, together
+	deadline time.Duration
+	output   int64
+	guest    map[string]string
+}
+
+// read reads the settings. What is wrong with them, c remembers.
+func read(c sdk.Config) settings {
+	s := settings{
+		guest:    c.Below("config."), // first: config. may stand before any key that nobody has taken
+		path:     c.String("path", ""),
+		dir:      c.String("dir", ""),
+		memory:   c.Int("memory.max", 8<<20),
+		fuel:     c.Int("fuel", 16<<20),
+		perKiB:   c.Int("fuel.per.kib", 128<<10),
+		starting: c.Int("fuel.start", 64<<20),
+		deadline: c.Duration("deadline.ms", 100*time.Millisecond),
+		output:   c.Int("output.max", 1<<20),
+	}
+	for key, bounds := range map[string][3]int64{
+		"memory.max":   {s.memory, page, 256 << 20},
+		"fuel":         {s.fuel, 1000, 1 << 32},
+		"fuel.per.kib": {s.perKiB, 0, 1 << 26},
+		"fuel.start":   {s.starting, 1000, 1 << 32},
+		"deadline.ms":  {s.deadline.Milliseconds(), 1, 10_000},
+		"output.max":   {s.output, 16, 64 << 20},
+	} {
+		if bounds[0] < bounds[1] || bounds[0] > bounds[2] {
+			c.Wrong(key, fmt.Sprintf("%d is not between %d and %d", bounds[0], bounds[1], bounds[2]))
+		}
+	}
+	if text := c.String("sha256", ""); text != "" {
+		sum, err := hex.DecodeString(text)
+		if err != nil || len(sum) != 32 {
+			c.Wrong("sha256", "it is not 64 hexadecimal digits")
+		}
+		s.sum = sum
+	}
+	if s.path == "" {
+		c.Wrong("path", "name the file of the module")
+	}
+	return s
+}
+
+func (s *settings) pages() uint32 { return uint32(s.memory / page) }
+
+func (s *settings) rewriting() fuel.Options {
+	return fuel.Options{MemoryPages: s.pages(), Start: s.starting, Allowed: allowed}
+}
+
+// file reads the module. With a dir, it must lie in it.
+func (s *settings) file() ([]byte, error) {
+	open := func() (*os.File, error) { return os.Open(s.path) }
+	if s.dir != "" {
+		name := s.path
+		if filepath.IsAbs(name) {
+			var err error
+			if name, err = filepath.Rel(s.dir, name); err != nil || name == ".." || strings.HasPrefix(name, ".."+string(filepath.Separator)) {
+				return nil, fmt.Errorf("%s does not lie in %s: copy it there, or change plugin.dir", s.path, s.dir)
+			}
+		}
+		open = func() (*os.File, error) { return os.OpenInRoot(s.dir, name) }
+	}
+	file, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("read the module: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read the module: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("read the module: %s is no regular file of at most %d bytes", s.path, maxFile)
+	}
+	module := make([]byte, info.Size())
+	if n, err := file.ReadAt(module, 0); n != len(module) {
+		return nil, fmt.Errorf("read the module: %s ends after %d bytes: %w", s.path, n, err)
+	}
+	return module, nil
+}
