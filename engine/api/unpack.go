@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/sdk/batch"
@@ -85,6 +86,9 @@ func (p *produceCall) Unpack() {
 	for i := range p.packed {
 		part := &p.packed[i]
 		a := &p.appends[part.index]
+		if label.On() {
+			label.Set(part.topic.ProduceLabels())
+		}
 		err, why := (*kerr.Error)(nil), ""
 		if part.settings.Recompresses(a.Batch.Codec()) {
 			err, why = unpacked(a.Recompress(part.settings, p.server.Memory))

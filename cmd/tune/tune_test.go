@@ -1,0 +1,212 @@
+package tune
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/millrace/millrace/cmd/serve"
+	"github.com/millrace/millrace/results"
+	"github.com/millrace/millrace/tuning"
+)
+
+// The test binary is the broker, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		c := serve.Command()
+		c.SetArgs(os.Args[2:])
+		if err := c.ExecuteContext(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// tuned runs the command on a workload and returns its evidence.
+func tuned(t *testing.T, workload string, args ...string) *evidence {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "planted.yaml")
+	if err := os.WriteFile(file, []byte(workload), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := Command()
+	c.SetArgs(append([]string{"--workload", file, "--out", filepath.Join(dir, "out"), "--broker-setting", "log.flush.mode=os", "--changes", "1"}, args...))
+	c.SetOut(&out)
+	c.SilenceErrors, c.SilenceUsage = true, true
+	err := c.ExecuteContext(t.Context())
+	t.Log(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "out", "evidence.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found evidence
+	if err := json.Unmarshal(data, &found); err != nil {
+		t.Fatal(err)
+	}
+	report, err := os.ReadFile(filepath.Join(dir, "out", "report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	linesUp(t, string(report))
+	return &found
+}
+
+// kept asks that exactly this change was kept.
+func kept(t *testing.T, e *evidence, want tuning.Change) {
+	t.Helper()
+	if len(e.Trials) != 1 || e.Trials[0].Change != want || e.Trials[0].Verdict != tuning.Kept {
+		t.Fatalf("tried %+v, want %s, kept", e.Trials, want)
+	}
+}
+
+func slow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs brokers for some seconds")
+	}
+}
+
+const planted = `name: planted
+topic: planted
+partitions: 2
+value: 100
+producers: 1
+phases: [{name: p, do: produce, rate: max, warmup: 100ms, duration: 500ms}]
+`
+
+func TestTinyBatchesAreFound(t *testing.T) {
+	slow(t)
+	e := tuned(t, planted+"batch: 250\n")
+	kept(t, e, tuning.Change{Kind: tuning.Workload, Key: "batch", From: "250", To: "65536"})
+	if e.End.Workload["batch"] != "65536" {
+		t.Errorf("in the end there is %+v", e.End)
+	}
+}
+
+// The broker compresses anew, which makes garbage, and the collector runs for each little of it.
+func TestAnEagerCollectorIsFound(t *testing.T) {
+	slow(t)
+	e := tuned(t, planted+"batch: 16KiB\n", "--broker-setting", "compression.type=zstd", "--broker-setting", "gc.percent=5")
+	kept(t, e, tuning.Change{Kind: tuning.Setting, Key: "gc.percent", From: "5", To: "200"})
+	if look := e.Observations; len(look) != 2 || tuning.Part(look[1].CPU.Classes, tuning.GC) >= tuning.Part(look[0].CPU.Classes, tuning.GC) {
+		t.Error("the second look does not show less of the collector than the first")
+	}
+}
+
+// linesUp asks that the rows of each table are as wide as its head.
+func linesUp(t *testing.T, text string) {
+	t.Helper()
+	width := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		n := utf8.RuneCountInString(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			width = 0
+		case width == 0:
+			width = n
+		case n != width:
+			t.Errorf("a row is %d characters wide and its table %d:\n%s", n, width, line)
+		}
+	}
+}
+
+func TestAReportLinesUp(t *testing.T) {
+	e := evidence{
+		Workload: "w.yaml", Goal: tuning.GoalCPU, Repeats: 5,
+		Observations: []*tuning.Observation{{
+			CPU: tuning.Ranking{Classes: []tuning.Share{{Name: "gc", Part: 0.5}, {Name: "network", Part: 0.05}}, Labels: map[string][]tuning.Share{
+				"api": {{Name: "Produce", Part: 1}}, "plugin": {{Name: tuning.Unlabelled, Part: 1}},
+			}},
+			PluginMillis: map[string]float64{"mask": 0.25}, RequestBytes: 200,
+		}},
+		Trials: []tuning.Trial{
+			{Proposal: tuning.Proposal{Rule: "eager-gc", Why: "the collector runs often", Change: tuning.Change{Kind: tuning.Setting, Key: "gc.percent", From: "5", To: "200"}},
+				Verdict: tuning.Kept, Reason: "better: all of it", Rows: []tuning.Row{{Phase: "p", Metric: "broker CPU", Unit: "s/GB", Without: []float64{2, 2.1, 1.9}, With: []float64{1, 1, 1}, Ratio: 0.5, Low: 0.4, High: 0.6, Verdict: "better"}}},
+			{Proposal: tuning.Proposal{Rule: "tiny-batches", Why: "they are tiny", Change: tuning.Change{Kind: tuning.Workload, Key: "batch", From: "200", To: "65536"}}, Verdict: tuning.Unresolved, Reason: "who knows"},
+		},
+	}
+	report := e.report()
+	linesUp(t, report)
+	for _, want := range []string{"1 of 2 changes were kept: setting gc.percent: 5 → 200.", "gc.percent=200", "| p     | broker CPU, s/GB |", "Plugin mask: 0.25 ms", "| Produce | 100.0 % |"} {
+		if !strings.Contains(report, want) {
+			t.Errorf("%q is not in the report:\n%s", want, report)
+		}
+	}
+	if strings.Contains(report, tuning.Unlabelled) {
+		t.Error("a table says that nothing has a plugin")
+	}
+	if p := e.properties(); !strings.Contains(p, "# was: 5\ngc.percent=200\n") || strings.Contains(p, "batch") {
+		t.Errorf("the settings to change are:\n%s", p)
+	}
+}
+
+func TestSettingsThatAreOurOwnAreLeftOut(t *testing.T) {
+	o := options{override: []string{"listeners=PLAINTEXT://127.0.0.1:1", "log.dirs=/elsewhere", "num.io.threads=3"}}
+	got, err := o.brokerSettings()
+	if err != nil || len(got) != 1 || got["num.io.threads"] != "3" {
+		t.Errorf("the settings are %v (%v)", got, err)
+	}
+}
+
+func TestTheEnvironmentIsTheSides(t *testing.T) {
+	t.Setenv("GOGC", "7")
+	if env := environment(map[string]string{"GOGC": "100"}); !slices.Contains(env, "GOGC=100") || slices.Contains(env, "GOGC=7") {
+		t.Error("the environment of this process wins")
+	}
+	if env := environment(nil); slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, "GOGC=") }) {
+		t.Error("what was taken away is there")
+	}
+	o := options{env: []string{"GOGC=50"}}
+	if b, err := o.begin(); err != nil || b.Environment["GOGC"] != "50" {
+		t.Errorf("it begins with %v (%v)", b.Environment, err)
+	}
+	o.env = []string{"PATH=x"}
+	if _, err := o.begin(); err == nil {
+		t.Error("any variable is taken")
+	}
+}
+
+func TestAGuidedBuildMustBeBetterSomewhereAndWorseNowhere(t *testing.T) {
+	for name, test := range map[string]struct {
+		verdicts []tuning.Verdict
+		want     bool
+	}{
+		"better in one":        {[]tuning.Verdict{tuning.Kept, tuning.Unresolved}, true},
+		"better and worse":     {[]tuning.Verdict{tuning.Kept, tuning.Dropped}, false},
+		"nobody can tell":      {[]tuning.Verdict{tuning.Unresolved, tuning.Unresolved}, false},
+		"nothing was measured": {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := worthwhile(test.verdicts); got != test.want {
+				t.Errorf("worth it: %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTooFewRunsAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"--repeats", "4"}, {"pgo", "--repeats", "3"}, {"--goal", "fame"}} {
+		c := Command()
+		c.SetArgs(args)
+		c.SilenceErrors, c.SilenceUsage = true, true
+		if err := c.ExecuteContext(t.Context()); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+	if results.MinRepeats < 5 {
+		t.Error("five runs of each side is the least that tells")
+	}
+}
