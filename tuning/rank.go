@@ -44,6 +44,7 @@ type Ranking struct {
 	Total     int64              `json:"total"`
 	Classes   []Share            `json:"classes"`
 	Functions []Share            `json:"functions"` // to themselves
+	Callers   []Share            `json:"callers"`   // the innermost that is not of the runtime, which waits for others
 	Labels    map[string][]Share `json:"labels"`    // by key
 }
 
@@ -68,7 +69,7 @@ func Rank(p *profile.Profile) Ranking {
 	}
 	last := len(p.SampleType) - 1
 	r.Type, r.Unit = p.SampleType[last].Type, p.SampleType[last].Unit
-	classes, functions := map[string]int64{}, map[string]int64{}
+	classes, functions, callers := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	labels := map[string]map[string]int64{ByAPI: {}, ByTopic: {}, ByPlugin: {}}
 	for _, s := range p.Sample {
 		value := s.Value[last]
@@ -77,6 +78,7 @@ func Rank(p *profile.Profile) Ranking {
 		classes[Class(s, frames)] += value
 		if len(frames) > 0 {
 			functions[frames[0]] += value
+			callers[caller(frames)] += value
 		}
 		for key, sums := range labels {
 			name := Unlabelled
@@ -86,7 +88,7 @@ func Rank(p *profile.Profile) Ranking {
 			sums[name] += value
 		}
 	}
-	r.Classes, r.Functions = shares(classes, r.Total), shares(functions, r.Total)
+	r.Classes, r.Functions, r.Callers = shares(classes, r.Total), shares(functions, r.Total), shares(callers, r.Total)
 	for key, sums := range labels {
 		r.Labels[key] = shares(sums, r.Total)
 	}
@@ -116,6 +118,16 @@ func stack(s *profile.Sample) (frames []string) {
 		}
 	}
 	return frames
+}
+
+// caller is the innermost function that is the program's, or a library's.
+func caller(frames []string) string {
+	for _, f := range frames {
+		if !begins(f, []string{"runtime.", "sync.", "internal/", "syscall."}) {
+			return f
+		}
+	}
+	return frames[0]
 }
 
 // class is one row of the table by which stacks are told apart. The first that fits counts.

@@ -48,6 +48,9 @@ func TestARankingAddsUp(t *testing.T) {
 	if r.Total != 100 || r.Unit != "nanoseconds" || len(r.Functions) != 1 || r.Functions[0].Part != 1 {
 		t.Errorf("the whole is %+v", r)
 	}
+	if got := caller([]string{"runtime.chanrecv1", "sync.(*Cond).Wait", "x.f", "y.g"}); got != "x.f" {
+		t.Errorf("%s waits, want x.f", got)
+	}
 	if a := r.Labels[ByAPI]; len(a) != 2 || a[0].Name != Unlabelled || a[1] != (Share{"Produce", 40, 0.4}) {
 		t.Errorf("by API it is %+v", a)
 	}

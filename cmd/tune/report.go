@@ -120,12 +120,16 @@ func (e *evidence) report() string {
 	if kept := e.kept(); len(kept) > 0 {
 		b.WriteString("\n## What to change\n\n```properties\n" + e.properties() + "```\n")
 	}
-	b.WriteString("\n## What was tried\n\n")
+	if len(e.Trials) > 0 {
+		b.WriteString("\n## What was tried\n\n")
+	}
 	trials := [][]string{{"", "rule", "change", "verdict"}}
 	for i, t := range e.Trials {
 		trials = append(trials, []string{strconv.Itoa(i + 1), t.Rule, t.Change.String(), string(t.Verdict)})
 	}
-	b.WriteString(table(trials, ">"))
+	if len(e.Trials) > 0 {
+		b.WriteString(table(trials, ">"))
+	}
 	for i, t := range e.Trials {
 		fmt.Fprintf(&b, "\n### %d. %s\n\n%s.\n\n%s: %s.\n\n", i+1, t.Change, upperFirst(t.Why), upperFirst(string(t.Verdict)), t.Reason)
 		rows := [][]string{{"phase", "figure", "without", "with", "ratio", "95 %", "p", "with is"}}
@@ -162,7 +166,7 @@ func costs(o *tuning.Observation) string {
 		shares []tuning.Share
 	}{
 		{"kind of work", o.CPU.Classes}, {"API", o.CPU.Labels[tuning.ByAPI]}, {"topic", o.CPU.Labels[tuning.ByTopic]}, {"plugin", o.CPU.Labels[tuning.ByPlugin]},
-		{"function", o.CPU.Functions}, {"lock waited for in", o.Mutex.Functions}, {"wait in", o.Block.Functions},
+		{"function", o.CPU.Functions}, {"lock held by", o.Mutex.Callers}, {"wait in", o.Block.Callers},
 	} {
 		if len(list.shares) == 0 || len(list.shares) == 1 && list.shares[0].Name == tuning.Unlabelled {
 			continue

@@ -31,7 +31,30 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// tuned runs the command on a workload and returns its evidence.
+// found runs the command on a workload with a mistake in it, until the change that mends it is
+// kept. A machine that is busy with other things may leave that unresolved, which is right,
+// so that there are three tries; any other answer is wrong.
+func found(t *testing.T, want tuning.Change, workload string, args ...string) (e *evidence) {
+	t.Helper()
+	if testing.Short() || raceEnabled {
+		t.Skip("measures brokers for some seconds; with the race detector they are others")
+	}
+	for range 3 {
+		e = tuned(t, workload, args...)
+		if len(e.Trials) != 1 || e.Trials[0].Change != want {
+			t.Fatalf("tried %+v, want %s", e.Trials, want)
+		}
+		if e.Trials[0].Verdict != tuning.Unresolved {
+			break
+		}
+	}
+	if v := e.Trials[0].Verdict; v != tuning.Kept {
+		t.Fatalf("%s is %s, want it kept", want, v)
+	}
+	return e
+}
+
+// tuned runs the command and returns its evidence.
 func tuned(t *testing.T, workload string, args ...string) *evidence {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,8 +76,8 @@ func tuned(t *testing.T, workload string, args ...string) *evidence {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found evidence
-	if err := json.Unmarshal(data, &found); err != nil {
+	var e evidence
+	if err := json.Unmarshal(data, &e); err != nil {
 		t.Fatal(err)
 	}
 	report, err := os.ReadFile(filepath.Join(dir, "out", "report.md"))
@@ -62,21 +85,7 @@ func tuned(t *testing.T, workload string, args ...string) *evidence {
 		t.Fatal(err)
 	}
 	linesUp(t, string(report))
-	return &found
-}
-
-// kept asks that exactly this change was kept.
-func kept(t *testing.T, e *evidence, want tuning.Change) {
-	t.Helper()
-	if len(e.Trials) != 1 || e.Trials[0].Change != want || e.Trials[0].Verdict != tuning.Kept {
-		t.Fatalf("tried %+v, want %s, kept", e.Trials, want)
-	}
-}
-
-func slow(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs brokers for some seconds")
-	}
+	return &e
 }
 
 const planted = `name: planted
@@ -88,9 +97,7 @@ phases: [{name: p, do: produce, rate: max, warmup: 100ms, duration: 500ms}]
 `
 
 func TestTinyBatchesAreFound(t *testing.T) {
-	slow(t)
-	e := tuned(t, planted+"batch: 250\n")
-	kept(t, e, tuning.Change{Kind: tuning.Workload, Key: "batch", From: "250", To: "65536"})
+	e := found(t, tuning.Change{Kind: tuning.Workload, Key: "batch", From: "250", To: "65536"}, planted+"batch: 250\n")
 	if e.End.Workload["batch"] != "65536" {
 		t.Errorf("in the end there is %+v", e.End)
 	}
@@ -98,9 +105,8 @@ func TestTinyBatchesAreFound(t *testing.T) {
 
 // The broker compresses anew, which makes garbage, and the collector runs for each little of it.
 func TestAnEagerCollectorIsFound(t *testing.T) {
-	slow(t)
-	e := tuned(t, planted+"batch: 16KiB\n", "--broker-setting", "compression.type=zstd", "--broker-setting", "gc.percent=5")
-	kept(t, e, tuning.Change{Kind: tuning.Setting, Key: "gc.percent", From: "5", To: "200"})
+	e := found(t, tuning.Change{Kind: tuning.Setting, Key: "gc.percent", From: "2", To: "200"},
+		planted+"batch: 16KiB\n", "--broker-setting", "compression.type=zstd", "--broker-setting", "gc.percent=2", "--repeats", "7")
 	if look := e.Observations; len(look) != 2 || tuning.Part(look[1].CPU.Classes, tuning.GC) >= tuning.Part(look[0].CPU.Classes, tuning.GC) {
 		t.Error("the second look does not show less of the collector than the first")
 	}
