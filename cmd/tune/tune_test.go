@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/pprof/profile"
+
 	"github.com/millrace/millrace/cmd/serve"
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/tuning"
@@ -200,6 +202,42 @@ func TestAGuidedBuildMustBeBetterSomewhereAndWorseNowhere(t *testing.T) {
 				t.Errorf("worth it: %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+func TestProfilesForABuildAreAddedUp(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 2 {
+		f := &profile.Function{ID: 1, Name: "x.f"}
+		at := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
+		p := &profile.Profile{
+			SampleType: []*profile.ValueType{{Type: "cpu", Unit: "nanoseconds"}}, PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 1,
+			Function: []*profile.Function{f}, Location: []*profile.Location{at}, Sample: []*profile.Sample{{Value: []int64{5}, Location: []*profile.Location{at}}},
+		}
+		var data bytes.Buffer
+		if err := p.Write(&data); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("cpu-%d.pb.gz", i)), data.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := &lab{out: dir, say: func(string, ...any) {}}
+	g := guided{profiles: []string{filepath.Join(dir, "cpu-*.pb.gz")}}
+	merged := filepath.Join(dir, "default.pgo")
+	if err := g.guide(t.Context(), l, "no program", merged); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(merged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := profile.ParseData(data); err != nil || len(p.Sample) != 1 || p.Sample[0].Value[0] != 10 {
+		t.Errorf("two profiles of 5 make %v (%v)", p, err)
+	}
+	g.profiles = []string{filepath.Join(dir, "none-*")}
+	if err := g.guide(t.Context(), l, "no program", merged); err == nil {
+		t.Error("a build is guided by nothing")
 	}
 }
 
