@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power plugins sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -37,6 +37,9 @@ kill: ## kill -9 the broker fifty times under load and count what was acked
 
 power: ## cut the power of the broker's disk twenty times under load; needs root and loop devices
 	cd engine/compat && go run ./power
+
+plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
+	cd engine/compat && go run ./plugins
 
 sim: ## play 10,000 seeds of the simulator; SIM=… for its options
 	go run ./engine/sim/run $(SIM)

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/shard"
 )
@@ -33,6 +34,7 @@ func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
 	}
 	b.values.Store(b.settings.Values.With(after.BrokerConfigs(b.NodeID()), after.BrokerConfigs("")))
 	b.plain = nil
+	b.plugins.Use(wantedPlugins(b.values.Load()))
 	for _, d := range b.disks {
 		d.cleaner.reconfigured()
 	}
@@ -41,13 +43,17 @@ func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
 			known.Configure(b.topicSettings(t))
 		}
 	}
+	b.plugins.Retire()
 }
 
 // topicSettings is what the configuration of t means. Topics without settings of their
-// own share one value.
+// own share one value, unless they have interceptors.
 func (b *Broker) topicSettings(t *cluster.Topic) *shard.Settings {
-	if len(t.Configs) > 0 {
-		return topicSettings(b.values.Load().Topic(t.Configs))
+	if len(t.Configs) > 0 || !t.Internal && len(config.Interceptors.Of(b.values.Load())) > 0 {
+		v := b.values.Load().Topic(t.Configs)
+		s := topicSettings(v)
+		b.addFilters(s, t, v)
+		return s
 	}
 	if b.plain == nil {
 		b.plain = topicSettings(b.values.Load().Topic(nil))

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/intercept"
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/quorum"
@@ -56,6 +57,7 @@ type Broker struct {
 	metrics  *metrics.Metrics
 	memory   *unpack.Budget
 	pool     *unpack.Pool // decompresses for loops; ended once no request can come
+	plugins  *intercept.Host
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -101,6 +103,8 @@ func Start(o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.startShards()
+	b.plugins = intercept.NewHost(intercept.Options{Places: unpack.Workers(), Clock: time.Now, Metrics: b.metrics, Log: b.log})
+	b.plugins.Use(wantedPlugins(b.values.Load()))
 	if err := b.openQuorum(); err != nil {
 		return nil, err
 	}
@@ -242,7 +246,7 @@ func (b *Broker) fail(err error) {
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, MetadataLog: b.metadataLog, Registry: b.registry, Shards: b.shards,
-		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, Now: b.now,
+		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, Now: b.now, CheckPlugins: b.checkPlugins,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
@@ -451,6 +455,9 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 	b.admin.close()
 	if b.pool != nil {
 		b.pool.Close()
+	}
+	if b.plugins != nil {
+		defer b.plugins.Close() // after the quorum, which changes them
 	}
 	var err error
 	if b.quorum != nil {

@@ -21,7 +21,11 @@ type configState struct {
 	wrong  []error
 }
 
-// NewConfig is a Config of these values.
+// own may stand before any key, to tell a plugin's own settings from those of the host that
+// runs it: plugin.mask.config.fields.
+const own = "config."
+
+// NewConfig is a Config of these values. Each key may have "config." before it.
 func NewConfig(values map[string]string) Config {
 	return Config{&configState{values: maps.Clone(values), asked: make(map[string]bool)}}
 }
@@ -32,6 +36,11 @@ func (c Config) text(key string) (string, bool) {
 	}
 	c.state.asked[key] = true
 	text, ok := c.state.values[key]
+	if !ok {
+		if text, ok = c.state.values[own+key]; ok {
+			c.state.asked[own+key] = true
+		}
+	}
 	return strings.TrimSpace(text), ok
 }
 

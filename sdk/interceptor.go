@@ -23,6 +23,14 @@ type Interceptor interface {
 	OnFetch(b *Batch) error
 }
 
+// Guard is an Interceptor that records must not get past unseen, such as one that masks
+// them. Settings that would let a batch through after a fault of it (on.error=skip) are
+// refused while FailClosed says so.
+type Guard interface {
+	Interceptor
+	FailClosed() bool
+}
+
 // Nop is an Interceptor that lets everything pass, to be embedded.
 type Nop struct{}
 
@@ -80,11 +88,15 @@ type Batch struct {
 	ClientID  string // of the producer, or of the reader; "" when not known
 	Header    batch.Batch
 
-	section []byte // the records, uncompressed
+	head    [batch.HeaderSize]byte // Header, once a host has opened the batch
+	section []byte                 // the records, uncompressed
+	ends    []int                  // of each record in section
 	views   []View
 	edits   []Edit // as many as views once there is one, else empty
 	changed int    // edits that are not Kept
 	headers []batch.Header
+	reader  batch.Reader
+	names   batch.Names
 	arena   []byte
 }
 
@@ -117,7 +129,7 @@ func (b *Batch) All() iter.Seq2[int, *View] {
 
 // edit is the edit of record i, begun from what it was.
 func (b *Batch) edit(i int, fate Fate) *Edit {
-	if len(b.edits) == 0 {
+	if len(b.edits) == 0 && len(b.views) > 0 {
 		if cap(b.edits) < len(b.views) {
 			b.edits = make([]Edit, len(b.views))
 		}
@@ -145,7 +157,9 @@ func (b *Batch) SetHeaders(i int, headers []batch.Header) { b.edit(i, Edited).He
 // AddHeader adds a header behind those that record i has.
 func (b *Batch) AddHeader(i int, key string, value []byte) {
 	e := b.edit(i, Edited)
-	e.Headers = append(e.Headers[:len(e.Headers):len(e.Headers)], batch.Header{Key: key, Value: value})
+	at := len(b.headers)
+	b.headers = append(append(b.headers, e.Headers...), batch.Header{Key: key, Value: value})
+	e.Headers = b.headers[at:len(b.headers):len(b.headers)]
 }
 
 // Drop leaves record i out. The producer hears that it was stored.
@@ -189,15 +203,49 @@ func (b *Batch) Edits() []Edit {
 // Open makes b show the records of whole, decompressed into section, which the caller has
 // checked (batch.Check, batch.CheckRecords). Hosts call it, and reuse b.
 func (b *Batch) Open(whole batch.Batch, section []byte) error {
-	b.Header, b.section = whole[:batch.HeaderSize], section
-	b.views, b.edits, b.changed, b.arena = b.views[:0], b.edits[:0], 0, b.arena[:0]
-	b.headers = b.headers[:0]
-	records := batch.Walk(section, whole.Count())
+	copy(b.head[:], whole) // a plugin that writes to it harms nobody
+	b.Header = b.head[:]
+	return b.read(section)
+}
+
+// Reopen makes b show other records: those that a host encoded from the edits, count of
+// them. The rest of the header stays.
+func (b *Batch) Reopen(section []byte, count int) error {
+	b.Header = b.head[:]
+	b.Header.SetCount(int32(count))
+	return b.read(section)
+}
+
+func (b *Batch) read(section []byte) error {
+	b.section, b.views, b.ends, b.headers, b.arena = section, b.views[:0], b.ends[:0], b.headers[:0], b.arena[:0]
+	b.Revert()
+	records := &b.reader
+	records.Begin(section, b.Header.Count())
+	records.Remember(&b.names)
 	for records.Next() {
 		r := records.Record()
 		at := len(b.headers)
 		b.headers = append(b.headers, r.Headers...)
 		b.views = append(b.views, View{r.OffsetDelta, r.TimestampDelta, r.Key, r.Value, b.headers[at:len(b.headers):len(b.headers)]})
+		b.ends = append(b.ends, len(section)-len(records.Buffer()))
 	}
 	return records.Err()
+}
+
+// Original is record i as it was before the edits. Hosts read it.
+func (b *Batch) Original(i int) *View { return &b.views[i] }
+
+// Raw is record i as it is encoded in Section, without the edits. Hosts read it.
+func (b *Batch) Raw(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = b.ends[i-1]
+	}
+	return b.section[from:b.ends[i]]
+}
+
+// Revert forgets all edits. Hosts call it, when the error policy says that a batch goes on
+// as it was.
+func (b *Batch) Revert() {
+	b.edits, b.changed = b.edits[:0], 0
 }

@@ -26,6 +26,19 @@ func TestAConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestAKeyMayHaveConfigBeforeIt(t *testing.T) {
+	c := sdk.NewConfig(map[string]string{"config.fields": "a", "twice": "1", "config.twice": "2"})
+	if got := c.String("fields", ""); got != "a" {
+		t.Errorf("config.fields gave %q", got)
+	}
+	if got := c.String("twice", ""); got != "1" {
+		t.Errorf("what is given both ways gave %q", got)
+	}
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), `unknown setting "config.twice"`) {
+		t.Errorf("a key that is given both ways: %v", err)
+	}
+}
+
 func TestAKindKnowsItsPlugins(t *testing.T) {
 	kind := sdk.Serializers[[3]int]()
 	none := errors.New("none today")

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/millrace/millrace/cmd/command"
+	_ "github.com/millrace/millrace/plugins/standard"
 )
 
 func main() { os.Exit(command.Main(os.Args, os.Stdin, os.Stdout, os.Stderr)) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/millrace/millrace/cmd/serve"
 	"github.com/millrace/millrace/results"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/tuning"
 )
 
@@ -101,6 +103,35 @@ phases: [{name: p, do: produce, rate: max, warmup: 100ms, duration: 500ms}]
 func TestTinyBatchesAreFound(t *testing.T) {
 	e := found(t, tuning.Change{Kind: tuning.Workload, Key: "batch", From: "250", To: "65536"}, planted+"batch: 250\n")
 	if e.End.Workload["batch"] != "65536" {
+		t.Errorf("in the end there is %+v", e.End)
+	}
+}
+
+// dawdler is an interceptor that thinks too long about each batch.
+type dawdler struct {
+	sdk.Nop
+	thought uint32
+}
+
+// OnProduce changes nothing.
+func (d *dawdler) OnProduce(b *sdk.Batch) error {
+	for range 100 {
+		d.thought = crc32.Update(d.thought, crc32.IEEETable, b.Section())
+	}
+	return nil
+}
+
+func init() {
+	sdk.Interceptors.Register("dawdler", func(sdk.Config) (sdk.Interceptor, error) { return new(dawdler), nil })
+}
+
+func TestASlowPluginIsFound(t *testing.T) {
+	e := found(t, tuning.Change{Kind: tuning.Setting, Key: "interceptors", From: "dawdler", To: ""},
+		planted+"batch: 16KiB\n", "--broker-setting", "plugins=dawdler", "--broker-setting", "interceptors=dawdler")
+	if part := tuning.Part(e.Observations[0].CPU.Labels[tuning.ByPlugin], "dawdler"); part < 0.2 {
+		t.Errorf("the first look has %.0f %% for the plugin", 100*part)
+	}
+	if e.End.Settings["interceptors"] != "" {
 		t.Errorf("in the end there is %+v", e.End)
 	}
 }

@@ -30,6 +30,10 @@ type produceCall struct {
 	scratch []byte // the answer is put together here
 	packed  []packedPart
 	sending netpoll.Task // runs send, once the packed are done
+	asides  []*asideAppend
+	waiting atomic.Int32 // asides that have not ended
+	// clientID is the session's, which a worker must not read. Set only for interceptors.
+	clientID string
 }
 
 var produceCalls sync.Pool
@@ -52,8 +56,9 @@ func newProduceCall() *produceCall {
 // compress, and refused (KAFKA-18659).
 //
 // Differs from Kafka: bytes behind the batch are refused, single records are not named
-// in errors (KIP-467), a partition that is named twice is written twice, and the records
-// of compressed batches are looked at only where the topic needs it.
+// in errors (KIP-467), a partition that is named twice is written twice, the records
+// of compressed batches are looked at only where the topic needs it, and interceptors may
+// change or refuse batches.
 func produce(c call, frame *netpoll.Frame, body []byte) error {
 	p := newProduceCall()
 	p.call, p.frame = c, frame
@@ -87,6 +92,7 @@ func (p *produceCall) begin() {
 		}
 	}
 	if len(p.packed) > 0 {
+		p.clientID = p.session.clientID
 		p.unpackLater()
 		return
 	}
@@ -151,7 +157,7 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 			topic.Counts.ProduceFailed()
 			return
 		}
-		a.TransactionalID, a.Bumped = "", false
+		a.TransactionalID, a.Bumped, a.Thinned = "", false, false
 		if batch.Batch(sent.Records).Transactional() {
 			if len(p.request.Transactional) == 0 {
 				r.Error = kerr.TransactionalIDAuthorizationFailed.Code
@@ -226,7 +232,7 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 
 // walk looks at the records themselves where that is cheap or needed: always when they
 // are not compressed, and for a compacted topic, whose records must have keys. What takes
-// more than a moment is errUnpack.
+// more than a moment is errUnpack, as is everything that interceptors are to see.
 func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
 	if b.Codec() == batch.None {
 		if err := batch.CheckRecords(b[batch.HeaderSize:], b.Count(), s.Compacted); err != nil {
@@ -234,7 +240,7 @@ func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
 		}
 	}
 	switch {
-	case s.Recompresses(b.Codec()):
+	case s.Produce != nil, s.Recompresses(b.Codec()):
 		return errUnpack, ""
 	case b.Codec() != batch.None && s.Compacted:
 		return glance(b)
@@ -312,7 +318,9 @@ func (p *produceCall) free() {
 		a.Replica, a.Batch, a.Owner, a.Finish = nil, nil, nil, nil
 	}
 	clear(p.packed)
-	p.packed = p.packed[:0]
+	p.packed, p.clientID = p.packed[:0], ""
+	clear(p.asides)
+	p.asides = p.asides[:0]
 	produceCalls.Put(p)
 }
 

@@ -23,26 +23,27 @@ import (
 // It goes back to the pool when it is answered and no shard knows of it any more.
 type fetchCall struct {
 	call
-	request  wire.Fetch
-	frame    *netpoll.Frame
-	session  *fetchSession // nil: the request stands alone
-	full     bool          // every partition is listed in the answer, news or not
-	targets  []target
-	scratch  []byte
-	aborted  []batch.Aborted // of all targets
-	wait     shard.Wait
-	waiting  bool
-	due      bool // the wait is over
-	warming  bool // readers bring what is cold into memory
-	warmed   bool // and have done so: whatever is cold now is read on the loop
-	answered bool
-	reading  atomic.Int32
-	colds    []coldTarget
-	wakeup   netpoll.Task // runs resume on the loop
-	settling atomic.Int32
-	parties  atomic.Int32 // the answer, and the wait while it is on
-	next     *fetchCall   // in the session's list of waiting fetches
-	prev     *fetchCall
+	request   wire.Fetch
+	frame     *netpoll.Frame
+	session   *fetchSession // nil: the request stands alone
+	full      bool          // every partition is listed in the answer, news or not
+	targets   []target
+	scratch   []byte
+	aborted   []batch.Aborted // of all targets
+	wait      shard.Wait
+	waiting   bool
+	due       bool // the wait is over
+	warming   bool // readers bring what is cold into memory
+	warmed    bool // and have done so: whatever is cold now is read on the loop
+	answered  bool
+	filtering fetchFilter
+	reading   atomic.Int32
+	colds     []coldTarget
+	wakeup    netpoll.Task // runs resume on the loop
+	settling  atomic.Int32
+	parties   atomic.Int32 // the answer, and the wait while it is on
+	next      *fetchCall   // in the session's list of waiting fetches
+	prev      *fetchCall
 }
 
 // target is one partition that is read.
@@ -59,7 +60,9 @@ type target struct {
 	allowed int  // bytes that found may have
 	has     bool // found holds a segment
 	cold    bool // what is to be found is not in memory
-	silent  bool // nothing new for a session that knows the partition
+	// filtered is what interceptors have made of what was found; nil: there are none.
+	filtered []byte
+	silent   bool // nothing new for a session that knows the partition
 }
 
 var fetchCalls sync.Pool
@@ -86,11 +89,13 @@ type coldTarget struct {
 //	v11 rack id · v12 flexible · v13 topic ids · v15 replica state · v16 leaders' nodes
 //	v17 directory ids · v18 high watermark
 //
-// Differs from Kafka: a session ends with its connection.
+// Differs from Kafka: a session ends with its connection, and interceptors may change what
+// is sent.
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame
 	f.session, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, false, false, false, false, false
+	f.filtering = fetchFilter{}
 	f.parties.Store(1)
 	if err := f.request.Parse(c.version, body); err != nil {
 		f.drop()
@@ -181,6 +186,7 @@ func (f *fetchCall) settled() {
 // resume runs on the loop, once settled or once woken.
 func (f *fetchCall) resume() {
 	if f.answered { // the connection closed while a wake was on its way
+		f.releaseRanges()
 		f.drop()
 		return
 	}
@@ -192,6 +198,12 @@ func (f *fetchCall) resume() {
 		f.warming, f.warmed = false, true
 		f.call.session.unpark(f)
 		f.drop() // of the readers
+	case f.filtering.on:
+		f.filtering.on, f.filtering.done = false, true
+		f.call.session.unpark(f)
+		f.drop() // of the worker
+		f.answer()
+		return
 	}
 	f.proceed()
 }
@@ -418,8 +430,11 @@ func (f *fetchCall) refuse(err *kerr.Error) {
 	f.finish()
 }
 
-// answer sends what was found.
+// answer sends what was found, once interceptors have seen it.
 func (f *fetchCall) answer() {
+	if f.filter() {
+		return
+	}
 	head := wire.FetchHead{}
 	if f.session != nil {
 		head.SessionID = f.session.id
@@ -486,6 +501,12 @@ func (f *fetchCall) topic(begin, end int) {
 // possible: from the mapped segment, where heads and records of all partitions leave by
 // one system call, else by sendfile. The segment stays until they are sent.
 func (f *fetchCall) attach(t *target) {
+	if t.filtered != nil {
+		t.topic.Counts.Fetched(len(t.filtered))
+		f.slot.Attach(t.filtered, nil)
+		f.releaseRange(t)
+		return
+	}
 	t.topic.Counts.Fetched(t.found.Bytes)
 	t.has = false
 	if p := t.found.File.Map(t.found.Position, t.found.Bytes); p != nil {

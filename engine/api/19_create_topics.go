@@ -43,7 +43,11 @@ func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly 
 		Topics: topics, ValidateOnly: validateOnly,
 		DefaultPartitions: int32(config.Partitions.Of(values)), DefaultReplication: int16(config.ReplicationFactor.Of(values)),
 		CheckConfig: func(name string, value *string) error {
-			return config.CheckTopic(values, map[string]*string{name: value})
+			err := config.CheckTopic(values, map[string]*string{name: value})
+			if err == nil && s.CheckPlugins != nil {
+				err = s.CheckPlugins(nil, cluster.TopicConfig, "", map[string]string{name: *value})
+			}
+			return err
 		},
 		NewID: func() cluster.ID { return cluster.NewID(s.Random) },
 	}

@@ -27,7 +27,8 @@ func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a 
 func (s *Server) configRules() cluster.ConfigRules {
 	values := s.Values()
 	return cluster.ConfigRules{
-		Node: s.NodeID,
+		Node:  s.NodeID,
+		Whole: s.CheckPlugins,
 		Check: func(kind cluster.ConfigKind, name string, value *string) error {
 			change := []config.Change{{Name: name, Op: config.Set, Value: value}}
 			switch kind {

@@ -49,8 +49,11 @@ type Options struct {
 	MetadataLog func() MetadataLog
 	Pool        *unpack.Pool // decompresses for loops
 	Memory      batch.Memory // lends what must be held decompressed
-	Metrics     *metrics.Metrics
-	Log         *slog.Logger
+	// CheckPlugins refuses settings of a resource that name interceptors which cannot be had. It
+	// is asked within decisions of the controller. Nil: all can.
+	CheckPlugins func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
+	Metrics      *metrics.Metrics
+	Log          *slog.Logger
 	// Random draws 16 bytes (any goroutine). Nil: from crypto/rand.
 	Random func() [16]byte
 	// Now is the clock that shards go by (any goroutine); loops have the system's. Nil: time.Now.

@@ -81,24 +81,41 @@ func (p *produceCall) unpackLater() {
 	p.resume()
 }
 
-// Unpack decompresses. It runs on a worker.
+// Unpack decompresses, and runs interceptors. It runs on a worker.
 func (p *produceCall) Unpack() {
 	for i := range p.packed {
 		part := &p.packed[i]
-		a := &p.appends[part.index]
 		if label.On() {
 			label.Set(part.topic.ProduceLabels())
 		}
 		err, why := (*kerr.Error)(nil), ""
-		if part.settings.Recompresses(a.Batch.Codec()) {
-			err, why = unpacked(a.Recompress(part.settings, p.server.Memory))
+		if part.settings.Produce != nil {
+			err, why = p.intercept(i)
 		} else {
-			err, why = look(a.Batch, batch.MaxPlain, p.server.Memory)
+			err, why = p.unpack(&p.appends[part.index], part.settings)
 		}
 		if err != nil {
 			p.fail(part, err, why)
 		}
 	}
+	if !p.sendAsides() {
+		p.unpackedAll()
+	}
+}
+
+// unpack does to a batch without interceptors what its topic needs.
+func (p *produceCall) unpack(a *shard.Append, s *shard.Settings) (*kerr.Error, string) {
+	switch {
+	case s.Recompresses(a.Batch.Codec()):
+		return unpacked(a.Recompress(s, p.server.Memory))
+	case s.Compacted:
+		return look(a.Batch, batch.MaxPlain, p.server.Memory)
+	}
+	return nil, ""
+}
+
+// unpackedAll has the loop send what was unpacked. It runs on a worker, or on a shard.
+func (p *produceCall) unpackedAll() {
 	if p.conn.Loop().Post(&p.sending) {
 		return
 	}
@@ -110,15 +127,20 @@ func (p *produceCall) Unpack() {
 	p.free()
 }
 
+// fail refuses a batch, and gives its memory back if it has moved.
 func (p *produceCall) fail(part *packedPart, err *kerr.Error, why string) {
 	r := &p.results[part.index]
 	r.Error, r.Message = err.Code, why
 	part.topic.Counts.ProduceFailed()
+	if a := &p.appends[part.index]; a.Owner != nil {
+		a.Drop()
+	}
 }
 
 // resume sends what was unpacked, and then lets the connection go on. It runs on the loop.
 func (p *produceCall) resume() {
 	conn := p.conn
+	p.judgeAsides()
 	p.send()
 	conn.Resume()
 }

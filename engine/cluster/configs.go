@@ -23,6 +23,21 @@ type ConfigRules struct {
 	// List reports whether a setting is a list, which APPEND and SUBTRACT need, and its
 	// default.
 	List func(kind ConfigKind, name string) (list bool, value string)
+	// Whole refuses settings for how they fit together, and with the rest of the image: all
+	// that a resource will have, once those that changed are. Its error's text goes to the
+	// client, with INVALID_CONFIG.
+	Whole func(i *Image, kind ConfigKind, name string, settings map[string]string) error
+}
+
+// whole asks for what the changes would make of all settings of a resource.
+func (rules *ConfigRules) whole(i *Image, record *ConfigRecord, current map[string]string) *Refusal {
+	if rules.Whole == nil || len(record.Values) == 0 {
+		return nil
+	}
+	if err := rules.Whole(i, record.Resource, record.Name, merge(maps.Clone(current), record.Values)); err != nil {
+		return refuse(kerr.InvalidConfig, "%s", strings.ToValidUTF8(err.Error(), "\uFFFD"))
+	}
+	return nil
 }
 
 // AlteredConfig is the answer for one resource.
@@ -144,6 +159,11 @@ func (r *resource) decide(i *Image, rules ConfigRules) (*ConfigRecord, *Refusal)
 	var refused *Refusal
 	if record.Values, refused = r.values(record.Resource, current, rules); refused != nil {
 		return nil, refused
+	}
+	if exists == nil {
+		if refused = rules.whole(i, record, current); refused != nil {
+			return nil, refused
+		}
 	}
 	return record, exists // as in Kafka, what is wrong with a setting is said first
 }

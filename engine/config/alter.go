@@ -110,6 +110,7 @@ func ChangeBroker(broker *setting.Values, current map[string]string, everywhere 
 		}
 		d := Settings.Lookup(name)
 		switch {
+		case d == nil && Settings.InOpenFamily(name): // whoever reads it judges it
 		case d == nil && Settings.Nearest(name) != "":
 			return nil, refuse(kerr.InvalidRequest, "Unknown broker config name: %s; did you mean %s?", name, Settings.Nearest(name))
 		case d == nil:

@@ -181,7 +181,7 @@ func TestDescribeTopic(t *testing.T) {
 		}
 	}
 	all := config.DescribeTopic(topic, nil)
-	if len(all) != 34 { // Kafka's 33 and flush.mode
+	if len(all) != 36 { // Kafka's 33, flush.mode and two of interceptors
 		t.Errorf("%d settings of a topic", len(all))
 	}
 	if !slices.IsSortedFunc(all, func(a, b config.Entry) int { return strings.Compare(a.Name, b.Name) }) {

@@ -35,7 +35,37 @@ func DescribeTopic(v *setting.Values, names []string) []Entry {
 
 // DescribeBroker lists the settings of this broker.
 func DescribeBroker(v *setting.Values, names []string) []Entry {
-	return describe(v, names, false)
+	all := append(describe(v, names, false), families(v, names)...)
+	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// families lists the keys of open families that somebody gave.
+func families(v *setting.Values, names []string) (all []Entry) {
+	for _, f := range Settings.Families() {
+		if !f.Open() {
+			continue
+		}
+		for name := range v.Family(f.Prefix) {
+			if names != nil && !slices.Contains(names, name) {
+				continue
+			}
+			e := Entry{Name: name, Type: setting.TypeString, Sensitive: f.Sensitive(name), Doc: f.Doc}
+			if e.Sensitive {
+				e.Type = setting.TypePassword
+			}
+			for _, given := range v.GivenFamily(name) {
+				s := Synonym{Name: name, Source: given.Source}
+				if !e.Sensitive {
+					s.Value = &given.Text
+				}
+				e.Synonyms = append(e.Synonyms, s)
+			}
+			e.Value, e.Source = e.Synonyms[0].Value, e.Synonyms[0].Source
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 // DescribeDefaults lists the dynamic defaults of all brokers: only those that somebody set.

@@ -43,6 +43,7 @@ func Page(w io.Writer) error {
 		pageSection(&out, section, func(d *setting.Declaration) bool { return d.Effect == setting.Honoured },
 			"| Setting | Topic | Type | Default | Allowed | Changes | Meaning |\n|---|---|---|---|---|---|---|\n", honouredRow)
 	}
+	pageFamilies(&out)
 	out.WriteString("\n## Accepted without effect\n")
 	for _, section := range Settings.Sections() {
 		pageSection(&out, section, func(d *setting.Declaration) bool { return d.Effect != setting.Honoured },
@@ -50,10 +51,22 @@ func Page(w io.Writer) error {
 	}
 	out.WriteString("\n### Prefixes\n\nAny key that begins so is accepted without effect.\n\n| Prefix | Why not |\n|---|---|\n")
 	for _, f := range Settings.Families() {
-		fmt.Fprintf(&out, "| `%s` | %s |\n", f.Prefix, f.Note)
+		if !f.Open() {
+			fmt.Fprintf(&out, "| `%s` | %s |\n", f.Prefix, f.Note)
+		}
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// pageFamilies writes the prefixes whose keys somebody reads.
+func pageFamilies(out *strings.Builder) {
+	out.WriteString("\n### By prefix\n\nKeys that begin so are settings too, cluster-wide, and can be changed while the broker runs.\n\n| Prefix | Meaning |\n|---|---|\n")
+	for _, f := range Settings.Families() {
+		if f.Open() {
+			fmt.Fprintf(out, "| `%s` | %s |\n", f.Prefix, cell(f.Doc))
+		}
+	}
 }
 
 // pageSection writes the rows of one section that are chosen; nothing when there are none.

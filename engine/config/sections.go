@@ -40,6 +40,7 @@ var (
 	sharing     = Settings.Section("Share and streams groups", "Groups that share partitions between their members, and groups of Kafka Streams.")
 	quorum      = Settings.Section("Quorum", "How controllers agree on the metadata log.")
 	quotas      = Settings.Section("Quotas", "How fast clients may go.")
+	plugins     = Settings.Section("Plugins", "What looks at records on their way in and out.")
 	operation   = Settings.Section("Operation", "Logs, metrics and the admin address.")
 	past        = Settings.Section("Older names", "Keys of older versions of Kafka, read so that an old file still works or says why it does not.")
 )

@@ -27,6 +27,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.collectTopics(out)
 	m.collectRequests(out, now)
 	m.collectDisk(out, now)
+	m.collectPlugins(out, now)
 	collectGauges(out, s)
 	collectGroups(out, s)
 	collectConnections(out, s)

@@ -44,6 +44,8 @@ func used() *metrics.Metrics {
 	topic.InvalidSequence()
 	topic.NoKey()
 	m.Flushed(2*time.Millisecond, 12)
+	m.Plugin("mask", "produce", func(time.Time) bool { return false }).Took(time.Millisecond)
+	m.PluginBroken("gone", true)
 	m.SetSources(sources())
 	return m
 }

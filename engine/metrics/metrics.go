@@ -64,6 +64,9 @@ type Metrics struct {
 	topics   sync.Map // name → *Topic
 	gone     Topic    // the sum of topics that were dropped
 	totals   Topic    // the greatest totals shown, so that none ever falls while a topic is dropped
+	plugins  sync.Map // pluginKey → *Plugin
+	switches sync.Map // name → func(now time.Time) bool
+	broken   sync.Map // name → true
 	flush    *Histogram
 	batches  *Histogram
 

@@ -125,11 +125,12 @@ func (p *Partition) Admit(b batch.Batch, now int64) (Admission, error) {
 
 // AdmitFrom is Admit for a batch that is part of a transaction.
 func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, error) {
-	count := b.Count()
-	if count <= 0 || b.LastOffsetDelta() != count-1 || b.Control() {
+	count, offsets := b.Count(), int64(b.LastOffsetDelta())+1
+	fits := count > 0 && int64(count) == offsets || o.Thinned && count >= 0 && int64(count) <= offsets && offsets > 0
+	if !fits || b.Control() {
 		return Admission{}, kerr.InvalidRecord // control batches are the broker's own
 	}
-	if p.end > math.MaxInt64-int64(count) {
+	if p.end > math.MaxInt64-offsets {
 		return Admission{}, kerr.InvalidRecord
 	}
 	if id := b.ProducerID(); id >= 0 {
@@ -145,7 +146,7 @@ func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, er
 	} else if b.Transactional() {
 		return Admission{}, kerr.InvalidRecord
 	}
-	a := Admission{Base: p.end, End: p.end + int64(count)}
+	a := Admission{Base: p.end, End: p.end + offsets}
 	p.end = a.End
 	return a, nil
 }

@@ -39,6 +39,9 @@ type Origin struct {
 	Bumped bool
 	// Unsequenced: offsets of a group, which its coordinator appends for a producer.
 	Unsequenced bool
+	// Thinned: the broker itself has taken records out of the batch, so that it may have fewer
+	// than offsets, and even none.
+	Thinned bool
 }
 
 // Verify says whether the coordinator must be asked before b is admitted, and gives the ticket

@@ -25,6 +25,8 @@ type Append struct {
 	// has a new epoch in each transaction, and has the coordinator add the partition.
 	TransactionalID string
 	Bumped          bool
+	// Thinned: interceptors have taken records out, so that offsets are missing.
+	Thinned bool
 
 	// What became of it, valid when Finish is called.
 	Base          int64 // offset of the first record; −1 on error
@@ -69,7 +71,7 @@ func (a *Append) admit(ticket partition.Ticket) {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
 	}
-	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced})
+	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced, Thinned: a.Thinned})
 	if err != nil {
 		a.end(err)
 		return

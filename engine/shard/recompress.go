@@ -59,3 +59,20 @@ func (a *Append) Recompress(s *Settings, m batch.Memory) error {
 	a.Batch, a.Owner = b, p
 	return nil
 }
+
+// Rebuild has a stored as build makes it. Build is given memory to use, and answers a batch
+// in it or in what that grew to; rebuilt is false for the batch as it is. It may take long,
+// so it is not for loops and shards. On an error nothing has changed.
+//
+// Ownership: as with Recompress; what the result takes was borrowed from m.
+func (a *Append) Rebuild(m batch.Memory, build func(into []byte) (b batch.Batch, rebuilt bool, err error)) error {
+	p := packs.Get().(*packed)
+	b, rebuilt, err := build(p.bytes)
+	if err != nil || !rebuilt {
+		packs.Put(p)
+		return err
+	}
+	p.bytes, p.memory = b, m
+	a.Batch, a.Owner, a.Thinned = b, p, true
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/millrace/millrace/engine/intercept"
 	"github.com/millrace/millrace/engine/partition"
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -32,6 +33,9 @@ type Settings struct {
 	MaxMessageBytes int
 	MaxBefore       time.Duration // how far a timestamp may lie in the past; negative: any
 	MaxAfter        time.Duration // and in the future
+	// Produce and Fetch are the interceptors that see batches on their way in and out. Nil:
+	// there are none.
+	Produce, Fetch *intercept.Filter
 }
 
 // Secures reports whether what is written is synced without being asked for.

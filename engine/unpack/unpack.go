@@ -85,7 +85,7 @@ type Work interface{ Unpack() }
 // NewPool starts the workers: all CPUs but one, which stays with those who wait.
 func NewPool() *Pool {
 	p := &Pool{work: make(chan Work, waitingWork)}
-	for range max(1, runtime.NumCPU()-1) {
+	for range Workers() {
 		p.workers.Go(func() {
 			for w := range p.work {
 				w.Unpack()
@@ -94,6 +94,9 @@ func NewPool() *Pool {
 	}
 	return p
 }
+
+// Workers is how many there are.
+func Workers() int { return max(1, runtime.NumCPU()-1) }
 
 // Post has w.Unpack called soon, unless too much waits already: then it reports false.
 // Never after Close.

@@ -115,6 +115,10 @@ func (b Batch) BaseSequence() int32 { return int32(binary.BigEndian.Uint32(b[53:
 // Count is how many records the batch says it holds.
 func (b Batch) Count() int32 { return int32(binary.BigEndian.Uint32(b[57:])) }
 
+// SetCount changes how many records the batch says it holds. The CRC is not computed again:
+// it is for headers that are only looked at.
+func (b Batch) SetCount(records int32) { binary.BigEndian.PutUint32(b[57:], uint32(records)) }
+
 // LastOffset is the offset of the last record.
 func (b Batch) LastOffset() int64 { return b.BaseOffset() + int64(b.LastOffsetDelta()) }
 

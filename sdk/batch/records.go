@@ -46,8 +46,15 @@ type Reader struct {
 	rest   []byte
 	left   int32
 	record Record
+	names  *Names
 	err    error
 }
+
+// Begin has r read other records, as Walk does, with the memory that it has.
+func (r *Reader) Begin(section []byte, count int32) { r.rest, r.left, r.err = section, count, nil }
+
+// Remember has r take the names of headers from n where it knows them.
+func (r *Reader) Remember(n *Names) { r.names = n }
 
 // Buffer is the uncompressed records that are still to be read.
 func (r *Reader) Buffer() []byte { return r.rest }
@@ -65,7 +72,7 @@ func (r *Reader) Next() bool {
 		return false
 	}
 	body, rest, ok := cut(r.rest)
-	if !ok || !r.record.parse(body) {
+	if !ok || !r.record.parse(body, r.names) {
 		r.err = ErrRecord
 		return false
 	}
@@ -99,7 +106,7 @@ func cutNullable(p []byte) (body, rest []byte, ok bool) {
 }
 
 // parse reads one record from p, all of it.
-func (r *Record) parse(p []byte) bool {
+func (r *Record) parse(p []byte, names *Names) bool {
 	if len(p) == 0 {
 		return false
 	}
@@ -122,10 +129,10 @@ func (r *Record) parse(p []byte) bool {
 	if r.Value, p, ok = cutNullable(p); !ok {
 		return false
 	}
-	return r.parseHeaders(p)
+	return r.parseHeaders(p, names)
 }
 
-func (r *Record) parseHeaders(p []byte) bool {
+func (r *Record) parseHeaders(p []byte, names *Names) bool {
 	r.Headers = r.Headers[:0]
 	count, n := binary.Varint(p)
 	// A header takes two bytes at least, so a count beyond that is a lie.
@@ -142,7 +149,7 @@ func (r *Record) parseHeaders(p []byte) bool {
 		if !ok {
 			return false
 		}
-		r.Headers = append(r.Headers, Header{Key: string(key), Value: value})
+		r.Headers = append(r.Headers, Header{Key: names.of(key), Value: value})
 		p = rest
 	}
 	return len(p) == 0

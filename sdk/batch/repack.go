@@ -98,21 +98,30 @@ func (g *growing) giveBack() {
 
 // Write appends p.
 func (g *growing) Write(p []byte) (int, error) {
-	need := len(g.bytes) + len(p)
-	if need > g.max {
-		g.refused = ErrGrown
-		return 0, g.refused
-	}
-	if need > cap(g.bytes) {
-		size := min(max(2*cap(g.bytes), need, 4<<10), g.max)
-		if err := g.lend(size - cap(g.bytes)); err != nil {
-			g.refused = err
-			return 0, err
-		}
-		bigger := make([]byte, len(g.bytes), size)
-		copy(bigger, g.bytes)
-		g.bytes = bigger
+	if err := g.reserve(len(p)); err != nil {
+		return 0, err
 	}
 	g.bytes = append(g.bytes, p...)
 	return len(p), nil
+}
+
+// reserve makes room for n bytes more.
+func (g *growing) reserve(n int) error {
+	need := len(g.bytes) + n
+	if need > g.max {
+		g.refused = ErrGrown
+		return g.refused
+	}
+	if need <= cap(g.bytes) {
+		return nil
+	}
+	size := min(max(2*cap(g.bytes), need, 4<<10), g.max)
+	if err := g.lend(size - cap(g.bytes)); err != nil {
+		g.refused = err
+		return err
+	}
+	bigger := make([]byte, len(g.bytes), size)
+	copy(bigger, g.bytes)
+	g.bytes = bigger
+	return nil
 }

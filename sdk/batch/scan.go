@@ -178,7 +178,7 @@ func (s *Scanner) hold(size int) {
 	if s.err != nil {
 		return
 	}
-	if len(s.body) < size || !s.record.parse(s.body) {
+	if len(s.body) < size || !s.record.parse(s.body, nil) {
 		s.err = ErrRecord
 		return
 	}

@@ -48,7 +48,7 @@ func (b Batch) Marker() (m Marker, ok bool) {
 	}
 	body, _, whole := cut(b[HeaderSize:])
 	var r Record
-	if !whole || !r.parse(body) || len(r.Key) < markerKeySize || len(r.Value) < markerValueSize {
+	if !whole || !r.parse(body, nil) || len(r.Key) < markerKeySize || len(r.Value) < markerValueSize {
 		return m, false
 	}
 	kind := binary.BigEndian.Uint16(r.Key[2:])

@@ -91,7 +91,9 @@ func (s *Set) problem(name, text string) (Problem, bool) {
 
 // stranger explains a name that no setting has.
 func (s *Set) stranger(name string) (Problem, bool) {
-	if f, ok := s.family(name); ok {
+	if f, ok := s.family(name); ok && f.Open() {
+		return Problem{}, false
+	} else if ok {
 		return Problem{Kind: NoEffect, Key: name, Why: f.Note}, true
 	}
 	why := "unknown setting, ignored"

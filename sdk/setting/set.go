@@ -38,10 +38,22 @@ func (s *Set) Section(title, doc string) *Section {
 	return section
 }
 
-// Family is a prefix under which any key is accepted without effect.
+// Family is a prefix under which any key is accepted: without effect, as Note explains, or,
+// when it is open, for whoever reads it with Values.Family. What is wrong with a value of an
+// open family is for its reader to say.
 type Family struct {
 	Prefix string
 	Note   string
+	Doc    string // of an open family
+}
+
+// Open reports whether somebody reads the keys.
+func (f Family) Open() bool { return f.Doc != "" }
+
+// Sensitive reports whether the value of a key must never be shown: what a key is for that
+// nobody declared can only be told by its name.
+func (f Family) Sensitive(name string) bool {
+	return strings.Contains(name, "password") || strings.Contains(name, "secret")
 }
 
 // Family accepts every key that begins with prefix; giving one is a warning that says note.
@@ -49,6 +61,20 @@ func (s *Set) Family(prefix, note string) Family {
 	f := Family{Prefix: prefix, Note: note}
 	s.families = append(s.families, f)
 	return f
+}
+
+// OpenFamily declares a prefix under which any key is a setting that can be changed while
+// the program runs.
+func (s *Set) OpenFamily(prefix, doc string) Family {
+	f := Family{Prefix: prefix, Doc: doc}
+	s.families = append(s.families, f)
+	return f
+}
+
+// InOpenFamily reports whether name is a key of an open family.
+func (s *Set) InOpenFamily(name string) bool {
+	f, ok := s.family(name)
+	return ok && f.Open()
 }
 
 // family is the family that name belongs to.

@@ -216,3 +216,28 @@ func (v *Values) Layer(source Source) map[string]string {
 	}
 	return nil
 }
+
+// Family is what v gives under a prefix, by the whole name, each from the highest layer that
+// has it. The map is the caller's.
+func (v *Values) Family(prefix string) map[string]string {
+	all := map[string]string{}
+	for i := len(v.layers) - 1; i >= 0; i-- {
+		for name, text := range v.layers[i].Texts {
+			if strings.HasPrefix(name, prefix) && v.layers[i].Source != SourceTopic {
+				all[name] = strings.TrimSpace(text)
+			}
+		}
+	}
+	return all
+}
+
+// GivenFamily lists every value that a key of an open family has, the one that counts first.
+func (v *Values) GivenFamily(name string) []Given {
+	var all []Given
+	for _, layer := range v.layers {
+		if text, ok := layer.Texts[name]; ok && layer.Source != SourceTopic {
+			all = append(all, Given{name, strings.TrimSpace(text), layer.Source, layer.Where[name]})
+		}
+	}
+	return all
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// PluginPrefix is what the settings of single plugins begin with.
+const PluginPrefix = "plugin."
+
+// What topics call their lists of interceptors.
+const (
+	TopicProduceInterceptors = "interceptors.produce"
+	TopicFetchInterceptors   = "interceptors.fetch"
+)
+
+// Plugins: interceptors that see record batches in the broker (docs/plugins.md).
+var (
+	Plugins = plugins.List(setting.List{
+		Name: "plugins", Dynamic: setting.ClusterWide, Kafka: "no such setting", Check: pluginNames, Allowed: "letters, digits, - and _",
+		Doc: "Names of the plugins that are loaded. What each of them is stands under plugin.<name>.",
+	})
+	Interceptors = plugins.List(setting.List{
+		Name: "interceptors", Topic: TopicProduceInterceptors, Dynamic: setting.ClusterWide, Kafka: "no such setting", Check: pluginNames, Allowed: "names of plugins",
+		Doc: "Plugins that see record batches before they are stored, in that order. Internal topics have none.",
+	})
+	FetchInterceptors = plugins.List(setting.List{
+		Topic: TopicFetchInterceptors, Kafka: "no such setting", Check: pluginNames, Allowed: "names of plugins",
+		Doc: "Plugins that see record batches before they are sent to consumers, in that order. Records of the topic are then copied, not sent from mapped memory.",
+	})
+	_ = Settings.OpenFamily(PluginPrefix, "Settings of the plugin <name>: plugin.<name>.type (by which name it is registered; its own when not given), "+
+		"on.error (fail, skip or dlq), dlq.topic, breaker.faults (10), breaker.window.ms (10000), breaker.cooldown.ms (30000), "+
+		"and what the plugin itself asks for, with config. before it or without.")
+)
+
+// SameInterceptors reports whether topics without settings of their own have the same
+// interceptors under both values.
+func SameInterceptors(a, b *setting.Values) bool {
+	return slices.Equal(Interceptors.Of(a), Interceptors.Of(b))
+}
+
+// pluginNames says what is wrong with names of plugins: they are parts of settings' names.
+func pluginNames(names []string) string {
+	seen := map[string]bool{}
+	for _, name := range names {
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		}):
+			return "a name of a plugin consists of letters, digits, - and _"
+		case seen[name]:
+			return "a plugin is named twice"
+		}
+		seen[name] = true
+	}
+	return ""
+}

@@ -1,0 +1,98 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// pluginKey is a plugin where it is used: for Produce or for Fetch.
+type pluginKey struct{ name, api string }
+
+// Plugin counts the calls of one plugin. Whoever calls it keeps the handle.
+type Plugin struct {
+	In, Out, Edited, Dropped, Routed Counter // records
+	Failed, DeadLettered             Counter // records
+	Rejected, Faults, Passed         Counter // batches; Passed: while it was switched off
+
+	time   *Histogram
+	window window
+}
+
+// Plugin is the handle of a plugin for one API ("produce" or "fetch"); it outlives
+// reloads. off tells at a scrape whether the plugin is switched off.
+func (m *Metrics) Plugin(name, api string, off func(now time.Time) bool) *Plugin {
+	p := &Plugin{time: newHistogram(seconds)}
+	if known, ok := m.plugins.LoadOrStore(pluginKey{name, api}, p); ok {
+		p = known.(*Plugin)
+	}
+	m.switches.Store(name, off)
+	return p
+}
+
+// Took counts one call.
+func (p *Plugin) Took(took time.Duration) { p.time.Observe(int64(took)) }
+
+// PluginBroken says whether a plugin that settings name could not be made.
+func (m *Metrics) PluginBroken(name string, broken bool) {
+	if broken {
+		m.broken.Store(name, true)
+	} else {
+		m.broken.Delete(name)
+	}
+}
+
+// DropPlugin forgets a plugin that is not loaded any more.
+func (m *Metrics) DropPlugin(name string) {
+	m.switches.Delete(name)
+	m.broken.Delete(name)
+	m.plugins.Range(func(key, _ any) bool {
+		if key.(pluginKey).name == name {
+			m.plugins.Delete(key)
+		}
+		return true
+	})
+}
+
+// pluginCounters are the counts of plugins.
+var pluginCounters = []struct {
+	name, help string
+	of         func(*Plugin) *Counter
+}{
+	{"records_in_total", "Records that a plugin was shown.", func(p *Plugin) *Counter { return &p.In }},
+	{"records_out_total", "Records that it let go on.", func(p *Plugin) *Counter { return &p.Out }},
+	{"records_edited_total", "Records that it changed.", func(p *Plugin) *Counter { return &p.Edited }},
+	{"records_dropped_total", "Records that it left out.", func(p *Plugin) *Counter { return &p.Dropped }},
+	{"records_routed_total", "Records that it had stored in another topic.", func(p *Plugin) *Counter { return &p.Routed }},
+	{"records_failed_total", "Records that it called bad.", func(p *Plugin) *Counter { return &p.Failed }},
+	{"records_dead_total", "Records that went to its dead-letter topic.", func(p *Plugin) *Counter { return &p.DeadLettered }},
+	{"batches_rejected_total", "Batches that it refused.", func(p *Plugin) *Counter { return &p.Rejected }},
+	{"faults_total", "Calls that failed.", func(p *Plugin) *Counter { return &p.Faults }},
+	{"batches_off_total", "Batches that came while it was switched off.", func(p *Plugin) *Counter { return &p.Passed }},
+}
+
+func (m *Metrics) collectPlugins(out chan<- prometheus.Metric, now time.Time) {
+	m.plugins.Range(func(key, handle any) bool {
+		k, p := key.(pluginKey), handle.(*Plugin)
+		labels := []string{"plugin", k.name, "api", k.api}
+		for _, c := range pluginCounters {
+			count(out, "millrace_plugin_"+c.name, c.help, c.of(p).Load(), labels...)
+		}
+		ever := p.time.snapshot()
+		times(out, "millrace_plugin_timems", "Time of calls of plugins in milliseconds.", ever, p.window.recent(now, m.options.Window, ever), labels...)
+		histogram(out, "millrace_plugin_seconds", "Time of calls of plugins.", seconds, ever, labels...)
+		return true
+	})
+	m.switches.Range(func(name, off any) bool {
+		n := 0.0
+		if off.(func(time.Time) bool)(now) {
+			n = 1
+		}
+		show(out, "millrace_plugin_off", "1 while a plugin is switched off because it failed too often.", n, "plugin", name.(string))
+		return true
+	})
+	m.broken.Range(func(name, _ any) bool {
+		show(out, "millrace_plugin_broken", "Plugins that settings name and that could not be made: their topics take no records.", 1, "plugin", name.(string))
+		return true
+	})
+}

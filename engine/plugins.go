@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/intercept"
+	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk/setting"
+)
+
+// wantedPlugins is what settings say about plugins.
+func wantedPlugins(v *setting.Values) intercept.Wanted {
+	return intercept.Wanted{Names: config.Plugins.Of(v), Texts: v.Family(config.PluginPrefix)}
+}
+
+// addFilters gives the settings of a topic its interceptors.
+func (b *Broker) addFilters(s *shard.Settings, t *cluster.Topic, v *setting.Values) {
+	if t.Internal {
+		return
+	}
+	s.Produce = b.plugins.Filter(t.Name, config.Interceptors.Of(v), false)
+	s.Fetch = b.plugins.Filter(t.Name, config.FetchInterceptors.Of(v), true)
+}
+
+// checkPlugins refuses settings that name plugins which cannot be had. It runs within
+// decisions of the controller, on the goroutine that applies metadata.
+func (b *Broker) checkPlugins(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
+	switch kind {
+	case cluster.TopicConfig:
+		return b.checkTopicPlugins(b.plugins.Current(), settings)
+	case cluster.BrokerConfig:
+		own, all := i.BrokerConfigs(b.NodeID()), i.BrokerConfigs("")
+		if name == "" {
+			all = settings
+		} else {
+			own = settings
+		}
+		return b.planPlugins(i, b.settings.Values.With(own, all))
+	}
+	return nil
+}
+
+func (b *Broker) checkTopicPlugins(set *intercept.Set, settings map[string]string) error {
+	v := b.settings.Values.Topic(settings)
+	for topic, names := range map[string][]string{
+		config.TopicProduceInterceptors: config.Interceptors.Of(v), config.TopicFetchInterceptors: config.FetchInterceptors.Of(v),
+	} {
+		if _, given := settings[topic]; !given {
+			continue
+		}
+		if err := set.Check(names, topic == config.TopicFetchInterceptors); err != nil {
+			return fmt.Errorf("%s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// planPlugins makes the plugins that the settings of all brokers want, and looks whether what
+// topics use is among them.
+func (b *Broker) planPlugins(i *cluster.Image, v *setting.Values) error {
+	set, err := b.plugins.Plan(wantedPlugins(v))
+	if err != nil {
+		return err
+	}
+	same := config.SameInterceptors(v, b.values.Load())
+	if set == b.plugins.Current() && same {
+		return nil
+	}
+	for plugin, topic := range set.DeadLetters() {
+		if t := i.Topic(topic); t == nil || t.Internal {
+			return fmt.Errorf("plugin.%s.dlq.topic=%s: there is no such topic, create it first", plugin, topic)
+		}
+	}
+	if !same {
+		if err := set.Check(config.Interceptors.Of(v), false); err != nil {
+			return fmt.Errorf("interceptors: %w", err)
+		}
+	}
+	for _, t := range i.Topics() {
+		own := v.Topic(t.Configs)
+		if err := set.Lost(b.plugins.Current(), config.Interceptors.Of(own), false); err != nil {
+			return fmt.Errorf("topic %s, interceptors.produce: %w", t.Name, err)
+		}
+		if err := set.Lost(b.plugins.Current(), config.FetchInterceptors.Of(own), true); err != nil {
+			return fmt.Errorf("topic %s, interceptors.fetch: %w", t.Name, err)
+		}
+	}
+	return nil
+}

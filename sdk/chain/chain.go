@@ -1,0 +1,403 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/pprof"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// keep is the most memory that a buffer keeps between batches.
+const keep = 256 << 10
+
+// MaxPlain is what the records of one batch may become, decompressed or edited, when an
+// input does not say.
+const MaxPlain = 64 << 20
+
+// Input is a batch that a chain is to be run over.
+type Input struct {
+	Topic     string
+	Partition int32
+	ClientID  string
+	// Batch is whole and has passed Check; records that are not compressed have passed
+	// CheckRecords when they come from a producer.
+	Batch batch.Batch
+	Fetch bool // OnFetch is called, and offsets may have gaps; else OnProduce
+	// Into is where a batch that is built anew is put, if it fits.
+	Into []byte
+	// MaxSize bounds what comes out, in bytes. Zero: as large as a batch can be.
+	MaxSize int
+	// MaxPlain bounds its records while they are not compressed. Zero: MaxPlain.
+	MaxPlain int
+	// Recompress has a batch that is built anew compressed with Codec; else it keeps its own.
+	Recompress bool
+	Codec      batch.Codec
+	Level      int
+	Keys       bool         // each record must have a key: the topic is compacted
+	Memory     batch.Memory // lends what is held decompressed. Nil: whatever it takes
+}
+
+// Aside is what goes to another topic instead.
+type Aside struct {
+	Topic   string
+	Batch   batch.Batch // in memory of its own
+	Records int
+}
+
+// Outcome is what became of a batch.
+type Outcome struct {
+	// Batch is what goes on: that of the input, or one built anew.
+	//
+	// Ownership: one built anew is in Into, or where that had to grow. What it takes, cap of
+	// it, is borrowed from Memory, and the caller returns it.
+	Batch   batch.Batch
+	Rebuilt bool
+	// Aside is what must be stored in other topics before the batch is acknowledged.
+	Aside []Aside
+}
+
+// Runner runs chains, and has the memory that this takes.
+//
+// Ownership: one goroutine's at a time.
+type Runner struct {
+	clock    func() time.Time
+	batch    sdk.Batch
+	call     Call
+	plain    []byte    // the records of the input, decompressed
+	edited   [2][]byte // those that plugins made, in turn
+	turn     int
+	section  []byte // the records as they are now
+	count    int
+	largest  int64 // timestamp in section, from the batch's, once it was encoded here
+	changed  bool
+	last     bool // nobody sees the records after the plugin that is asked
+	borrowed int
+	asides   []aside
+	names    []batch.Header
+}
+
+type aside struct {
+	topic   string
+	builder *batch.Builder
+}
+
+// New makes a runner. The clock tells it how long calls take and when faults happen.
+func New(clock func() time.Time) *Runner { return &Runner{clock: clock} }
+
+// Run has the plugins see the batch, one after the other. The error is a *Refusal, or what
+// was wrong with the bytes of the batch or with the memory for it; then nothing of the batch
+// may be stored, aside or elsewhere.
+func (r *Runner) Run(plugins []Plugin, in *Input) (Outcome, error) {
+	if len(plugins) == 0 || in.Batch.Control() || in.Batch.Count() == 0 {
+		return Outcome{Batch: in.Batch}, nil
+	}
+	defer r.rest(in)
+	if err := r.open(in); err != nil {
+		return Outcome{}, err
+	}
+	for i := range plugins {
+		if r.count == 0 {
+			break
+		}
+		r.last = i == len(plugins)-1
+		if err := r.step(&plugins[i], in); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return r.finish(in)
+}
+
+// open decompresses the records and shows them.
+func (r *Runner) open(in *Input) error {
+	r.count, r.changed, r.section = int(in.Batch.Count()), false, in.Batch[batch.HeaderSize:]
+	if in.Batch.Codec() != batch.None {
+		section, borrowed, err := batch.Plain(r.plain, in.Batch, in.maxPlain(), in.Memory)
+		if err != nil {
+			return err
+		}
+		r.plain, r.section = section, section
+		r.borrowed += borrowed
+		if !in.Fetch {
+			if err := batch.CheckRecords(section, in.Batch.Count(), in.Keys); err != nil {
+				return err
+			}
+		}
+	}
+	r.batch.Topic, r.batch.Partition, r.batch.ClientID = in.Topic, in.Partition, in.ClientID
+	return r.batch.Open(in.Batch, r.section)
+}
+
+func (in *Input) maxPlain() int {
+	if in.MaxPlain > 0 {
+		return in.MaxPlain
+	}
+	return MaxPlain
+}
+
+func (in *Input) maxSize() int {
+	if in.MaxSize > 0 {
+		return in.MaxSize
+	}
+	return math.MaxInt32
+}
+
+// step has one plugin see the batch.
+func (r *Runner) step(p *Plugin, in *Input) error {
+	c := &r.call
+	*c = Call{In: r.count}
+	begin := r.clock()
+	var err error
+	if c.Off = p.Breaker.Off(begin); c.Off {
+		err = errOff
+	} else {
+		err = r.ask(p, in)
+		c.Took = r.clock().Sub(begin)
+	}
+	if err = r.judge(p, in, err); err != nil {
+		_, refused := errors.AsType[*Refusal](err)
+		c.Rejected = refused && !c.Fault && !c.Off
+		c.Out, c.Dropped, c.Routed, c.DeadLettered, c.Edited = 0, 0, 0, 0, 0
+	} else {
+		c.Out = r.count
+	}
+	if c.Fault {
+		p.Breaker.Fault(begin)
+	}
+	if p.Watcher != nil {
+		p.Watcher.Called(c)
+	}
+	return err
+}
+
+// errOff is the fault of a plugin that is not called.
+var errOff = errors.New("it is switched off, because it failed too often")
+
+// ask calls the plugin. A panic of it is an error.
+func (r *Runner) ask(p *Plugin, in *Input) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v", cause)
+		}
+	}()
+	if p.Labels != nil {
+		pprof.SetGoroutineLabels(p.Labels)
+		defer pprof.SetGoroutineLabels(context.Background())
+	}
+	if in.Fetch {
+		return p.Interceptor.OnFetch(&r.batch)
+	}
+	return p.Interceptor.OnProduce(&r.batch)
+}
+
+// judge decides what the answer of a plugin means, and does to the records what it asks for.
+func (r *Runner) judge(p *Plugin, in *Input, answer error) error {
+	if answer == nil {
+		if answer = r.settle(p, in); answer == nil {
+			return nil
+		}
+	} else if rejection, ok := errors.AsType[*sdk.Rejection](answer); ok && !in.Fetch {
+		return &Refusal{Plugin: p.Name, Cause: Rejected, Reason: rejection.Reason}
+	}
+	if _, ok := errors.AsType[*Refusal](answer); ok {
+		return answer
+	}
+	if lacking, ok := errors.AsType[*lack](answer); ok {
+		return lacking.error
+	}
+	c := &r.call
+	c.Fault = !c.Off
+	c.Dropped, c.Routed, c.Edited, c.DeadLettered = 0, 0, 0, 0
+	switch {
+	case p.OnError == Skip:
+		r.batch.Revert()
+		return nil
+	case p.OnError == DeadLetter && in.mayMove():
+		return r.buryAll(p, in, answer)
+	}
+	return &Refusal{p.Name, Faulted, answer.Error(), c.Off}
+}
+
+// mayMove reports whether records can go to other topics: not those of a transaction, which
+// would be there whether it is committed or not, and not on fetch.
+func (in *Input) mayMove() bool { return !in.Fetch && !in.Batch.Transactional() }
+
+// buryAll moves all records to the dead-letter topic.
+func (r *Runner) buryAll(p *Plugin, in *Input, why error) error {
+	r.batch.Revert()
+	for _, v := range r.batch.All() {
+		r.bury(p, in, v, why.Error())
+	}
+	r.call.DeadLettered = r.count
+	r.count, r.changed = 0, true
+	return nil
+}
+
+// settle makes the records what the plugin wants them to be. An error that is no *Refusal
+// is a fault of the plugin, and nothing has changed.
+func (r *Runner) settle(p *Plugin, in *Input) error {
+	edits := r.batch.Edits()
+	if edits == nil {
+		return nil
+	}
+	size := 0
+	for i := range edits {
+		n, err := r.weigh(p, in, i, &edits[i])
+		if err != nil {
+			return err
+		}
+		size += n
+	}
+	if size > in.maxPlain() {
+		return &Refusal{Plugin: p.Name, Cause: TooLarge, Reason: "its edits make the batch larger than may be held decompressed"}
+	}
+	into, err := r.room(size, in.Memory)
+	if err != nil {
+		return err
+	}
+	r.largest = math.MinInt64
+	for i := range edits {
+		before := len(into)
+		if into = r.encode(p, in, i, &edits[i], into); len(into) > before {
+			r.largest = max(r.largest, r.batch.Original(i).TimestampDelta)
+		}
+	}
+	r.edited[r.turn] = into
+	r.section, r.changed = into, true
+	r.turn = 1 - r.turn
+	r.count = r.call.In - r.call.Dropped - r.call.Routed - r.call.DeadLettered
+	if r.last || r.count == 0 {
+		return nil
+	}
+	return r.batch.Reopen(r.section, r.count)
+}
+
+// lack is an error of the memory for edits, of which the plugin is innocent.
+type lack struct{ error }
+
+// weigh checks one edit, counts it, and answers how many bytes the record will take at most.
+func (r *Runner) weigh(p *Plugin, in *Input, i int, e *sdk.Edit) (int, error) {
+	c := &r.call
+	switch e.Fate {
+	case sdk.Edited:
+		if in.Keys && e.Key == nil {
+			return 0, errors.New("record " + strconv.Itoa(i) + " has no key any more, which a compacted topic needs")
+		}
+		c.Edited++
+		return batch.SizeOfRecord(e.Key, e.Value, e.Headers), nil
+	case sdk.Dropped:
+		c.Dropped++
+		return 0, nil
+	case sdk.Routed:
+		if in.Fetch {
+			c.Dropped++
+			return 0, nil
+		}
+		if !in.mayMove() {
+			return 0, &Refusal{Plugin: p.Name, Cause: Bad, Reason: "record " + strconv.Itoa(i) + " would go to topic " + e.Topic + ", outside of its transaction"}
+		}
+		if e.Topic == "" || e.Topic == in.Topic {
+			return 0, fmt.Errorf("it routes record %d to %q", i, e.Topic)
+		}
+		c.Routed++
+		return 0, nil
+	case sdk.Failed:
+		c.Failed++
+		switch {
+		case p.OnError == DeadLetter && in.mayMove():
+			c.DeadLettered++
+			return 0, nil
+		case p.OnError != Skip:
+			return 0, &Refusal{Plugin: p.Name, Cause: Bad, Reason: "record " + strconv.Itoa(i) + ": " + e.Reason}
+		}
+	}
+	return len(r.batch.Raw(i)), nil
+}
+
+// encode appends record i as it is now, or moves it aside.
+func (r *Runner) encode(p *Plugin, in *Input, i int, e *sdk.Edit, into []byte) []byte {
+	switch e.Fate {
+	case sdk.Edited:
+		return batch.AppendRecord(into, e.TimestampDelta, e.OffsetDelta, e.Key, e.Value, e.Headers)
+	case sdk.Dropped:
+		return into
+	case sdk.Routed:
+		if !in.Fetch {
+			r.move(in, e.Topic, &e.View, e.Headers)
+		}
+		return into
+	case sdk.Failed:
+		if p.OnError == DeadLetter {
+			r.bury(p, in, r.batch.Original(i), e.Reason)
+			return into
+		}
+	}
+	return append(into, r.batch.Raw(i)...)
+}
+
+// room is the buffer for the next section.
+func (r *Runner) room(size int, m batch.Memory) ([]byte, error) {
+	into := r.edited[r.turn]
+	if cap(into) >= size {
+		return into[:0], nil
+	}
+	if m != nil && size > keep {
+		if err := m.Borrow(size); err != nil {
+			return nil, &lack{err}
+		}
+		r.borrowed += size
+	}
+	return make([]byte, 0, size), nil
+}
+
+// finish builds what goes on.
+func (r *Runner) finish(in *Input) (Outcome, error) {
+	if !r.changed {
+		return Outcome{Batch: in.Batch}, nil
+	}
+	codec := in.Batch.Codec()
+	if in.Recompress {
+		codec = in.Codec
+	}
+	out := Outcome{Rebuilt: true}
+	var err error
+	for i := range r.asides {
+		one := Aside{Topic: r.asides[i].topic, Records: r.asides[i].builder.Count()}
+		options := batch.NoProducer()
+		options.Codec = in.Batch.Codec() // what was compressed is a batch of that size again
+		if one.Batch, err = r.asides[i].builder.Finish(options); err != nil {
+			return Outcome{}, err
+		}
+		out.Aside = append(out.Aside, one)
+	}
+	out.Batch, err = batch.Rebuild(in.Into, in.Batch, r.section, batch.RebuildOptions{
+		Count: int32(r.count), Largest: in.Batch.BaseTimestamp() + r.largest, Codec: codec, Level: in.Level, MaxSize: in.maxSize(), Memory: in.Memory,
+	})
+	if errors.Is(err, batch.ErrGrown) {
+		return Outcome{}, &Refusal{Cause: TooLarge, Reason: "the plugins of the topic made the batch larger than " + strconv.Itoa(in.maxSize()) + " bytes"}
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	return out, nil
+}
+
+// rest gives back what was lent, and forgets the batch.
+func (r *Runner) rest(in *Input) {
+	if r.borrowed > 0 && in.Memory != nil {
+		in.Memory.Return(r.borrowed)
+	}
+	r.borrowed, r.section = 0, nil
+	for _, b := range []*[]byte{&r.plain, &r.edited[0], &r.edited[1]} {
+		if cap(*b) > keep {
+			*b = nil
+		}
+	}
+	clear(r.asides) // their batches belong to whoever asked
+	r.asides = r.asides[:0]
+}
