@@ -21,7 +21,7 @@ race: ## all tests with the race detector on
 	.ci/run race
 
 rewrite: ## write what the conversations in testdata answer now; then read the diff
-	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' engine | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
+	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' engine tuning | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
 
 fuzz: ## ten seconds (FUZZTIME=1m for more) of each decoder's fuzz target
 	.ci/run fuzz
@@ -64,8 +64,8 @@ limits: ## measure the table of limits, about an hour, 45 GB of disk, and put it
 report: ## one HTML page from the newest files in results/
 	go run ./cmd/millrace report results
 
-pgo: ## is a build with a profile of `millrace bench` better? measures both in turn, some minutes
-	.ci/pgo
+pgo: ## is a build with a profile of `millrace bench` better? measures both in turn, some minutes; PGO=… for its options
+	go run ./cmd/millrace tune pgo $(PGO)
 
 docs: ## write docs/settings.md from the declarations
 	go test ./engine/config -run Docs -rewrite

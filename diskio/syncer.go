@@ -1,8 +1,10 @@
 package diskio
 
 import (
+	"context"
 	"errors"
 	"os"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 )
@@ -15,6 +17,9 @@ type SyncerOptions struct {
 	// Journal is what makes many files durable at once. The Syncer owns it from here on, and
 	// closes it. Nil: each file is synced.
 	Journal *Journal
+	// Labels are those that the goroutines have in profiles of processor time, when they work
+	// for no request that has its own. Nil: none.
+	Labels context.Context
 	// Stopped is told of the error that stops the disk, once, on a goroutine of the Syncer, also
 	// when nobody waits for what failed. It must not block. Nil: nobody is told.
 	Stopped func(error)
@@ -43,6 +48,7 @@ type Syncer struct {
 	ended   chan struct{}
 	now     func() time.Time // to tell durations
 	stopped func(error)      // may be nil
+	labels  context.Context  // of its goroutines
 
 	// The dispatcher's own.
 	waiting  queue
@@ -84,6 +90,9 @@ type Request struct {
 	// Sync was called. It must not block. From here on r may be used again.
 	Done func(r *Request, err error)
 
+	// Labels are those of the goroutine that syncs the file, for profiles. Nil: the syncer's.
+	Labels context.Context
+
 	// For the journal; a request without a name has the file itself synced. What lies at
 	// From up to To is all that the file got since what was last made durable, and is not
 	// changed any more, unless the file is cut and the journal told to forget.
@@ -107,7 +116,10 @@ func NewSyncer(o SyncerOptions) *Syncer {
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
-	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now, stopped: o.Stopped}
+	s := &Syncer{wake: make(chan struct{}, 1), ended: make(chan struct{}), parallel: o.Parallel, now: time.Now, stopped: o.Stopped, labels: o.Labels}
+	if s.labels == nil {
+		s.labels = context.Background()
+	}
 	if o.Journal != nil {
 		s.checkpoints = journalParallel
 		s.journal, s.made, s.age, s.now = o.Journal, o.Journal.made, o.Journal.timer.C, o.Journal.o.Now
@@ -167,6 +179,7 @@ func (s *Syncer) Close() {
 func (s *Syncer) dispatch() {
 	defer close(s.ended)
 	defer close(s.work)
+	pprof.SetGoroutineLabels(s.labels)
 	for {
 		select {
 		case <-s.wake:
@@ -456,7 +469,12 @@ func (s *Syncer) ask(f File, d *debt) {
 
 // sync is one worker.
 func (s *Syncer) sync() {
+	pprof.SetGoroutineLabels(s.labels)
 	for r := range s.work {
+		if r.Labels != nil {
+			pprof.SetGoroutineLabels(r.Labels)
+		}
+		marked := r.Labels != nil
 		done := synced{file: r.File, err: s.Err()}
 		for one := r; one != nil; one = one.same {
 			done.bytes += one.To - one.From
@@ -473,6 +491,9 @@ func (s *Syncer) sync() {
 		s.free <- done
 		if asked {
 			answer(r, done.err)
+		}
+		if marked {
+			pprof.SetGoroutineLabels(s.labels)
 		}
 	}
 }

@@ -54,7 +54,9 @@ func startAdmin(v *setting.Values, b *Broker) (*adminServer, error) {
 	mux.Handle("/metrics", b.metrics.Handler())
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/profile", b.serveProfile)
+	mux.Handle("/debug/pprof/mutex", mutexes.during(pprof.Handler("mutex")))
+	mux.Handle("/debug/pprof/block", blocking.during(pprof.Handler("block")))
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	a := &adminServer{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listen: l, ended: make(chan struct{})}

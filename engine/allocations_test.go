@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -102,6 +103,11 @@ func TestSteadyProduceAndFetchAllocateNothing(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					if n := steady(t, b, request); n != 0 {
 						t.Fatalf("%v allocations for a request and its answer, want 0", n)
+					}
+					label.Begin() // as while somebody takes a profile
+					defer label.End()
+					if n := steady(t, b, request); n != 0 {
+						t.Fatalf("%v allocations with labels set, want 0", n)
 					}
 				})
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
 )
@@ -45,11 +46,12 @@ func (c *cleaner) reconfigured() {
 
 // run compacts until the broker stops.
 func (c *cleaner) run() {
+	label.Set(label.Cleaner)
 	for {
 		if c.broker.stopping() {
 			return
 		}
-		if c.round(time.Now()) {
+		if c.round(c.broker.now()) {
 			continue
 		}
 		backoff := time.NewTimer(max(config.CleanerBackoff.Of(c.broker.values.Load()), time.Millisecond))
@@ -82,7 +84,7 @@ func (c *cleaner) round(now time.Time) bool {
 	if err == nil {
 		stats, err = work.Run(dirt, now)
 	}
-	c.count(stats, time.Since(now))
+	c.count(stats, c.broker.now().Sub(now))
 	switch {
 	case errors.Is(err, errStopping):
 		return false
@@ -94,7 +96,7 @@ func (c *cleaner) round(now time.Time) bool {
 		return false
 	}
 	c.broker.log.Info("compacted a log", "topic", r.Topic, "partition", r.Index, "from", dirt.From, "to", dirt.To,
-		"read", stats.BytesRead, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", time.Since(now).Round(time.Millisecond))
+		"read", stats.BytesRead, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", c.broker.now().Sub(now).Round(time.Millisecond))
 	return dirt.From < dirt.To
 }
 
@@ -217,7 +219,7 @@ func (b *Broker) cleaning() metrics.Cleaning {
 		all.BufferPercent = max(all.BufferPercent, c.filled.Load())
 		all.DirtyPercent = max(all.DirtyPercent, c.dirtiest.Load())
 		if last := c.last.Load(); last > 0 {
-			all.SinceLastRun = max(all.SinceLastRun, time.Now().UnixMilli()-last)
+			all.SinceLastRun = max(all.SinceLastRun, b.now().UnixMilli()-last)
 		}
 	}
 	return all

@@ -17,6 +17,7 @@ import (
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/commitlog"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 )
 
@@ -46,7 +47,8 @@ type disk struct {
 	journal *diskio.Journal
 	cache   *diskio.PageCache
 	cleaner *cleaner
-	shards  []*shard.Shard // that its partitions are on; no other disk's are, for a disk that hangs holds them up
+	recheck chan chan<- struct{} // asks who keeps the disk to apply retention at once
+	shards  []*shard.Shard       // that its partitions are on; no other disk's are, for a disk that hangs holds them up
 	// unclean: a log in it could not be closed in good order, or was not looked at since a
 	// crash. Set while the broker stops.
 	unclean atomic.Bool
@@ -72,7 +74,7 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder %s: %w", path, err)
 	}
-	d := &disk{Disk: &shard.Disk{Path: path, FS: fs, Log: log}, lock: lock}
+	d := &disk{Disk: &shard.Disk{Path: path, FS: fs, Log: log}, lock: lock, recheck: make(chan chan<- struct{})}
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -83,7 +85,7 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 		return nil, errors.Join(err, lock.Close())
 	}
 	d.Held = heldBack(d.journal.Held())
-	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal, Stopped: d.Fail})
+	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal, Stopped: d.Fail, Labels: label.Syncer})
 	d.Syncer = d.syncer
 	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: limits.cached})
 	d.Cache = d.cache

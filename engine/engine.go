@@ -19,6 +19,7 @@ import (
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/intercept"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/quorum"
 	"github.com/millrace/millrace/engine/shard"
@@ -33,12 +34,20 @@ type Options struct {
 	Settings *config.Broker
 	FS       diskio.FS // Zero: the operating system's
 	Log      *slog.Logger
+	// Now is the clock that time limits, retention and timestamps go by, asked from any
+	// goroutine; it never goes back. Who has it jump ahead calls Recheck. Zero: time.Now.
+	Now func() time.Time
+	// Wrap may put a handler of its own before the one that serves a listener's connections.
+	// Zero: nothing is between.
+	Wrap func(netpoll.Handler) netpoll.Handler
 }
 
 // Broker is one running broker.
 type Broker struct {
 	log      *slog.Logger
 	fs       diskio.FS
+	now      func() time.Time
+	wrap     func(netpoll.Handler) netpoll.Handler
 	settings *config.Broker
 	values   atomic.Pointer[setting.Values]
 	disks    []*disk
@@ -52,10 +61,12 @@ type Broker struct {
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
+	profiler *profiler
 	stopped  atomic.Bool
-	stop     chan struct{} // closed to end the housekeeper
-	ended    chan struct{} // closed when the housekeeper has ended
-	failed   chan error    // why the broker cannot go on
+	stop     chan struct{}        // closed to end the housekeeper
+	ended    chan struct{}        // closed when the housekeeper has ended
+	recheck  chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
+	failed   chan error           // why the broker cannot go on
 
 	// Those of whoever applies metadata: Start, then the quorum's goroutine.
 	plain     *shard.Settings            // of topics without settings of their own
@@ -72,8 +83,14 @@ func Start(o Options) (_ *Broker, err error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Wrap == nil {
+		o.Wrap = func(h netpoll.Handler) netpoll.Handler { return h }
+	}
 	b := &Broker{
-		log: o.Log, fs: o.FS, settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	b.values.Store(o.Settings.Values)
@@ -93,6 +110,7 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
+	b.profiler = newProfiler(b)
 	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
 		return nil, err
@@ -100,6 +118,7 @@ func Start(o Options) (_ *Broker, err error) {
 	if b.admin, err = startAdmin(b.values.Load(), b); err != nil {
 		return nil, err
 	}
+	b.profiler.start()
 	go b.keepHouse()
 	return b, nil
 }
@@ -113,6 +132,14 @@ func (b *Broker) Addresses() (addresses []string) {
 		addresses = append(addresses, s.Addr().String())
 	}
 	return addresses
+}
+
+// TopicName is the name of the topic with that id, "" when there is none.
+func (b *Broker) TopicName(id [16]byte) string {
+	if t := b.registry.ByID(id); t != nil {
+		return t.Name
+	}
+	return ""
 }
 
 // AdminAddress is where metrics and profiles are served, empty when nowhere.
@@ -168,7 +195,7 @@ func (b *Broker) startShards() {
 
 func (b *Broker) startShard() *shard.Shard {
 	s := shard.Start(shard.Options{
-		Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
+		Now: b.now, Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
 		Verify:   func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
 		Verified: b.metrics.Verified,
 		Loaded: func(topic string, took time.Duration) {
@@ -194,7 +221,7 @@ func (b *Broker) openQuorum() error {
 		folders = append(folders, d.Path)
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
-		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log,
+		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log, Now: b.now,
 		Rewrite: disks[0].Rewrite, Applied: b.apply,
 		Failed: func(err error) {
 			disks[0].distrust()
@@ -227,7 +254,7 @@ func (b *Broker) fail(err error) {
 func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, MetadataLog: b.metadataLog, Registry: b.registry, Shards: b.shards,
-		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, CheckPlugins: b.checkPlugins,
+		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, Now: b.now, CheckPlugins: b.checkPlugins,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
@@ -254,7 +281,7 @@ func (b *Broker) listen() error {
 		}
 		host, port := b.advertised(i, l)
 		handler := b.server.Listener(l.Name, host, port)
-		s, err := netpoll.Listen(l.Address(), netpollOptions(b.settings, v, b.log), handler)
+		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
 		}
@@ -286,14 +313,15 @@ func (b *Broker) advertised(i int, l config.Listener) (host string, port int) {
 	return host, port
 }
 
-func netpollOptions(settings *config.Broker, v *setting.Values, log *slog.Logger) netpoll.Options {
+func (b *Broker) netpollOptions(v *setting.Values) netpoll.Options {
 	o := netpoll.Options{
 		Loops: loops(v), MaxFrame: config.RequestMaxBytes.Of(v), MaxConnections: config.MaxConnections.Of(v),
 		MaxConnectionsPerAddress: config.MaxConnectionsPerAddress.Of(v), IdleTimeout: config.MaxIdle.Of(v),
-		SendBuffer: config.SendBufferBytes.Of(v), ReceiveBuffer: config.ReceiveBufferBytes.Of(v), Log: log,
+		SendBuffer: config.SendBufferBytes.Of(v), ReceiveBuffer: config.ReceiveBufferBytes.Of(v), Log: b.log,
+		Profiling: &netpoll.Profiling{Active: label.Count(), Loop: label.Loop},
 	}
 	served := 0
-	for _, l := range settings.Listeners {
+	for _, l := range b.settings.Listeners {
 		if !l.Controller {
 			served++
 		}
@@ -334,6 +362,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 		return errors.New("the broker was stopped before")
 	}
 	close(b.stop)
+	b.profiler.wait()
 	select {
 	case <-b.ended:
 	case <-ctx.Done():

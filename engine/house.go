@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 )
 
@@ -20,6 +21,7 @@ const checkpointPause = time.Minute
 // forgets producers and writes recovery points.
 func (b *Broker) keepHouse() {
 	defer close(b.ended)
+	label.Set(label.Housekeeper)
 	v := b.values.Load()
 	var disks sync.WaitGroup
 	defer disks.Wait()
@@ -41,11 +43,49 @@ func (b *Broker) keepHouse() {
 		case <-b.stop:
 			return
 		case <-producers.C:
-			for _, s := range b.shards {
-				s.Do(s.ExpireProducers)
-			}
+			b.expireProducers()
 		case <-checkpoint.C:
 			b.checkpoint()
+		case done := <-b.recheck:
+			b.expireProducers()
+			close(done)
+		}
+	}
+}
+
+func (b *Broker) expireProducers() {
+	for _, s := range b.shards {
+		s.Do(s.ExpireProducers)
+	}
+}
+
+// Recheck does everything that Options.Now makes due: whoever has it jump ahead calls this.
+// When it returns, what was due has been done, but for what follows from it, as the records
+// of coordinators. The housekeeper waits for nothing but the clock otherwise.
+func (b *Broker) Recheck() {
+	b.settleShards()
+	askers := []chan chan<- struct{}{b.recheck}
+	for _, d := range b.disks {
+		askers = append(askers, d.recheck)
+		d.cleaner.reconfigured()
+	}
+	for _, asker := range askers {
+		done := make(chan struct{})
+		select {
+		case asker <- done:
+			<-done
+		case <-b.stop:
+			return
+		}
+	}
+	b.settleShards()
+}
+
+// settleShards has every shard take a turn, at whose end what was due is done.
+func (b *Broker) settleShards() {
+	for range 2 { // timers run after the tasks of a turn
+		for _, s := range b.shards {
+			s.Wait(func() {})
 		}
 	}
 }
@@ -58,8 +98,11 @@ func (b *Broker) keepDisk(d *disk) {
 		select {
 		case <-b.stop:
 			return
-		case now := <-retention.C:
-			b.retain(d.Disk, now)
+		case <-retention.C:
+			b.retain(d.Disk, b.now())
+		case done := <-d.recheck:
+			b.retain(d.Disk, b.now())
+			close(done)
 		}
 	}
 }

@@ -72,6 +72,7 @@ func (b *Broker) sources() *metrics.Sources {
 		Journals: b.journals,
 		Logs:     b.logs,
 		Cleaning: b.cleaning,
+		Profiles: b.profiler.files, ProfileBytes: b.profiler.bytes,
 	}
 	b.memorySources(s)
 	return s
@@ -240,9 +241,9 @@ func (b *Broker) shardsIdle() func() float64 {
 		idle time.Duration
 	}
 	var last atomic.Pointer[asked]
-	last.Store(&asked{at: time.Now()})
+	last.Store(&asked{at: b.now()})
 	return func() float64 {
-		now := &asked{at: time.Now()}
+		now := &asked{at: b.now()}
 		for _, s := range b.shards {
 			now.idle += s.Idle()
 		}

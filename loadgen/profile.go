@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
+	"golang.org/x/sync/errgroup"
 )
 
 // Kinds of profiles that a broker's admin address serves.
@@ -49,49 +51,73 @@ func (p Profiling) newProfiler(id string, phase *Phase) *profiler {
 	}
 }
 
-// take fetches every kind once: the processor profile over the measured part, which
+// take fetches every kind once: those of a stretch of time all over the measured part, which
 // begins now, the others when that is over.
 func (p *profiler) take(ctx context.Context) error {
 	kinds := slices.Clone(p.Kinds)
-	slices.SortStableFunc(kinds, func(a, b string) int { // the one that takes time is first
-		switch {
-		case a == ProfileCPU && b != ProfileCPU:
-			return -1
-		case b == ProfileCPU && a != ProfileCPU:
-			return 1
-		default:
-			return 0
-		}
+	slices.SortStableFunc(kinds, func(a, b string) int {
+		return cmp.Compare(slices.Index(profileOrder, a), slices.Index(profileOrder, b))
 	})
-	for _, kind := range kinds {
-		data, err := p.fetch(ctx, kind)
-		if err != nil {
-			return fmt.Errorf("take the %s profile of the broker: %w", kind, err)
+	taken := make([][]byte, len(kinds))
+	stretch, within := errgroup.WithContext(ctx)
+	for i, kind := range kinds {
+		if kind != ProfileHeap {
+			stretch.Go(func() (err error) {
+				taken[i], err = p.fetch(within, kind)
+				return err
+			})
 		}
-		name := p.base + "-" + kind + ".pb.gz"
-		if err := os.MkdirAll(p.Dir, 0o755); err != nil {
-			return fmt.Errorf("keep a profile: %w", err)
+	}
+	if err := stretch.Wait(); err != nil {
+		return err
+	}
+	for i, kind := range kinds {
+		if taken[i] == nil {
+			var err error
+			if taken[i], err = p.fetch(ctx, kind); err != nil {
+				return err
+			}
 		}
-		if err := os.WriteFile(filepath.Join(p.Dir, name), data, 0o644); err != nil {
-			return fmt.Errorf("keep a profile: %w", err)
+		if err := p.save(kind, taken[i]); err != nil {
+			return err
 		}
-		hot, err := hottest(data, 5)
-		if err != nil {
-			return fmt.Errorf("read the %s profile: %w", kind, err)
-		}
-		p.files = append(p.files, name)
-		p.notes = append(p.notes, kind+" profile: "+hot)
 	}
 	return nil
 }
 
-func (p *profiler) fetch(ctx context.Context, kind string) ([]byte, error) {
+// profileOrder is that of the files and notes.
+var profileOrder = []string{ProfileCPU, ProfileMutex, ProfileBlock, ProfileHeap}
+
+// save writes the file of one kind, and what is in it into the notes.
+func (p *profiler) save(kind string, data []byte) error {
+	name := p.base + "-" + kind + ".pb.gz"
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return fmt.Errorf("keep a profile: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(p.Dir, name), data, 0o644); err != nil {
+		return fmt.Errorf("keep a profile: %w", err)
+	}
+	hot, err := hottest(data, 5)
+	if err != nil {
+		return fmt.Errorf("read the %s profile: %w", kind, err)
+	}
+	p.files = append(p.files, name)
+	p.notes = append(p.notes, kind+" profile: "+hot)
+	return nil
+}
+
+func (p *profiler) fetch(ctx context.Context, kind string) (data []byte, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("take the %s profile of the broker: %w", kind, err)
+		}
+	}()
 	path := "heap"
 	switch kind {
 	case ProfileCPU:
 		path = fmt.Sprintf("profile?seconds=%d", p.seconds)
 	case ProfileMutex, ProfileBlock:
-		path = kind
+		path = fmt.Sprintf("%s?seconds=%d", kind, p.seconds) // a Millrace looks at them only meanwhile
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Admin+"/debug/pprof/"+path, nil)
 	if err != nil {
@@ -101,7 +127,7 @@ func (p *profiler) fetch(ctx context.Context, kind string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(answer.Body)
+	data, err = io.ReadAll(answer.Body)
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return nil, err
 	}

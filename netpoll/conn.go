@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"context"
 	"net/netip"
 	"os"
 	"sync/atomic"
@@ -14,6 +15,9 @@ import (
 type Conn struct {
 	// State is the handler's, on the loop.
 	State any
+	// Labels are those of the work that is done for the connection now, for profiles. They are
+	// the handler's, on the loop. Nil: the loop's.
+	Labels context.Context
 
 	id      uint64
 	loop    *Loop

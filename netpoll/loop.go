@@ -1,8 +1,10 @@
 package netpoll
 
 import (
+	"context"
 	"fmt"
 	"runtime"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -143,6 +145,7 @@ func (l *Loop) ring() {
 
 // run is the loop's goroutine.
 func (l *Loop) run() {
+	pprof.SetGoroutineLabels(l.server.options.Profiling.Loop)
 	err := l.poll()
 	if !l.stopping {
 		panic(fmt.Sprintf("netpoll: loop %d stopped polling: %v", l.index, err))
@@ -162,13 +165,28 @@ func (l *Loop) turn(fd int, event netpoll.IOEvent, _ netpoll.IOFlags) error {
 	case l.accept != nil && fd == l.accept.fd:
 		l.accept.ready()
 	case fd < len(l.conns) && l.conns[fd] != nil:
+		l.mark(l.conns[fd].Labels)
 		l.conns[fd].ready(event)
 	}
 	l.settle()
+	l.mark(l.server.options.Profiling.Loop)
 	if l.stopping {
 		return errors.ErrEngineShutdown
 	}
 	return nil
+}
+
+// mark has what the loop does from here on carry labels, while somebody takes a profile; nil
+// stands for the loop's own.
+func (l *Loop) mark(labels context.Context) {
+	p := l.server.options.Profiling
+	if p.Active.Load() == 0 {
+		return
+	}
+	if labels == nil {
+		labels = p.Loop
+	}
+	pprof.SetGoroutineLabels(labels)
 }
 
 // settle empties the inbox and writes, once for each connection, what became ready. When
@@ -204,6 +222,7 @@ func (l *Loop) flush() {
 		c := l.touched[i]
 		c.touched = false
 		if !c.closed {
+			l.mark(c.Labels)
 			c.pump()
 		}
 	}

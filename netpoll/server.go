@@ -49,6 +49,16 @@ type Options struct {
 	MaxWaiting int
 	// Log tells what concerns no single connection. Nil: slog.Default.
 	Log *slog.Logger
+	// Profiling says what loops are called in profiles. Nil: nothing.
+	Profiling *Profiling
+}
+
+// Profiling says which labels loops have in profiles of processor time (runtime/pprof): those
+// of the connection that they work for, or Loop.
+type Profiling struct {
+	// Active is greater than zero while a profile is taken; labels are set only then.
+	Active *atomic.Int32
+	Loop   context.Context
 }
 
 func (o Options) withDefaults() Options {
@@ -68,6 +78,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Profiling == nil {
+		o.Profiling = &Profiling{Active: new(atomic.Int32), Loop: context.Background()}
 	}
 	return o
 }

@@ -69,6 +69,7 @@ func (l *Loop) takeTurns() {
 		c := l.queue[at]
 		c.queued = false
 		if !c.closed && !c.blocked {
+			l.mark(c.Labels)
 			c.push()
 		}
 	}

@@ -64,6 +64,7 @@ const MinRepeats = 5
 // Row compares one metric of one phase.
 type Row struct {
 	Phase   string
+	Mode    string // of the phase: Fixed or Max
 	Metric  Metric
 	A, B    []float64 // one value per valid run, never pooled samples
 	Ratio   float64   // median B / median A
@@ -91,6 +92,7 @@ func Compare(a, b []*Result) Comparison {
 		for _, metric := range Metrics {
 			row := Row{Phase: name, Metric: metric, A: values(metric, phasesA), B: values(metric, phasesB)}
 			if len(row.A) > 0 && len(row.B) > 0 {
+				row.Mode = phasesA[0].Mode
 				row.judge()
 				c.Rows = append(c.Rows, row)
 			}

@@ -14,7 +14,9 @@ import (
 	"github.com/millrace/millrace/cmd/bench"
 	"github.com/millrace/millrace/cmd/command/kafka"
 	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/cmd/pprof"
 	"github.com/millrace/millrace/cmd/serve"
+	"github.com/millrace/millrace/cmd/tune"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -36,6 +38,8 @@ var constructors = []func(*environment) *cobra.Command{
 	linkCommand,
 	func(*environment) *cobra.Command { return bench.Command() },
 	func(*environment) *cobra.Command { return bench.ReportCommand() },
+	func(*environment) *cobra.Command { return pprof.Command() },
+	func(*environment) *cobra.Command { return tune.Command() },
 }
 
 // environment is what every sub-command gets: the streams, and the flags that all

@@ -82,15 +82,11 @@ func roomForLoops() {
 	}
 }
 
-// heapGrowth is by how much the heap may grow between two collections, in percent. The
-// steady paths allocate nothing, so the heap is small and what grows it is a burst.
-const heapGrowth = 200
-
-// collectSeldom has the collector run seldom while there is little to collect, and hard
-// only when the broker's budget is spent. GOGC and GOMEMLIMIT in the environment win.
+// collectSeldom has the collector run seldom (gc.percent) while there is little to collect,
+// for the steady paths allocate nothing and what grows the heap is a burst, and hard only when the broker's budget is spent. GOGC and GOMEMLIMIT in the environment win.
 func collectSeldom(settings *config.Broker) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapGrowth)
+		debug.SetGCPercent(config.GCPercent.Of(settings.Values))
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(engine.MemoryBudget(settings))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
@@ -83,6 +84,9 @@ func (p *produceCall) begin() {
 	for i := range p.request.Topics {
 		t := &p.request.Topics[i]
 		topic, missing := p.topic(t)
+		if topic != nil && label.On() {
+			mark(p.conn, topic.ProduceLabels())
+		}
 		for ; at < t.End; at++ {
 			p.check(at, topic, missing)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
@@ -223,7 +224,8 @@ func (f *fetchCall) proceed() {
 		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
 	}
 	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
-	f.wait.When = f.received.Add(time.Duration(f.request.MaxWaitMillis) * time.Millisecond)
+	passed := f.conn.Loop().Now().Sub(f.received)
+	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
 	f.waiting = true
 	f.parties.Add(2) // the wait, and the wake that will come
 	f.call.session.park(f)
@@ -308,6 +310,9 @@ func (f *fetchCall) look() (bytes int, failed bool) {
 		t := &f.targets[i]
 		f.releaseRange(t)
 		t.cold = false
+		if t.topic != nil && label.On() {
+			mark(f.conn, t.topic.FetchLabels())
+		}
 		t.result = wire.FetchResult{Index: t.read.Index, HighWatermark: -1, LastStable: -1, LogStart: -1}
 		if err := f.locate(t, left-bytes, bytes == 0); err != nil {
 			t.result.Error = code(err)

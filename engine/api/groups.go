@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 )
 
@@ -23,6 +24,9 @@ func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.
 
 // withCoordinator is onGroup on the shard itself, for all groups that r keeps.
 func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
+	if label.On() {
+		label.Set(label.Groups)
+	}
 	picture := clusterPicture{s.Controller.Image(), s.Values()}
 	err := r.Groups(s.GroupOptions(), picture, func(g *group.Coordinator) {
 		g.SetCluster(picture)

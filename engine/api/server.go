@@ -1,16 +1,19 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
@@ -53,6 +56,8 @@ type Options struct {
 	Log          *slog.Logger
 	// Random draws 16 bytes (any goroutine). Nil: from crypto/rand.
 	Random func() [16]byte
+	// Now is the clock that shards go by (any goroutine); loops have the system's. Nil: time.Now.
+	Now func() time.Time
 }
 
 // Server answers what arrives on the connections of one broker.
@@ -67,6 +72,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.Random == nil {
 		o.Random = random
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	s := &Server{Options: o, table: table()}
 	s.sessions.limit = int32(config.FetchSessionSlots.Of(o.Values()))
@@ -145,6 +153,9 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 	}
 	state := conn.State.(*session)
 	state.remember(h.ClientID)
+	if label.On() {
+		mark(conn, e.labels)
+	}
 	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
 	if h.Version < e.served || h.Version > e.max {
 		err = c.unsupported(frame, h.Body)
@@ -155,6 +166,12 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 		c.slot.Discard()
 		conn.Close(fmt.Errorf("%w: %s version %d: %w", ErrRequest, e.name, h.Version, err))
 	}
+}
+
+// mark has what is done for a connection carry labels, in profiles, until others are set.
+func mark(conn *netpoll.Conn, labels context.Context) {
+	conn.Labels = labels
+	label.Set(labels)
 }
 
 // remember keeps the client's name without taking memory for it each time.

@@ -2,11 +2,13 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
 )
@@ -20,6 +22,7 @@ type entry struct {
 	min, max int16 // advertised
 	served   int16 // the first version that is really served
 	flexible int16 // first version with tagged fields; −1: none
+	labels   context.Context
 	// serve answers. An error means that the request cannot be read: the connection is
 	// closed. Ownership: frame belongs to serve.
 	serve func(c call, frame *netpoll.Frame, body []byte) error
@@ -77,6 +80,7 @@ func table() (t [128]*entry) {
 		handle(80, 0, 1, addRaftVoter),
 		handle(81, 0, 0, removeRaftVoter),
 	} {
+		e.labels = label.Of("api", e.name)
 		t[e.key] = e
 	}
 	return t

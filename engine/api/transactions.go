@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/txn"
 )
@@ -34,6 +35,9 @@ func (s *Server) onTransaction(id string, refuse func(*kerr.Error), f func(t *tx
 
 // withTransactions is onTransaction on the shard itself, for all ids that r keeps.
 func (s *Server) withTransactions(r *shard.Replica, refuse func(*kerr.Error), f func(t *txn.Coordinator, now time.Time)) {
+	if label.On() {
+		label.Set(label.Transactions)
+	}
 	err := r.Transactions(s.transactionOptions(), func(t *txn.Coordinator) { f(t, r.Shard().Now()) })
 	switch {
 	case err == kerr.CoordinatorLoadInProgress: //nolint:errorlint // the shard answers it bare

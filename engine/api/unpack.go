@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/sdk/batch"
@@ -84,6 +85,9 @@ func (p *produceCall) unpackLater() {
 func (p *produceCall) Unpack() {
 	for i := range p.packed {
 		part := &p.packed[i]
+		if label.On() {
+			label.Set(part.topic.ProduceLabels())
+		}
 		err, why := (*kerr.Error)(nil), ""
 		if part.settings.Produce != nil {
 			err, why = p.intercept(i)

@@ -8,6 +8,26 @@ var (
 		Name: "admin.listener", Default: "127.0.0.1:9644", Kafka: "no such setting",
 		Doc: "Address host:port of /metrics and /debug/pprof. It has no access control: keep it on loopback. Empty: off. When it is not given and the port is taken, a free port of the same host.",
 	})
+	GCPercent = operation.Int(setting.Int{
+		Name: "gc.percent", Default: 200, Min: 1, Kafka: "no such setting",
+		Doc: "By how much the heap may grow between two garbage collections, in percent. The broker's steady work makes no garbage, but plugins and recompression do. GOGC in the environment wins.",
+	})
+	ProfileInterval = operation.Duration(setting.Duration{
+		Name: "profile.interval.ms", Default: 60_000, Kafka: "no such setting",
+		Doc: "How often the broker takes a profile of its own processor time, for `millrace pprof --ring`. 0: never. Who asks admin.listener for one goes first.",
+	})
+	ProfileDuration = operation.Duration(setting.Duration{
+		Name: "profile.duration.ms", Default: 10_000, Min: 100, Kafka: "no such setting",
+		Doc: "For how long a profile is taken.",
+	})
+	ProfileKeepFiles = operation.Int(setting.Int{
+		Name: "profile.keep.files", Default: 360, Min: 1, Kafka: "no such setting",
+		Doc: "How many profiles are kept, in the folder profiles of the first of log.dirs; the oldest go.",
+	})
+	ProfileKeepBytes = operation.Long(setting.Long{
+		Name: "profile.keep.bytes", Default: 64 << 20, Min: 1 << 20, Kafka: "no such setting",
+		Doc: "How many bytes they may take together.",
+	})
 	LoggerLevel = operation.String(setting.String{
 		Name: "logger.level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, IgnoreCase: true, Kafka: "log4j2.yaml",
 		Doc: "Least level of what is logged.",

@@ -51,6 +51,9 @@ type Sources struct {
 	// Stopped tells of each of them why.
 	Stopped func(yield func(folder string, reason error))
 
+	// Profiles are the profiles of itself that the broker keeps, ProfileBytes what they take.
+	Profiles, ProfileBytes func() int64
+
 	// Journals tells of the journal of each data folder.
 	Journals func(yield func(dir string, j Journal))
 
@@ -176,6 +179,8 @@ var gauges = []gauge{
 	{"millrace_decompressions_waiting", "Requests whose records wait to be decompressed.", func(s *Sources) func() int64 { return s.Unpacking }},
 	{"millrace_page_cache_written_bytes", "Bytes of the logs that were given to the disk before a sync asked for it, since the start.", func(s *Sources) func() int64 { return s.CacheWritten }},
 	{"millrace_page_cache_dropped_bytes", "Bytes of the logs that were dropped from the page cache (log.page.cache.bytes), since the start.", func(s *Sources) func() int64 { return s.CacheDropped }},
+	{"millrace_profiles_kept", "Profiles of itself that the broker keeps (profile.keep.files).", func(s *Sources) func() int64 { return s.Profiles }},
+	{"millrace_profiles_bytes", "Bytes that they take.", func(s *Sources) func() int64 { return s.ProfileBytes }},
 	{"millrace_frame_bytes_in_flight", "Their bytes.", func(s *Sources) func() int64 { return s.FrameBytes }},
 	{"millrace_frame_budget_bytes", "Bytes in flight at which reading pauses (queued.max.request.bytes).", func(s *Sources) func() int64 { return s.FrameBudget }},
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/partition"
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -50,6 +51,9 @@ func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
 func (a *Append) Run(*Shard) {
 	a.Base, a.LogAppendTime, a.LogStart, a.Err = -1, -1, -1, nil
 	r := a.Replica
+	if label.On() {
+		label.Set(r.topic.ProduceLabels())
+	}
 	if err := r.ready(true); err != nil {
 		a.end(err)
 		return

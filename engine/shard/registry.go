@@ -1,10 +1,12 @@
 package shard
 
 import (
+	"context"
 	"maps"
 	"sync"
 	"sync/atomic"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
 )
 
@@ -73,6 +75,7 @@ type Topic struct {
 	Internal bool
 	Counts   *metrics.Topic
 
+	labels   label.Topic
 	settings atomic.Pointer[Settings]
 	slots    atomic.Pointer[[]*slot]
 }
@@ -94,6 +97,12 @@ func NewTopic(name string, id [16]byte, internal bool, counts *metrics.Topic, se
 	t.Grow(places)
 	return t
 }
+
+// ProduceLabels are those of work on records that are stored (any goroutine).
+func (t *Topic) ProduceLabels() context.Context { return t.labels.Produce(t.Name) }
+
+// FetchLabels are those of work on records that are read (any goroutine).
+func (t *Topic) FetchLabels() context.Context { return t.labels.Fetch(t.Name) }
 
 // Settings are what the topic's configuration means now (any goroutine).
 func (t *Topic) Settings() *Settings { return t.settings.Load() }

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/txn"
 )
 
@@ -257,6 +258,7 @@ func (s *Shard) Stop() {
 
 func (s *Shard) run() {
 	defer close(s.ended)
+	label.Set(label.Shard)
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
@@ -309,6 +311,9 @@ func (s *Shard) turn() {
 func (s *Shard) runFirst() {
 	n := s.backlog
 	s.backlog, n.next = n.next, nil
+	if label.On() {
+		label.Set(label.Shard)
+	}
 	n.task.Run(s)
 }
 
@@ -316,6 +321,9 @@ func (s *Shard) runFirst() {
 func (s *Shard) writeTouched() {
 	for i, r := range s.touched {
 		s.touched[i] = nil
+		if label.On() {
+			label.Set(r.topic.ProduceLabels())
+		}
 		r.write()
 	}
 	s.touched = s.touched[:0]

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/label"
 )
 
 // gather takes an admitted batch for the write at the end of the turn.
@@ -176,6 +177,11 @@ func (r *Replica) sync() {
 	r.shard.ClearTimer(&r.later)
 	r.promised = r.written
 	r.asked = r.shard.clock()
+	r.request.Labels, r.rolled.Labels = nil, nil
+	if label.On() {
+		r.request.Labels = r.topic.ProduceLabels()
+		r.rolled.Labels = r.request.Labels
+	}
 	if r.log.Load().Commit(&r.request, &r.rolled) {
 		r.done.left.Store(2)
 		r.disk.Syncer.Sync(&r.rolled)
@@ -218,6 +224,9 @@ func (d *synced) post(failed *error, err error) {
 // Run moves the high watermark, and syncs what came meanwhile.
 func (d *synced) Run(*Shard) {
 	r := d.replica
+	if label.On() {
+		label.Set(r.topic.ProduceLabels())
+	}
 	r.syncing = false
 	r.request.File, r.rolled.File = nil, nil
 	d.failed = [2]error{}

@@ -15,6 +15,8 @@ type MillraceOptions struct {
 	Executable string            // Empty: the running program
 	Dir        string            // folder for data and output; made when absent
 	Settings   map[string]string // of the broker, beyond its defaults
+	// Environment is that of the broker's process. Nil: this process's.
+	Environment []string
 }
 
 // StartMillrace starts a broker as a child process and waits until it answers.
@@ -36,7 +38,9 @@ func StartMillrace(ctx context.Context, o MillraceOptions) (*Broker, error) {
 	b := &Broker{
 		Name: "millrace", Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), Admin: fmt.Sprintf("127.0.0.1:%d", ports[1]), Dir: o.Dir, Config: o.Settings,
 	}
-	return start(ctx, b, exec.CommandContext(context.WithoutCancel(ctx), executable, millraceArguments(b, o.Settings)...))
+	command := exec.CommandContext(context.WithoutCancel(ctx), executable, millraceArguments(b, o.Settings)...)
+	command.Env = o.Environment
+	return start(ctx, b, command)
 }
 
 // millraceArguments is the command line of a broker that is to be measured.

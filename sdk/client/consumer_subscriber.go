@@ -332,8 +332,9 @@ func (c *Subscriber) Paused() ([]sdk.TopicPartition, error) {
 	}), nil
 }
 
-// GroupMetadata says which member of its group the consumer is at the moment: what a
-// transactional producer sends its offsets with.
+// GroupMetadata says which member of its group a consumer is at the moment: what a
+// transactional producer sends its offsets with. They are refused from a member that the
+// group does not know any more.
 type GroupMetadata struct {
 	GroupID    string
 	Generation int32 // of a classic group; the member's epoch in one of KIP-848; −1: no member

@@ -1,0 +1,249 @@
+package tune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/pprof/profile"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/loadgen"
+	"github.com/millrace/millrace/results"
+	"github.com/millrace/millrace/sdk/setting"
+	"github.com/millrace/millrace/cmd/tuning"
+)
+
+// observe runs the workload once with all profiles and says what they show.
+func (l *lab) observe(ctx context.Context, s side) (o *tuning.Observation, err error) {
+	w, err := l.read(s)
+	if err != nil {
+		return nil, err
+	}
+	b, end, err := l.start(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	before, err := firstScrape(ctx, b.Admin)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	r, err := b.Run(ctx, loadgen.Options{
+		Workload: w, Suite: "tune", System: "observed",
+		Profiling: loadgen.Profiling{Admin: b.Admin, Kinds: []string{loadgen.ProfileCPU, loadgen.ProfileMutex, loadgen.ProfileBlock}, Dir: l.runs()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	after, err := scrape(ctx, b.Admin)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := results.Write(l.runs(), r); err != nil {
+		return nil, err
+	}
+	o = &tuning.Observation{Environment: s.Environment, Cores: runtime.NumCPU()}
+	if err := l.profiles(o, r); err != nil {
+		return nil, err
+	}
+	if err := settings(o, s); err != nil {
+		return nil, err
+	}
+	clients(o, w)
+	figures(o, before, after, took)
+	return o, nil
+}
+
+// profiles ranks the profiles of all phases.
+func (l *lab) profiles(o *tuning.Observation, r *results.Result) error {
+	for kind, into := range map[string]*tuning.Ranking{loadgen.ProfileCPU: &o.CPU, loadgen.ProfileMutex: &o.Mutex, loadgen.ProfileBlock: &o.Block} {
+		var all []*profile.Profile
+		for _, name := range r.Profiles {
+			if !strings.HasSuffix(name, "-"+kind+".pb.gz") {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(l.runs(), name))
+			if err != nil {
+				return fmt.Errorf("read the %s profile: %w", kind, err)
+			}
+			p, err := profile.ParseData(data)
+			if err != nil {
+				return fmt.Errorf("read the %s profile: %w", kind, err)
+			}
+			all = append(all, p)
+		}
+		if len(all) == 0 {
+			continue
+		}
+		merged, err := profile.Merge(all)
+		if err != nil {
+			return fmt.Errorf("add up the %s profiles: %w", kind, err)
+		}
+		*into = tuning.Rank(merged)
+	}
+	return nil
+}
+
+// settings are what counts for the broker, and the plugins that they name.
+func settings(o *tuning.Observation, s side) error {
+	var own []string
+	for key, value := range s.Settings {
+		own = append(own, key+"="+value)
+	}
+	b, err := config.Parse("", "", own)
+	if err != nil {
+		return err
+	}
+	o.Settings, o.Plugins = map[string]string{}, map[string][]string{}
+	for _, d := range config.Settings.All() {
+		if text, set := textOf(b.Values, d); set {
+			o.Settings[d.Name] = text
+		}
+	}
+	for _, key := range []string{"interceptors", "interceptors.produce", "interceptors.fetch"} {
+		for name := range strings.SplitSeq(s.Settings[key], ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				o.Plugins[key] = append(o.Plugins[key], name)
+			}
+		}
+	}
+	return nil
+}
+
+// textOf is the value of a setting that counts, as it is written.
+func textOf(v *setting.Values, d *setting.Declaration) (string, bool) {
+	given := v.Given(d)
+	if len(given) == 0 {
+		return "", false
+	}
+	return given[0].Text, true
+}
+
+// clients is what the workload asks of its producers: those of the first phase that is
+// reported and produces.
+func clients(o *tuning.Observation, w *loadgen.Workload) {
+	first := true
+	for i := range w.Phases {
+		p := &w.Phases[i]
+		if p.Discard || p.Do == results.Consume {
+			continue
+		}
+		if first {
+			first = false
+			o.Batch, o.LingerMillis, o.InFlight = p.Batch, float64(p.Linger)/1e6, p.InFlight
+			o.ByRecord, o.Codec = p.Arrival == loadgen.ArriveRecord, p.Codec.String()
+		}
+		o.AsFastAsGoes = o.AsFastAsGoes || p.Rate == 0
+	}
+}
+
+// metrics are those of a broker at one moment.
+type metrics map[string]*dto.MetricFamily
+
+func scrape(ctx context.Context, admin string) (metrics, error) {
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the broker's metrics: %w", err)
+	}
+	a, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return nil, fmt.Errorf("read the broker's metrics: %w", err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	all, err := parser.TextToMetricFamilies(a.Body)
+	if err := errors.Join(err, a.Body.Close()); err != nil {
+		return nil, fmt.Errorf("read the broker's metrics: %w", err)
+	}
+	return all, nil
+}
+
+// firstScrape waits for the admin address, which a broker opens after it serves clients.
+func firstScrape(ctx context.Context, admin string) (m metrics, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for again := time.NewTicker(5 * time.Millisecond); ; {
+		if m, err = scrape(ctx, admin); err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+			again.Stop()
+			return m, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// sum adds up a metric over all labels but those given, which must be so.
+func (m metrics) sum(name string, labels ...string) (total float64) {
+	family := m[name]
+	if family == nil {
+		return 0
+	}
+	for _, one := range family.Metric {
+		if fits(one, labels) {
+			total += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
+		}
+	}
+	return total
+}
+
+func fits(m *dto.Metric, labels []string) bool {
+	for i := 0; i+1 < len(labels); i += 2 {
+		value := "" // a label that is not there is empty
+		for _, l := range m.Label {
+			if l.GetName() == labels[i] {
+				value = l.GetValue()
+			}
+		}
+		if value != labels[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+// figures is what the metrics of before and after say.
+func figures(o *tuning.Observation, before, after metrics, took time.Duration) {
+	grown := func(name string, labels ...string) float64 {
+		return after.sum(name, labels...) - before.sum(name, labels...)
+	}
+	if requests := grown("kafka_network_requestmetrics_requests_total", "request", "Produce"); requests > 0 {
+		o.RequestBytes = grown("kafka_server_brokertopicmetrics_bytesin_total", "topic", "") / requests
+	}
+	o.GCPercent = after.sum("go_gc_gogc_percent")
+	o.GCPerSecond = (collections(after) - collections(before)) / took.Seconds()
+	o.PluginMillis = map[string]float64{}
+	if calls := after["millrace_plugin_seconds"]; calls != nil {
+		for _, m := range calls.Metric {
+			if h := m.GetHistogram(); h.GetSampleCount() > 0 {
+				for _, l := range m.Label {
+					if l.GetName() == "plugin" {
+						o.PluginMillis[l.GetValue()] = max(o.PluginMillis[l.GetValue()], 1000*h.GetSampleSum()/float64(h.GetSampleCount()))
+					}
+				}
+			}
+		}
+	}
+}
+
+func collections(m metrics) (n float64) {
+	if family := m["go_gc_duration_seconds"]; family != nil {
+		for _, one := range family.Metric {
+			n += float64(one.GetSummary().GetSampleCount())
+		}
+	}
+	return n
+}

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/config"
+)
+
+// busy has a broker work until the returned function is called.
+func busy(t *testing.T, b *Broker, topic string) (enough func()) {
+	t.Helper()
+	c := client(t, b, kgo.ProducerLinger(0), kgo.MaxBufferedRecords(64))
+	value := bytes.Repeat([]byte("x"), 1000)
+	produce(t, c, topic, 1)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				c.Produce(limited(t), &kgo.Record{Topic: topic, Value: value}, nil)
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-done
+	}
+}
+
+func fetchProfile(t *testing.T, b *Broker, path string) *profile.Profile {
+	t.Helper()
+	a, err := http.Get("http://" + b.AdminAddress() + "/debug/pprof/" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	data, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %s (%v)", path, a.Status, data, err)
+	}
+	p, err := profile.ParseData(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// labels are the values that samples have for a key, with how much time they have.
+func labels(p *profile.Profile, key string) map[string]int64 {
+	all := map[string]int64{}
+	for _, s := range p.Sample {
+		for _, value := range s.Label[key] {
+			all[value] += s.Value[len(s.Value)-1]
+		}
+	}
+	return all
+}
+
+func TestAProfileNamesAPIsAndTopics(t *testing.T) {
+	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0", "log.flush.mode=os", "profile.interval.ms=0")
+	enough := busy(t, b, "orders")
+	defer enough()
+	var apis, topics map[string]int64
+	for ctx := limited(t); ctx.Err() == nil; { // a busy machine may give the broker little in one second
+		p := fetchProfile(t, b, "profile?seconds=1")
+		apis, topics = labels(p, "api"), labels(p, "topic")
+		if apis["Produce"] > 0 && topics["orders"] > 0 {
+			return
+		}
+	}
+	t.Fatalf("a broker that stores records of orders has the APIs %v and the topics %v in its profile", apis, topics)
+}
+
+func TestProfilesAreKeptInARing(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, ProfilesFolder)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"cpu-20200101T000000.000Z.pb.gz": "old", "cpu-20200101T000001.000Z.pb.gz.tmp": "torn", "mine.txt": "not ours"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := start(t, dir, "admin.listener=127.0.0.1:0", "profile.interval.ms=150", "profile.duration.ms=100", "profile.keep.files=3")
+	var names []string
+	for ctx := limited(t); ; {
+		var err error
+		if names, err = diskio.OS.ReadDir(folder); err != nil {
+			t.Fatal(err)
+		}
+		if len(names) == 4 && !strings.HasPrefix(names[0], "cpu-2020") && b.profiler.files() == 3 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the ring of three holds %q", names)
+		}
+	}
+	if !slices.Contains(names, "mine.txt") {
+		t.Error("a file of somebody else's is gone")
+	}
+	if b.profiler.bytes() <= 0 {
+		t.Error("the metric says that profiles take no bytes")
+	}
+	// Who asks for one is served although the broker takes its own.
+	fetchProfile(t, b, "profile?seconds=1")
+}
+
+func TestTheRingIsBoundedByBytes(t *testing.T) {
+	m := diskio.NewMemory()
+	settings, err := config.Parse("", "", []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=/data", "admin.listener=", "profile.interval.ms=0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Start(Options{Settings: settings, FS: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, b)
+	at := time.UnixMilli(1_700_000_000_000)
+	b.now = func() time.Time { at = at.Add(time.Second); return at }
+	for range 5 {
+		if err := b.profiler.keep(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.profiler.prune(100, 2500); err != nil {
+		t.Fatal(err)
+	}
+	names, err := m.ReadDir(b.profiler.folder)
+	if want := []string{"cpu-20231114T221324.000Z.pb.gz", "cpu-20231114T221325.000Z.pb.gz"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("of five profiles of 1000 bytes 2500 bytes leave %q (%v), want %q", names, err, want)
+	}
+	if b.profiler.files() != 2 || b.profiler.bytes() != 2000 {
+		t.Errorf("the metrics say %d files, %d bytes", b.profiler.files(), b.profiler.bytes())
+	}
+}
+
+// A disk that has no room for profiles disturbs nobody.
+func TestProfilesThatCannotBeKeptDisturbNobody(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ProfilesFolder), []byte("in the way"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, dir, "profile.interval.ms=120", "profile.duration.ms=100")
+	for i := range 3 {
+		produce(t, client(t, b), fmt.Sprintf("orders-%d", i), 10)
+	}
+	if b.profiler.files() != 0 {
+		t.Error("profiles are where there is no room")
+	}
+}
+
+func TestMutexAndBlockProfilesCostOnlyWhileTheyAreTaken(t *testing.T) {
+	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0", "profile.interval.ms=0")
+	for _, kind := range []string{"mutex", "block", "heap", "goroutine"} {
+		path := kind
+		if kind == "mutex" || kind == "block" {
+			path += "?seconds=1"
+		}
+		if p := fetchProfile(t, b, path); len(p.SampleType) == 0 {
+			t.Errorf("the %s profile has no sample type", kind)
+		}
+	}
+	if mutexes.askers.Load() != 0 || blocking.askers.Load() != 0 {
+		t.Error("the runtime still looks at mutexes or waits")
+	}
+}
