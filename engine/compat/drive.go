@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,8 +101,47 @@ func (d *driver) install(ctx context.Context) {
 	}
 }
 
+// takeUp counts what passed in the run before that -resume names.
+func (d *driver) takeUp() error {
+	if d.resume == "" {
+		return nil
+	}
+	text, err := os.ReadFile(d.resume)
+	if err != nil {
+		return fmt.Errorf("-resume: %w", err)
+	}
+	var before []outcome
+	if err := json.Unmarshal(text, &before); err != nil {
+		return fmt.Errorf("-resume: %s: %w", d.resume, err)
+	}
+	for _, o := range before {
+		if o.Result == "pass" {
+			d.outcomes = append(d.outcomes, o)
+		}
+	}
+	return nil
+}
+
+// left are the clients that have checks to run on a target, with these.
+func (d *driver) left(t broker.Target) (clients []chosen) {
+	_, ours := t.(*broker.Millrace)
+	for _, c := range d.chosen {
+		c.checks = slices.DeleteFunc(slices.Clone(c.checks), func(check string) bool {
+			return result(d.outcomes, t.Name(), c.name, check) != ""
+		})
+		if len(c.checks) > 0 && (ours || !c.ours) {
+			clients = append(clients, c)
+		}
+	}
+	return clients
+}
+
 // runOn starts one target and runs every client on it.
 func (d *driver) runOn(ctx context.Context, t broker.Target) (err error) {
+	clients := d.left(t)
+	if len(clients) == 0 {
+		return nil
+	}
 	proxies := map[string]*drops.Proxy{}
 	behind := map[string]string{}
 	defer func() {
@@ -109,7 +149,7 @@ func (d *driver) runOn(ctx context.Context, t broker.Target) (err error) {
 			p.Close()
 		}
 	}()
-	for i, c := range d.chosen {
+	for i, c := range clients {
 		if !slices.Contains(c.checks, "drops") {
 			continue
 		}
@@ -139,17 +179,14 @@ func (d *driver) runOn(ctx context.Context, t broker.Target) (err error) {
 	if err := franz.Prepare(prepare, address, run+"-foreign"); err != nil {
 		return fmt.Errorf("on %s: %w", t.Name(), err)
 	}
-	d.runClients(ctx, t, run, address, proxies)
+	d.runClients(ctx, t, clients, run, address, proxies)
 	return ctx.Err()
 }
 
-func (d *driver) runClients(ctx context.Context, t broker.Target, run, address string, proxies map[string]*drops.Proxy) {
+func (d *driver) runClients(ctx context.Context, t broker.Target, clients []chosen, run, address string, proxies map[string]*drops.Proxy) {
 	var all sync.WaitGroup
 	free := make(chan struct{}, max(d.parallel, 1))
-	for _, c := range d.chosen {
-		if _, ours := t.(*broker.Millrace); c.ours && !ours {
-			continue
-		}
+	for _, c := range clients {
 		free <- struct{}{}
 		all.Go(func() {
 			defer func() { <-free }()

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/drops"
 )
 
@@ -64,6 +67,33 @@ func TestEveryCheckHasAFeature(t *testing.T) {
 				t.Errorf("%s: check %s is no feature", c.name, check)
 			}
 		}
+	}
+}
+
+// What passed in the run before is not run again, what failed or was left out is.
+func TestResume(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "before.json")
+	before := &driver{options: options{json: file}, outcomes: []outcome{
+		{Target: "Millrace", Client: "kcat", Check: "gzip", Result: "pass"}, {Target: "Millrace", Client: "kcat", Check: "zstd", Result: "fail"},
+		{Target: "Millrace", Client: "sarama", Check: "gzip", Result: "pass"},
+	}}
+	if err := before.writeJSON(); err != nil {
+		t.Fatal(err)
+	}
+	d := &driver{options: options{resume: file}, chosen: []chosen{
+		{client: client{name: "kcat", checks: []string{"gzip", "zstd", "lz4"}}}, {client: client{name: "sarama", checks: []string{"gzip"}}},
+	}}
+	if err := d.takeUp(); err != nil {
+		t.Fatal(err)
+	}
+	if left := d.left(&broker.Millrace{}); len(left) != 1 || !slices.Equal(left[0].checks, []string{"zstd", "lz4"}) {
+		t.Errorf("left on Millrace: %+v", left)
+	}
+	if left := d.left(&broker.Kafka{}); len(left) != 2 || len(left[0].checks) != 3 {
+		t.Errorf("left on Kafka: %+v", left)
+	}
+	if len(d.outcomes) != 2 {
+		t.Errorf("taken up: %+v", d.outcomes)
 	}
 }
 

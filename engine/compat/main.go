@@ -5,6 +5,8 @@
 //	go run . -target kafka                   Apache Kafka, to see that a check is right
 //	go run . -target both                    both, and docs/compatibility.md from the outcome
 //	go run . -client sarama -check 'gzip|time'
+//	go run . -target both -resume ../../.cache/compat.json
+//	                                         what a run before has left out, or failed on a machine with other work
 //
 // Every client runs as a process of its own and reports in the lines that package report declares; the Go ones are
 // this program again. What they need is installed into the cache folder (MILLRACE_CACHE names another).
@@ -34,6 +36,7 @@ type options struct {
 	address               string
 	keep                  bool
 	self                  string // run the checks of this client in this process
+	resume                string
 }
 
 func main() {
@@ -43,6 +46,7 @@ func main() {
 	flag.StringVar(&o.check, "check", "", "only checks whose name matches this expression")
 	flag.IntVar(&o.parallel, "parallel", runtime.NumCPU(), "clients that run at the same time")
 	flag.StringVar(&o.json, "json", "", "write every outcome to this file (default .cache/compat.json of the project)")
+	flag.StringVar(&o.resume, "resume", "", "what passed in the run that wrote this file (-json) counts, and only the rest is run")
 	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` to this file")
 	flag.StringVar(&o.address, "address", "", "use the broker at this address instead of starting one; leaves out the checks that cut connections or kill brokers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the brokers' data and logs")
@@ -83,6 +87,9 @@ func drive(ctx context.Context, o options) (passed bool, err error) {
 	}
 	d := &driver{options: o, root: root, work: work, begin: time.Now()}
 	if err := d.selectClients(); err != nil {
+		return false, err
+	}
+	if err := d.takeUp(); err != nil {
 		return false, err
 	}
 	targets, err := d.targets(ctx)

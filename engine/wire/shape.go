@@ -207,6 +207,9 @@ func scalar(v reflect.Value) (f field, changed reflect.Value) {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		changed.SetInt(v.Int() ^ 77)
 		return field{kind: fixed, size: int(t.Size())}, changed
+	case reflect.Uint16:
+		changed.SetUint(v.Uint() ^ 77)
+		return field{kind: fixed, size: int(t.Size())}, changed
 	case reflect.Array:
 		changed.Index(0).SetUint(77)
 		return field{kind: fixed, size: t.Len()}, changed

@@ -12,7 +12,7 @@ import (
 )
 
 // decoded are the keys whose requests kmsg decodes for the broker.
-var decoded = []int16{2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 75}
+var decoded = []int16{2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 44, 47, 60, 75, 80, 81}
 
 // fill gives every field of a request something to say: arrays have two elements.
 func fill(v reflect.Value) {
@@ -29,6 +29,8 @@ func fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(3)
+	case reflect.Uint16:
+		v.SetUint(3)
 	case reflect.String:
 		v.SetString("text")
 	case reflect.Array:

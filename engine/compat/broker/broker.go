@@ -156,7 +156,7 @@ func tail(path string) string {
 
 // panics reports whether a line of a log is the first that the Go runtime prints at its end.
 func panics(line string) bool {
-	return strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:")
+	return strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.HasPrefix(line, "SIG")
 }
 
 // sound tells of a panic in a log file.

@@ -55,7 +55,9 @@ func (m *Mortal) log(life int) string {
 
 // Restart is kill -9 and a new life.
 func (m *Mortal) Restart(ctx context.Context) error {
-	m.running.Kill()
+	if m.running != nil {
+		m.running.Kill()
+	}
 	return m.Start(ctx)
 }
 
@@ -69,5 +71,10 @@ func (m *Mortal) Sound() error {
 	return nil
 }
 
-// Stop ends the broker in good order.
-func (m *Mortal) Stop() error { return m.running.Stop() }
+// Stop ends the broker in good order. One that could not be started again is gone already, and its check has failed.
+func (m *Mortal) Stop() error {
+	if m.running == nil {
+		return nil
+	}
+	return m.running.Stop()
+}

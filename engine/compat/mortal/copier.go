@@ -11,7 +11,7 @@ import (
 
 // Copier runs java/Copier.java, which consumes, transforms and produces in transactions.
 func Copier(s *report.Suite) error {
-	return perform(s, time.Minute, func(s *stage) []check { return []check{{"transform-kill", s.copies}} })
+	return perform(s, 2*time.Minute, func(s *stage) []check { return []check{{"transform-kill", s.copies}} })
 }
 
 // copies kills the program and the broker in turn; what is committed in the end is every record once, in order.
