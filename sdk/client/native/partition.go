@@ -136,15 +136,17 @@ func (p *partition) gather(all bool) (begun int64) {
 	return p.open.begun
 }
 
-// watch says whether the sender looks again without being told.
-func (p *partition) watch(on bool) {
+// watch says whether the sender looks again without being told. It reports whether there is
+// something that nobody told of because the sender was watching until now.
+func (p *partition) watch(on bool) (missed bool) {
 	if p.watching == on {
-		return
+		return false
 	}
 	p.watching = on
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.watched = on
-	p.mu.Unlock()
+	return !on && !p.told && (len(p.sealed) > 0 || p.open != nil && p.open.builder.Count() > 0)
 }
 
 // again puts a batch back where it belongs in the queue.

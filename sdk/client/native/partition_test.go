@@ -235,3 +235,22 @@ func TestRecordClockReadsSeldomUnderLoad(t *testing.T) {
 		t.Errorf("a fresh reading is %d ms old", now-c.millis)
 	}
 }
+
+// What came while the sender was watching is not overlooked when it stops.
+func TestNothingIsMissedWhenTheSenderStopsWatching(t *testing.T) {
+	p, _ := newPartition(1)
+	if p.watch(true) {
+		t.Error("something was missed before anything came")
+	}
+	p.open = filled(p, 1)
+	if !p.watch(false) {
+		t.Error("a batch was begun while the sender was watching, and nobody looks at it")
+	}
+	if p.watch(true) || p.watch(true) {
+		t.Error("something was missed while the sender watches")
+	}
+	p.told = true
+	if p.watch(false) {
+		t.Error("missed what the sender was told of")
+	}
+}

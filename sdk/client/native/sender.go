@@ -185,18 +185,21 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		s.settleNumbers(part)
 		b := part.head(now)
 		switch {
-		case len(part.queue) == 0:
+		case len(part.queue) == 0 && begun < 0:
 		case broker == nil:
 			s.metadata.needed = true
+		case !able: // what is open stays so, to be filled
+			wakeAt = min(wakeAt, broker.ableAt(now))
+		case len(part.queue) == 0:
 		case part.retryAt > now:
 			wakeAt = min(wakeAt, part.retryAt)
-		case !able:
-			wakeAt = min(wakeAt, broker.ableAt(now))
 		case b != nil && s.enrol(part, b) && broker.add(s, b):
 			part.queue = slices.Delete(part.queue, 0, 1)
 			part.inflight = append(part.inflight, b)
 		}
-		part.watch(len(part.queue) > 0)
+		if part.watch(len(part.queue) > 0) {
+			wakeAt = now
+		}
 	}
 	return wakeAt
 }
