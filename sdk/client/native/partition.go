@@ -61,6 +61,8 @@ type partition struct {
 	leader   int32 // −1: none known
 	active   bool
 	watching bool           // what the sender made of watched
+	fresh    bool           // callers told of something since gather
+	begun    int64          // when the open batch was, as far as gather has seen; −1: there is none
 	queue    []*recordBatch // by serial; those that go again first
 	inflight []*recordBatch // as they were sent
 	serial   int64
@@ -114,12 +116,12 @@ func (p *partition) seal() {
 	}
 }
 
-// gather moves what callers sealed to the queue, and the open batch too if all is set. It
-// answers when the open batch was begun, −1 when there is none.
-func (p *partition) gather(all bool) (begun int64) {
+// gather moves what callers sealed to the queue, and the open batch too if all is set.
+// Callers wait meanwhile, so it is not done for nothing: see changed.
+func (p *partition) gather(all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = false
+	p.told, p.fresh = false, false
 	if all {
 		p.seal()
 	}
@@ -130,11 +132,14 @@ func (p *partition) gather(all bool) (begun int64) {
 		p.sealed[i] = nil
 	}
 	p.sealed = p.sealed[:0]
-	if p.open == nil || p.open.builder.Count() == 0 {
-		return -1
+	p.begun = -1
+	if p.open != nil && p.open.builder.Count() > 0 {
+		p.begun = p.open.begun
 	}
-	return p.open.begun
 }
+
+// changed reports whether callers may have done something that the sender must know of.
+func (p *partition) changed() bool { return p.fresh || p.watching && len(p.queue) == 0 }
 
 // watch says whether the sender looks again without being told. It reports whether there is
 // something that nobody told of because the sender was watching until now.
@@ -146,7 +151,9 @@ func (p *partition) watch(on bool) (missed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watched = on
-	return !on && !p.told && (len(p.sealed) > 0 || p.open != nil && p.open.builder.Count() > 0)
+	missed = !on && !p.told && (len(p.sealed) > 0 || p.open != nil && p.open.builder.Count() > 0)
+	p.fresh = p.fresh || missed
+	return missed
 }
 
 // again puts a batch back where it belongs in the queue.
