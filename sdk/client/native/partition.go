@@ -69,7 +69,7 @@ type partition struct {
 	id       int64 // of the producer that numbers count for
 	epoch    int16
 	next     int32 // sequence of the next batch
-	expected int32 // sequence that the broker expects, as far as was acknowledged
+	proven   bool  // a batch with this id and epoch is in the log
 	renumber bool  // once nothing is under way
 	retryAt  int64
 }
@@ -169,13 +169,15 @@ func (p *partition) landed(b *recordBatch) {
 	}
 }
 
-// head is the batch that may be sent now, nil when none may: what goes again goes alone.
+// head is the batch that may be sent now, nil when none may: what goes again goes alone, and
+// so does the first batch under an epoch. A broker that does not know the producer would
+// take any number as its first, and so the second batch before the first.
 func (p *partition) head(now int64) *recordBatch {
 	if len(p.queue) == 0 || p.renumber || now < p.retryAt {
 		return nil
 	}
 	b := p.queue[0]
-	if len(p.inflight) > 0 && (b.tries > 0 || p.inflight[0].tries > 0) {
+	if len(p.inflight) > 0 && (b.tries > 0 || p.inflight[0].tries > 0 || p.id >= 0 && !p.proven) {
 		return nil
 	}
 	return b
@@ -183,7 +185,7 @@ func (p *partition) head(now int64) *recordBatch {
 
 // adopt numbers the partition's batches for a producer from 0 on.
 func (p *partition) adopt(id int64, epoch int16) {
-	p.id, p.epoch, p.next, p.expected, p.renumber = id, epoch, 0, 0, false
+	p.id, p.epoch, p.next, p.proven, p.renumber = id, epoch, 0, false, false
 	for _, b := range p.queue {
 		if b.numbered {
 			p.number(b)
@@ -204,14 +206,15 @@ func (p *partition) quiet() bool {
 
 // acknowledged notes that b is in the log.
 func (p *partition) acknowledged(b *recordBatch) {
-	if b.numbered && b.id == p.id && b.epoch == p.epoch {
-		p.expected = batch.AddSequence(b.sequence, int32(b.builder.Count()))
-	}
+	p.proven = p.proven || b.numbered && b.id == p.id && b.epoch == p.epoch
 }
 
-// isExpected reports whether b is the batch that the broker should have taken next.
-func (p *partition) isExpected(b *recordBatch) bool {
-	return b.id == p.id && b.epoch == p.epoch && b.sequence == p.expected
+// isOldest reports whether nothing before b, which has landed, waits for its answer.
+func (p *partition) isOldest(b *recordBatch) bool {
+	if len(p.queue) > 0 && p.queue[0].serial < b.serial {
+		return false
+	}
+	return !slices.ContainsFunc(p.inflight, func(other *recordBatch) bool { return other.serial < b.serial })
 }
 
 // idle reports whether the sender has nothing to do for the partition.

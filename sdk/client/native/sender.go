@@ -332,7 +332,7 @@ func (s *sender) landed(b *recordBatch, r *result, now int64) {
 	case failure == error(kerr.MessageTooLarge) && b.builder.Count() > 1:
 		s.split(b)
 	case s.o.Idempotent && (failure == error(kerr.OutOfOrderSequenceNumber) || failure == error(kerr.UnknownProducerID)):
-		part.renumber = part.renumber || part.isExpected(b)
+		part.renumber = part.renumber || part.isOldest(b)
 		s.again(b, failure, now)
 	case s.o.Idempotent && (failure == error(kerr.InvalidProducerEpoch) || failure == error(kerr.InvalidProducerIDMapping)):
 		if b.id == s.identity.id && b.epoch == s.identity.epoch {
