@@ -132,8 +132,19 @@ func (p *Producer[K, V]) SendOffsetsToTransaction(ctx context.Context, offsets m
 }
 
 func (e *franzEngine) initTransactions(ctx context.Context) error {
-	_, _, err := e.client.ProducerID(ctx)
-	return err
+	for tries := 1; ; tries++ {
+		_, _, err := e.client.ProducerID(ctx)
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		timer := time.NewTimer(e.backoff(tries))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), err)
+		}
+	}
 }
 
 func (e *franzEngine) beginTxn() error {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,16 +93,38 @@ func producer(t testing.TB, engine, address string, settings ...string) *client.
 	for i := 0; i+1 < len(settings); i += 2 {
 		c[settings[i]] = settings[i+1]
 	}
-	p, err := client.NewProducer(c, client.ProducerOptions[[]byte, []byte]{Log: slog.New(slog.DiscardHandler)})
+	said := &lines{}
+	p, err := client.NewProducer(c, client.ProducerOptions[[]byte, []byte]{Log: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() && engine == client.EngineNative {
+			t.Logf("the producer said:\n%s", said)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		_ = p.Close(ctx) // what is left was not looked for
 	})
 	return p
+}
+
+// lines is what a producer logs.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // stored reads a topic from its beginning to where it ends now.

@@ -297,7 +297,7 @@ func (s *sender) refuse(t *topicAt) (again bool) {
 func (s *sender) place(t *topicAt, racks map[int32]string, before *Topic) *Topic {
 	parts := s.parts[t.name]
 	for i := len(parts); i < len(t.leaders); i++ {
-		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, closed: s.closing})
+		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1, closed: s.closing})
 	}
 	s.parts[t.name] = parts
 	for _, gone := range parts[len(t.leaders):] {

@@ -61,13 +61,15 @@ type partition struct {
 	leader   int32 // −1: none known
 	active   bool
 	watching bool           // what the sender made of watched
+	fresh    bool           // callers told of something since gather
+	begun    int64          // when the open batch was, as far as gather has seen; −1: there is none
 	queue    []*recordBatch // by serial; those that go again first
 	inflight []*recordBatch // as they were sent
 	serial   int64
 	id       int64 // of the producer that numbers count for
 	epoch    int16
 	next     int32 // sequence of the next batch
-	expected int32 // sequence that the broker expects, as far as was acknowledged
+	proven   bool  // a batch with this id and epoch is in the log
 	renumber bool  // once nothing is under way
 	retryAt  int64
 }
@@ -114,12 +116,12 @@ func (p *partition) seal() {
 	}
 }
 
-// gather moves what callers sealed to the queue, and the open batch too if all is set. It
-// answers when the open batch was begun, −1 when there is none.
-func (p *partition) gather(all bool) (begun int64) {
+// gather moves what callers sealed to the queue, and the open batch too if all is set.
+// Callers wait meanwhile, so it is not done for nothing: see changed.
+func (p *partition) gather(all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = false
+	p.told, p.fresh = false, false
 	if all {
 		p.seal()
 	}
@@ -130,21 +132,28 @@ func (p *partition) gather(all bool) (begun int64) {
 		p.sealed[i] = nil
 	}
 	p.sealed = p.sealed[:0]
-	if p.open == nil || p.open.builder.Count() == 0 {
-		return -1
+	p.begun = -1
+	if p.open != nil && p.open.builder.Count() > 0 {
+		p.begun = p.open.begun
 	}
-	return p.open.begun
 }
 
-// watch says whether the sender looks again without being told.
-func (p *partition) watch(on bool) {
+// changed reports whether callers may have done something that the sender must know of.
+func (p *partition) changed() bool { return p.fresh || p.watching && len(p.queue) == 0 }
+
+// watch says whether the sender looks again without being told. It reports whether there is
+// something that nobody told of because the sender was watching until now.
+func (p *partition) watch(on bool) (missed bool) {
 	if p.watching == on {
-		return
+		return false
 	}
 	p.watching = on
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.watched = on
-	p.mu.Unlock()
+	missed = !on && !p.told && (len(p.sealed) > 0 || p.open != nil && p.open.builder.Count() > 0)
+	p.fresh = p.fresh || missed
+	return missed
 }
 
 // again puts a batch back where it belongs in the queue.
@@ -160,13 +169,15 @@ func (p *partition) landed(b *recordBatch) {
 	}
 }
 
-// head is the batch that may be sent now, nil when none may: what goes again goes alone.
+// head is the batch that may be sent now, nil when none may: what goes again goes alone, and
+// so does the first batch under an epoch. A broker that does not know the producer would
+// take any number as its first, and so the second batch before the first.
 func (p *partition) head(now int64) *recordBatch {
 	if len(p.queue) == 0 || p.renumber || now < p.retryAt {
 		return nil
 	}
 	b := p.queue[0]
-	if len(p.inflight) > 0 && (b.tries > 0 || p.inflight[0].tries > 0) {
+	if len(p.inflight) > 0 && (b.tries > 0 || p.inflight[0].tries > 0 || p.id >= 0 && !p.proven) {
 		return nil
 	}
 	return b
@@ -174,7 +185,7 @@ func (p *partition) head(now int64) *recordBatch {
 
 // adopt numbers the partition's batches for a producer from 0 on.
 func (p *partition) adopt(id int64, epoch int16) {
-	p.id, p.epoch, p.next, p.expected, p.renumber = id, epoch, 0, 0, false
+	p.id, p.epoch, p.next, p.proven, p.renumber = id, epoch, 0, false, false
 	for _, b := range p.queue {
 		if b.numbered {
 			p.number(b)
@@ -195,14 +206,15 @@ func (p *partition) quiet() bool {
 
 // acknowledged notes that b is in the log.
 func (p *partition) acknowledged(b *recordBatch) {
-	if b.numbered && b.id == p.id && b.epoch == p.epoch {
-		p.expected = batch.AddSequence(b.sequence, int32(b.builder.Count()))
-	}
+	p.proven = p.proven || b.numbered && b.id == p.id && b.epoch == p.epoch
 }
 
-// isExpected reports whether b is the batch that the broker should have taken next.
-func (p *partition) isExpected(b *recordBatch) bool {
-	return b.id == p.id && b.epoch == p.epoch && b.sequence == p.expected
+// isOldest reports whether nothing before b, which has landed, waits for its answer.
+func (p *partition) isOldest(b *recordBatch) bool {
+	if len(p.queue) > 0 && p.queue[0].serial < b.serial {
+		return false
+	}
+	return !slices.ContainsFunc(p.inflight, func(other *recordBatch) bool { return other.serial < b.serial })
 }
 
 // idle reports whether the sender has nothing to do for the partition.

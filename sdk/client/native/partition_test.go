@@ -59,6 +59,7 @@ func goAgain(p *partition, b *recordBatch) {
 func TestWhatGoesAgainGoesFirstAndAlone(t *testing.T) {
 	p, b := newPartition(2, 3, 4, 5)
 	p.adopt(7, 0)
+	p.proven = true
 	for range 3 {
 		sendHead(p, 0)
 	}
@@ -68,6 +69,10 @@ func TestWhatGoesAgainGoesFirstAndAlone(t *testing.T) {
 	goAgain(p, b[0])
 	if got := sendHead(p, 0); got != nil {
 		t.Fatal("something was sent while those behind what failed are under way")
+	}
+	p.landed(b[1])
+	if p.isOldest(b[1]) {
+		t.Error("the first batch goes again, and the second counts as the oldest")
 	}
 	goAgain(p, b[1])
 	goAgain(p, b[2])
@@ -79,16 +84,41 @@ func TestWhatGoesAgainGoesFirstAndAlone(t *testing.T) {
 			t.Fatal("what goes again does not go alone")
 		}
 		p.landed(b[i])
-		p.acknowledged(b[i])
+		if !p.isOldest(b[i]) {
+			t.Errorf("batch %d is not the oldest", i)
+		}
 	}
-	if got := sendHead(p, 0); got != b[3] || got.sequence != 9 || !p.isExpected(got) {
-		t.Errorf("the fourth batch begins at %d, expected is %d", got.sequence, p.expected)
+	if got := sendHead(p, 0); got != b[3] || got.sequence != 9 {
+		t.Errorf("the fourth batch begins at %d", got.sequence)
+	}
+}
+
+// A broker that does not know the producer takes any number for its first.
+func TestTheFirstBatchGoesAlone(t *testing.T) {
+	p, b := newPartition(1, 1, 1)
+	p.adopt(7, 0)
+	if sendHead(p, 0) != b[0] || sendHead(p, 0) != nil {
+		t.Fatal("the first batch does not go alone")
+	}
+	p.landed(b[0])
+	p.acknowledged(b[0])
+	if sendHead(p, 0) != b[1] || sendHead(p, 0) != b[2] {
+		t.Error("the others do not go together")
+	}
+	p, b = newPartition(1, 1) // of a producer that is not idempotent
+	if p.head(0) != b[0] {
+		t.Fatal("nothing goes")
+	}
+	p.queue, p.inflight = p.queue[1:], p.queue[:1]
+	if p.head(0) != b[1] {
+		t.Error("the second waits for the first, for no number")
 	}
 }
 
 func TestAGapIsLeftBehindUnderAnotherEpoch(t *testing.T) {
 	p, b := newPartition(2, 3, 4)
 	p.adopt(7, 3)
+	p.proven = true
 	sendHead(p, 0)
 	sendHead(p, 0)
 	p.landed(b[0]) // failed for good
@@ -233,5 +263,26 @@ func TestRecordClockReadsSeldomUnderLoad(t *testing.T) {
 	c.read(began, true)
 	if now := time.Now().UnixMilli(); c.millis < now-5 || c.millis > now {
 		t.Errorf("a fresh reading is %d ms old", now-c.millis)
+	}
+}
+
+// What came while the sender was watching is not overlooked when it stops.
+func TestNothingIsMissedWhenTheSenderStopsWatching(t *testing.T) {
+	p, _ := newPartition(1)
+	if p.watch(true) {
+		t.Error("something was missed before anything came")
+	}
+	p.open = filled(p, 1)
+	if !p.watch(false) {
+		t.Error("a batch was begun while the sender was watching, and nobody looks at it")
+	}
+	for range 2 {
+		if p.watch(true) {
+			t.Error("something was missed while the sender watches")
+		}
+	}
+	p.told = true
+	if p.watch(false) {
+		t.Error("missed what the sender was told of")
 	}
 }

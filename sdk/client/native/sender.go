@@ -142,6 +142,7 @@ func (s *sender) end() {
 func (s *sender) look() {
 	s.looked = s.p.ready.take(s.looked)
 	for _, part := range s.looked {
+		part.fresh = true
 		if !part.active {
 			part.active = true
 			s.active = append(s.active, part)
@@ -173,30 +174,35 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		part := s.active[(i+s.turn)%len(s.active)]
 		broker := s.brokers[part.leader]
 		able := broker != nil && broker.able(s, now)
-		begun := part.gather(false)
-		if begun >= 0 && len(part.queue) == 0 && able {
-			if due := begun + int64(s.o.Linger); hurry || due <= now {
-				begun = part.gather(true)
+		if part.changed() {
+			part.gather(false)
+		}
+		if part.begun >= 0 && len(part.queue) == 0 && able {
+			if due := part.begun + int64(s.o.Linger); hurry || due <= now {
+				part.gather(true)
 			} else {
 				wakeAt = min(wakeAt, due)
 			}
 		}
-		wakeAt = min(wakeAt, s.expire(part, begun, now))
+		wakeAt = min(wakeAt, s.expire(part, now))
 		s.settleNumbers(part)
 		b := part.head(now)
 		switch {
-		case len(part.queue) == 0:
+		case len(part.queue) == 0 && part.begun < 0:
 		case broker == nil:
 			s.metadata.needed = true
+		case !able: // what is open stays so, to be filled
+			wakeAt = min(wakeAt, broker.ableAt(now))
+		case len(part.queue) == 0:
 		case part.retryAt > now:
 			wakeAt = min(wakeAt, part.retryAt)
-		case !able:
-			wakeAt = min(wakeAt, broker.ableAt(now))
 		case b != nil && s.enrol(part, b) && broker.add(s, b):
 			part.queue = slices.Delete(part.queue, 0, 1)
 			part.inflight = append(part.inflight, b)
 		}
-		part.watch(len(part.queue) > 0)
+		if part.watch(len(part.queue) > 0) {
+			wakeAt = now
+		}
 	}
 	return wakeAt
 }
@@ -241,14 +247,14 @@ func (s *sender) enrol(part *partition, b *recordBatch) bool {
 }
 
 // expire fails what has waited for delivery.timeout.ms, and says when the next is due.
-func (s *sender) expire(part *partition, begun, now int64) (wakeAt int64) {
+func (s *sender) expire(part *partition, now int64) (wakeAt int64) {
 	timeout := int64(s.o.DeliveryTimeout)
-	if begun >= 0 && begun+timeout <= now && len(part.queue) == 0 {
-		begun = part.gather(true)
+	if part.begun >= 0 && part.begun+timeout <= now && len(part.queue) == 0 {
+		part.gather(true)
 	}
 	wakeAt = never
-	if begun >= 0 {
-		wakeAt = begun + timeout
+	if part.begun >= 0 {
+		wakeAt = max(part.begun+timeout, now+1)
 	}
 	for len(part.queue) > 0 && part.queue[0].begun+timeout <= now {
 		b := part.queue[0]
@@ -326,7 +332,7 @@ func (s *sender) landed(b *recordBatch, r *result, now int64) {
 	case failure == error(kerr.MessageTooLarge) && b.builder.Count() > 1:
 		s.split(b)
 	case s.o.Idempotent && (failure == error(kerr.OutOfOrderSequenceNumber) || failure == error(kerr.UnknownProducerID)):
-		part.renumber = part.renumber || part.isExpected(b)
+		part.renumber = part.renumber || part.isOldest(b)
 		s.again(b, failure, now)
 	case s.o.Idempotent && (failure == error(kerr.InvalidProducerEpoch) || failure == error(kerr.InvalidProducerIDMapping)):
 		if b.id == s.identity.id && b.epoch == s.identity.epoch {
