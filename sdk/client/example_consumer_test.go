@@ -62,7 +62,6 @@ func ExampleConsumer() {
 	if err != nil {
 		panic(err)
 	}
-	defer consumer.Close(ctx)
 
 	if err := consumer.Subscribe([]string{topic}, nil); err != nil {
 		panic(err)
@@ -80,6 +79,9 @@ func ExampleConsumer() {
 			panic(err)
 		}
 	}
+	if err := consumer.Close(ctx); err != nil {
+		panic(err)
+	}
 	// Output:
 	// 0 key 0 value 0
 	// 1 key 1 value 1
@@ -93,7 +95,6 @@ func ExampleSubscriber_Seek() {
 	if err != nil {
 		panic(err)
 	}
-	defer consumer.Close(ctx)
 
 	partition := sdk.TopicPartition{Topic: topic, Partition: 0}
 	if err := consumer.Assign(partition); err != nil {
@@ -104,7 +105,10 @@ func ExampleSubscriber_Seek() {
 	}
 	records, err := consumer.Poll(ctx, 10*time.Second)
 	fmt.Println(len(records), records[0].Value, err)
-	// Output: 2 value 3 <nil>
+	fmt.Println(consumer.Close(ctx))
+	// Output:
+	// 2 value 3 <nil>
+	// <nil>
 }
 
 func ExampleDeserializationError() {
@@ -115,7 +119,6 @@ func ExampleDeserializationError() {
 	if err != nil {
 		panic(err)
 	}
-	defer consumer.Close(ctx)
 	if err := consumer.Assign(sdk.TopicPartition{Topic: topic, Partition: 0}); err != nil {
 		panic(err)
 	}
@@ -130,6 +133,9 @@ func ExampleDeserializationError() {
 		if err != nil {
 			panic(err)
 		}
+	}
+	if err := consumer.Close(ctx); err != nil {
+		panic(err)
 	}
 	// Output:
 	// offset 0: "value 0" is put aside
@@ -153,7 +159,6 @@ func ExampleConsumer_consumerPerGoroutine() {
 			if err != nil {
 				panic(err)
 			}
-			defer consumer.Close(context.Background()) // commits and leaves
 			if err := consumer.Subscribe([]string{topic}, nil); err != nil {
 				panic(err)
 			}
@@ -165,6 +170,9 @@ func ExampleConsumer_consumerPerGoroutine() {
 				if read.Add(int64(len(records))) == 40 {
 					stop()
 				}
+			}
+			if err := consumer.Close(context.Background()); err != nil { // commits and leaves
+				panic(err)
 			}
 		})
 	}

@@ -98,7 +98,6 @@ func TestWithoutRegistering(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
 	if _, err := c.Register(t.Context(), "orders-value", registry.Schema{Type: "JSON", Text: thingSchema}); err != nil {
 		t.Fatal(err)
 	}
