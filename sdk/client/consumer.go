@@ -46,11 +46,11 @@ type Consumer[K, V any] struct {
 // ConsumerOptions are what a program gives to a consumer that has it at hand; what is left
 // out is what the settings name.
 type ConsumerOptions[K, V any] struct {
-	Key          sdk.Deserializer[K]
-	Value        sdk.Deserializer[V]
-	Interceptors []sdk.ConsumerInterceptor // behind those of interceptor.classes
-	Assignors    []sdk.Assignor            // before those of partition.assignment.strategy
-	Log          *slog.Logger              // nil: slog.Default()
+	KeyDeserializer   sdk.Deserializer[K]
+	ValueDeserializer sdk.Deserializer[V]
+	Interceptors      []sdk.ConsumerInterceptor // behind those of interceptor.classes
+	Assignors         []sdk.Assignor            // before those of partition.assignment.strategy
+	Log               *slog.Logger              // nil: slog.Default()
 }
 
 // NewConsumer makes a consumer. It asks no broker anything before it is used.
@@ -59,7 +59,7 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 	if err != nil {
 		return nil, err
 	}
-	c := &Consumer[K, V]{key: o.Key, value: o.Value}
+	c := &Consumer[K, V]{key: o.KeyDeserializer, value: o.ValueDeserializer}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("settings of the consumer: %w", err), c.closePlugins())

@@ -510,15 +510,13 @@ func (c *Subscriber) Position(ctx context.Context, tp sdk.TopicPartition) (offse
 			if err != nil {
 				return err
 			}
-			at, epoch := int64(-1), int32(-1)
 			if o, ok := committed[tp]; ok {
-				at, epoch = o.Offset, o.LeaderEpoch
+				c.move(tp, o.Offset, o.LeaderEpoch)
 			} else if f, ok := resets[tp]; ok {
-				at, epoch = f.offset, f.epoch
+				c.move(tp, f.offset, f.epoch)
 			} else {
 				return fmt.Errorf("%s-%d: %w", tp.Topic, tp.Partition, ErrNoOffset)
 			}
-			c.move(tp, at, epoch)
 		}
 		offset = p.offset
 		return nil

@@ -150,9 +150,6 @@ func (c *Subscriber) groupOptions(e *session) []kgo.Opt {
 	if id := GroupInstanceID.Of(v); id != "" {
 		options = append(options, kgo.InstanceID(id))
 	}
-	if c.committedOnly() {
-		options = append(options, kgo.RequireStableFetchOffsets())
-	}
 	if ClientRack.Of(v) != "" {
 		options = append(options, kgo.BalanceRacks())
 	}
