@@ -5,7 +5,7 @@ import "slices"
 // The limits of a module. They bound what compiling it costs, which is paid once, and what
 // its stack can be; no reasonable guest comes near them.
 const (
-	maxModule    = 32 << 20
+	maxModule    = 16 << 20
 	maxName      = 1 << 10
 	maxTypes     = 10_000
 	maxValues    = 1000 // parameters or results of one function
