@@ -97,6 +97,59 @@ func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
 	}
 }
 
+func TestAReloadUnderLoadDropsNothing(t *testing.T) {
+	s, _ := newBroker(t)
+	s.expect("Created topic orders.\n", "", "topics create orders --partitions 3")
+	modules := []string{
+		moduleFile(t, Seq(GlobalGet(0), Op(0x1a), I64(0))), // a global that is not there: refused, and the one before serves on
+		moduleFile(t, I64(0)),
+		moduleFile(t, Seq(Op(0x01), I64(0))),
+	}
+	s.says("Loaded plugin", 0, "", "plugin load same", modules[1], "--topic", "orders")
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.address), kgo.DefaultProduceTopic("orders"), kgo.RecordRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	sent := 0
+	go func() {
+		for ctx.Err() == nil {
+			if err := c.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); err != nil {
+				ended <- err
+				return
+			}
+			sent++
+		}
+		ended <- nil
+	}()
+	for n := range 12 {
+		code, want := 0, "Loaded plugin same"
+		if n%3 == 0 {
+			code, want = 1, "names global 0 of 0"
+		}
+		s.says(want, code, "", "plugin reload same", modules[n%3])
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("a request was dropped: %v", err)
+	}
+	out, _, _ := s.run("", "topics offsets orders")
+	stored := 0
+	for line := range strings.Lines(out) {
+		var partition, offset int
+		if _, err := fmt.Sscanf(line, "orders:%d:%d", &partition, &offset); err != nil {
+			t.Fatal(err)
+		}
+		stored += offset
+	}
+	if stored != sent || sent < 12 {
+		t.Errorf("%d records are stored of %d", stored, sent)
+	}
+	t.Logf("%d requests beside 12 reloads", sent)
+}
+
 func TestModulesThatAreNotLoaded(t *testing.T) {
 	s, folder := newBroker(t)
 	file := moduleFile(t, I64(0))

@@ -15,6 +15,9 @@ func TestTheMaskInRustAnswersAsTheNativeOne(t *testing.T) {
 }
 
 func TestTheMaskFromGoAnswersAsTheNativeOne(t *testing.T) {
+	if wasm.RaceEnabled {
+		t.Skip("compiling two megabytes takes minutes with the race detector, which sees nothing of what runs then")
+	}
 	module, err := wasm.GoGuest()
 	if err != nil {
 		t.Fatal(err)

@@ -95,6 +95,10 @@ var malicious = map[string]struct {
 	"a data segment at a negative":    {guest(pass, with(func(m *Module) { m.Data = []Data{{At: -4, Bytes: []byte("four")}} })), refusedAtLoad},
 	"an element segment out of range": {guest(Seq(I32(0), I32(0), Op(0x11, 2, 0)), with(func(m *Module) { m.Tables, m.Elements = []Limits{{Min: 1}}, []uint32{2, 2} })), ErrTrap}, // wazero leaves the table empty
 
+	"elements without end":       {guest(pass, with(func(m *Module) { m.Tables, m.Raw = []Limits{{Min: 1}}, map[byte][]byte{9: U32(1<<32 - 1)} })), refusedAtLoad},
+	"data without end":           {guest(pass, with(func(m *Module) { m.Raw = map[byte][]byte{11: U32(1<<32 - 1)} })), refusedAtLoad},
+	"a data segment without end": {guest(pass, with(func(m *Module) { m.Raw = map[byte][]byte{11: Seq(Op(1, 0, 0x41, 0, 0x0b), U32(1<<32-1))} })), refusedAtLoad},
+
 	// Traps.
 	"unreachable":               {guest(Op(0x00)), ErrTrap},
 	"a division by zero":        {guest(Seq(I32(1), I32(0), Op(0x6d, 0x1a), pass)), ErrTrap},

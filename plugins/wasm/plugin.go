@@ -44,6 +44,8 @@ type Plugin struct {
 	busy   atomic.Bool
 }
 
+var _ sdk.Guard = (*Plugin)(nil)
+
 // list is what the guest answered to some of the records of a batch.
 type list struct {
 	bytes        []byte

@@ -14,7 +14,7 @@ import (
 
 const (
 	page    = 64 << 10
-	maxFile = 32 << 20
+	maxFile = 16 << 20
 )
 
 // settings are those of one plugin.

@@ -47,6 +47,11 @@ func Interceptor(t *testing.T, s Subject) {
 		t.Run("allocations", func(t *testing.T) { checkAllocations(t, s) })
 	}
 	if s.Module != "" {
+		kept, err := s.module(nil) // what is compiled once serves all that follows
+		if err != nil {
+			t.Fatalf("load the module: %v", err)
+		}
+		defer closed(kept)
 		t.Run("module", func(t *testing.T) { checkModule(t, s) })
 		t.Run("limits", func(t *testing.T) { checkLimits(t, s) })
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/millrace/millrace/sdk"
@@ -13,10 +14,15 @@ import (
 )
 
 // listener hears what the suite would have failed with.
-type listener struct{ heard []string }
+type listener struct {
+	sync.Mutex
+	heard []string
+}
 
 func (l *listener) Helper() {}
 func (l *listener) Errorf(format string, arguments ...any) {
+	l.Lock()
+	defer l.Unlock()
 	l.heard = append(l.heard, fmt.Sprintf(format, arguments...))
 }
 func (l *listener) Fatalf(format string, arguments ...any) { l.Errorf(format, arguments...) }
@@ -109,7 +115,7 @@ func TestWhatTheSuiteFinds(t *testing.T) {
 	if len(l.heard) != 1 && !raceEnabled {
 		t.Errorf("a plugin that allocates for each record: %q", l.heard)
 	}
-	l = listener{}
+	l.heard = nil
 	checkSettings(&l, Subject{New: func(c sdk.Config) (sdk.Interceptor, error) {
 		c.Below("")
 		return sdk.Nop{}, nil
@@ -166,7 +172,7 @@ func TestPartitioners(t *testing.T) {
 	if len(l.heard) == 0 {
 		t.Error("a partition that does not exist was not found")
 	}
-	l = listener{}
+	l.heard = nil
 	Partitioner(&l, func() sdk.Partitioner { return &counting{} }, PartitionerOptions{ByKey: true})
 	if len(l.heard) == 0 || !strings.Contains(l.heard[0], "then") {
 		t.Errorf("a partitioner that does not go by the key: %q", l.heard)

@@ -95,7 +95,7 @@ func (b *Build) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("build a broker: %w", err)
 	}
-	arguments := []string{"build", "-mod=mod", "-trimpath", "-o", output}
+	arguments := []string{"build", "-mod=mod", "-o", output}
 	if b.Profile != "" {
 		profile, err := filepath.Abs(b.Profile)
 		if err != nil {

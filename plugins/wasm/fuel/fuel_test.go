@@ -208,6 +208,11 @@ func TestModulesThatAreRefused(t *testing.T) {
 		"blocks and 1900 variables":            {Functions: []Function{{Export: "f", Locals: strings.Repeat("i", 1900), Code: Many(3000, Op(0x02, 0x40, 0x0b))}}},
 		"nests deeper":                         {Functions: []Function{{Export: "f", Code: Seq(Many(30_000, Op(0x02, 0x40)), Many(30_000, Op(0x0b)))}}},
 		"targets of br_table":                  {Functions: []Function{{Export: "f", Code: Seq(I32(0), Op(0x0e), U32(1<<18), make([]byte, 1<<18), Op(0))}}},
+		"element segments":                     {Raw: map[byte][]byte{9: U32(1 << 31)}, Functions: []Function{f}},
+		"data segments":                        {Raw: map[byte][]byte{11: U32(1 << 31)}, Functions: []Function{f}},
+		"elements, more than":                  {Raw: map[byte][]byte{9: Seq(Op(1, 0, 0x41, 0, 0x0b), U32(1<<31))}, Functions: []Function{f}},
+		"bytes are promised":                   {Raw: map[byte][]byte{11: Seq(Op(1, 0, 0x41, 0, 0x0b), U32(1<<31))}, Functions: []Function{f}},
+		"a constant is made by":                {Raw: map[byte][]byte{6: Op(1, 0x7f, 0, 0x20, 0, 0x0b)}, Functions: []Function{f}},
 		"1 functions and 2 bodies":             {Raw: map[byte][]byte{10: {2, 2, 0, 0x0b, 2, 0, 0x0b}}, Functions: []Function{f}},
 		"is unknown, there twice or in the wr": {Raw: map[byte][]byte{}, Functions: []Function{f}, Names: nil},
 	} {

@@ -5,7 +5,7 @@ import "slices"
 // The limits of a module. They bound what compiling it costs, which is paid once, and what
 // its stack can be; no reasonable guest comes near them.
 const (
-	maxModule    = 32 << 20
+	maxModule    = 16 << 20
 	maxName      = 1 << 10
 	maxTypes     = 10_000
 	maxValues    = 1000 // parameters or results of one function
@@ -14,6 +14,7 @@ const (
 	maxTables    = 16
 	maxElements  = 1 << 17 // of one table
 	maxGlobals   = 1000
+	maxSegments  = 100_000
 	maxExports   = 10_000
 	maxBody      = 1 << 20
 	maxLocals    = 2000 // of one function, with its parameters
@@ -83,13 +84,18 @@ func parse(p []byte, o Options) (*module, error) {
 		{sectionFunction, m.parseFunctions},
 		{sectionTable, m.parseTables},
 		{sectionMemory, m.parseMemory},
-		{sectionGlobal, func(c *cursor) { m.globals = c.count("globals", maxGlobals) }},
+		{sectionGlobal, m.parseGlobals},
 		{sectionExport, m.parseExports},
+		{sectionElement, m.parseElements},
 		{sectionCode, m.parseCode},
+		{sectionData, m.parseData},
 	} {
 		c := &cursor{p: m.sections[read.section]}
 		if m.sections[read.section] != nil {
 			read.parse(c)
+		}
+		if c.err == nil && c.at != len(c.p) {
+			c.fail("section %d goes on behind its end", read.section)
 		}
 		if c.err != nil {
 			return nil, c.err

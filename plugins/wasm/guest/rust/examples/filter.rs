@@ -31,9 +31,15 @@ impl Interceptor for Filter {
             match record.value {
                 None => batch.drop_record(record.index),
                 Some(value) if value.len() > self.max => {
-                    return Err(Error::Reject(format!("record {} has {} bytes", record.index, value.len())))
+                    return Err(Error::Reject(format!(
+                        "record {} has {} bytes",
+                        record.index,
+                        value.len()
+                    )))
                 }
-                Some(value) if value.starts_with(&self.prefix) => batch.route(record.index, &self.topic),
+                Some(value) if value.starts_with(&self.prefix) => {
+                    batch.route(record.index, &self.topic)
+                }
                 Some(_) => {}
             }
         }
@@ -54,10 +60,21 @@ mod tests {
         let fates = run(
             &mut filter,
             Interceptor::on_produce,
-            &[(None, Some(b"one")), (None, None), (None, Some(b"debug: x"))],
+            &[
+                (None, Some(b"one")),
+                (None, None),
+                (None, Some(b"debug: x")),
+            ],
         );
-        assert_eq!(fates, Ok(vec![Fate::Kept, Fate::Dropped, Fate::Routed("logs".into())]));
-        let large = run(&mut filter, Interceptor::on_produce, &[(None, Some(&[0; 21]))]);
+        assert_eq!(
+            fates,
+            Ok(vec![Fate::Kept, Fate::Dropped, Fate::Routed("logs".into())])
+        );
+        let large = run(
+            &mut filter,
+            Interceptor::on_produce,
+            &[(None, Some(&[0; 21]))],
+        );
         assert_eq!(large, Err(Error::Reject("record 0 has 21 bytes".into())));
         assert!(Filter::configure(&Settings::new(&[("maximum", "1")])).is_err());
     }

@@ -20,7 +20,10 @@ fn find(value: &[u8], at: usize) -> Option<usize> {
         while begin > at && value[begin - 1].is_ascii_digit() {
             begin -= 1;
         }
-        let run = value[begin..].iter().take_while(|c| c.is_ascii_digit()).count();
+        let run = value[begin..]
+            .iter()
+            .take_while(|c| c.is_ascii_digit())
+            .count();
         if run >= DIGITS {
             return Some(begin);
         }
@@ -78,7 +81,11 @@ mod tests {
             ],
         );
         let want = b"card ************1111, and ************0004.".to_vec();
-        let edited = Fate::Edited { key: None, value: Some(Some(want)), headers: vec![] };
+        let edited = Fate::Edited {
+            key: None,
+            value: Some(Some(want)),
+            headers: vec![],
+        };
         assert_eq!(fates, Ok(vec![edited, Fate::Kept, Fate::Kept]));
     }
 }

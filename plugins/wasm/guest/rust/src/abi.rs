@@ -39,7 +39,11 @@ unsafe impl<T> Sync for Guest<T> {}
 impl<T: Interceptor> Guest<T> {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Guest<T> {
-        Guest(UnsafeCell::new(State { plugin: None, input: Vec::new(), output: Vec::new() }))
+        Guest(UnsafeCell::new(State {
+            plugin: None,
+            input: Vec::new(),
+            output: Vec::new(),
+        }))
     }
 
     #[allow(clippy::mut_from_ref)]
@@ -79,7 +83,9 @@ impl<T: Interceptor> Guest<T> {
     /// Shows the plugin the batch in the input.
     pub fn call(&self, size: u32, f: fn(&mut T, &mut Batch) -> Result<(), Error>) -> u64 {
         let state = self.state();
-        let Some(plugin) = state.plugin.as_mut() else { return 0 };
+        let Some(plugin) = state.plugin.as_mut() else {
+            return 0;
+        };
         let Some(mut batch) = Batch::open(&state.input[..size as usize], &mut state.output) else {
             panic!("the input is no batch of this version");
         };

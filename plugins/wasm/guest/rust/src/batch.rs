@@ -152,11 +152,18 @@ impl<'a> Batch<'a> {
 
     /// The records, in order. Edits may be made while they are walked.
     pub fn records(&self) -> Records<'a> {
-        Records { rest: self.records, index: 0, count: self.count }
+        Records {
+            rest: self.records,
+            index: 0,
+            count: self.count,
+        }
     }
 
     fn begin(&mut self, index: u32, fate: u32) {
-        assert!(index >= self.next && index < self.count, "records are edited in order, and once");
+        assert!(
+            index >= self.next && index < self.count,
+            "records are edited in order, and once"
+        );
         self.next = index + 1;
         self.put(index, fate);
     }
@@ -173,7 +180,8 @@ impl<'a> Batch<'a> {
             self.edits.extend_from_slice(&NULL.to_le_bytes());
             return;
         };
-        self.edits.extend_from_slice(&(p.len() as u32).to_le_bytes());
+        self.edits
+            .extend_from_slice(&(p.len() as u32).to_le_bytes());
         self.edits.extend_from_slice(p);
     }
 
@@ -195,7 +203,8 @@ impl<'a> Batch<'a> {
             self.bytes(value);
         }
         if change.replace || !change.headers.is_empty() {
-            self.edits.extend_from_slice(&(change.headers.len() as u32).to_le_bytes());
+            self.edits
+                .extend_from_slice(&(change.headers.len() as u32).to_le_bytes());
             for (key, value) in change.headers {
                 self.bytes(Some(key.as_bytes()));
                 self.bytes(value);
@@ -340,12 +349,17 @@ impl<'a> Iterator for Records<'a> {
 impl<'a> Record<'a> {
     /// The headers, in order.
     pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.headers, left: self.header_count }
+        Headers {
+            rest: self.headers,
+            left: self.header_count,
+        }
     }
 
     /// The value of the first header of that key.
     pub fn header(&self, key: &str) -> Option<Option<&'a [u8]>> {
-        self.headers().find(|(k, _)| *k == key.as_bytes()).map(|(_, v)| v)
+        self.headers()
+            .find(|(k, _)| *k == key.as_bytes())
+            .map(|(_, v)| v)
     }
 }
 

@@ -33,11 +33,14 @@ pub enum Fate {
     Failed(String),
 }
 
+/// The key and the value of a record.
+pub type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Shows a batch of these keys and values, on topic "test", to a plugin.
 pub fn run<T>(
     plugin: &mut T,
     f: fn(&mut T, &mut Batch) -> Result<(), Error>,
-    records: &[(Option<&[u8]>, Option<&[u8]>)],
+    records: &[Pair],
 ) -> Result<Vec<Fate>, Error> {
     let input = input(records);
     let mut output = Vec::new();
@@ -66,7 +69,7 @@ fn bytes(p: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
-fn input(records: &[(Option<&[u8]>, Option<&[u8]>)]) -> Vec<u8> {
+fn input(records: &[Pair]) -> Vec<u8> {
     let mut section = Vec::new();
     for (i, (key, value)) in records.iter().enumerate() {
         let mut body = vec![0];
@@ -79,7 +82,13 @@ fn input(records: &[(Option<&[u8]>, Option<&[u8]>)]) -> Vec<u8> {
         section.extend_from_slice(&body);
     }
     let mut p = vec![0; 64];
-    for (at, value) in [(0, INPUT_MAGIC), (4, 64), (8, records.len() as u32), (12, section.len() as u32), (60, 4)] {
+    for (at, value) in [
+        (0, INPUT_MAGIC),
+        (4, 64),
+        (8, records.len() as u32),
+        (12, section.len() as u32),
+        (60, 4),
+    ] {
         p[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
     p.extend_from_slice(b"test");

@@ -1,0 +1,6 @@
+//go:build race
+
+package wasm
+
+// RaceEnabled: compiling is ten times slower.
+const RaceEnabled = true
