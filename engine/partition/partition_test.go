@@ -287,3 +287,36 @@ func BenchmarkAdmit(b *testing.B) {
 		p.Synced(p.End())
 	}
 }
+
+// Interceptors of the broker take records out of batches. What is left keeps the offsets and
+// sequences of what was sent, and only the broker may do so.
+func TestThinnedBatchesKeepOffsetsAndSequences(t *testing.T) {
+	var builder batch.Builder
+	for range 4 {
+		builder.Append(1, nil, []byte("v"), nil)
+	}
+	whole, err := builder.Finish(batch.BatchOptions{ProducerID: 7, BaseSequence: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thin := batch.Empty(nil, whole)
+	p := New(Options{})
+	if _, err := p.AdmitFrom(thin, 1, Origin{}); !errors.Is(err, kerr.InvalidRecord) {
+		t.Errorf("a client's batch without records: %v", err)
+	}
+	got, err := p.AdmitFrom(thin, 1, Origin{Thinned: true})
+	if err != nil || got.Base != 0 || got.End != 4 || p.End() != 4 {
+		t.Errorf("admitted as %+v, %v, end %d", got, err, p.End())
+	}
+	if got, err = p.AdmitFrom(whole, 1, Origin{}); err != nil || !got.Duplicate || got.End != 4 {
+		t.Errorf("sent again: %+v, %v", got, err)
+	}
+	next := batch.Empty(nil, whole)
+	next.SetProducer(7, 0, 4)
+	if got, err = p.AdmitFrom(next, 1, Origin{Thinned: true}); err != nil || got.Base != 4 || got.End != 8 {
+		t.Errorf("the next: %+v, %v", got, err)
+	}
+	if err := p.Check(); err != nil {
+		t.Error(err)
+	}
+}

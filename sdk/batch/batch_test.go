@@ -319,3 +319,12 @@ func FuzzDecompress(f *testing.F) {
 		}
 	})
 }
+
+// cutNullable is cut where a length of −1 means null.
+func cutNullable(p []byte) (body, rest []byte, ok bool) {
+	size, n := binary.Varint(p)
+	if n > 0 && size == -1 {
+		return nil, p[n:], true
+	}
+	return cut(p)
+}

@@ -89,20 +89,25 @@ func (r *Reader) Err() error { return r.err }
 
 // cut takes a varint length and that many bytes off p.
 func cut(p []byte) (body, rest []byte, ok bool) {
-	size, n := binary.Varint(p)
-	if n <= 0 || size < 0 || size > int64(len(p)-n) {
+	size, at := varint(p, 0)
+	if at == 0 || size < 0 || size > int64(len(p)-at) {
 		return nil, nil, false
 	}
-	return p[n : n+int(size)], p[n+int(size):], true
+	return p[at : at+int(size)], p[at+int(size):], true
 }
 
-// cutNullable is cut where a length of −1 means null.
-func cutNullable(p []byte) (body, rest []byte, ok bool) {
-	size, n := binary.Varint(p)
-	if n > 0 && size == -1 {
-		return nil, p[n:], true
+// field is the bytes at a position that have their length before them, nil for a length of
+// −1, and where the next byte is: 0 when there is none.
+func field(p []byte, at int) (value []byte, next int) {
+	size, at := varint(p, at)
+	switch {
+	case at == 0 || size < -1 || size > int64(len(p)-at):
+		return nil, 0
+	case size < 0:
+		return nil, at
 	}
-	return cut(p)
+	next = at + int(size)
+	return p[at:next:next], next
 }
 
 // parse reads one record from p, all of it.
@@ -111,48 +116,44 @@ func (r *Record) parse(p []byte, names *Names) bool {
 		return false
 	}
 	r.Attributes = int8(p[0])
-	p = p[1:]
-	delta, n := binary.Varint(p)
-	if n <= 0 {
+	var at int
+	if r.TimestampDelta, at = varint(p, 1); at == 0 {
 		return false
 	}
-	r.TimestampDelta, p = delta, p[n:]
-	offset, n := binary.Varint(p)
-	if n <= 0 || offset != int64(int32(offset)) {
+	offset, at := varint(p, at)
+	if at == 0 || offset != int64(int32(offset)) {
 		return false
 	}
-	r.OffsetDelta, p = int32(offset), p[n:]
-	var ok bool
-	if r.Key, p, ok = cutNullable(p); !ok {
+	r.OffsetDelta = int32(offset)
+	if r.Key, at = field(p, at); at == 0 {
 		return false
 	}
-	if r.Value, p, ok = cutNullable(p); !ok {
+	if r.Value, at = field(p, at); at == 0 {
 		return false
 	}
-	return r.parseHeaders(p, names)
+	return r.parseHeaders(p, at, names)
 }
 
-func (r *Record) parseHeaders(p []byte, names *Names) bool {
+func (r *Record) parseHeaders(p []byte, at int, names *Names) bool {
 	r.Headers = r.Headers[:0]
-	count, n := binary.Varint(p)
+	count, at := varint(p, at)
 	// A header takes two bytes at least, so a count beyond that is a lie.
-	if n <= 0 || count < 0 || count > int64(len(p)-n)/2 {
+	if at == 0 || count < 0 || count > int64(len(p)-at)/2 {
 		return false
 	}
-	p = p[n:]
 	for range count {
-		key, rest, ok := cut(p)
-		if !ok {
+		key, next := field(p, at)
+		if next == 0 || key == nil {
 			return false
 		}
-		value, rest, ok := cutNullable(rest)
-		if !ok {
+		value, next := field(p, next)
+		if next == 0 {
 			return false
 		}
 		r.Headers = append(r.Headers, Header{Key: names.of(key), Value: value})
-		p = rest
+		at = next
 	}
-	return len(p) == 0
+	return at == len(p)
 }
 
 // CheckRecords walks over uncompressed records without taking memory: there must be

@@ -1,6 +1,7 @@
 package setting_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -263,4 +264,27 @@ func FuzzParseValue(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestKeysOfAnOpenFamilyAreSettings(t *testing.T) {
+	set := setting.NewSet()
+	f := set.OpenFamily("plugin.", "Settings of plugins.")
+	set.Family("old.", "nobody reads it")
+	static := setting.Layer{Source: setting.SourceStatic, Texts: map[string]string{"plugin.a.x": " 1 ", "plugin.a.secret": "s", "old.y": "2"}}
+	if problems := set.Problems(static); len(problems) != 1 || problems[0].Key != "old.y" {
+		t.Errorf("problems %v", problems)
+	}
+	v := set.Resolve(static).With(map[string]string{"plugin.a.x": "3"}, map[string]string{"plugin.a.x": "4", "plugin.b.z": "5"})
+	if got := fmt.Sprint(v.Family("plugin.")); got != "map[plugin.a.secret:s plugin.a.x:3 plugin.b.z:5]" {
+		t.Errorf("the family is %s", got)
+	}
+	if given := v.GivenFamily("plugin.a.x"); len(given) != 3 || given[0].Text != "3" || given[2].Source != setting.SourceStatic {
+		t.Errorf("given are %v", given)
+	}
+	if !set.InOpenFamily("plugin.x") || set.InOpenFamily("plugin.") || set.InOpenFamily("old.y") {
+		t.Error("a key is in the wrong family")
+	}
+	if !f.Sensitive("plugin.a.secret") || f.Sensitive("plugin.a.x") {
+		t.Error("what must not be shown is mistaken")
+	}
 }

@@ -1,0 +1,197 @@
+package intercept
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/chain"
+)
+
+// jealous fails when two call it at the same time, or when it is closed.
+type jealous struct {
+	sdk.Nop
+	busy, closed atomic.Bool
+	last         map[int32]int64
+}
+
+var (
+	overlaps, late, disorder atomic.Int64
+	made, closed             atomic.Int64
+)
+
+func (j *jealous) OnProduce(b *sdk.Batch) error {
+	if j.busy.Swap(true) {
+		overlaps.Add(1)
+	}
+	if j.closed.Load() {
+		late.Add(1)
+	}
+	if offset := b.Header.BaseOffset(); offset != j.last[b.Partition] && j.last[b.Partition] != 0 {
+		disorder.Add(1)
+	} else {
+		j.last[b.Partition] = offset + 1
+	}
+	j.busy.Store(false)
+	return nil
+}
+
+func (j *jealous) Close() error {
+	if j.closed.Swap(true) {
+		return errors.New("closed twice")
+	}
+	closed.Add(1)
+	return nil
+}
+
+func init() {
+	sdk.Interceptors.Register("jealous", func(c sdk.Config) (sdk.Interceptor, error) {
+		c.Int("version", 0)
+		if c.Bool("panic", false) {
+			panic("as told")
+		}
+		made.Add(1)
+		return &jealous{last: map[int32]int64{}}, nil
+	})
+}
+
+func newHost() *Host {
+	return NewHost(Options{Places: 3, Clock: time.Now, Metrics: metrics.New(metrics.Options{}), Log: slog.New(slog.DiscardHandler)})
+}
+
+func want(names string, texts ...string) Wanted {
+	w := Wanted{Texts: map[string]string{}}
+	if names != "" {
+		w.Names = strings.Split(names, ",")
+	}
+	for i := 0; i < len(texts); i += 2 {
+		w.Texts[texts[i]] = texts[i+1]
+	}
+	return w
+}
+
+// Workers run batches of several partitions while plugins are changed: no instance has two
+// callers, none is called once it is closed, and all are closed in the end.
+func TestOneInstanceServesOneWorker(t *testing.T) {
+	h := newHost()
+	made.Store(0)
+	closed.Store(0)
+	h.Use(want("jealous"))
+	var filter atomic.Pointer[Filter]
+	filter.Store(h.Filter("t", []string{"jealous"}, false))
+	var workers sync.WaitGroup
+	var stop atomic.Bool
+	for partition := range int32(7) {
+		workers.Go(func() {
+			var builder batch.Builder
+			for offset := int64(1); !stop.Load(); offset++ {
+				builder.Reset()
+				builder.Append(1, nil, []byte("v"), nil)
+				b, err := builder.Finish(batch.BatchOptions{ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, BaseOffset: offset})
+				if err != nil {
+					t.Error(err)
+				}
+				place := filter.Load().Enter(partition)
+				if _, err := place.Run(filter.Load(), &chain.Input{Topic: "t", Partition: partition, Batch: b}); err != nil {
+					t.Error(err)
+				}
+				place.Leave()
+			}
+		})
+	}
+	for version := range 200 {
+		h.Use(want("jealous", "plugin.jealous.config.version", string(rune('0'+version%10))))
+		filter.Store(h.Filter("t", []string{"jealous"}, false))
+		h.Retire()
+	}
+	stop.Store(true)
+	workers.Wait()
+	h.Close()
+	if overlaps.Load() != 0 || late.Load() != 0 || disorder.Load() != 0 {
+		t.Errorf("%d calls overlapped, %d came after the end, %d out of order", overlaps.Load(), late.Load(), disorder.Load())
+	}
+	if made.Load() != closed.Load() || made.Load() < 300 {
+		t.Errorf("%d instances were made, %d closed", made.Load(), closed.Load())
+	}
+}
+
+func TestWhatCannotBeMadeIsNewsOnce(t *testing.T) {
+	h := newHost()
+	defer h.Close()
+	h.Use(want("jealous"))
+	for name, test := range map[string]struct {
+		wanted Wanted
+		fail   string
+	}{
+		"unknown":        {want("jealous,other"), `there is no interceptor "other"`},
+		"panics":         {want("jealous", "plugin.jealous.panic", "true"), "panic: as told"},
+		"misspelt":       {want("jealous", "plugin.jealous.on.eror", "skip"), `unknown setting "on.eror"`},
+		"wrong breaker":  {want("jealous", "plugin.jealous.breaker.window.ms", "soon"), "is not a time"},
+		"too many fault": {want("jealous", "plugin.jealous.breaker.faults", "1000000"), "at most 10000"},
+		"fine":           {want("jealous,j2", "plugin.j2.type", "jealous"), ""},
+		"for nobody":     {want("jealous", "plugin.gone.type", "other"), ""},
+	} {
+		_, err := h.Plan(test.wanted)
+		if (err == nil) != (test.fail == "") || err != nil && !strings.Contains(err.Error(), test.fail) {
+			t.Errorf("%s: %v, want %q", name, err, test.fail)
+		}
+	}
+	h.Use(want("jealous,other")) // as a start would
+	if f := h.Filter("t", []string{"other"}, false); f.closed == nil {
+		t.Error("a topic without its plugin is open")
+	}
+	if _, err := h.Plan(want("jealous,other", "plugin.jealous.config.version", "7")); err != nil {
+		t.Errorf("what is broken already keeps another from being changed: %v", err)
+	}
+	if _, err := h.Plan(want("jealous,other", "plugin.other.type", "another")); err == nil {
+		t.Error("what is broken in another way is no news")
+	}
+}
+
+func TestAPluginThatStaysTheSameIsNotMadeAgain(t *testing.T) {
+	h := newHost()
+	defer h.Close()
+	h.Use(want("jealous"))
+	before := h.current.plugins["jealous"]
+	h.Use(want("jealous,second", "plugin.second.type", "jealous"))
+	if h.current.plugins["jealous"] != before {
+		t.Error("a plugin was made again, though only another one came")
+	}
+	set, err := h.Plan(want("jealous"))
+	if err != nil || set.plugins["jealous"] != before {
+		t.Errorf("the plan has another one, %v", err)
+	}
+	if again, _ := h.Plan(want("jealous")); again != set {
+		t.Error("the same plan was made twice")
+	}
+}
+
+func TestPartitionsKeepTheirPlace(t *testing.T) {
+	h := newHost()
+	defer h.Close()
+	h.Use(want("jealous"))
+	first := h.Filter("t", []string{"jealous"}, false)
+	h.Use(want("jealous", "plugin.jealous.config.version", "1"))
+	second := h.Filter("t", []string{"jealous"}, true)
+	seen := map[*Place]bool{}
+	for partition := range int32(6) {
+		a := first.Enter(partition)
+		a.Leave()
+		b := second.Enter(partition)
+		b.Leave()
+		if a != b {
+			t.Errorf("partition %d has another place after a change", partition)
+		}
+		seen[a] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d of 3 places are used", len(seen))
+	}
+}
