@@ -362,7 +362,6 @@ func (b *Broker) Stop(ctx context.Context) error {
 		return errors.New("the broker was stopped before")
 	}
 	close(b.stop)
-	b.profiler.wait()
 	select {
 	case <-b.ended:
 	case <-ctx.Done():
@@ -380,6 +379,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
+	b.profiler.wait()
 	down := make(chan error, 1)
 	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
 	select {

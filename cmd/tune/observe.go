@@ -113,14 +113,18 @@ func settings(o *tuning.Observation, s side) error {
 			o.Settings[d.Name] = text
 		}
 	}
-	for _, key := range []string{"interceptors", "interceptors.produce", "interceptors.fetch"} {
-		for name := range strings.SplitSeq(s.Settings[key], ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				o.Plugins[key] = append(o.Plugins[key], name)
-			}
+	o.Plugins["interceptors"] = names(o.Settings["interceptors"])
+	return nil
+}
+
+// names are those of a list in a setting.
+func names(list string) (all []string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			all = append(all, name)
 		}
 	}
-	return nil
+	return all
 }
 
 // textOf is the value of a setting that counts, as it is written.
@@ -132,9 +136,13 @@ func textOf(v *setting.Values, d *setting.Declaration) (string, bool) {
 	return given[0].Text, true
 }
 
-// clients is what the workload asks of its producers: those of the first phase that is
-// reported and produces.
+// clients is what the workload asks of its topics and of its producers: those of the first
+// phase that is reported and produces.
 func clients(o *tuning.Observation, w *loadgen.Workload) {
+	o.TopicConfig = w.Config
+	for _, key := range tuning.TopicLists {
+		o.Plugins[key] = names(w.Config[key])
+	}
 	first := true
 	for i := range w.Phases {
 		p := &w.Phases[i]

@@ -84,6 +84,8 @@ func (e *evidence) properties() string {
 			fmt.Fprintf(&b, "# was: %s\n%s=%s\n", orUnset(c.From), c.Key, c.To)
 		case c.Kind == tuning.Environment:
 			fmt.Fprintf(&b, "# in the environment of the broker: %s\n", c)
+		case c.Key == "config":
+			fmt.Fprintf(&b, "# in the settings of the topic: %s\n", c)
 		default:
 			fmt.Fprintf(&b, "# in the clients: %s%s\n", c, clientWords(c.Key))
 		}

@@ -114,6 +114,11 @@ func observed(t *testing.T, text string) *Observation {
 			o.PluginMillis[words[1]] = numeric()
 		case "interceptors":
 			o.Plugins[words[1]] = strings.Split(last, ",")
+		case "topic-config":
+			if o.TopicConfig == nil {
+				o.TopicConfig = map[string]string{}
+			}
+			o.TopicConfig[words[1]] = last
 		case "setting":
 			o.Settings[words[1]] = last
 		case "environment":

@@ -1,6 +1,7 @@
 package tuning
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -65,6 +66,8 @@ type Observation struct {
 	Environment map[string]string `json:"environment,omitempty"` // as far as the broker reads it
 	// Plugins are where interceptors are named: setting to names, in order.
 	Plugins map[string][]string `json:"plugins,omitempty"`
+	// TopicConfig is the configuration of the workload's topics, which may name some too.
+	TopicConfig map[string]string `json:"topic_config,omitempty"`
 
 	Batch        int                `json:"batch_bytes"`         // that the workload asks for
 	LingerMillis float64            `json:"linger_ms"`           // likewise
@@ -91,6 +94,29 @@ func (o *Observation) pluginsNamed() (names []string) {
 		}
 	}
 	return names
+}
+
+// TopicLists are the settings of a topic that name interceptors.
+var TopicLists = []string{"interceptors.produce", "interceptors.fetch"}
+
+// mapping is a configuration of topics as workloads write it.
+func mapping(config map[string]string) string {
+	var pairs []string
+	for _, key := range slices.Sorted(maps.Keys(config)) {
+		pairs = append(pairs, fmt.Sprintf("%s: %q", key, config[key]))
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
+
+// withoutPlugin is the change that takes a name out of one list.
+func (o *Observation) withoutPlugin(key, name string) Change {
+	rest := without(o.Plugins[key], name)
+	if !slices.Contains(TopicLists, key) {
+		return Change{Setting, key, strings.Join(o.Plugins[key], ","), rest}
+	}
+	next := maps.Clone(o.TopicConfig)
+	next[key] = rest
+	return Change{Workload, "config", mapping(o.TopicConfig), mapping(next)}
 }
 
 // without is a list that a setting has, less one name.

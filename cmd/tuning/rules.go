@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Proposal is one change and why it might help.
@@ -68,8 +67,7 @@ func slowPlugin(o *Observation) (all []Proposal) {
 		for _, key := range slices.Sorted(maps.Keys(o.Plugins)) {
 			if slices.Contains(o.Plugins[key], name) {
 				all = append(all, Proposal{
-					Why: why, Score: max(part, min(wait/10, 0.9)), Weakens: "",
-					Change: Change{Setting, key, strings.Join(o.Plugins[key], ","), without(o.Plugins[key], name)},
+					Why: why, Score: max(part, min(wait/10, 0.9)), Change: o.withoutPlugin(key, name),
 				})
 			}
 		}

@@ -40,6 +40,7 @@ func Defaults() map[string]string {
 		"num.network.threads":                      "1",
 		"num.io.threads":                           "2",
 		"log.journal.bytes":                        "0",
+		"profile.interval.ms":                      "0",
 		"offsets.topic.num.partitions":             "1",
 		"transaction.state.log.num.partitions":     "1",
 		"group.initial.rebalance.delay.ms":         "0",
