@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/sdk/setting"
-	"github.com/millrace/millrace/cmd/tuning"
 )
 
 // options are those of `millrace tune`.

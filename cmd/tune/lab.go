@@ -10,10 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/loadgen"
 	"github.com/millrace/millrace/loadgen/peers"
 	"github.com/millrace/millrace/results"
-	"github.com/millrace/millrace/cmd/tuning"
 )
 
 // side is a broker that is measured: a program and what it is configured with.

@@ -17,11 +17,11 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/loadgen"
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/sdk/setting"
-	"github.com/millrace/millrace/cmd/tuning"
 )
 
 // observe runs the workload once with all profiles and says what they show.

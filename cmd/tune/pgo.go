@@ -16,9 +16,9 @@ import (
 	"github.com/google/pprof/profile"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/loadgen"
 	"github.com/millrace/millrace/results"
-	"github.com/millrace/millrace/cmd/tuning"
 )
 
 // guided are the options of `millrace tune pgo`.

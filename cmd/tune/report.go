@@ -11,8 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/cmd/tuning"
+	"github.com/millrace/millrace/results"
 )
 
 // evidence is all that a tuning has seen, tried and kept.

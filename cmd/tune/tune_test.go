@@ -16,9 +16,9 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/millrace/millrace/cmd/serve"
+	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/sdk"
-	"github.com/millrace/millrace/cmd/tuning"
 )
 
 // The test binary is the broker, too.
