@@ -6,9 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// chunkBytes is what a PageCache counts by: at most that much of a file at its end is
-// beyond its reach. A multiple of every page size, so that no page is of two chunks.
-const chunkBytes = 256 << 10
+const (
+	// pieceBytes is how much is given to the disk at once: the more, the longer a journal beside
+	// it waits for the disk. At most that much of a file at its end is beyond a PageCache's reach.
+	pieceBytes = 256 << 10
+	// blockBytes is what is dropped together: the system holds what was written in pieces of up to
+	// that size, at multiples of theirs, and lets go of none that is not all in the range.
+	blockBytes = 2 << 20
+)
 
 // PageCacheOptions are the limits of a PageCache.
 type PageCacheOptions struct {
@@ -50,7 +55,7 @@ type PageCacheStats struct {
 	Kept    int64 // and not dropped at first, for a reader
 }
 
-// chunk is a part of a file that was appended.
+// chunk is a part of a file that was appended: blocks, or the beginning of one.
 type chunk struct {
 	trail    *Trail
 	file     File
@@ -93,6 +98,8 @@ type Trail struct {
 	// before; of a file of which nothing was read they are zero, as unread is.
 	low, lower atomic.Int64
 	turned     int64 // bytes dropped when low was begun anew; the PageCache's
+
+	open *chunk // the last, while its block is not complete; the PageCache's
 }
 
 // unread is a trail's low while nobody read.
@@ -125,7 +132,7 @@ func (t *Trail) turn() { t.lower.Store(t.low.Swap(unread)) }
 
 // Start says that a file which has end bytes already is appended to.
 func (t *Trail) Start(end int64) {
-	t.queued = end / chunkBytes * chunkBytes
+	t.queued = end / blockBytes * blockBytes
 	t.recent.Store(end + 1)
 }
 
@@ -138,8 +145,8 @@ func (t *Trail) Recent(position int64) bool {
 
 // Wrote says that f was appended to up to end. It does not block.
 func (c *PageCache) Wrote(t *Trail, f File, end int64) {
-	if end-t.queued >= chunkBytes {
-		c.take(t, f, end/chunkBytes*chunkBytes)
+	if end-t.queued >= pieceBytes {
+		c.take(t, f, end/pieceBytes*pieceBytes)
 	}
 }
 
@@ -203,9 +210,42 @@ func (c *PageCache) receive() {
 	}
 }
 
+// push puts what was appended to the block that it belongs to, and queues the rest.
 func (c *PageCache) push(k *chunk) {
+	t := k.trail
+	if o := t.open; o != nil && o.file == k.file && o.to == k.from {
+		end := min(k.to, o.from/blockBytes*blockBytes+blockBytes)
+		c.cached += end - o.to
+		o.to, k.from = end, end
+		if end%blockBytes == 0 {
+			t.open = nil
+		}
+		if k.from == k.to {
+			c.spare(k)
+			return
+		}
+	}
+	if whole := k.to / blockBytes * blockBytes; k.from < whole && whole < k.to {
+		begun := c.chunks.Get().(*chunk)
+		*begun = chunk{trail: t, file: k.file, from: whole, to: k.to}
+		k.to = whole
+		c.enqueue(k)
+		k = begun
+	}
+	if t.open = nil; k.to%blockBytes != 0 {
+		t.open = k
+	}
+	c.enqueue(k)
+}
+
+func (c *PageCache) enqueue(k *chunk) {
 	c.queue = append(c.queue, k)
 	c.cached += k.to - k.from
+}
+
+func (c *PageCache) spare(k *chunk) {
+	*k = chunk{}
+	c.chunks.Put(k)
 }
 
 func (c *PageCache) pop() *chunk {
@@ -231,7 +271,7 @@ func (c *PageCache) shrink() {
 		k := c.pop()
 		if c.cached+k.to-k.from <= 2*limit && k.wanted(limit) {
 			c.kept.Add(k.to - k.from)
-			c.push(k)
+			c.enqueue(k)
 			continue
 		}
 		c.drop(k, limit)
@@ -259,6 +299,8 @@ func (c *PageCache) drop(k *chunk, limit int64) {
 		k.trail.turned = now
 		k.trail.turn()
 	}
-	*k = chunk{}
-	c.chunks.Put(k)
+	if k.trail.open == k {
+		k.trail.open = nil
+	}
+	c.spare(k)
 }

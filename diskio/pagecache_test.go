@@ -61,17 +61,38 @@ func expect(t *testing.T, got []string, want ...string) {
 
 func TestPageCacheWritesBehindAndDropsTheOldest(t *testing.T) {
 	underLimit(t, 4, func(c *cached) {
-		expect(t, c.wrote(1))
-		expect(t, c.wrote(3), "write 0+2")
-		expect(t, c.wrote(4), "write 2+2")
+		expect(t, c.wrote(1), "write 0+1")
+		expect(t, c.wrote(3), "write 1+2")
+		expect(t, c.wrote(4), "write 3+1")
 		expect(t, c.wrote(6), "write 4+2", "drop 0+2")
-		expect(t, c.wrote(11), "write 6+4", "drop 2+2", "drop 4+2")
+		expect(t, c.wrote(11), "write 6+5", "drop 2+2", "drop 4+2", "drop 6+4")
 		c.Done(&c.trail, &c.file, 11<<20)
 		synctest.Wait()
-		expect(t, c.wrote(), "write 10+1", "drop 6+4")
+		expect(t, c.wrote())
 		if s := c.Stats(); s != (PageCacheStats{Written: 11 << 20, Dropped: 10 << 20}) {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// What is dropped is whole blocks, in however small pieces it was written, and whoever else
+// wrote meanwhile.
+func TestPageCacheDropsWholeBlocks(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		var other Trail
+		var did []string
+		for at := int64(1); at <= 32; at++ {
+			end := at * (256 << 10)
+			c.Wrote(&c.trail, &c.file, end)
+			c.Wrote(&other, &c.file, end)
+			synctest.Wait()
+			for _, one := range c.wrote() {
+				if len(one) > 4 && one[:4] == "drop" {
+					did = append(did, one)
+				}
+			}
+		}
+		expect(t, did, "drop 0+2", "drop 0+2", "drop 2+2", "drop 2+2", "drop 4+2", "drop 4+2")
 	})
 }
 
@@ -89,7 +110,7 @@ func TestPageCacheWithoutLimitDropsNothing(t *testing.T) {
 func TestPageCacheGoesOnInAFileThatHasBytes(t *testing.T) {
 	underLimit(t, 4, func(c *cached) {
 		c.trail.Start(5 << 20)
-		expect(t, c.wrote(7), "write 4+2") // what the last run wrote of the chunk is in it
+		expect(t, c.wrote(7), "write 4+3") // what the last run wrote of the chunk is in it
 	})
 }
 
