@@ -8,7 +8,7 @@ import (
 
 // chunkBytes is what a PageCache counts by: at most that much of a file at its end is
 // beyond its reach. A multiple of every page size, so that no page is of two chunks.
-const chunkBytes = 2 << 20
+const chunkBytes = 256 << 10
 
 // PageCacheOptions are the limits of a PageCache.
 type PageCacheOptions struct {

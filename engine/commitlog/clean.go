@@ -80,7 +80,11 @@ type Cleaning struct {
 	seen    map[int64]bool            // producers with records of a transaction since its last marker
 	aborted map[int64][]batch.Aborted // by producer
 	markers map[int64]batch.Aborted   // by the offset of the marker
-	body    []byte                    // reused
+
+	// Reused.
+	body    []byte
+	probes  [probes]probe
+	offsets []int64
 }
 
 // CleanStats is what a cleaning has done.
@@ -180,7 +184,8 @@ func (c *Cleaning) Run(d Dirt, now time.Time) (CleanStats, error) {
 	if err := c.readAborted(d.To); err != nil {
 		return c.stats, err
 	}
-	keys := newOffsetMap(c.slots(d))
+	keys := newOffsetMap(c.slots(d), d.From)
+	defer keys.close()
 	c.stats.MapBytes = keys.bytes()
 	end, err := c.gather(keys, d)
 	if err != nil {
@@ -252,7 +257,7 @@ func (c *Cleaning) gather(keys *offsetMap, d Dirt) (end int64, err error) {
 			if b.Control() || b.Count() == 0 || b.BaseOffset() >= end || c.discarded(b) {
 				return nil
 			}
-			full, err := gatherBatch(keys, b, d.From, c.o.Memory)
+			full, err := c.gatherBatch(keys, b, d.From)
 			if err != nil {
 				return &unreadable{b.BaseOffset(), err}
 			}
@@ -270,23 +275,84 @@ func (c *Cleaning) gather(keys *offsetMap, d Dirt) (end int64, err error) {
 
 // gatherBatch notes the keys of one batch. It answers the offset of the first record that
 // there was no room for, or −1.
-func gatherBatch(keys *offsetMap, b batch.Batch, from int64, m batch.Memory) (full int64, err error) {
-	records, err := batch.Scan(b, batch.ScanOptions{Hold: max(heldRecord, len(b)), Memory: m})
+func (c *Cleaning) gatherBatch(keys *offsetMap, b batch.Batch, from int64) (full int64, err error) {
+	full = -1
+	err = c.lookUp(keys, b, func(some []probe) bool {
+		for i := range some {
+			if p := &some[i]; p.offset >= from && !keys.put(p) {
+				full = p.offset
+				return false
+			}
+		}
+		return true
+	})
+	return full, err
+}
+
+// newest is the last offset of the key of every record that has one, in order.
+func (c *Cleaning) newest(keys *offsetMap, b batch.Batch) (offsets []int64, err error) {
+	offsets = c.offsets[:0]
+	err = c.lookUp(keys, b, func(some []probe) bool {
+		for i := range some {
+			offsets = append(offsets, keys.get(&some[i]))
+		}
+		return true
+	})
+	c.offsets = offsets
+	return offsets, err
+}
+
+// lookUp calls f with the keys of a batch, some at a time, until it answers false. Records
+// without a key, and those that are too large to be looked at, are left out.
+func (c *Cleaning) lookUp(keys *offsetMap, b batch.Batch, f func([]probe) bool) error {
+	records, err := batch.Scan(b, batch.ScanOptions{Hold: max(heldRecord, len(b)), Memory: c.o.Memory})
 	if err != nil {
-		return -1, err
+		return err
 	}
 	defer records.Close()
+	some := c.probes[:0]
 	for records.Next() {
 		r := records.Record()
-		offset := b.BaseOffset() + int64(records.Head().OffsetDelta)
-		if r == nil || r.Key == nil || offset < from {
+		if r == nil || r.Key == nil {
 			continue
 		}
-		if !keys.put(r.Key, offset) {
-			return offset, nil
+		some = append(some, keys.probe(r.Key, b.BaseOffset()+int64(r.OffsetDelta)))
+		if len(some) == len(c.probes) {
+			keys.touch(some)
+			if !f(some) {
+				return nil
+			}
+			some = some[:0]
 		}
 	}
-	return -1, records.Err()
+	if err := records.Err(); err != nil {
+		return err
+	}
+	keys.touch(some)
+	f(some)
+	return nil
+}
+
+// coldFile is a segment that is read past the page cache.
+type coldFile struct {
+	diskio.File
+	cold *diskio.ColdReader
+}
+
+func (f *coldFile) ReadAt(p []byte, at int64) (int, error) { return f.cold.ReadAt(p, at) }
+
+// cold has a segment that is not in memory read past the page cache: it would take the place
+// of what somebody reads. The segment's own file stays what it is.
+func (c *Cleaning) cold(s *Segment, w *walker) (done func()) {
+	if c.of.Cache == nil || s.trail.Recent(0) {
+		return func() {}
+	}
+	r, err := diskio.OpenCold(c.log.fs, s.path+logSuffix)
+	if err != nil {
+		return func() {} // it is read as any other
+	}
+	w.file = &coldFile{w.file, r}
+	return func() { r.Close() } //nolint:errcheck // nothing was written
 }
 
 // batches calls f with every batch of a sealed segment from the one with offset from on, each
@@ -301,6 +367,7 @@ func (c *Cleaning) batches(s *Segment, from int64, f func(batch.Batch) error) er
 		return err
 	}
 	defer w.done()
+	defer c.cold(s, w)()
 	body := reader{file: w.file, end: w.end, buf: c.body[:0]}
 	defer func() { c.body = body.buf[:0] }()
 	next := s.base

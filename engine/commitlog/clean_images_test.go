@@ -104,7 +104,7 @@ func TestDamageInASwap(t *testing.T) {
 	c.o.Swap = func(func() error) error { return stop }
 	list := *k.log.segments.Load()
 	group := list[:2]
-	n, err := c.fresh(group, newOffsetMap(10), list[2].base, k.clock)
+	n, err := c.fresh(group, newOffsetMap(10, 0), list[2].base, k.clock)
 	k.ok(err)
 	name = n.path + logSuffix
 	k.ok(k.log.Close())

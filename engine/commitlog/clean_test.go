@@ -467,3 +467,49 @@ func TestACleaningThatIsOvertaken(t *testing.T) {
 		}
 	}
 }
+
+// A million records of which every key has two on average, as producers send them.
+func BenchmarkClean(b *testing.B) {
+	const count, keys, perBatch = 1_000_000, 500_000, 64
+	random := rand.New(rand.NewPCG(1, 2))
+	value := bytes.Repeat([]byte("v"), 226)
+	for b.Loop() {
+		b.StopTimer()
+		o := Options{FS: diskio.OS, SegmentBytes: 32 << 20, RetentionBytes: -1, RetentionAge: -1, Now: func() time.Time { return today }}
+		log, err := Open(b.TempDir(), o, Recovery{Clean: true, From: -1, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var builder batch.Builder
+		for base := int64(0); base < count; base += perBatch {
+			builder.Reset()
+			for range perBatch {
+				builder.Append(today.UnixMilli(), fmt.Appendf(nil, "%016d", random.IntN(keys)), value, nil)
+			}
+			o := batch.NoProducer()
+			o.BaseOffset = base
+			one, err := builder.Finish(o)
+			if err == nil {
+				err = log.Append([][]byte{one}, today)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.SetBytes(log.Size())
+		b.StartTimer()
+		work := log.NewCleaning(log.End(), CleanOptions{MapBytes: 128 << 20})
+		dirt, err := work.Dirt(today)
+		if err == nil {
+			_, err = work.Run(dirt, today)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := log.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}

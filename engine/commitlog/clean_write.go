@@ -101,9 +101,20 @@ func (c *Cleaning) clean(out *cleanWriter, b batch.Batch, keys *offsetMap, end i
 	horizon, set := b.DeleteHorizon()
 	expired := set && millis >= horizon
 	aborted, last := c.discarded(b), c.isLast(b)
+	var newest []int64 // of the records with a key that are still to come
+	if !b.Control() && !aborted && b.BaseOffset() < end {
+		var err error
+		if newest, err = c.newest(keys, b); err != nil {
+			return &unreadable{b.BaseOffset(), err}
+		}
+	}
 	kept, keep, err := batch.Filter(out.one[:0], b, batch.FilterOptions{
 		Keep: func(b batch.Batch, r *batch.Record) bool {
 			offset := b.BaseOffset() + int64(r.OffsetDelta)
+			latest := int64(-1)
+			if r.Key != nil && len(newest) > 0 {
+				latest, newest = newest[0], newest[1:]
+			}
 			switch {
 			case b.Control():
 				return !done || !expired || last
@@ -111,7 +122,7 @@ func (c *Cleaning) clean(out *cleanWriter, b batch.Batch, keys *offsetMap, end i
 				return false
 			case offset >= end:
 				return true
-			case r.Key == nil || keys.get(r.Key) > offset:
+			case r.Key == nil || latest > offset:
 				return false
 			}
 			return r.Value != nil || !expired

@@ -17,10 +17,10 @@ import (
 	"github.com/millrace/millrace/results"
 )
 
-// A log is taken to be clean when it has had the same size for so long. Brokers that look
-// for work look again much sooner.
+// A log is taken to be clean when it has had the same size for so long. A broker whose map of
+// keys is full begins anew behind it, and its size stays while it reads as much as the map takes.
 const (
-	cleanFor  = 5 * time.Second
+	cleanFor  = 30 * time.Second
 	cleanLook = 100 * time.Millisecond
 	backoff   = "log.cleaner.backoff.ms"
 

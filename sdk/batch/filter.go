@@ -154,6 +154,13 @@ func (o *FilterOptions) rebuild(out *growing, b Batch, kept *Keep, base int64) e
 		if kept.bits[i/64]&(1<<(i%64)) == 0 {
 			continue
 		}
+		if shift == 0 { // it stays as it is
+			one = binary.AppendVarint(one[:0], int64(len(records.whole)))
+			if _, err = to.Write(one); err == nil {
+				_, err = to.Write(records.whole)
+			}
+			continue
+		}
 		r := records.Record()
 		one = appendRecord(one[:0], r.Attributes, r.TimestampDelta+shift, r.OffsetDelta, r.Key, r.Value, r.Headers)
 		_, err = to.Write(one)

@@ -34,7 +34,8 @@ type RecordHead struct {
 // window: however much they become, they are never in memory together.
 type Scanner struct {
 	o      ScanOptions
-	plain  *plain
+	plain  *plain // nil: the window is the batch itself, of which all is there
+	own    []byte // a window for what is decompressed
 	window []byte
 	at     int   // in the window, of what was not used yet
 	filled int   // of the window
@@ -42,7 +43,8 @@ type Scanner struct {
 	used   int64 // bytes before at, since the last settle
 	left   int32 // records
 	head   RecordHead
-	body   []byte // of a record that is held
+	whole  []byte // the record that is held, without its length
+	body   []byte // for one that does not lie in the window
 	record Record
 	held   bool
 	err    error
@@ -59,29 +61,39 @@ const giveWay = 64 << 10
 // scanWindow is the size of a scanner's window in bytes.
 const scanWindow = 16 << 10
 
-var scanners = sync.Pool{New: func() any { return &Scanner{window: make([]byte, scanWindow)} }}
+var scanners = sync.Pool{New: func() any { return &Scanner{own: make([]byte, scanWindow)} }}
 
 // Scan begins to look through the records of b, which must have passed Check.
 //
 // Ownership: the scanner reads b until Close, which must follow.
 func Scan(b Batch, o ScanOptions) (*Scanner, error) {
-	p, err := decompress(b.Codec(), b[HeaderSize:], o.Memory)
-	if err != nil {
-		return nil, err
-	}
 	if o.Max == 0 {
 		o.Max = math.MaxInt64
 	}
+	var p *plain
+	if b.Codec() != None || o.copy != nil {
+		var err error
+		if p, err = decompress(b.Codec(), b[HeaderSize:], o.Memory); err != nil {
+			return nil, err
+		}
+	} else if int64(len(b)-HeaderSize) > o.Max {
+		return nil, ErrSize
+	}
 	s := scanners.Get().(*Scanner)
 	s.o, s.plain, s.left = o, p, b.Count()
-	s.at, s.filled, s.read, s.err, s.held = 0, 0, 0, nil, false
+	s.window, s.at, s.filled, s.read, s.err, s.held = s.own, 0, 0, 0, nil, false
+	if p == nil {
+		s.window, s.filled = b[HeaderSize:], len(b)-HeaderSize
+	}
 	return s, nil
 }
 
 // Close gives the scanner back.
 func (s *Scanner) Close() {
-	s.plain.done()
-	s.plain, s.o, s.err = nil, ScanOptions{}, nil
+	if s.plain != nil {
+		s.plain.done()
+	}
+	s.plain, s.o, s.err, s.window, s.whole = nil, ScanOptions{}, nil, nil, nil
 	if cap(s.body) > scanWindow {
 		s.body = nil
 	}
@@ -167,24 +179,35 @@ func (s *Scanner) next() {
 	}
 }
 
-// hold reads a record whole.
+// hold reads a record whole. It is copied only when it does not lie in the window.
 func (s *Scanner) hold(size int) {
-	s.body = s.body[:0]
-	for len(s.body) < size && s.fill(1) {
-		n := min(size-len(s.body), s.filled-s.at)
-		s.body = append(s.body, s.window[s.at:s.at+n]...)
-		s.at += n
+	if s.filled-s.at >= size {
+		s.whole = s.window[s.at : s.at+size]
+		s.at += size
+	} else {
+		s.gather(size)
 	}
 	if s.err != nil {
 		return
 	}
-	if len(s.body) < size || !s.record.parse(s.body) {
+	if len(s.whole) < size || !s.record.parse(s.whole) {
 		s.err = ErrRecord
 		return
 	}
 	s.held = true
 	r := &s.record
 	s.head = RecordHead{r.TimestampDelta, r.OffsetDelta, nullableLen(r.Key), nullableLen(r.Value)}
+}
+
+// gather puts a record together of what comes into the window.
+func (s *Scanner) gather(size int) {
+	s.body = s.body[:0]
+	for len(s.body) < size && s.fill(1) {
+		n := min(size-len(s.body), s.filled-s.at)
+		s.body = append(s.body, s.window[s.at:s.at+n]...)
+		s.at += n
+	}
+	s.whole = s.body
 }
 
 func nullableLen(p []byte) int {
@@ -240,6 +263,9 @@ func (s *Scanner) varint() int64 {
 func (s *Scanner) fill(n int) bool {
 	if s.filled-s.at >= n {
 		return true
+	}
+	if s.plain == nil {
+		return s.filled > s.at
 	}
 	s.filled = copy(s.window, s.window[s.at:s.filled])
 	s.at = 0
