@@ -274,6 +274,32 @@ func TestConsumerLeavesWhenItIsNotPolled(t *testing.T) {
 	})
 }
 
+// Close leaves at once, also a group that waits for a member which does not poll.
+func TestConsumerClosesInARebalanceThatOthersHoldUp(t *testing.T) {
+	protocols(t, func(a *arena, group ...string) {
+		topic := a.topic(2)
+		idle := a.consumer(group...)
+		a.must(idle.Subscribe([]string{topic}, nil))
+		a.until(idle, "both partitions", func() bool { all, _ := idle.Assignment(); return len(all) == 2 })
+		for range 2 {
+			c := a.consumer(group...)
+			a.must(c.Subscribe([]string{topic}, nil))
+			for m, err := c.GroupMetadata(); err == nil && m.MemberID == ""; m, err = c.GroupMetadata() {
+				a.poll(c, 20*time.Millisecond)
+			}
+			a.poll(c, 100*time.Millisecond)
+			began := time.Now()
+			a.must(c.Close(a.ctx))
+			if took := time.Since(began); took > 5*time.Second {
+				a.Errorf("Close took %v", took)
+			}
+		}
+		a.produce(topic, 0, "0")
+		a.produce(topic, 1, "1")
+		a.read(idle, 2)
+	})
+}
+
 func TestConsumerCommitsNothingThatIsNotItsOwn(t *testing.T) {
 	protocols(t, func(a *arena, group ...string) {
 		topic := a.topic(2)

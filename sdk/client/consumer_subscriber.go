@@ -375,8 +375,7 @@ func (c *Subscriber) close(ctx context.Context) error {
 		return nil
 	}
 	c.parent = ctx
-	c.woken.Store(false) // what comes now is not to be ended by an earlier Wakeup
-	ctx, stop := c.waiting(ctx, 0)
+	ctx, stop := context.WithTimeoutCause(ctx, DefaultTimeout.Of(c.s.Values), ErrTimeout) // Wakeup does not end it
 	defer stop()
 	err = c.endSession(ctx)
 	c.closed.Store(true)
