@@ -160,8 +160,15 @@ func (r *Replica) StableOffset() int64 { return r.stable.Load() }
 // StableBytes is how many bytes lie below the last stable offset, counted like Committed (any).
 func (r *Replica) StableBytes() int64 { return r.settledTo.Load() }
 
-// Start is the log start offset (any).
-func (r *Replica) Start() int64 { return r.start.Load() }
+// Start is the log start offset (any). The log refuses what lies below its own start before
+// retention is done, and who was refused asks here.
+func (r *Replica) Start() int64 {
+	start := r.start.Load()
+	if log := r.log.Load(); log != nil {
+		start = max(start, log.Start())
+	}
+	return start
+}
 
 // Committed is how many bytes lie below the high watermark, counted from a zero of the
 // replica's own: a measure of progress (any). What it has counted can be read: a reader
