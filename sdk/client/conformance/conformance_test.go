@@ -536,3 +536,44 @@ func digit(mu *sync.Mutex, r *rand.Rand) int {
 	defer mu.Unlock()
 	return r.IntN(10)
 }
+
+// Requests that hold only some of the batches that are ready, several senders, and trouble.
+func TestSmallRequestsManyPartitions(t *testing.T) {
+	address := serving(t)
+	engines(t, func(t *testing.T, engine string) {
+		const senders, each, partitions = 4, 300, 6
+		via := newProxy(t, address)
+		via.script(every(9, verdict{code: kerr.NotLeaderForPartition.Code}), every(13, verdict{cut: true}))
+		name := topic(t, address, partitions)
+		p := producer(t, engine, via.address(), "linger.ms", "1", "batch.size", "600", "max.request.size", "2000", "buffer.memory", "20000")
+		var wait sync.WaitGroup
+		for s := range senders {
+			wait.Go(func() {
+				for i := range each {
+					r := numbered(name, s*each+i)
+					r.Partition = new(int32(i % partitions))
+					if err := p.Fire(limited(t), r); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		if err := p.Flush(limited(t)); err != nil {
+			t.Fatal(err)
+		}
+		last, total := map[string]int{}, 0
+		for _, r := range stored(t, address, name) {
+			n := numberOf(t, r)
+			line := fmt.Sprint(n/each, "-", r.Partition)
+			if before, seen := last[line]; seen && n != before+partitions || int32(n%each%partitions) != r.Partition {
+				t.Fatalf("sender and partition %s: record %d behind %d", line, n, before)
+			}
+			last[line], total = n, total+1
+		}
+		if total != senders*each {
+			t.Errorf("%d records are stored, want %d", total, senders*each)
+		}
+	})
+}

@@ -224,29 +224,49 @@ func (c *connection) greet(socket net.Conn) (version int16, err error) {
 	return 0, errors.New("it does not take Produce")
 }
 
-// write sends requests until it is told to stop or the other half ends.
+// write sends requests until it is told to stop or the other half ends: all that are there
+// with one write.
 func (c *connection) write(ctx context.Context, socket net.Conn, version int16, read chan error) error {
 	var e encoder
-	for correlation := int32(0); ; correlation = (correlation + 1) & (1<<31 - 1) {
+	var sent []*request
+	correlation := int32(0)
+	for {
+		sent = sent[:0]
 		select {
 		case r := <-c.requests:
-			r.correlation = correlation
-			pieces := e.encode(r, c.o, version)
-			if c.o.Acks != 0 {
-				c.awaiting <- r
-			}
-			if _, err := pieces.WriteTo(socket); err != nil {
-				return fmt.Errorf("write to broker %d at %s: %w", c.broker.id, c.address, err)
-			}
-			if c.o.Acks == 0 {
-				r.expect(nil)
-				c.events <- r
-			}
+			sent = append(sent, r)
 		case err := <-read:
 			read <- err
 			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		for more := true; more; {
+			select {
+			case r := <-c.requests:
+				sent = append(sent, r)
+			default:
+				more = false
+			}
+		}
+		e.begin()
+		for _, r := range sent {
+			r.correlation = correlation
+			correlation = (correlation + 1) & (1<<31 - 1)
+			e.add(r, c.o, version)
+			if c.o.Acks != 0 {
+				c.awaiting <- r
+			}
+		}
+		pieces := e.all()
+		if _, err := pieces.WriteTo(socket); err != nil {
+			return fmt.Errorf("write to broker %d at %s: %w", c.broker.id, c.address, err)
+		}
+		if c.o.Acks == 0 {
+			for _, r := range sent {
+				r.expect(nil)
+				c.events <- r
+			}
 		}
 	}
 }

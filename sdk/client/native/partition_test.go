@@ -193,14 +193,19 @@ func TestRequestIsWhatKmsgWrites(t *testing.T) {
 			q.Topics = append(q.Topics, topic)
 		}
 		var e encoder
-		for range 2 {
+		one := kmsg.NewRequestFormatter(kmsg.FormatterClientID("me")).AppendRequest(nil, q, 42)
+		for _, requests := range []int{1, 3, 2} {
+			e.begin()
+			for range requests {
+				e.add(r, o, version)
+			}
 			var got bytes.Buffer
-			pieces := net.Buffers(append(net.Buffers{}, e.encode(r, o, version)...))
+			pieces := net.Buffers(append(net.Buffers{}, e.all()...))
 			if _, err := pieces.WriteTo(&got); err != nil {
 				t.Fatal(err)
 			}
-			if want := kmsg.NewRequestFormatter(kmsg.FormatterClientID("me")).AppendRequest(nil, q, 42); !bytes.Equal(got.Bytes(), want) {
-				t.Errorf("version %d:\n got %x\nwant %x", version, got.Bytes(), want)
+			if want := bytes.Repeat(one, requests); !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("version %d, %d requests:\n got %x\nwant %x", version, requests, got.Bytes(), want)
 			}
 		}
 		for _, b := range r.batches {

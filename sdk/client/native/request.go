@@ -100,19 +100,25 @@ func (b *recordBatch) finish(o *Options) {
 	}
 }
 
-// encoder makes requests in memory that it uses again. What is written is pieces of its own
-// and the batches between them.
+// encoder makes requests in memory that it uses again: as many as go out with one write.
+// What is written is pieces of its own and the batches between them.
 type encoder struct {
-	own    []byte
-	cuts   []int
-	pieces net.Buffers
-	parts  []*recordBatch
+	own     []byte
+	cuts    []int // of own, before each batch
+	batches []batch.Batch
+	pieces  net.Buffers
+	parts   []*recordBatch // of the request that is being added
 }
 
-// encode is the bytes of a request.
-//
-// Ownership: until the next call; and of the batches, the request's.
-func (e *encoder) encode(r *request, o *Options, version int16) net.Buffers {
+// begin forgets what was encoded.
+func (e *encoder) begin() {
+	e.own, e.cuts = e.own[:0], e.cuts[:0]
+	clear(e.batches)
+	e.batches = e.batches[:0]
+}
+
+// add encodes one more request.
+func (e *encoder) add(r *request, o *Options, version int16) {
 	e.parts = append(e.parts[:0], r.batches...)
 	slices.SortStableFunc(e.parts, func(a, b *recordBatch) int {
 		if a.partition.topic == b.partition.topic {
@@ -121,9 +127,8 @@ func (e *encoder) encode(r *request, o *Options, version int16) net.Buffers {
 		return strings.Compare(a.partition.topic, b.partition.topic)
 	})
 	flexible := version >= wire.ProduceFlexible
-	e.cuts = e.cuts[:0]
-	elsewhere := 0
-	p := wire.AppendProduce(e.own[:0], version, r.correlation, o.ClientID, o.Acks, int32(o.RequestTimeout.Milliseconds()), e.topics())
+	begin, elsewhere := len(e.own), 0
+	p := wire.AppendProduce(e.own, version, r.correlation, o.ClientID, o.Acks, int32(o.RequestTimeout.Milliseconds()), e.topics())
 	for i, b := range e.parts {
 		b.finish(o)
 		if i == 0 || e.parts[i-1].partition.topic != b.partition.topic {
@@ -133,23 +138,29 @@ func (e *encoder) encode(r *request, o *Options, version int16) net.Buffers {
 			p = wire.AppendProduceTopic(p, version, &wire.Topic{Name: b.partition.topic}, e.partitions(i))
 		}
 		p = wire.AppendProducePartition(p, version, b.partition.index, len(b.wire))
-		e.cuts = append(e.cuts, len(p))
+		e.cuts, e.batches = append(e.cuts, len(p)), append(e.batches, b.wire)
 		elsewhere += len(b.wire)
 		p = wire.AppendTags(p, flexible)
 	}
 	p = wire.AppendTags(wire.AppendTags(p, flexible), flexible)
-	wire.Seal(p, elsewhere)
+	wire.Seal(p[begin:], elsewhere)
 	e.own = p
+	clear(e.parts)
+}
+
+// all is the bytes of what was added.
+//
+// Ownership: until begin; and of the batches, their requests'.
+func (e *encoder) all() net.Buffers {
 	e.pieces = e.pieces[:0]
 	from := 0
-	for i, b := range e.parts {
-		e.pieces = append(e.pieces, p[from:e.cuts[i]], b.wire)
+	for i, b := range e.batches {
+		e.pieces = append(e.pieces, e.own[from:e.cuts[i]], b)
 		from = e.cuts[i]
 	}
-	if from < len(p) {
-		e.pieces = append(e.pieces, p[from:])
+	if from < len(e.own) {
+		e.pieces = append(e.pieces, e.own[from:])
 	}
-	clear(e.parts)
 	return e.pieces
 }
 
