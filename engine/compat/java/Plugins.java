@@ -187,7 +187,7 @@ final class Plugins {
         }
     }
 
-    /** A chain on fetch, while offsets have gaps. */
+    /** A chain on fetch; then one that fails: a consumer stays where it is until somebody has mended it. */
     static void fetch() throws Exception {
         brokers("plugins", "hide", "plugin.hide.type", "mask", "plugin.hide.config.regex", "\\d{4}");
         for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
@@ -205,6 +205,24 @@ final class Plugins {
             for (ConsumerRecord<byte[], byte[]> record : Compat.readAll(Compat.BOOTSTRAP, topic, 1, 500)) {
                 Compat.expect(Compat.text(record.value()).contains("\"card\":\"4111\""), "%s, without: read %s", codec, Compat.text(record.value()));
             }
+        }
+        brokers("plugins", "hide,json", "plugin.json.type", "mask", "plugin.json.config.fields", "card");
+        String topic = Compat.topic("fetch-fault", 1);
+        Compat.numbered(topic, 0, 0, 10);
+        try (var producer = Compat.producer()) {
+            producer.send(new ProducerRecord<>(topic, 0, null, Compat.bytes("no JSON"))).get();
+        }
+        topic(topic, "interceptors.fetch", "json");
+        try (var consumer = Compat.consumer()) {
+            var partition = new TopicPartition(topic, 0);
+            consumer.assign(List.of(partition));
+            consumer.seek(partition, 10);
+            for (int i = 0; i < 10; i++) {
+                Compat.expect(consumer.poll(java.time.Duration.ofMillis(200)).isEmpty(), "a record that could not be masked was read");
+            }
+            Compat.expect(consumer.position(partition) == 10, "the consumer went on to %d", consumer.position(partition));
+            topic(topic, "interceptors.fetch", null);
+            Compat.expect(Compat.text(Compat.read(consumer, 1).get(0).value()).equals("no JSON"), "after it was unloaded");
         }
     }
 }
