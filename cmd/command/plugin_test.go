@@ -97,6 +97,20 @@ func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
 	}
 }
 
+func TestAModuleInRustMasksWhatIsStored(t *testing.T) {
+	s, _ := newBroker(t)
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("forbids that (fail_closed)", 1, "", "plugin load mask ../../plugins/wasm/testdata/mask.wasm --on-error skip")
+	s.says("Loaded plugin mask", 0, "", "plugin load mask ../../plugins/wasm/testdata/mask.wasm --topic orders")
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		s.expect("", "card 4111111111111111\nnothing\n", "produce orders -X linger.ms=200 -z "+codec)
+	}
+	s.expect(strings.Repeat("card ************1111\nnothing\n", 5), "", "consume orders -B -n 10")
+	s.says("Loaded plugin stamp", 0, "", "plugin load stamp ../../plugins/wasm/testdata/stamp.wasm --config value=here --topic orders --fetch")
+	s.says("origin:here", 0, "", "consume orders -B -n 1 --print headers")
+	s.says("value is missing", 1, "", "plugin load stamp ../../plugins/wasm/testdata/stamp.wasm")
+}
+
 func TestAReloadUnderLoadDropsNothing(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic orders.\n", "", "topics create orders --partitions 3")
