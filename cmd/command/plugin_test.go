@@ -97,6 +97,20 @@ func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
 	}
 }
 
+func TestAModuleInRustMasksWhatIsStored(t *testing.T) {
+	s, _ := newBroker(t)
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("forbids that (fail_closed)", 1, "", "plugin load mask ../../plugins/wasm/testdata/mask.wasm --on-error skip")
+	s.says("Loaded plugin mask", 0, "", "plugin load mask ../../plugins/wasm/testdata/mask.wasm --topic orders")
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		s.expect("", "card 4111111111111111\nnothing\n", "produce orders -X linger.ms=200 -z "+codec)
+	}
+	s.expect(strings.Repeat("card ************1111\nnothing\n", 5), "", "consume orders -B -n 10")
+	s.says("Loaded plugin stamp", 0, "", "plugin load stamp ../../plugins/wasm/testdata/stamp.wasm --config value=here --topic orders --fetch")
+	s.says("origin:here", 0, "", "consume orders -B -n 1 --print headers")
+	s.says("value is missing", 1, "", "plugin load stamp ../../plugins/wasm/testdata/stamp.wasm")
+}
+
 func TestAReloadUnderLoadDropsNothing(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic orders.\n", "", "topics create orders --partitions 3")
@@ -169,7 +183,8 @@ func TestModulesThatAreNotLoaded(t *testing.T) {
 	}
 }
 
-// A broker with guests that do their worst: its other topics must not notice much.
+// A broker with guests that do their worst: its other topics must not notice much more than
+// they do of one that does no harm.
 func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic calm.\n", "", "topics create calm --partitions 1")
@@ -178,9 +193,9 @@ func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer calm.Close()
-	var alone []time.Duration
-	for range 3 {
-		alone = append(alone, slowest(t, calm))
+	harmless, refused := beside(t, s.address, calm, "harmless", I64(0))
+	if refused != 0 {
+		t.Fatalf("a guest that does no harm: %d batches were refused", refused)
 	}
 	for name, code := range map[string][]byte{
 		"loop":     Seq(Loop(Br(0)), I64(0)),
@@ -192,49 +207,56 @@ func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
 		"loop-on":  Seq(Loop(Br(0)), I64(0)), // the breaker does not switch it off
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &tools{t, s.address}
-			s.expect("Created topic "+name+".\n", "", "topics create "+name)
-			faults := "10"
-			if strings.HasSuffix(name, "-on") {
-				faults = "0"
-			}
-			s.says("Loaded plugin", 0, "", "plugin load "+name, moduleFile(t, code), "--topic", name, "--set", "breaker.faults="+faults)
-			bad, err := kgo.NewClient(kgo.SeedBrokers(s.address), kgo.DefaultProduceTopic(name), kgo.ProducerLinger(0), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer bad.Close()
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan int)
-			go func() {
-				refused := 0
-				for ctx.Err() == nil {
-					if bad.ProduceSync(ctx, kgo.StringRecord("x")).FirstErr() != nil && ctx.Err() == nil {
-						refused++
-					}
-				}
-				ended <- refused
-			}()
-			var beside []time.Duration
-			for range 3 {
-				beside = append(beside, slowest(t, calm))
-			}
-			cancel()
-			refused := <-ended
-			was, is := slices.Min(alone), slices.Min(beside)
-			t.Logf("p99 %v alone, %v beside %d batches that were refused", was, is, refused)
+			is, refused := beside(t, s.address, calm, name, code)
+			t.Logf("p99 %v beside a guest that does no harm, %v beside %d batches that were refused", harmless, is, refused)
 			if refused == 0 {
 				t.Error("no batch was refused")
 			}
 			// Twice, and what a machine that others use adds to anything.
-			if is > 2*was+50*time.Millisecond {
-				t.Errorf("p99 of another topic was %v and is %v", was, is)
+			if is > 2*harmless+50*time.Millisecond {
+				t.Errorf("p99 of another topic was %v and is %v", harmless, is)
 			}
-			s.says("", 0, "", "plugin unload "+name+" --topic "+name)
-			s.says("Unloaded", 0, "", "plugin unload "+name)
 		})
 	}
 	s.says("calm", 0, "", "topics list")
+}
+
+// beside is the best of three 99th percentiles of calm, while another topic has a module as its
+// interceptor and a producer that never rests, and how many of its batches were refused.
+func beside(t *testing.T, address string, calm *kgo.Client, name string, code []byte) (time.Duration, int) {
+	t.Helper()
+	s := &tools{t, address}
+	s.expect("Created topic "+name+".\n", "", "topics create "+name)
+	faults := "10"
+	if strings.HasSuffix(name, "-on") {
+		faults = "0"
+	}
+	s.says("Loaded plugin", 0, "", "plugin load "+name, moduleFile(t, code), "--topic", name, "--set", "breaker.faults="+faults)
+	busy, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.DefaultProduceTopic(name), kgo.ProducerLinger(0), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int)
+	go func() {
+		refused := 0
+		for ctx.Err() == nil {
+			if busy.ProduceSync(ctx, kgo.StringRecord("x")).FirstErr() != nil && ctx.Err() == nil {
+				refused++
+			}
+		}
+		ended <- refused
+	}()
+	var all []time.Duration
+	for range 3 {
+		all = append(all, slowest(t, calm))
+	}
+	cancel()
+	refused := <-ended
+	s.says("", 0, "", "plugin unload "+name+" --topic "+name)
+	s.says("Unloaded", 0, "", "plugin unload "+name)
+	return slices.Min(all), refused
 }
 
 // slowest is the 99th percentile of three hundred requests, one after the other.

@@ -34,5 +34,6 @@ func (p *Plugin) Info() Info {
 		i.Imports = append(i.Imports, from+"."+name)
 	}
 	slices.Sort(i.Imports)
+	i.Imports = slices.Compact(i.Imports) // a module may import a function several times
 	return i
 }
