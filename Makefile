@@ -62,5 +62,6 @@ report: ## one HTML page from the newest files in results/
 pgo: ## is a build with a profile of `millrace bench` better? measures both in turn, some minutes
 	.ci/pgo
 
-docs: ## write docs/settings.md from the declarations
+docs: ## write docs/settings.md and the tables of the clients from the declarations
 	go test ./engine/config -run Docs -rewrite
+	go test ./sdk/client -run Docs -rewrite

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // maxFrame bounds the memory that one response may ask for.
@@ -82,7 +84,7 @@ func (c *connection) receive(handle func(frame []byte) error) error {
 	for c.have-c.read >= 4 {
 		size := int(binary.BigEndian.Uint32(c.in[c.read:]))
 		if size > maxFrame {
-			return fmt.Errorf("a response of %d bytes: %w", size, errMalformed)
+			return fmt.Errorf("a response of %d bytes: %w", size, wire.ErrMalformed)
 		}
 		if c.have-c.read < 4+size {
 			c.room(4 + size)

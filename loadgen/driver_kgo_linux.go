@@ -65,7 +65,7 @@ func (d *kgoDriver) addProducer(index int, topics []*topicLayout) error {
 	}
 	p := &kgoProducer{kgoDriver: d, shape: s, recorder: j.recorder(j.produceKinds()...)}
 	for _, topic := range topics {
-		p.topics = append(p.topics, topic.name)
+		p.topics = append(p.topics, topic.Name)
 	}
 	if j.Rate > 0 {
 		pace := j.pace(1, s.recordsOf(j.Batch), index, j.Producers, uint64(index))
@@ -119,7 +119,7 @@ func (d *kgoDriver) addConsumer(index int, topics []*topicLayout) error {
 			own[p] = kgo.NewOffset().At(topic.start[p])
 			c.total += topic.end[p] - topic.start[p]
 		}
-		c.assigned[topic.name] = own
+		c.assigned[topic.Name] = own
 	}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(j.target.brokers...), kgo.ClientID(clientID), kgo.FetchMinBytes(int32(j.MinBytes)), kgo.FetchMaxWait(j.MaxWait),

@@ -91,7 +91,7 @@ func (d *ownDriver) addSender(ctx context.Context, l *loop, index int, topic *to
 	}
 	s := &sender{
 		producePlan: &producePlan{
-			Settings: j.Settings, version: n.produce, topic: topic.topicName, records: shape.recordsOf(j.Batch), stop: j.stop, budget: d.budget,
+			Settings: j.Settings, version: n.produce, topic: topic.Topic, records: shape.recordsOf(j.Batch), stop: j.stop, budget: d.budget,
 		},
 		clock: j.clock, recorder: l.recorder, producer: producerState{-1, -1},
 		spread: newSpread(shape, topic.partitions, own, index),
@@ -149,7 +149,7 @@ func (d *ownDriver) addFetcher(l *loop, index int, topic *topicLayout, n node, o
 	}
 	f := &fetcher{
 		fetchPlan: &fetchPlan{
-			Settings: j.Settings, version: n.fetch, topic: topic.topicName, mean: shape.mean, stop: j.stop,
+			Settings: j.Settings, version: n.fetch, topic: topic.Topic, mean: shape.mean, stop: j.stop,
 			follow: j.Do == results.EndToEnd, target: &d.target, received: &d.received,
 		},
 		clock: j.clock, recorder: l.recorder, index: map[int32]int{},

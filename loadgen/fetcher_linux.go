@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // fetchPlan is what all fetchers of a phase share. Read only, but for the counters.
 type fetchPlan struct {
 	Settings
 	version  int16
-	topic    topicName
+	topic    wire.Topic
 	mean     float64 // size of a record value, where records are not decoded
 	stop     int64
 	follow   bool          // read what is being produced, until target is reached
@@ -119,7 +120,7 @@ func (f *fetcher) ask() {
 	}
 	f.correlation++
 	f.c.out = appendFetch(f.c.out[:0], f.version, f.correlation, limits, session, epoch, &f.topic, f.request)
-	seal(f.c.out)
+	wire.Seal(f.c.out, 0)
 	f.asked = f.clock.now()
 	f.waiting = true
 }
@@ -130,7 +131,7 @@ func (f *fetcher) readable() error { return f.c.receive(f.take) }
 func (f *fetcher) take(frame []byte) error {
 	now := f.clock.now()
 	if len(frame) < 4 || !f.waiting || int32(binary.BigEndian.Uint32(frame)) != f.correlation {
-		return fmt.Errorf("a fetch was answered that nobody asked for: %w", errMalformed)
+		return fmt.Errorf("a fetch was answered that nobody asked for: %w", wire.ErrMalformed)
 	}
 	f.waiting = false
 	head, answer, err := readFetch(frame[4:], f.version, f.answer[:0])
@@ -189,7 +190,7 @@ func (f *fetcher) keepSession(id int32) {
 func (f *fetcher) partition(a *fetched, now int64) (batches int, err error) {
 	i, ok := f.index[a.partition]
 	if !ok {
-		return 0, fmt.Errorf("partition %d was fetched and nobody asked for it: %w", a.partition, errMalformed)
+		return 0, fmt.Errorf("partition %d was fetched and nobody asked for it: %w", a.partition, wire.ErrMalformed)
 	}
 	w := &f.windows[i]
 	if a.code != 0 {

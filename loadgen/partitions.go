@@ -1,41 +1,10 @@
 package loadgen
 
 import (
-	"encoding/binary"
 	"slices"
+
+	"github.com/millrace/millrace/sdk/keyhash"
 )
-
-// partitionOf is where Kafka's default partitioner puts a key.
-func partitionOf(key []byte, partitions int32) int32 {
-	return int32(murmur2(key)&0x7fffffff) % partitions
-}
-
-// murmur2 is the hash that Kafka's clients agree on.
-func murmur2(data []byte) uint32 {
-	const m, r = 0x5bd1e995, 24
-	h := uint32(0x9747b28c) ^ uint32(len(data))
-	for ; len(data) >= 4; data = data[4:] {
-		k := binary.LittleEndian.Uint32(data)
-		k *= m
-		k ^= k >> r
-		k *= m
-		h = h*m ^ k
-	}
-	switch len(data) {
-	case 3:
-		h ^= uint32(data[2]) << 16
-		fallthrough
-	case 2:
-		h ^= uint32(data[1]) << 8
-		fallthrough
-	case 1:
-		h ^= uint32(data[0])
-		h *= m
-	}
-	h ^= h >> 13
-	h *= m
-	return h ^ h>>15
-}
 
 // spread is the order in which a connection serves its partitions, and the shape of the
 // records of each.
@@ -62,7 +31,7 @@ func newSpread(all *shape, partitions int32, own []int32, turn int) *spread {
 		return s
 	}
 	for _, key := range all.keys {
-		p := partitionOf(key, partitions)
+		p := keyhash.Partition(key, partitions)
 		if !slices.Contains(own, p) {
 			continue
 		}

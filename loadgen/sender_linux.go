@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // codeUnanswered counts records whose request the broker never answered.
@@ -19,7 +20,7 @@ const patience = 10 * time.Second
 type producePlan struct {
 	Settings
 	version int16
-	topic   topicName
+	topic   wire.Topic
 	records int // of one batch
 	stop    int64
 	budget  *atomic.Int64 // bytes of record values that may still be sent; nil: no bound
@@ -47,7 +48,7 @@ type sender struct {
 	pending []pending
 	oldest  int // index in pending
 	waiting int // how many are in use
-	answer  []produced
+	answer  []wire.Produced
 }
 
 // pending is a request that the broker owes an answer. arrivals is nil when all its
@@ -166,7 +167,8 @@ func (s *sender) send(due int64) error {
 		p.arrivals = s.schedule.Arrivals(s.next)
 	}
 	c := s.c
-	c.out = appendProduce(c.out[:0], s.version, s.sent, s.Acks, &s.topic, p.batches)
+	c.out = wire.AppendProduce(c.out[:0], s.version, s.sent, clientID, s.Acks, produceTimeoutMS, 1)
+	c.out = wire.AppendProduceTopic(c.out, s.version, &s.topic, p.batches)
 	for range p.batches {
 		partition := s.spread.order[s.turn%len(s.spread.order)]
 		s.turn++
@@ -174,8 +176,9 @@ func (s *sender) send(due int64) error {
 			return err
 		}
 	}
-	c.out = appendProduceEnd(c.out, s.version)
-	seal(c.out)
+	flexible := s.version >= wire.ProduceFlexible
+	c.out = wire.AppendTags(wire.AppendTags(c.out, flexible), flexible)
+	wire.Seal(c.out, 0)
 	s.next++
 	s.sent++
 	p.sent = s.clock.now()
@@ -203,7 +206,7 @@ func (s *sender) append(p *pending, partition int32) error {
 	if s.templates != nil {
 		choices := s.templates[partition]
 		t := choices[s.turn%len(choices)]
-		out = appendPartition(out, s.version, partition, len(t.data))
+		out = wire.AppendProducePartition(out, s.version, partition, len(t.data))
 		out = t.copyTo(out, s.clock, p.due, s.producer, sequence)
 		records = t.count
 		p.bytes += t.bytes
@@ -213,13 +216,13 @@ func (s *sender) append(p *pending, partition int32) error {
 		if err != nil {
 			return err
 		}
-		out = appendPartition(out, s.version, partition, len(built))
+		out = wire.AppendProducePartition(out, s.version, partition, len(built))
 		out = append(out, built...)
 		records = s.builder.Count()
 		p.bytes += bytes
 		p.wire += len(built)
 	}
-	s.c.out = appendTags(out, s.version >= produceFlexible)
+	s.c.out = wire.AppendTags(out, s.version >= wire.ProduceFlexible)
 	p.records += records
 	if sequence >= 0 {
 		s.sequences[partition] = batch.AddSequence(sequence, int32(records))
@@ -281,26 +284,26 @@ func (s *sender) readable() error { return s.c.receive(s.acknowledge) }
 func (s *sender) acknowledge(frame []byte) error {
 	now := s.clock.now()
 	if len(frame) < 4 || s.waiting == 0 {
-		return errMalformed
+		return wire.ErrMalformed
 	}
 	if s.waiting == len(s.pending) {
 		s.free = now
 	}
 	p := s.take()
 	if got := int32(binary.BigEndian.Uint32(frame)); got != p.correlation {
-		return fmt.Errorf("answer %d came where %d was due: %w", got, p.correlation, errMalformed)
+		return fmt.Errorf("answer %d came where %d was due: %w", got, p.correlation, wire.ErrMalformed)
 	}
 	var err error
-	if s.answer, err = readProduce(frame[4:], s.version, s.answer[:0]); err != nil {
+	if s.answer, err = wire.ReadProduce(frame[4:], s.version, s.answer[:0]); err != nil {
 		return err
 	}
 	if len(s.answer) != p.batches {
-		return fmt.Errorf("%d batches were answered of %d: %w", len(s.answer), p.batches, errMalformed)
+		return fmt.Errorf("%d batches were answered of %d: %w", len(s.answer), p.batches, wire.ErrMalformed)
 	}
 	good := p.records
 	for i := range s.answer {
-		if s.answer[i].code != 0 {
-			s.recorder.fail(s.answer[i].code, p.records/p.batches)
+		if s.answer[i].Code != 0 {
+			s.recorder.fail(s.answer[i].Code, p.records/p.batches)
 			good -= p.records / p.batches
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 const testVersion = 9
@@ -92,7 +93,7 @@ func success(request []byte) []byte {
 	}
 	out := append([]byte{0, 0, 0, 0}, request[4:8]...)
 	out = a.AppendTo(append(out, 0))
-	seal(out)
+	wire.Seal(out, 0)
 	return out
 }
 
@@ -327,7 +328,7 @@ func hotBench(t testing.TB, encode string, size int) (b *bench, peer int, buffer
 	a := kmsg.NewPtrProduceResponse()
 	a.Version = testVersion
 	topic := kmsg.NewProduceResponseTopic()
-	topic.Topic = testTopic.name
+	topic.Topic = testTopic.Name
 	topic.Partitions = append(topic.Partitions, kmsg.NewProduceResponseTopicPartition())
 	a.Topics = append(a.Topics, topic)
 	return b, pairOf(t, b), make([]byte, 2<<20), append([]byte{0, 0, 0, 0, 0}, a.AppendTo(nil)...)

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // target is the cluster under load: what must be known of it before a phase, through an
@@ -32,7 +34,7 @@ type node struct {
 
 // topicLayout is a topic and who leads its partitions.
 type topicLayout struct {
-	topicName
+	wire.Topic
 	partitions int32
 	leaders    map[int32][]int32 // node id → partitions, in order
 	start, end map[int32]int64   // offsets by partition
@@ -139,7 +141,7 @@ func (t *target) layouts(ctx context.Context, w *Workload) ([]*topicLayout, erro
 		if err != nil {
 			return nil, fmt.Errorf("topic %s: %w", name, err)
 		}
-		l.name = name
+		l.Name = name
 		all = append(all, l)
 	}
 	return all, nil
@@ -150,7 +152,7 @@ func layoutOf(topic kadm.TopicDetail, starts, ends map[int32]kadm.ListedOffset) 
 		return nil, topic.Err
 	}
 	l := &topicLayout{
-		topicName: topicName{id: topic.ID}, partitions: int32(len(topic.Partitions)),
+		Topic: wire.Topic{ID: topic.ID}, partitions: int32(len(topic.Partitions)),
 		leaders: map[int32][]int32{}, start: map[int32]int64{}, end: map[int32]int64{},
 	}
 	if l.partitions == 0 {
@@ -187,8 +189,8 @@ func (t *target) nodes(ctx context.Context) (map[int32]node, error) {
 		n := node{address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))), produce: -1, fetch: -1}
 		for _, key := range answer.(*kmsg.ApiVersionsResponse).ApiKeys {
 			switch key.ApiKey {
-			case keyProduce:
-				n.produce = common(minProduceVersion, maxProduceVersion, key.MinVersion, key.MaxVersion)
+			case wire.KeyProduce:
+				n.produce = common(wire.MinProduceVersion, wire.MaxProduceVersion, key.MinVersion, key.MaxVersion)
 			case keyFetch:
 				n.fetch = common(minFetchVersion, maxFetchVersion, key.MinVersion, key.MaxVersion)
 			}

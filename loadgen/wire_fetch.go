@@ -1,5 +1,7 @@
 package loadgen
 
+import "github.com/millrace/millrace/sdk/wire"
+
 // Fetch (key 1) as versions 4 to 16 have it: sessions from 7, flexible from 12, topics
 // by id from 13.
 const (
@@ -31,54 +33,54 @@ type position struct {
 
 // appendFetch writes a Fetch request for partitions of one topic. None at all is allowed
 // within a session: what it already has stays.
-func appendFetch(p []byte, version int16, correlation int32, l fetchLimits, session, epoch int32, topic *topicName, positions []position) []byte {
+func appendFetch(p []byte, version int16, correlation int32, l fetchLimits, session, epoch int32, topic *wire.Topic, positions []position) []byte {
 	flexible := version >= fetchFlexible
-	p = appendHeader(p, keyFetch, version, correlation, flexible)
+	p = wire.AppendHeader(p, keyFetch, version, correlation, clientID, flexible)
 	if version < fetchNoReplicaID {
-		p = appendInt32(p, -1)
+		p = wire.AppendInt32(p, -1)
 	}
-	p = appendInt32(p, l.wait)
-	p = appendInt32(p, l.minBytes)
-	p = appendInt32(p, l.maxBytes)
+	p = wire.AppendInt32(p, l.wait)
+	p = wire.AppendInt32(p, l.minBytes)
+	p = wire.AppendInt32(p, l.maxBytes)
 	p = append(p, 0) // read uncommitted
 	if version >= fetchSessions {
-		p = appendInt32(p, session)
-		p = appendInt32(p, epoch)
+		p = wire.AppendInt32(p, session)
+		p = wire.AppendInt32(p, epoch)
 	}
 	if len(positions) == 0 {
-		p = appendLength(p, 0, flexible)
+		p = wire.AppendLength(p, 0, flexible)
 	} else {
-		p = appendLength(p, 1, flexible)
-		p = topic.append(p, version >= fetchTopicIDs, flexible)
-		p = appendLength(p, len(positions), flexible)
+		p = wire.AppendLength(p, 1, flexible)
+		p = topic.Append(p, version >= fetchTopicIDs, flexible)
+		p = wire.AppendLength(p, len(positions), flexible)
 		for i := range positions {
 			p = appendPosition(p, version, &positions[i], l.partitionBytes)
 		}
-		p = appendTags(p, flexible)
+		p = wire.AppendTags(p, flexible)
 	}
 	if version >= fetchSessions {
-		p = appendLength(p, 0, flexible) // forgotten topics
+		p = wire.AppendLength(p, 0, flexible) // forgotten topics
 	}
 	if version >= fetchReplica {
-		p = appendText(p, "", flexible) // rack
+		p = wire.AppendText(p, "", flexible) // rack
 	}
-	return appendTags(p, flexible)
+	return wire.AppendTags(p, flexible)
 }
 
 func appendPosition(p []byte, version int16, at *position, partitionBytes int32) []byte {
-	p = appendInt32(p, at.partition)
+	p = wire.AppendInt32(p, at.partition)
 	if version >= fetchLeaderEpoch {
-		p = appendInt32(p, -1)
+		p = wire.AppendInt32(p, -1)
 	}
-	p = appendInt64(p, at.offset)
+	p = wire.AppendInt64(p, at.offset)
 	if version >= fetchFlexible {
-		p = appendInt32(p, -1) // last fetched epoch
+		p = wire.AppendInt32(p, -1) // last fetched epoch
 	}
 	if version >= fetchLogStart {
-		p = appendInt64(p, -1)
+		p = wire.AppendInt64(p, -1)
 	}
-	p = appendInt32(p, partitionBytes)
-	return appendTags(p, version >= fetchFlexible)
+	p = wire.AppendInt32(p, partitionBytes)
+	return wire.AppendTags(p, version >= fetchFlexible)
 }
 
 // fetched is what a Fetch response says about one partition. Records points into the
@@ -102,45 +104,42 @@ type fetchHead struct {
 // Ownership: the records of into point into p.
 func readFetch(p []byte, version int16, into []fetched) (head fetchHead, out []fetched, err error) {
 	flexible := version >= fetchFlexible
-	r := reader{p: p}
-	r.tags(flexible)
-	r.int32() // throttle time
+	r := wire.NewReader(p)
+	r.Tags(flexible)
+	r.Int32() // throttle time
 	if version >= fetchSessions {
-		head = fetchHead{code: r.int16(), session: r.int32()}
+		head = fetchHead{code: r.Int16(), session: r.Int32()}
 	}
-	for topics := r.length(flexible); topics > 0 && !r.bad; topics-- {
+	for topics := r.Length(flexible); topics > 0 && !r.Failed(); topics-- {
 		if version >= fetchTopicIDs {
-			r.take(16)
+			r.Take(16)
 		} else {
-			r.text(flexible)
+			r.Text(flexible)
 		}
-		for partitions := r.length(flexible); partitions > 0 && !r.bad; partitions-- {
+		for partitions := r.Length(flexible); partitions > 0 && !r.Failed(); partitions-- {
 			into = append(into, readFetched(&r, version, flexible))
 		}
-		r.tags(flexible)
+		r.Tags(flexible)
 	}
-	r.tags(flexible)
-	if r.bad || len(r.p) > 0 {
-		return head, into, errMalformed
-	}
-	return head, into, nil
+	r.Tags(flexible)
+	return head, into, r.End()
 }
 
-func readFetched(r *reader, version int16, flexible bool) fetched {
-	one := fetched{partition: r.int32(), code: r.int16(), highWatermark: r.int64()}
-	r.int64() // last stable offset
+func readFetched(r *wire.Reader, version int16, flexible bool) fetched {
+	one := fetched{partition: r.Int32(), code: r.Int16(), highWatermark: r.Int64()}
+	r.Int64() // last stable offset
 	if version >= fetchLogStart {
-		r.int64()
+		r.Int64()
 	}
-	for aborted := r.length(flexible); aborted > 0 && !r.bad; aborted-- {
-		r.int64()
-		r.int64()
-		r.tags(flexible)
+	for aborted := r.Length(flexible); aborted > 0 && !r.Failed(); aborted-- {
+		r.Int64()
+		r.Int64()
+		r.Tags(flexible)
 	}
 	if version >= fetchReplica {
-		r.int32() // preferred read replica
+		r.Int32() // preferred read replica
 	}
-	one.records = r.bytes(flexible)
-	r.tags(flexible)
+	one.records = r.Bytes(flexible)
+	r.Tags(flexible)
 	return one
 }

@@ -3,10 +3,11 @@ package loadgen
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // frame is a request of kmsg's as it goes over the wire: the oracle for our own.
@@ -14,31 +15,7 @@ func frame(q kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, q, correlation)
 }
 
-var testTopic = topicName{"bench", [16]byte{1, 2, 3}}
-
-func TestProduceIsWhatKmsgWrites(t *testing.T) {
-	for version := int16(minProduceVersion); version <= maxProduceVersion; version++ {
-		q := kmsg.NewPtrProduceRequest()
-		q.Version, q.Acks, q.TimeoutMillis = version, -1, produceTimeoutMS
-		topic := kmsg.NewProduceRequestTopic()
-		topic.Topic, topic.TopicID = testTopic.name, testTopic.id
-		batches := [][]byte{bytes.Repeat([]byte{7}, 300), {8, 9}}
-		ours := appendProduce(nil, version, 42, -1, &testTopic, len(batches))
-		for i, b := range batches {
-			p := kmsg.NewProduceRequestTopicPartition()
-			p.Partition, p.Records = int32(i), b
-			topic.Partitions = append(topic.Partitions, p)
-			ours = appendPartition(ours, version, int32(i), len(b))
-			ours = appendTags(append(ours, b...), version >= produceFlexible)
-		}
-		q.Topics = append(q.Topics, topic)
-		ours = appendProduceEnd(ours, version)
-		seal(ours)
-		if want := frame(q, 42); !bytes.Equal(ours, want) {
-			t.Errorf("version %d:\n got %x\nwant %x", version, ours, want)
-		}
-	}
-}
+var testTopic = wire.Topic{Name: "bench", ID: [16]byte{1, 2, 3}}
 
 func TestFetchIsWhatKmsgWrites(t *testing.T) {
 	limits := fetchLimits{500, 1, 50 << 20, 1 << 20}
@@ -49,7 +26,7 @@ func TestFetchIsWhatKmsgWrites(t *testing.T) {
 			q.SessionID, q.SessionEpoch = 9, 3
 			if len(positions) > 0 {
 				topic := kmsg.NewFetchRequestTopic()
-				topic.Topic, topic.TopicID = testTopic.name, testTopic.id
+				topic.Topic, topic.TopicID = testTopic.Name, testTopic.ID
 				for _, at := range positions {
 					p := kmsg.NewFetchRequestTopicPartition()
 					p.Partition, p.FetchOffset, p.PartitionMaxBytes = at.partition, at.offset, limits.partitionBytes
@@ -58,7 +35,7 @@ func TestFetchIsWhatKmsgWrites(t *testing.T) {
 				q.Topics = append(q.Topics, topic)
 			}
 			ours := appendFetch(nil, version, 7, limits, 9, 3, &testTopic, positions)
-			seal(ours)
+			wire.Seal(ours, 0)
 			if want := frame(q, 7); !bytes.Equal(ours, want) {
 				t.Errorf("version %d, %d positions:\n got %x\nwant %x", version, len(positions), ours, want)
 			}
@@ -67,33 +44,15 @@ func TestFetchIsWhatKmsgWrites(t *testing.T) {
 }
 
 // headed puts the tags of a flexible response header in front.
-func headed(body []byte, flexible bool) []byte { return append(appendTags(nil, flexible), body...) }
-
-func produceResponse(version int16) *kmsg.ProduceResponse {
-	a := kmsg.NewPtrProduceResponse()
-	a.Version = version
-	topic := kmsg.NewProduceResponseTopic()
-	topic.Topic, topic.TopicID = testTopic.name, testTopic.id
-	for i := range int32(3) {
-		p := kmsg.NewProduceResponseTopicPartition()
-		p.Partition, p.BaseOffset, p.ErrorCode = i, int64(i)*1000, int16(i)
-		if i == 2 {
-			p.ErrorMessage = kmsg.StringPtr("no")
-			e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-			e.RelativeOffset, e.ErrorMessage = 5, kmsg.StringPtr("bad")
-			p.ErrorRecords = append(p.ErrorRecords, e)
-		}
-		topic.Partitions = append(topic.Partitions, p)
-	}
-	a.Topics = append(a.Topics, topic)
-	return a
+func headed(body []byte, flexible bool) []byte {
+	return append(wire.AppendTags(nil, flexible), body...)
 }
 
 func fetchResponse(version int16) *kmsg.FetchResponse {
 	a := kmsg.NewPtrFetchResponse()
 	a.Version, a.SessionID = version, 77
 	topic := kmsg.NewFetchResponseTopic()
-	topic.Topic, topic.TopicID = testTopic.name, testTopic.id
+	topic.Topic, topic.TopicID = testTopic.Name, testTopic.ID
 	for i := range int32(3) {
 		p := kmsg.NewFetchResponseTopicPartition()
 		p.Partition, p.HighWatermark, p.ErrorCode = i, 100, int16(i)
@@ -105,22 +64,6 @@ func fetchResponse(version int16) *kmsg.FetchResponse {
 	}
 	a.Topics = append(a.Topics, topic)
 	return a
-}
-
-func TestReadProduce(t *testing.T) {
-	for version := int16(minProduceVersion); version <= maxProduceVersion; version++ {
-		body := headed(produceResponse(version).AppendTo(nil), version >= produceFlexible)
-		got, err := readProduce(body, version, nil)
-		want := []produced{{0, 0, 0}, {1, 1, 1000}, {2, 2, 2000}}
-		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("version %d: got %v, %v, want %v", version, got, err, want)
-		}
-		for cut := range body {
-			if _, err := readProduce(body[:cut], version, nil); err == nil {
-				t.Errorf("version %d: the first %d bytes of %d were accepted", version, cut, len(body))
-			}
-		}
-	}
 }
 
 func TestReadFetch(t *testing.T) {
@@ -143,36 +86,8 @@ func TestReadFetch(t *testing.T) {
 	}
 }
 
-// FuzzReadProduce: no bytes may panic or take memory without end, and what kmsg reads and
+// FuzzReadFetch: no bytes may panic or take memory without end, and what kmsg reads and
 // writes back unchanged we must read as kmsg does.
-func FuzzReadProduce(f *testing.F) {
-	for version := int16(minProduceVersion); version <= maxProduceVersion; version++ {
-		f.Add(uint8(version), produceResponse(version).AppendTo(nil))
-	}
-	f.Fuzz(func(t *testing.T, v uint8, body []byte) {
-		version := minProduceVersion + int16(v)%(maxProduceVersion-minProduceVersion+1)
-		got, err := readProduce(headed(body, version >= produceFlexible), version, nil)
-		a := kmsg.NewPtrProduceResponse()
-		a.Version = version
-		if a.ReadFrom(body) != nil || !bytes.Equal(a.AppendTo(nil), body) {
-			return
-		}
-		if err != nil {
-			t.Fatalf("version %d: kmsg reads %x and we do not: %v", version, body, err)
-		}
-		var want []produced
-		for _, topic := range a.Topics {
-			for _, p := range topic.Partitions {
-				want = append(want, produced{p.Partition, p.ErrorCode, p.BaseOffset})
-			}
-		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("version %d: got %v, want %v", version, got, want)
-		}
-	})
-}
-
-// FuzzReadFetch is the same for Fetch.
 func FuzzReadFetch(f *testing.F) {
 	for version := int16(minFetchVersion); version <= maxFetchVersion; version++ {
 		f.Add(uint8(version), fetchResponse(version).AppendTo(nil))
@@ -203,21 +118,9 @@ func FuzzReadFetch(f *testing.F) {
 	})
 }
 
-func TestMurmur2IsKafkas(t *testing.T) {
-	// From Kafka's own UtilsTest.
-	for key, want := range map[string]int32{
-		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
-		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107,
-	} {
-		if got := int32(murmur2([]byte(key))); got != want {
-			t.Errorf("murmur2(%q) = %d, want %d", key, got, want)
-		}
-	}
-}
-
 func TestFrameLength(t *testing.T) {
 	p := appendFetch(nil, 12, 1, fetchLimits{}, 0, 0, &testTopic, nil)
-	seal(p)
+	wire.Seal(p, 0)
 	if got := int(binary.BigEndian.Uint32(p)); got != len(p)-4 {
 		t.Errorf("the frame says %d bytes, it has %d", got, len(p)-4)
 	}

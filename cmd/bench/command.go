@@ -32,7 +32,7 @@ With --bootstrap-server it measures any broker that speaks Kafka's protocol.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return f.run(c, "tour") },
 	}
 	f.declare(c)
-	c.AddCommand(runCommand(), compareCommand(), peersCommand(), limitsCommand(), sweepCommand(), ReportCommand(), keysCommand())
+	c.AddCommand(runCommand(), compareCommand(), peersCommand(), limitsCommand(), clientCommand(), sweepCommand(), ReportCommand(), keysCommand())
 	return c
 }
 

@@ -62,6 +62,35 @@ Every run is a file of results; the table says of each bound whether it is met.`
 	return c
 }
 
+// clientRows are the rows that compare producers.
+var clientRows = []int{20, 21}
+
+// clientCommand measures those rows of the table that compare producers.
+func clientCommand() *cobra.Command {
+	c := limitsCommand()
+	c.Use, c.Short = "client", "Measure what a record costs the producer that sends it: ours, franz-go, Kafka's"
+	c.Long = `Measures the rows of the table of limits that compare producers: 100-byte records in batches
+of 16 KiB, sent by the native engine of sdk/client, by franz-go and by Kafka's own producer
+to one Millrace, in turn. What counts is the processor time of the producer's process.
+Kafka's jars come from where "bench peers" has them; it needs a JDK.`
+	c.Example = "  millrace bench client --quick\n  millrace bench client --repeats 9 --benchmarks BENCHMARKS.md"
+	rows := make([]string, len(clientRows))
+	for i, row := range clientRows {
+		rows[i] = strconv.Itoa(row)
+	}
+	f := c.Flags().Lookup("rows")
+	f.DefValue = strings.Join(rows, ",")
+	if err := f.Value.Set(f.DefValue); err != nil {
+		panic(err) // the numbers are right
+	}
+	for _, unused := range []string{"rows", "volume", "warmup", "kafka-heap"} {
+		if err := c.Flags().MarkHidden(unused); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}
+
 func (o *limiting) run(c *cobra.Command) (err error) {
 	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -75,7 +104,7 @@ func (o *limiting) run(c *cobra.Command) (err error) {
 	}
 	out := c.OutOrStdout()
 	if needed {
-		fmt.Fprintf(out, "Kafka %s from %s, started and warmed up first\n", peers.KafkaVersion, m.Kafka.Libs)
+		fmt.Fprintf(out, "Kafka %s from %s\n", peers.KafkaVersion, m.Kafka.Libs)
 		if err := peers.InstallKafka(ctx, m.Kafka.Libs); err != nil {
 			return err
 		}

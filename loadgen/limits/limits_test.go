@@ -81,6 +81,8 @@ func TestRows(t *testing.T) {
 		17: {"≤ 1/2, –", "≤ 1/2, –", "≤ 1/2, –"},
 		18: {"≤ 1/2, –", "≤ 1/2, –"},
 		19: {"≤ 1/2, –", "≤ 1/2, –"},
+		20: {"≤ 1/2, ≤ 1/4", "≤ 1/2, ≤ 1/4", "≥ 1, –", "≥ 1, –"},
+		21: {"≤ 1/2, ≤ 1/4", "≤ 1/2, ≤ 1/4", "≥ 1, –", "≥ 1, –"},
 	}
 	if len(rows) != len(want) {
 		t.Errorf("there are %d rows, want %d", len(rows), len(want))
@@ -217,14 +219,17 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-	if all, err := plan(rows, nil); err != nil || len(all) != 18 {
+	if all, err := plan(rows, nil); err != nil || len(all) != 20 {
 		t.Errorf("all rows are %d to run (%v); row 14 only reads", len(all), err)
 	}
-	if _, err := plan(rows, []int{20}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 19") {
+	if _, err := plan(rows, []int{22}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 21") {
 		t.Errorf("a row that is not there: %v", err)
 	}
 	if needed, err := NeedKafka([]int{7, 12, 14}); err != nil || needed {
 		t.Errorf("Kafka is needed for rows without it: %v, %v", needed, err)
+	}
+	if needed, err := NeedKafka([]int{20}); err != nil || !needed {
+		t.Errorf("the row of Kafka's producer does without its jars: %v, %v", needed, err)
 	}
 	if needed, err := NeedKafka(nil); err != nil || !needed {
 		t.Errorf("Kafka is not needed for all rows: %v, %v", needed, err)

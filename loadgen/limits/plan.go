@@ -69,13 +69,18 @@ func (p planned) needsKafka() bool {
 	return slices.ContainsFunc(p.sides, func(s Side) bool { return s.Broker == kafka })
 }
 
+// needsJars reports whether a side runs something of Kafka's: the broker or its producer.
+func (p planned) needsJars() bool {
+	return p.needsKafka() || slices.ContainsFunc(p.sides, func(s Side) bool { return s.Client == clientJava })
+}
+
 // NeedKafka reports whether any of the rows of these numbers, none for all, is measured
-// on Kafka too.
+// on Kafka too, or with its producer.
 func NeedKafka(numbers []int) (bool, error) {
 	rows, err := Rows()
 	if err != nil {
 		return false, err
 	}
 	all, err := plan(rows, numbers)
-	return slices.ContainsFunc(all, planned.needsKafka), err
+	return slices.ContainsFunc(all, planned.needsJars), err
 }

@@ -27,6 +27,7 @@ const (
 	probeGroup        = "group"
 	probeCompaction   = "compaction"
 	probeRebalance    = "rebalance"
+	probeProducer     = "producer"
 
 	endStop = "stop"
 	endKill = "kill"
@@ -64,6 +65,7 @@ var probes = map[string]probe{
 	probeGroup:        {[]string{throughput, brokerCPU, commitP50, commitP99}, consumers},
 	probeCompaction:   {[]string{cleanTime, cleanCPU, cleanMemory, cleanLeft}, compaction},
 	probeRebalance:    {[]string{rebalance, rebalanceBy}, rebalanced},
+	probeProducer:     {[]string{clientCPU, clientBatch}, producers},
 }
 
 // patience is how long a probe waits for what must happen.

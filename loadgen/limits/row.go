@@ -46,6 +46,7 @@ type Row struct {
 type Side struct {
 	Name     string            `yaml:"name"`
 	Broker   string            `yaml:"broker"` // millrace or kafka
+	Client   string            `yaml:"client"` // of probe producer: native, kgo or java
 	Settings map[string]string `yaml:"settings"`
 	Set      []string          `yaml:"set"`  // key=value of the workload
 	Fill     bool              `yaml:"fill"` // run the workload once the partitions are there, for probe partitions
@@ -138,6 +139,7 @@ func (r *Row) complaints() []error {
 	rule(r.Probe == probeTransactions && (r.Time <= 0 || r.Partitions < 1), "probe %s needs time and partitions", probeTransactions)
 	rule(r.Probe == probeGroup && len(r.workload) == 0, "probe %s needs a workload that fills the topic", probeGroup)
 	rule(r.Probe == probeCompaction && (r.Records < 1 || r.Keys < 1 || r.Size < 0), "probe %s needs records and keys", probeCompaction)
+	rule(r.Probe == probeProducer && (r.Time <= 0 || r.Partitions < 1 || r.Size < 1), "probe %s needs time, partitions and size", probeProducer)
 	rule(r.Probe == probeRebalance && r.Members < 2, "probe %s needs two members or more", probeRebalance)
 	rule(r.Probe == "" && len(r.Sides) > 0 && len(r.workload) == 0, "needs a probe, or a workload behind ---")
 	rule(len(r.Sides) == 0 && len(r.workload) > 0, "has a workload and no sides to run it on")
@@ -149,6 +151,8 @@ func (r *Row) complaints() []error {
 	for _, s := range r.Sides {
 		rule(s.Name == "" || seen[s.Name], "the name %q of a side is missing or there twice", s.Name)
 		rule(s.Broker != millrace && s.Broker != kafka, "side %s: broker is %q, allowed are %s and %s", s.Name, s.Broker, millrace, kafka)
+		rule((r.Probe == probeProducer) != slices.Contains([]string{clientNative, clientKgo, clientJava}, s.Client),
+			"side %s: client is %q; probe %s needs %s, %s or %s, and nothing else has one", s.Name, s.Client, probeProducer, clientNative, clientKgo, clientJava)
 		rule(s.Broker == kafka && len(s.Settings) > 0, "side %s: one Kafka serves all rows and has its defaults: give the topic a config", s.Name)
 		rule(!slices.Contains([]string{"", endStop, endKill}, s.End), "side %s: end is %q, allowed are %s and %s", s.Name, s.End, endStop, endKill)
 		rule(s.End != "" && r.Probe != probeStart, "side %s: end is for probe %s", s.Name, probeStart)

@@ -319,3 +319,29 @@ func FuzzDecompress(f *testing.F) {
 		}
 	})
 }
+
+// The two ways in which a record is encoded agree.
+func TestPutRecordIsAppendRecord(t *testing.T) {
+	sizes := []int{0, 1, 63, 64, 8191, 8192, 1 << 20, 1<<20 + 1}
+	memory := make([]byte, 1<<21)
+	for _, key := range sizes[:5] {
+		for _, value := range sizes {
+			for _, since := range []int64{0, 1, -1, 63, 64, -65, 1 << 40, math.MinInt64, math.MaxInt64} {
+				for _, delta := range []int32{0, 63, 64, 8192, math.MaxInt32} {
+					k, v := memory[:key], memory[:value]
+					if key == 1 {
+						k = nil
+					}
+					if value == 1 {
+						v = nil
+					}
+					want := appendRecord(nil, 0, since, delta, k, v, nil)
+					got := putRecord(make([]byte, 0, RecordSize(k, v)), since, delta, k, v)
+					if !bytes.Equal(got, want) {
+						t.Fatalf("key of %d, value of %d, since %d, delta %d: got %x, want %x", key, value, since, delta, got[:min(40, len(got))], want[:min(40, len(want))])
+					}
+				}
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // BatchOptions is what a builder cannot know from the records.
@@ -39,6 +40,25 @@ func (b *Builder) Reset() {
 	b.count, b.next = 0, 0
 }
 
+// Use makes buf the memory of an empty builder.
+func (b *Builder) Use(buf []byte) {
+	b.buf = buf
+	b.Reset()
+}
+
+// Base is the time in milliseconds that the records count from.
+func (b *Builder) Base() int64 { return b.base }
+
+// Records reads what was appended.
+//
+// Ownership: the reader and its records use the builder's memory.
+func (b *Builder) Records() Reader {
+	if b.count == 0 {
+		return Reader{}
+	}
+	return Walk(b.buf[HeaderSize:], b.count)
+}
+
 // Count is how many records were appended since Reset.
 func (b *Builder) Count() int { return int(b.count) }
 
@@ -60,7 +80,11 @@ func (b *Builder) AppendAt(delta int32, timestamp int64, key, value []byte, head
 		b.begin(timestamp)
 	}
 	b.last = max(b.last, timestamp)
-	b.buf = appendRecord(b.buf, 0, timestamp-b.base, delta, key, value, headers)
+	if len(headers) == 0 && cap(b.buf)-len(b.buf) >= RecordSize(key, value) {
+		b.buf = putRecord(b.buf, timestamp-b.base, delta, key, value)
+	} else {
+		b.buf = appendRecord(b.buf, 0, timestamp-b.base, delta, key, value, headers)
+	}
 	b.count++
 	b.next = delta + 1
 }
@@ -84,6 +108,40 @@ func appendRecord(p []byte, attributes int8, since int64, delta int32, key, valu
 		p = appendBytes(p, headers[i].Value)
 	}
 	return p
+}
+
+// putRecord is appendRecord for a record without headers that has room: half its time.
+func putRecord(p []byte, since int64, delta int32, key, value []byte) []byte {
+	size := 2 + varintSize(since) + varintSize(int64(delta)) + bytesSize(key) + bytesSize(value)
+	at := len(p)
+	p = p[:cap(p)]
+	at = putVarint(p, at, int64(size))
+	p[at] = 0 // attributes
+	at = putVarint(p, at+1, since)
+	at = putVarint(p, at, int64(delta))
+	at = putBytes(p, at, key)
+	at = putBytes(p, at, value)
+	p[at] = 0 // headers
+	return p[:at+1]
+}
+
+func putVarint(p []byte, at int, v int64) int {
+	u := uint64(v)<<1 ^ uint64(v>>63)
+	for ; u >= 0x80; u >>= 7 {
+		p[at] = byte(u) | 0x80
+		at++
+	}
+	p[at] = byte(u)
+	return at + 1
+}
+
+func putBytes(p []byte, at int, value []byte) int {
+	if value == nil {
+		p[at] = 1 // varint of −1
+		return at + 1
+	}
+	at = putVarint(p, at, int64(len(value)))
+	return at + copy(p[at:], value)
 }
 
 func (b *Builder) begin(timestamp int64) {
@@ -158,12 +216,8 @@ func bytesSize(value []byte) int {
 	return varintSize(int64(len(value))) + len(value)
 }
 
+// varintSize is how many bytes a number takes: seven bits in each.
 func varintSize(v int64) int {
 	u := uint64(v)<<1 ^ uint64(v>>63)
-	n := 1
-	for u >= 0x80 {
-		u >>= 7
-		n++
-	}
-	return n
+	return (bits.Len64(u|1) + 6) / 7
 }

@@ -92,7 +92,7 @@ func TestConsumerSubscribesAndKeepsTheOrderOfPartitions(t *testing.T) {
 			a.Errorf("the subscription is %q, %v", topics, err)
 		}
 		m, err := c.GroupMetadata()
-		if err != nil || m.MemberID == "" || m.Generation < 1 {
+		if err != nil || m.Member == "" || m.Generation < 1 {
 			a.Errorf("the group metadata is %+v, %v", m, err)
 		}
 	})
@@ -699,9 +699,9 @@ func TestConsumerKeepsItsPlaceAtARecordThatItCannotRead(t *testing.T) {
 	})
 }
 
-type upper struct{ committed, closed *[]string }
+type shouting struct{ committed, closed *[]string }
 
-func (upper) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
+func (shouting) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
 	var kept []*sdk.Record
 	for _, r := range records {
 		if r.Value == "drop" {
@@ -713,13 +713,13 @@ func (upper) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
 	return kept, nil
 }
 
-func (u upper) OnCommit(offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) {
+func (u shouting) OnCommit(offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) {
 	for tp, o := range offsets {
 		*u.committed = append(*u.committed, fmt.Sprint(tp.Partition, ":", o.Offset))
 	}
 }
 
-func (u upper) Close() error { *u.closed = append(*u.closed, "closed"); return nil }
+func (u shouting) Close() error { *u.closed = append(*u.closed, "closed"); return nil }
 
 type broken struct{}
 
@@ -747,7 +747,7 @@ func TestConsumerInterceptors(t *testing.T) {
 	var committed, closed []string
 	var log strings.Builder
 	c := a.consumerWith(client.ConsumerOptions[string, string]{
-		Interceptors: []sdk.ConsumerInterceptor{wrongType{}, upper{&committed, &closed}},
+		Interceptors: []sdk.ConsumerInterceptor{wrongType{}, shouting{&committed, &closed}},
 		Log:          slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}, "group.id", a.unique("g"), "interceptor.classes", "broken-for-tests", "max.poll.records", "10")
 	a.must(c.Assign(at(topic, 0)))

@@ -1,12 +1,12 @@
 package client
 
-import "errors"
+import "github.com/millrace/millrace/sdk/client/native"
 
 // What calls of a client fail with, beside the errors that brokers answer, which are those
-// of package kerr. Errors wrap these and say more.
+// of franz-go's package kerr. Errors wrap these and say more.
 var (
 	// ErrClosed: the client was closed.
-	ErrClosed = errors.New("the client is closed")
+	ErrClosed = native.ErrClosed
 	// ErrTimeout: something took longer than a setting allows.
-	ErrTimeout = errors.New("timed out")
+	ErrTimeout = native.ErrTimeout
 )

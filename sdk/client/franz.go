@@ -16,13 +16,12 @@ import (
 // begins with. It has no wait of its own before it connects again: retry.backoff.ms stands
 // for reconnect.backoff.ms. Times that it refuses become the nearest that it takes.
 func (s *settings) franz() []kgo.Opt {
-	first, most := RetryBackoff.Of(s.Values), RetryBackoffMax.Of(s.Values)
 	options := []kgo.Opt{
 		kgo.SeedBrokers(BootstrapServers.Of(s.Values)...),
 		kgo.ClientID(ClientID.Of(s.Values)),
 		kgo.SoftwareNameAndVersion("millrace", "0"),
 		kgo.RequestTimeoutOverhead(within(100*time.Millisecond, RequestTimeout.Of(s.Values), 15*time.Minute)),
-		kgo.RetryBackoffFn(func(tries int) time.Duration { return backoff(first, most, tries, rand.Float64()) }),
+		kgo.RetryBackoffFn(s.retryBackoff()),
 		kgo.Dialer(s.dial),
 		kgo.WithLogger(franzLog{s.log}),
 	}
@@ -36,6 +35,18 @@ func (s *settings) franz() []kgo.Opt {
 		idle = setting.Forever
 	}
 	return append(options, kgo.ConnIdleTimeout(within(100*time.Millisecond, idle, 15*time.Minute)))
+}
+
+// retryBackoff is how long to wait before a try after so many that failed.
+func (s *settings) retryBackoff() func(tries int) time.Duration {
+	first, most := RetryBackoff.Of(s.Values), RetryBackoffMax.Of(s.Values)
+	return func(tries int) time.Duration { return backoff(first, most, tries, rand.Float64()) }
+}
+
+// reconnectBackoff is the same for connections.
+func (s *settings) reconnectBackoff() func(tries int) time.Duration {
+	first, most := ReconnectBackoff.Of(s.Values), ReconnectBackoffMax.Of(s.Values)
+	return func(tries int) time.Duration { return backoff(first, most, tries, rand.Float64()) }
 }
 
 // within is t, or the bound of franz-go's that it is beyond.

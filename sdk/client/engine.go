@@ -1,0 +1,42 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/client/native"
+)
+
+// engine carries serialized records of one producer to brokers.
+type engine interface {
+	// Topic is what is known of a topic; it waits for that up to a time.
+	Topic(ctx context.Context, name string, most time.Duration) (*native.Topic, error)
+	// Append takes a record whose partition is one of the topic's, and waits for memory up to
+	// max.block.ms. Full: the partition's batch is complete.
+	Append(ctx context.Context, t *native.Topic, partition int32, r native.Record) (full bool, err error)
+	Flush(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+// transacting is an engine that has transactions.
+type transacting interface {
+	initTransactions(ctx context.Context) error
+	beginTxn() error
+	endTxn(ctx context.Context, commit bool) error
+	sendOffsets(ctx context.Context, group GroupMetadata, offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) error
+}
+
+// nativeOptions are the settings as the native engine takes them.
+func (p *producing) nativeOptions() native.Options {
+	v := p.Values
+	return native.Options{
+		Servers: BootstrapServers.Of(v), ClientID: ClientID.Of(v), Log: p.log,
+		BatchBytes: max(BatchSize.Of(v), batch.HeaderSize), Linger: Linger.Of(v), MaxBlock: MaxBlock.Of(v), BufferBytes: BufferMemory.Of(v),
+		MaxRequestBytes: MaxRequestSize.Of(v), Acks: p.acks, Retries: Retries.Of(v), DeliveryTimeout: DeliveryTimeout.Of(v),
+		RequestTimeout: RequestTimeout.Of(v), MaxInFlight: p.inFlight, Idempotent: p.idempotent, Codec: p.codec, Level: p.level,
+		MetadataMaxAge: MetadataMaxAge.Of(v), MaxIdle: ConnectionsMaxIdle.Of(v), Dial: p.dial,
+		RetryBackoff: p.retryBackoff(), ReconnectBackoff: p.reconnectBackoff(),
+	}
+}

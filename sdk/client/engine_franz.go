@@ -1,0 +1,282 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/client/native"
+)
+
+// franzEngine is the producer that franz-go is. Partitions are chosen before it gets a
+// record, by metadata that is asked for here, and memory is counted here.
+type franzEngine struct {
+	client     *kgo.Client
+	memory     *native.Memory
+	maxBlock   time.Duration
+	delivery   time.Duration
+	maxAge     time.Duration
+	backoff    func(tries int) time.Duration
+	acks       int16
+	batchBytes int
+	topics     atomic.Pointer[map[string]*franzTopic]
+	asking     chan struct{} // of one: who asks for metadata
+	closed     atomic.Bool
+	end        sync.Once
+
+	// Of the transaction: what was acknowledged in it, and what failed first.
+	written atomic.Int64
+	lost    atomic.Pointer[error]
+	offsets atomic.Bool // were sent in it
+	id      string
+}
+
+// franzTopic is a topic, when that was known, and what its partitions got since their last
+// batch was full.
+type franzTopic struct {
+	*native.Topic
+	at     time.Time
+	filled []atomic.Int64
+}
+
+func newFranz(p *producing) (*franzEngine, error) {
+	v := p.Values
+	e := &franzEngine{memory: native.NewMemory(BufferMemory.Of(v)), maxBlock: MaxBlock.Of(v), delivery: DeliveryTimeout.Of(v), maxAge: MetadataMaxAge.Of(v),
+		backoff: p.retryBackoff(), acks: p.acks, batchBytes: max(BatchSize.Of(v), 1), asking: make(chan struct{}, 1), id: p.transactionalID()}
+	e.topics.Store(&map[string]*franzTopic{})
+	var err error
+	if e.client, err = kgo.NewClient(p.franzProducer()...); err != nil {
+		return nil, fmt.Errorf("make a franz-go client: %w", err)
+	}
+	return e, nil
+}
+
+// franzProducer is what a producer's settings are to franz-go. It refuses records that are
+// larger than a batch, so batch.size bounds batches only where it was given.
+func (p *producing) franzProducer() []kgo.Opt {
+	v := p.Values
+	most := MaxRequestSize.Of(v)
+	if _, given := p.given[BatchSize.Name]; given {
+		most = BatchSize.Of(v)
+	}
+	most = min(max(most, 512), 1<<30)
+	options := append(p.franz(),
+		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(1<<31-1),
+		kgo.ProducerBatchMaxBytes(int32(most)), kgo.BrokerMaxWriteBytes(int32(min(max(MaxRequestSize.Of(v), most, 1<<20), 1<<30))),
+		kgo.ProducerLinger(min(Linger.Of(v), time.Minute)), kgo.ProducerBatchCompression(franzCodec(p.codec).WithLevel(p.level)),
+		kgo.RequiredAcks(map[int16]kgo.Acks{-1: kgo.AllISRAcks(), 0: kgo.NoAck(), 1: kgo.LeaderAck()}[p.acks]),
+		kgo.ProduceRequestTimeout(within(100*time.Millisecond, RequestTimeout.Of(v), time.Hour)),
+		kgo.RecordRetries(Retries.Of(v)),
+	)
+	if !p.idempotent {
+		options = append(options, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.inFlight))
+	}
+	id := p.transactionalID()
+	if id == "" && p.idempotent {
+		options = append(options, kgo.AllowIdempotentProduceCancellation()) // as Kafka's producer, records expire on their way too
+	}
+	if id != "" {
+		// Up to 3.9 the partitions of a transaction are named to its coordinator. Offsets are sent
+		// here and not by franz-go, which could not be told of the epoch that a newer EndTxn answers.
+		options = append(options, kgo.TransactionalID(id), kgo.TransactionTimeout(TransactionTimeout.Of(v)), kgo.MaxVersions(kversion.V3_9_0()))
+	}
+	return options
+}
+
+func franzCodec(c batch.Codec) kgo.CompressionCodec {
+	switch c {
+	case batch.Gzip:
+		return kgo.GzipCompression()
+	case batch.Snappy:
+		return kgo.SnappyCompression()
+	case batch.LZ4:
+		return kgo.Lz4Compression()
+	case batch.Zstd:
+		return kgo.ZstdCompression()
+	default:
+		return kgo.NoCompression()
+	}
+}
+
+// Topic is engine's. One caller at a time asks, the others wait for what it learns.
+func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration) (*native.Topic, error) {
+	known := (*e.topics.Load())[name]
+	if known != nil && (time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions)) {
+		return known.Topic, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("there is no metadata after max.block.ms=%d: %w", most.Milliseconds(), ErrTimeout))
+	defer cancel()
+	select {
+	case e.asking <- struct{}{}:
+		defer func() { <-e.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("topic %s: %w", name, context.Cause(ctx))
+	}
+	if after := (*e.topics.Load())[name]; after != nil && after != known {
+		return after.Topic, nil
+	}
+	for tries := 1; ; tries++ {
+		t, err := e.describe(ctx, name, known)
+		switch {
+		case e.closed.Load():
+			return nil, ErrClosed
+		case err == nil:
+			return t.Topic, nil
+		case known != nil:
+			return known.Topic, nil // what was known serves a little longer
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("topic %s: %w (last: %w)", name, context.Cause(ctx), err)
+		case !kerr.IsRetriable(err) && errors.As(err, new(*kerr.Error)):
+			return nil, fmt.Errorf("topic %s: %w", name, err)
+		}
+		timer := time.NewTimer(e.backoff(tries))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// describe asks for a topic and remembers it.
+func (e *franzEngine) describe(ctx context.Context, name string, before *franzTopic) (*franzTopic, error) {
+	q := kmsg.NewPtrMetadataRequest()
+	q.AllowAutoTopicCreation = true
+	asked := kmsg.NewMetadataRequestTopic()
+	asked.Topic = kmsg.StringPtr(name)
+	q.Topics = []kmsg.MetadataRequestTopic{asked}
+	a, err := q.RequestWith(ctx, e.client)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(a.Topics) != 1:
+		return nil, kerr.UnknownTopicOrPartition
+	case a.Topics[0].ErrorCode != 0:
+		return nil, kerr.ErrorForCode(a.Topics[0].ErrorCode)
+	}
+	racks := map[int32]string{}
+	for _, b := range a.Brokers {
+		if b.Rack != nil {
+			racks[b.NodeID] = *b.Rack
+		}
+	}
+	partitions := a.Topics[0].Partitions
+	where := make([]string, len(partitions))
+	var available []int32
+	for _, p := range partitions {
+		if p.Partition < 0 || int(p.Partition) >= len(partitions) {
+			return nil, kerr.UnknownTopicOrPartition
+		}
+		if p.Leader >= 0 {
+			available = append(available, p.Partition)
+			where[p.Partition] = racks[p.Leader]
+		}
+	}
+	slices.Sort(available)
+	t := &franzTopic{at: time.Now(), filled: make([]atomic.Int64, len(partitions))}
+	var sticky *native.Topic
+	if before != nil {
+		sticky = before.Topic
+	}
+	t.Topic = native.NewTopic(name, available, where, sticky)
+	topics := map[string]*franzTopic{name: t}
+	for other, known := range *e.topics.Load() {
+		if other != name {
+			topics[other] = known
+		}
+	}
+	e.topics.Store(&topics)
+	return t, nil
+}
+
+// Append is engine's.
+func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int32, r native.Record) (full bool, err error) {
+	bytesOf := batch.RecordSize(r.Key, r.Value)
+	for i := range r.Headers {
+		bytesOf += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	if err := e.memory.Take(ctx, bytesOf, e.maxBlock); err != nil {
+		return false, err
+	}
+	record := &kgo.Record{Topic: t.Name, Partition: partition, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)}
+	for _, h := range r.Headers {
+		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
+	}
+	if r.Timestamp != native.Now {
+		record.Timestamp = time.UnixMilli(r.Timestamp)
+	}
+	listener := r.Listener
+	// franz-go counts its own time limit from the time of the record, which may be any.
+	limited, cancel := context.WithTimeout(context.Background(), e.delivery)
+	e.client.Produce(limited, record, func(r *kgo.Record, err error) {
+		cancel()
+		e.memory.Give(bytesOf)
+		e.settled(r, err, listener)
+	})
+	if known := (*e.topics.Load())[t.Name]; known != nil && int(partition) < len(known.filled) {
+		if known.filled[partition].Add(int64(bytesOf)) >= int64(e.batchBytes) {
+			known.filled[partition].Store(0)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// settled passes on what became of a record.
+func (e *franzEngine) settled(r *kgo.Record, err error, listener native.Listener) {
+	offset := r.Offset
+	switch {
+	case err == nil:
+		e.written.Add(1)
+		if e.acks == 0 {
+			offset = -1
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		err = fmt.Errorf("not acknowledged within delivery.timeout.ms=%d: %w", e.delivery.Milliseconds(), ErrTimeout)
+	case errors.Is(err, kgo.ErrClientClosed), e.closed.Load():
+		err = fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	if err != nil {
+		offset = -1
+		err = fmt.Errorf("%s-%d: %w", r.Topic, r.Partition, err)
+		e.lost.CompareAndSwap(nil, &err)
+	}
+	if listener != nil {
+		listener.Done(native.Ack{Topic: r.Topic, Partition: r.Partition, Offset: offset, Timestamp: r.Timestamp.UnixMilli()}, err)
+	}
+}
+
+// Flush is engine's.
+func (e *franzEngine) Flush(ctx context.Context) error {
+	if err := e.client.Flush(ctx); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	return nil
+}
+
+// Close is engine's.
+func (e *franzEngine) Close(ctx context.Context) (err error) {
+	e.end.Do(func() {
+		e.memory.Close()
+		if e.id == "" {
+			err = e.client.Flush(ctx)
+		}
+		e.closed.Store(true)
+		e.client.Close()
+	})
+	if err != nil {
+		return fmt.Errorf("close the producer: records were left: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// control asks what is asked seldom, over a connection of its own to any broker. Its
+// goroutine alone touches its fields.
+type control struct {
+	o           *Options
+	events      chan<- event
+	socket      net.Conn // nil: none
+	versions    map[int16]int16
+	known       []string // brokers of the last metadata
+	turn        int
+	correlation int32
+}
+
+// job is a question: which topics there are, or a producer id.
+type job struct {
+	topics   []string
+	identity bool
+}
+
+func (c *control) run(ctx context.Context, jobs <-chan job) {
+	defer c.hangUp()
+	for {
+		select {
+		case j := <-jobs:
+			if j.identity {
+				c.events <- c.identify(ctx)
+			} else {
+				c.events <- c.describe(ctx, j.topics)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *control) hangUp() {
+	if c.socket != nil {
+		c.socket.Close()
+		c.socket = nil
+	}
+}
+
+// ask sends a request to the broker that answered last, or to the next that can be reached.
+func (c *control) ask(ctx context.Context, q kmsg.Request) (kmsg.Response, error) {
+	var all []error
+	for range 1 + len(c.known) + len(c.o.Servers) {
+		if ctx.Err() != nil {
+			return nil, ErrClosed
+		}
+		if err := c.connect(ctx); err != nil {
+			all = append(all, err)
+			continue
+		}
+		most, knows := c.versions[q.Key()]
+		if !knows {
+			return nil, fmt.Errorf("the broker at %s does not know %s", c.socket.RemoteAddr(), kmsg.NameForKey(q.Key()))
+		}
+		q.SetVersion(min(most, q.MaxVersion()))
+		c.correlation++
+		stop := context.AfterFunc(ctx, c.interrupt(c.socket))
+		answer, err := exchange(c.socket, c.o, q, c.correlation)
+		stop()
+		if err == nil {
+			return answer, nil
+		}
+		all = append(all, fmt.Errorf("ask the broker at %s: %w", c.socket.RemoteAddr(), err))
+		c.hangUp()
+	}
+	return nil, errors.Join(all...)
+}
+
+// interrupt ends what waits for a socket.
+func (c *control) interrupt(socket net.Conn) func() { return func() { socket.Close() } }
+
+// connect has a connection, to the next broker if there is none.
+func (c *control) connect(ctx context.Context) error {
+	if c.socket != nil {
+		return nil
+	}
+	addresses := append(append([]string{}, c.known...), c.o.Servers...)
+	address := addresses[c.turn%len(addresses)]
+	c.turn++
+	socket, err := c.o.Dial(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("connect to a broker: %w", err)
+	}
+	stop := context.AfterFunc(ctx, c.interrupt(socket))
+	defer stop()
+	keys, err := askVersions(socket, c.o)
+	if err != nil {
+		socket.Close()
+		return fmt.Errorf("greet the broker at %s: %w", address, err)
+	}
+	c.socket, c.versions = socket, map[int16]int16{}
+	for _, key := range keys {
+		c.versions[key.ApiKey] = key.MaxVersion
+	}
+	return nil
+}
+
+// describe asks for metadata.
+func (c *control) describe(ctx context.Context, topics []string) *described {
+	q := kmsg.NewPtrMetadataRequest()
+	q.AllowAutoTopicCreation = true
+	q.Topics = []kmsg.MetadataRequestTopic{}
+	for _, name := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		q.Topics = append(q.Topics, t)
+	}
+	answer, err := c.ask(ctx, q)
+	if err != nil {
+		return &described{err: err}
+	}
+	a := answer.(*kmsg.MetadataResponse)
+	d := &described{}
+	c.known = c.known[:0]
+	for _, b := range a.Brokers {
+		at := brokerAt{id: b.NodeID, address: net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))}
+		if b.Rack != nil {
+			at.rack = *b.Rack
+		}
+		d.brokers = append(d.brokers, at)
+		c.known = append(c.known, at.address)
+	}
+	for _, t := range a.Topics {
+		if t.Topic != nil {
+			d.topics = append(d.topics, topicOf(&t))
+		}
+	}
+	return d
+}
+
+func topicOf(t *kmsg.MetadataResponseTopic) topicAt {
+	at := topicAt{name: *t.Topic, err: kerr.ErrorForCode(t.ErrorCode)}
+	if at.err == nil && len(t.Partitions) == 0 {
+		at.err = kerr.UnknownTopicOrPartition
+	}
+	if at.err != nil {
+		return at
+	}
+	at.leaders = make([]int32, len(t.Partitions))
+	for i := range at.leaders {
+		at.leaders[i] = -1
+	}
+	for _, p := range t.Partitions {
+		if p.Partition < 0 || int(p.Partition) >= len(at.leaders) {
+			at.err = kerr.UnknownTopicOrPartition // an answer with holes; the next is better
+			return at
+		}
+		if p.ErrorCode == 0 || p.Leader >= 0 {
+			at.leaders[p.Partition] = p.Leader
+		}
+	}
+	return at
+}
+
+// identify asks for a producer id.
+func (c *control) identify(ctx context.Context) *identified {
+	q := kmsg.NewPtrInitProducerIDRequest()
+	q.TransactionTimeoutMillis = math.MaxInt32
+	answer, err := c.ask(ctx, q)
+	if err != nil {
+		return &identified{err: err}
+	}
+	a := answer.(*kmsg.InitProducerIDResponse)
+	return &identified{id: a.ProducerID, epoch: a.ProducerEpoch, err: kerr.ErrorForCode(a.ErrorCode)}
+}

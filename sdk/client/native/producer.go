@@ -1,0 +1,295 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// Producer sends records. Any goroutine may call it.
+type Producer struct {
+	options Options
+	began   time.Time // what monotonic times count from
+	memory  *Memory
+	topics  atomic.Pointer[map[string]*Topic]
+	closed  atomic.Bool
+	ready   readyList
+	spare   spareBatches
+	sender  *sender
+	ended   chan struct{} // closed when nothing runs any more
+	exact   bool          // every record reads the time
+}
+
+// exactLinger is from which linger.ms on every record reads the time: a batch that waits
+// long could otherwise hold a record that is dated much too early.
+const exactLinger = 20 * time.Millisecond
+
+// New starts a producer. Nothing is sent before the first record.
+func New(o Options) *Producer {
+	p := &Producer{options: o, began: time.Now(), memory: NewMemory(o.BufferBytes), ended: make(chan struct{}), exact: o.Linger > exactLinger}
+	p.topics.Store(&map[string]*Topic{})
+	p.ready.wake = make(chan struct{}, 1)
+	p.ready.wakeAt.Store(never)
+	p.spare.most = int(o.BufferBytes / int64(max(o.BatchBytes, batch.HeaderSize)))
+	p.sender = newSender(p)
+	go p.sender.run()
+	return p
+}
+
+// now is monotonic, in nanoseconds.
+func (p *Producer) now() int64 { return int64(time.Since(p.began)) }
+
+// Topic is what is known of a topic, which is asked for when nothing is.
+func (p *Producer) Topic(ctx context.Context, name string, most time.Duration) (*Topic, error) {
+	if t := (*p.topics.Load())[name]; t != nil {
+		return t, nil
+	}
+	w := &wanting{topic: name, done: make(chan struct{})}
+	if err := p.tell(w); err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-w.done:
+		if w.err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, w.err)
+		}
+		return (*p.topics.Load())[name], nil
+	case <-p.ended:
+		return nil, ErrClosed
+	case <-timer.C:
+		err = fmt.Errorf("topic %s: there is no metadata after max.block.ms=%d: %w", name, most.Milliseconds(), ErrTimeout)
+	case <-ctx.Done():
+		err = fmt.Errorf("topic %s: wait for its metadata: %w", name, context.Cause(ctx))
+	}
+	_ = p.tell(&unwanting{w}) // when it cannot be told, the sender is gone
+	return nil, err
+}
+
+// tell hands an event to the sender.
+func (p *Producer) tell(e event) error {
+	select {
+	case p.sender.events <- e:
+		return nil
+	case <-p.ended:
+		return ErrClosed
+	}
+}
+
+// Append encodes a record into the open batch of a partition, and waits for memory if it
+// must. Full: that batch is, or the partition got twice as much since the last time.
+func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) (full bool, err error) {
+	if p.closed.Load() {
+		return false, ErrClosed
+	}
+	part := t.parts[index]
+	need := recordRoom(&r)
+	part.mu.Lock()
+	fresh := false
+	for part.open == nil || part.open.builder.Len()+need > part.open.capacity {
+		if err := p.roll(ctx, part, need); err != nil {
+			return false, err // unlocked
+		}
+		fresh = true
+	}
+	defer part.mu.Unlock()
+	if part.closed {
+		return false, ErrClosed
+	}
+	b := part.open
+	timestamp := r.Timestamp
+	if timestamp == Now {
+		timestamp = part.clock.read(p.began, fresh || p.exact)
+	}
+	if r.Listener != nil {
+		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), timestamp})
+	}
+	b.builder.Append(timestamp, r.Key, r.Value, r.Headers)
+	part.got += need
+	if left := b.capacity - b.builder.Len(); left < min(need, p.options.BatchBytes/16) {
+		part.seal()
+		p.ready.add(part, 0)
+		part.got = 0
+		return true, nil
+	}
+	if full = part.got >= 2*p.options.BatchBytes; full {
+		part.got = 0
+	}
+	if fresh {
+		p.ready.add(part, b.begun+int64(p.options.Linger))
+	}
+	return full, nil
+}
+
+// recordRoom is how many bytes a record takes at most.
+func recordRoom(r *Record) int {
+	need := batch.RecordSize(r.Key, r.Value)
+	for i := range r.Headers {
+		need += len(r.Headers[i].Key) + len(r.Headers[i].Value) + 10
+	}
+	return need
+}
+
+// roll begins a new batch of a partition, whose lock is held, in which there is room. It
+// lets go of the lock while it waits for memory, and for good when it fails.
+func (p *Producer) roll(ctx context.Context, part *partition, need int) error {
+	if part.open != nil {
+		part.seal()
+		p.ready.add(part, 0)
+	}
+	capacity := max(p.options.BatchBytes, batch.HeaderSize+need)
+	if !p.memory.TryTake(capacity) {
+		part.mu.Unlock()
+		p.ready.rouse() // what others began may have to go at once
+		if err := p.memory.Take(ctx, capacity, p.options.MaxBlock); err != nil {
+			return err
+		}
+		part.mu.Lock()
+		if part.open != nil && part.open.builder.Len()+need <= part.open.capacity {
+			p.memory.Give(capacity)
+			return nil
+		}
+		part.seal()
+	}
+	if empty := part.open; empty != nil { // with too little room for this record
+		p.memory.Give(empty.charged)
+	}
+	b := p.spare.take(capacity, p.options.BatchBytes)
+	b.partition, b.charged, b.begun = part, capacity, p.now()
+	part.open = b
+	return nil
+}
+
+// Flush sends what was appended so far without waiting for linger.ms, and waits until all
+// of it is settled.
+func (p *Producer) Flush(ctx context.Context) error {
+	f := &flush{done: make(chan struct{})}
+	if err := p.tell(f); err != nil {
+		return err
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-p.ended:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("flush: %w", context.Cause(ctx))
+	}
+}
+
+// Close sends what was appended and ends the producer. When ctx is done first, what is
+// left fails with ErrClosed.
+func (p *Producer) Close(ctx context.Context) error {
+	p.closed.Store(true)
+	p.memory.Close()
+	if p.tell(&closing{}) != nil {
+		return nil // closed before
+	}
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+	}
+	err := fmt.Errorf("close the producer: records were left: %w", context.Cause(ctx))
+	if p.tell(&abandoning{}) != nil {
+		return nil
+	}
+	<-p.ended
+	return err
+}
+
+// never is a time that does not come.
+const never = int64(1<<63 - 1)
+
+// readyList is the partitions that the sender shall look at, and how it is woken.
+type readyList struct {
+	mu     sync.Mutex //nolint:forbidigo // filled by any number of goroutines, twice for each batch
+	parts  []*partition
+	wake   chan struct{} // of one
+	wakeAt atomic.Int64  // when the sender wakes by itself
+}
+
+// add has the sender look at a partition, whose lock is held, no later than at due.
+func (l *readyList) add(part *partition, due int64) {
+	if part.watched {
+		return
+	}
+	if !part.told {
+		part.told = true
+		l.mu.Lock()
+		l.parts = append(l.parts, part)
+		l.mu.Unlock()
+	}
+	// The sender says when it wakes and looks at the list after that; so either it finds the
+	// partition or its word is read here.
+	if l.wakeAt.Load() > due {
+		l.rouse()
+	}
+}
+
+// rouse wakes the sender.
+func (l *readyList) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take is the list so far, into memory of the caller's.
+func (l *readyList) take(into []*partition) []*partition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	into = append(into[:0], l.parts...)
+	l.parts = l.parts[:0]
+	return into
+}
+
+func (l *readyList) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.parts) == 0
+}
+
+// spareBatches keeps batches with the usual capacity for the next records.
+type spareBatches struct {
+	mu   sync.Mutex //nolint:forbidigo // once for each batch
+	all  []*recordBatch
+	most int
+}
+
+func (s *spareBatches) take(capacity, usual int) *recordBatch {
+	if capacity == usual {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n := len(s.all); n > 0 {
+			b := s.all[n-1]
+			s.all = s.all[:n-1]
+			return b
+		}
+	}
+	b := &recordBatch{capacity: capacity}
+	b.builder.Use(make([]byte, 0, capacity))
+	return b
+}
+
+// give keeps b, which nobody may have any more.
+func (s *spareBatches) give(b *recordBatch, usual int) {
+	if b.capacity != usual {
+		return
+	}
+	clear(b.listeners)
+	builder, listeners := b.builder, b.listeners[:0]
+	builder.Reset()
+	*b = recordBatch{builder: builder, listeners: listeners, capacity: b.capacity}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) < s.most {
+		s.all = append(s.all, b)
+	}
+}

@@ -1,0 +1,449 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// sender decides what goes where and when, and what becomes of what came back. Its
+// goroutine alone touches its fields.
+type sender struct {
+	p       *Producer
+	o       *Options
+	events  chan event
+	wait    sync.WaitGroup // connections and control
+	ctx     context.Context
+	cancel  context.CancelFunc
+	control chan<- job
+
+	parts    map[string][]*partition
+	active   []*partition // those with something queued, under way or open
+	turn     int          // where the next round begins
+	looked   []*partition // memory for the ready list
+	brokers  map[int32]*broker
+	wanted   []*wanting
+	failed   failures
+	requests []*request // to be used again
+
+	metadata struct {
+		asked   bool // the answer is due
+		needed  bool
+		at      int64 // when it came last, or failed
+		tries   int   // that failed in a row
+		topics  map[string]bool
+		unknown int // rounds in which a topic that is wanted was not there
+	}
+	identity struct {
+		asked bool
+		known bool
+		id    int64
+		epoch int16
+		tries int
+		at    int64 // not before
+	}
+	closing   bool
+	abandoned bool
+}
+
+// event is something that the sender is told.
+type event interface{ happen(s *sender) }
+
+func newSender(p *Producer) *sender {
+	s := &sender{p: p, o: &p.options, events: make(chan event, 64), parts: map[string][]*partition{}, brokers: map[int32]*broker{}}
+	s.metadata.topics = map[string]bool{}
+	s.identity.known = !p.options.Idempotent
+	s.identity.id, s.identity.epoch = -1, -1
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *sender) run() {
+	jobs := make(chan job, 4)
+	s.control = jobs
+	s.wait.Go(func() { (&control{o: s.o, events: s.events}).run(s.ctx, jobs) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := s.p.now()
+		s.look()
+		s.ask(now)
+		wakeAt := s.dispatch(now)
+		if s.over() {
+			break
+		}
+		s.p.ready.wakeAt.Store(wakeAt)
+		if !s.p.ready.empty() || wakeAt <= now {
+			s.p.ready.wakeAt.Store(0) // awake
+			s.hear(false, nil)
+			continue
+		}
+		timer.Reset(time.Duration(min(wakeAt-now, int64(time.Hour))))
+		s.hear(true, timer)
+		s.p.ready.wakeAt.Store(0)
+	}
+	s.end()
+}
+
+// hear takes all events that are there, and waits for the first if it shall.
+func (s *sender) hear(wait bool, timer *time.Timer) {
+	if wait {
+		select {
+		case e := <-s.events:
+			e.happen(s)
+		case <-s.p.ready.wake:
+		case <-timer.C:
+		}
+	}
+	for {
+		select {
+		case e := <-s.events:
+			e.happen(s)
+		default:
+			return
+		}
+	}
+}
+
+// over reports whether the producer was closed and nothing is left to do.
+func (s *sender) over() bool {
+	if !s.closing {
+		return false
+	}
+	for _, part := range s.active {
+		if !part.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// end closes what is open and waits for it.
+func (s *sender) end() {
+	s.cancel()
+	go func() {
+		s.wait.Wait()
+		close(s.p.ended)
+	}()
+	for {
+		select {
+		case <-s.events: // nobody is left whom it concerns
+		case <-s.p.ended:
+			return
+		}
+	}
+}
+
+// look takes over the partitions that callers have filled.
+func (s *sender) look() {
+	s.looked = s.p.ready.take(s.looked)
+	for _, part := range s.looked {
+		part.fresh = true
+		if !part.active {
+			part.active = true
+			s.active = append(s.active, part)
+		}
+	}
+}
+
+// dispatch sends all that can be sent, and says when to look again.
+func (s *sender) dispatch(now int64) (wakeAt int64) {
+	for {
+		wakeAt = s.round(now)
+		if !s.sendAll(now) {
+			break
+		}
+	}
+	s.drop()
+	for _, b := range s.brokers {
+		wakeAt = min(wakeAt, b.tend(s, now))
+	}
+	return min(wakeAt, s.nextAsk(now))
+}
+
+// round puts one batch of each partition that may send one into the request of its leader.
+func (s *sender) round(now int64) (wakeAt int64) {
+	wakeAt = never
+	hurry := s.closing || s.p.memory.Blocked()
+	s.turn++
+	for i := range s.active {
+		part := s.active[(i+s.turn)%len(s.active)]
+		broker := s.brokers[part.leader]
+		able := broker != nil && broker.able(s, now)
+		if part.changed() {
+			part.gather(false)
+		}
+		if part.begun >= 0 && len(part.queue) == 0 && able {
+			if due := part.begun + int64(s.o.Linger); hurry || due <= now {
+				part.gather(true)
+			} else {
+				wakeAt = min(wakeAt, due)
+			}
+		}
+		wakeAt = min(wakeAt, s.expire(part, now))
+		s.settleNumbers(part)
+		b := part.head(now)
+		switch {
+		case len(part.queue) == 0 && part.begun < 0:
+		case broker == nil:
+			s.metadata.needed = true
+		case !able: // what is open stays so, to be filled
+			wakeAt = min(wakeAt, broker.ableAt(now))
+		case len(part.queue) == 0:
+		case part.retryAt > now:
+			wakeAt = min(wakeAt, part.retryAt)
+		case b != nil && s.enrol(part, b) && broker.add(s, b):
+			part.queue = slices.Delete(part.queue, 0, 1)
+			part.inflight = append(part.inflight, b)
+		}
+		if part.watch(len(part.queue) > 0) {
+			wakeAt = now
+		}
+	}
+	return wakeAt
+}
+
+// settleNumbers goes on under a new epoch where batches left a gap.
+func (s *sender) settleNumbers(part *partition) {
+	if !part.renumber || len(part.inflight) > 0 {
+		return
+	}
+	if !s.o.Idempotent {
+		part.renumber = false
+		return
+	}
+	if !s.identity.known {
+		return
+	}
+	if part.id == s.identity.id && part.epoch == s.identity.epoch {
+		if s.identity.epoch == 1<<15-1 {
+			s.identity.known = false // a new one is asked for
+			return
+		}
+		s.identity.epoch++
+	}
+	part.adopt(s.identity.id, s.identity.epoch)
+}
+
+// enrol numbers a batch, and reports whether it may go.
+func (s *sender) enrol(part *partition, b *recordBatch) bool {
+	if !s.o.Idempotent {
+		return true
+	}
+	if !s.identity.known {
+		return false
+	}
+	if part.quiet() && (part.id != s.identity.id || part.epoch != s.identity.epoch) {
+		part.adopt(s.identity.id, s.identity.epoch)
+	}
+	if !b.numbered {
+		part.number(b)
+	}
+	return true
+}
+
+// expire fails what has waited for delivery.timeout.ms, and says when the next is due.
+func (s *sender) expire(part *partition, now int64) (wakeAt int64) {
+	timeout := int64(s.o.DeliveryTimeout)
+	if part.begun >= 0 && part.begun+timeout <= now && len(part.queue) == 0 {
+		part.gather(true)
+	}
+	wakeAt = never
+	if part.begun >= 0 {
+		wakeAt = max(part.begun+timeout, now+1)
+	}
+	for len(part.queue) > 0 && part.queue[0].begun+timeout <= now {
+		b := part.queue[0]
+		part.queue = slices.Delete(part.queue, 0, 1)
+		part.renumber = part.renumber || b.numbered
+		s.settle(b, s.expired(b), -1, -1)
+		s.release(b)
+	}
+	if len(part.queue) > 0 {
+		wakeAt = min(wakeAt, part.queue[0].begun+timeout)
+	}
+	for _, b := range part.inflight {
+		if b.settled {
+			continue
+		}
+		if b.begun+timeout > now {
+			wakeAt = min(wakeAt, b.begun+timeout)
+			break
+		}
+		part.renumber = part.renumber || b.numbered
+		s.settle(b, s.expired(b), -1, -1)
+	}
+	return wakeAt
+}
+
+func (s *sender) expired(b *recordBatch) error {
+	return fmt.Errorf("not acknowledged within delivery.timeout.ms=%d, after %d tries: %w", s.o.DeliveryTimeout.Milliseconds(), b.tries, ErrTimeout)
+}
+
+// drop lets go of partitions with nothing to do.
+func (s *sender) drop() {
+	s.active = slices.DeleteFunc(s.active, func(part *partition) bool {
+		if !part.idle() {
+			return false
+		}
+		part.mu.Lock()
+		defer part.mu.Unlock()
+		if part.open != nil || len(part.sealed) > 0 || part.told {
+			return false
+		}
+		part.active, part.watched, part.watching = false, false, false
+		return true
+	})
+}
+
+// sendAll hands the requests that were filled to their connections.
+func (s *sender) sendAll(now int64) (any bool) {
+	for _, b := range s.brokers {
+		any = b.send(s, now) || any
+	}
+	return any
+}
+
+// landed takes what became of one batch of a request.
+func (s *sender) landed(b *recordBatch, r *result, now int64) {
+	part := b.partition
+	part.landed(b)
+	if b.settled { // expired on its way
+		if r.code == 0 && r.err == nil {
+			part.acknowledged(b)
+		}
+		s.release(b)
+		return
+	}
+	if r.err != nil {
+		s.again(b, r.err, now)
+		return
+	}
+	failure := kerr.ErrorForCode(r.code)
+	switch {
+	case failure == nil, failure == error(kerr.DuplicateSequenceNumber):
+		part.acknowledged(b)
+		s.settle(b, nil, r.base, r.appendTime)
+		s.release(b)
+	case failure == error(kerr.MessageTooLarge) && b.builder.Count() > 1:
+		s.split(b)
+	case s.o.Idempotent && (failure == error(kerr.OutOfOrderSequenceNumber) || failure == error(kerr.UnknownProducerID)):
+		part.renumber = part.renumber || part.isOldest(b)
+		s.again(b, failure, now)
+	case s.o.Idempotent && (failure == error(kerr.InvalidProducerEpoch) || failure == error(kerr.InvalidProducerIDMapping)):
+		if b.id == s.identity.id && b.epoch == s.identity.epoch {
+			s.identity.known = false
+		}
+		part.renumber = true
+		s.again(b, failure, now)
+	case kerr.IsRetriable(failure):
+		s.metadata.needed = true
+		s.again(b, failure, now)
+	default:
+		s.fail(b, r.wrap(failure))
+	}
+}
+
+// again has a batch sent once more, if it may be.
+func (s *sender) again(b *recordBatch, why error, now int64) {
+	b.tries++
+	switch {
+	case s.abandoned:
+		s.fail(b, ErrClosed)
+	case b.tries > s.o.Retries:
+		s.fail(b, why)
+	case b.begun+int64(s.o.DeliveryTimeout) <= now:
+		s.fail(b, fmt.Errorf("%w (last: %w)", s.expired(b), why))
+	default:
+		part := b.partition
+		part.again(b)
+		part.retryAt = now + int64(s.o.RetryBackoff(b.tries))
+		s.o.Log.Debug("a batch is sent again", "topic", part.topic, "partition", part.index, "tries", b.tries, "why", why)
+	}
+}
+
+// fail gives a batch up. Those behind it cannot follow its numbers.
+func (s *sender) fail(b *recordBatch, why error) {
+	b.partition.renumber = b.partition.renumber || b.numbered
+	s.settle(b, why, -1, -1)
+	s.release(b)
+}
+
+// settle tells all who want to know. Base is the offset of the first record.
+func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
+	if b.settled {
+		return
+	}
+	b.settled = true
+	part := b.partition
+	if failure != nil {
+		failure = fmt.Errorf("%s-%d: %w", part.topic, part.index, failure)
+		s.failed.note(s, b.builder.Count()-len(b.listeners), failure)
+	}
+	for i := range b.listeners {
+		l := &b.listeners[i]
+		a := Ack{Topic: part.topic, Partition: part.index, Offset: -1, Timestamp: l.timestamp}
+		if base >= 0 {
+			a.Offset = base + int64(l.delta)
+		}
+		if appendTime >= 0 {
+			a.Timestamp = appendTime
+		}
+		l.listener.Done(a, failure)
+	}
+	for _, f := range b.flushes {
+		f.settled()
+	}
+	b.flushes = nil
+}
+
+// release gives the memory of a settled batch back.
+func (s *sender) release(b *recordBatch) {
+	charged := b.charged
+	s.p.spare.give(b, s.o.BatchBytes)
+	if charged > 0 {
+		s.p.memory.Give(charged)
+	}
+}
+
+// split makes two batches of one that is too large, with its sequence numbers.
+func (s *sender) split(b *recordBatch) {
+	part := b.partition
+	first, second := halves(b)
+	for _, half := range []*recordBatch{first, second} {
+		for _, f := range b.flushes {
+			f.left++
+			half.flushes = append(half.flushes, f)
+		}
+		part.again(half)
+	}
+	for _, f := range b.flushes {
+		f.settled()
+	}
+	b.flushes, b.listeners, b.settled = nil, b.listeners[:0], true
+	s.o.Log.Debug("a batch is too large for the broker and is split", "topic", part.topic, "partition", part.index, "records", first.builder.Count()+second.builder.Count())
+	s.release(b)
+}
+
+// failures tell of records that were lost and that nobody listens for, now and then.
+type failures struct {
+	records int64
+	toldAt  int64
+}
+
+const failuresEvery = int64(10 * time.Second)
+
+func (f *failures) note(s *sender, records int, why error) {
+	if records == 0 {
+		return
+	}
+	f.records += int64(records)
+	if now := s.p.now(); f.toldAt == 0 || now-f.toldAt >= failuresEvery {
+		s.o.Log.Warn("records were lost that nobody waits for", "records", f.records, "last", why)
+		f.records, f.toldAt = 0, now
+	}
+}

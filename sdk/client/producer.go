@@ -1,0 +1,344 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/client/native"
+	"github.com/millrace/millrace/sdk/keyhash"
+)
+
+// ProducerRecord is a record to be sent.
+type ProducerRecord[K, V any] struct {
+	Topic     string
+	Partition *int32    // nil: the partitioner chooses
+	Timestamp time.Time // zero: now
+	Headers   []sdk.Header
+	Key       K
+	Value     V
+}
+
+// ProducerOptions are values that a program gives instead of naming them in settings. The
+// zero value has none.
+type ProducerOptions[K, V any] struct {
+	KeySerializer   sdk.Serializer[K]         // nil: key.serializer names it; []byte and string need none
+	ValueSerializer sdk.Serializer[V]         // nil: value.serializer
+	Partitioner     sdk.Partitioner           // nil: partitioner.class
+	Interceptors    []sdk.ProducerInterceptor // behind those of interceptor.classes
+	Log             *slog.Logger              // nil: slog.Default
+}
+
+// Producer sends records. Any goroutine may call it.
+type Producer[K, V any] struct {
+	engine       engine
+	keys         serializing[K]
+	values       serializing[V]
+	partitioner  sdk.Partitioner   // nil: the one of Kafka
+	listens      sdk.BatchListener // nil: the partitioner is none
+	interceptors *interceptors     // nil: none
+	ignoreKeys   bool
+	maxBlock     time.Duration
+	maxRequest   int
+	closed       atomic.Bool
+	txn          transactions
+}
+
+// NewProducer makes a producer of its settings. It connects when there is something to send.
+func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K, V], error) {
+	s, err := resolveProducer(config, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	v := s.Values
+	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v), maxRequest: MaxRequestSize.Of(v)}
+	if p.keys, err = newSerializing(s.settings, KeySerializer.Name, KeySerializer.Of(v), o.KeySerializer); err != nil {
+		return nil, err
+	}
+	if p.values, err = newSerializing(s.settings, ValueSerializer.Name, ValueSerializer.Of(v), o.ValueSerializer); err != nil {
+		return nil, err
+	}
+	if name := PartitionerClass.Of(v); name != "" && p.partitioner == nil {
+		if ours := javaPartitioners[name]; ours != "" {
+			name = ours
+		}
+		if p.partitioner, err = sdk.Partitioners.New(name, s.partitionerConfig(name)); err != nil {
+			return nil, fmt.Errorf("%s: %w", PartitionerClass.Name, err)
+		}
+	}
+	p.listens, _ = p.partitioner.(sdk.BatchListener)
+	if p.interceptors, err = newInterceptors(s.settings, o.Interceptors); err != nil {
+		return nil, err
+	}
+	p.txn.id = s.transactionalID()
+	if s.engine == EngineKgo {
+		if p.engine, err = newFranz(s); err != nil {
+			return nil, err
+		}
+	} else {
+		p.engine = native.New(s.nativeOptions())
+	}
+	return p, nil
+}
+
+// partitionerConfig is what the settings say to a partitioner. One that goes by racks gets
+// client.rack with that.
+func (s *settings) partitionerConfig(name string) sdk.Config {
+	c := s.given
+	key := pluginPrefix + name + ".config.rack"
+	if rack := ClientRack.Of(s.Values); rack != "" && c[key] == "" && name == zoneAware {
+		c = c.With(key, rack)
+	}
+	other := *s
+	other.given = c
+	return other.plugin(name)
+}
+
+// javaPartitioners are what classes of Kafka's are called here.
+var javaPartitioners = map[string]string{
+	"org.apache.kafka.clients.producer.RoundRobinPartitioner":        "round-robin",
+	"org.apache.kafka.clients.producer.UniformStickyPartitioner":     "sticky",
+	"org.apache.kafka.clients.producer.internals.DefaultPartitioner": "murmur2",
+}
+
+// zoneAware is the partitioner that client.rack is for.
+const zoneAware = "zone-aware"
+
+// newInterceptors are those that settings name and those that were given.
+func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (*interceptors, error) {
+	i := &interceptors{log: s.log}
+	for _, name := range InterceptorClasses.Of(s.Values) {
+		one, err := sdk.ProducerInterceptors.New(name, s.plugin(name))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", InterceptorClasses.Name, err)
+		}
+		i.all = append(i.all, one)
+	}
+	if i.all = append(i.all, given...); len(i.all) == 0 {
+		return nil, nil
+	}
+	return i, nil
+}
+
+// Fire sends a record and forgets it: an error is one that was known at once. Records that
+// are lost later are counted in the log.
+//
+// It waits up to max.block.ms, and no longer than ctx, for memory and for metadata. The
+// record is the caller's again when it returns.
+func (p *Producer[K, V]) Fire(ctx context.Context, r *ProducerRecord[K, V]) error {
+	if p.interceptors == nil {
+		_, err := p.send(ctx, r, nil)
+		return err
+	}
+	return p.listen(ctx, r, &listener{interceptors: p.interceptors})
+}
+
+// Send sends a record, as Fire does, and answers a future of what becomes of it. Errors
+// that are known at once come with it too.
+func (p *Producer[K, V]) Send(ctx context.Context, r *ProducerRecord[K, V]) *Future {
+	f := newFuture()
+	_ = p.listen(ctx, r, &listener{interceptors: p.interceptors, future: f}) // the future has it
+	return f
+}
+
+// SendFunc sends a record, as Fire does, and calls back once it was acknowledged or has
+// failed; in a partition in the order of the records. It is called once for each record,
+// for an error that is known at once before SendFunc returns, else by the goroutine that
+// reads answers: it must not take long nor wait for the producer.
+func (p *Producer[K, V]) SendFunc(ctx context.Context, r *ProducerRecord[K, V], callback func(sdk.RecordMetadata, error)) {
+	_ = p.listen(ctx, r, &listener{interceptors: p.interceptors, callback: callback}) // the callback has it
+}
+
+// listen sends a record that somebody wants to hear of.
+func (p *Producer[K, V]) listen(ctx context.Context, r *ProducerRecord[K, V], l *listener) error {
+	at, err := p.send(ctx, r, l)
+	if err != nil {
+		l.settle(sdk.RecordMetadata{TopicPartition: at, Offset: -1}, err)
+	}
+	return err
+}
+
+// errPartition says that there is no such partition.
+var errPartition = errors.New("there is no such partition")
+
+// send is the way of a record up to the engine.
+func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], l *listener) (at sdk.TopicPartition, err error) {
+	at = sdk.TopicPartition{Topic: given.Topic, Partition: -1}
+	if p.closed.Load() {
+		return at, ErrClosed
+	}
+	if err := p.txn.maySend(); err != nil {
+		return at, err
+	}
+	r := given
+	if p.interceptors != nil {
+		r = p.intercept(given)
+		at.Topic = r.Topic
+	}
+	t, err := p.engine.Topic(ctx, r.Topic, p.maxBlock)
+	if err != nil {
+		return at, err
+	}
+	var s *scratch
+	if p.keys.with != nil || p.values.with != nil || p.partitioner != nil || len(r.Headers) > 0 {
+		s = scratches.Get().(*scratch)
+		defer s.done()
+	}
+	out := native.Record{Timestamp: native.Now}
+	if err := p.serialize(&out, r, s); err != nil {
+		return at, err
+	}
+	if !r.Timestamp.IsZero() {
+		out.Timestamp = r.Timestamp.UnixMilli()
+	}
+	if l != nil {
+		out.Listener = l
+	}
+	size := recordSize(&out)
+	if size > p.maxRequest {
+		return at, fmt.Errorf("a record for topic %s has %d bytes, max.request.size allows %d: %w", r.Topic, size, p.maxRequest, kerr.MessageTooLarge)
+	}
+	at.Partition, err = p.place(t, r.Partition, out.Key, out.Value, s)
+	if err != nil {
+		return at, err
+	}
+	full, err := p.engine.Append(ctx, t, at.Partition, out)
+	if err != nil {
+		return at, err
+	}
+	if full {
+		p.filled(t, at.Partition)
+	}
+	return at, nil
+}
+
+// serialize makes bytes of a record. The scratch may be nil when nobody needs one.
+func (p *Producer[K, V]) serialize(out *native.Record, r *ProducerRecord[K, V], s *scratch) (err error) {
+	if s == nil {
+		if out.Key, err = p.keys.bytes(nil, r.Topic, nil, &r.Key); err == nil {
+			out.Value, err = p.values.bytes(nil, r.Topic, nil, &r.Value)
+		}
+		return err
+	}
+	s.headers = append(s.headers[:0], r.Headers...)
+	if out.Key, err = p.keys.bytes(s.key[:0], r.Topic, &s.headers, &r.Key); err != nil {
+		return err
+	}
+	if out.Value, err = p.values.bytes(s.value[:0], r.Topic, &s.headers, &r.Value); err != nil {
+		return err
+	}
+	s.grow(len(out.Key), len(out.Value))
+	if len(s.headers) > 0 {
+		out.Headers = s.wire()
+	}
+	return nil
+}
+
+// recordSize is about what a record takes in a request.
+func recordSize(r *native.Record) int {
+	size := batch.HeaderSize + batch.RecordSize(r.Key, r.Value)
+	for i := range r.Headers {
+		size += len(r.Headers[i].Key) + len(r.Headers[i].Value) + 4
+	}
+	return size
+}
+
+// place chooses the partition.
+func (p *Producer[K, V]) place(t *native.Topic, asked *int32, key, value []byte, s *scratch) (int32, error) {
+	switch {
+	case asked != nil:
+		if *asked < 0 || *asked >= t.Partitions {
+			return *asked, fmt.Errorf("partition %d of topic %s, which has %d: %w", *asked, t.Name, t.Partitions, errPartition)
+		}
+		return *asked, nil
+	case p.partitioner != nil:
+		s.placement = sdk.Placement{Topic: t.Name, Key: key, Value: value, Partitions: t.Partitions, Available: t.Available, LeaderRack: t.LeaderRack}
+		at := p.partitioner.Partition(&s.placement)
+		if at < 0 || at >= t.Partitions {
+			return at, fmt.Errorf("the partitioner %T chose partition %d of topic %s, which has %d: %w", p.partitioner, at, t.Name, t.Partitions, errPartition)
+		}
+		return at, nil
+	case key != nil && !p.ignoreKeys:
+		return keyhash.Partition(key, t.Partitions), nil
+	default:
+		return t.Sticky.Partition(t), nil
+	}
+}
+
+// filled has records without keys go elsewhere once a partition got a batch.
+func (p *Producer[K, V]) filled(t *native.Topic, at int32) {
+	switch {
+	case p.listens != nil:
+		p.listens.OnNewBatch(t.Name, at)
+	case p.partitioner == nil:
+		t.Sticky.Next(t, at)
+	}
+}
+
+// intercept shows a record to the interceptors. One that leaves a key or a value of another
+// type than the producer's is passed over.
+func (p *Producer[K, V]) intercept(given *ProducerRecord[K, V]) *ProducerRecord[K, V] {
+	seen := sdk.Record{Topic: given.Topic, Partition: -1, Offset: -1, Timestamp: given.Timestamp, Headers: given.Headers, Key: given.Key, Value: given.Value}
+	if given.Partition != nil {
+		seen.Partition = *given.Partition
+	}
+	p.interceptors.sent(&seen)
+	r := *given
+	r.Topic, r.Timestamp, r.Headers = seen.Topic, seen.Timestamp, seen.Headers
+	if r.Partition = nil; seen.Partition >= 0 {
+		r.Partition = &seen.Partition
+	}
+	if key, ok := typed[K](seen.Key); ok {
+		r.Key = key
+	} else {
+		p.interceptors.mistyped("key", seen.Key)
+	}
+	if value, ok := typed[V](seen.Value); ok {
+		r.Value = value
+	} else {
+		p.interceptors.mistyped("value", seen.Value)
+	}
+	return &r
+}
+
+// typed is a key or value that interceptors left, nil being the zero value.
+func typed[T any](v any) (T, bool) {
+	if v == nil {
+		var zero T
+		return zero, true
+	}
+	t, ok := v.(T)
+	return t, ok
+}
+
+// Flush sends all that was sent before without waiting for linger.ms, and waits until all
+// of it was acknowledged or has failed.
+func (p *Producer[K, V]) Flush(ctx context.Context) error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return p.engine.Flush(ctx)
+}
+
+// Close waits until what was sent was acknowledged or has failed, and ends the producer.
+// When ctx is done before, what is left fails with ErrClosed, and the error says so. A
+// transaction that was not ended is left to be aborted. It may be called again.
+func (p *Producer[K, V]) Close(ctx context.Context) error {
+	p.closed.Store(true)
+	return p.engine.Close(ctx)
+}
+
+// InterceptorFaults is how often an interceptor failed and was passed over.
+func (p *Producer[K, V]) InterceptorFaults() int64 {
+	if p.interceptors == nil {
+		return 0
+	}
+	return p.interceptors.faults.Load()
+}

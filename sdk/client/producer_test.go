@@ -1,0 +1,205 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/client"
+)
+
+func TestSettingsOfAProducerHangTogether(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings string // as properties
+		refused  string // "": none
+	}{
+		"defaults":                     {"", ""},
+		"acks=1 turns idempotence off": {"acks=1", ""},
+		"acks=1 and idempotence":       {"acks=1\nenable.idempotence=true", "enable.idempotence=true needs acks=all"},
+		"six requests":                 {"max.in.flight.requests.per.connection=6\nenable.idempotence=true", "of at most 5"},
+		"no retries":                   {"retries=0\nenable.idempotence=true", "retries of more than 0"},
+		"all of it at once":            {"acks=0\nretries=0\nenable.idempotence=true", "retries of more than 0"},
+		"short delivery":               {"delivery.timeout.ms=1000", "less than linger.ms + request.timeout.ms = 30005"},
+		"long request":                 {"request.timeout.ms=600000", ""},
+		"transactions need it":         {"transactional.id=t\nenable.idempotence=false", "transactional.id needs enable.idempotence=true"},
+		"transactions need acks":       {"transactional.id=t\nacks=1", "needs acks=all"},
+		"a transaction without name":   {"transactional.id=", "transactional.id is empty"},
+		"an engine that is none":       {"client.engine=java", "client.engine=java: String must be one of: native, kgo"},
+		"a partitioner that is none":   {"partitioner.class=mine", `there is no partitioner "mine" (there are: consistent-random,`},
+		"a partitioner of Kafka's":     {"partitioner.class=org.apache.kafka.clients.producer.RoundRobinPartitioner", ""},
+		"a zone":                       {"partitioner.class=zone-aware\nclient.rack=a", ""},
+		"no zone":                      {"partitioner.class=zone-aware", "set client.rack"},
+		"an interceptor that is none":  {"interceptor.classes=mine", `there is no producer interceptor "mine"`},
+		"a serializer that is none":    {"value.serializer=mine", `there is no serializer of string "mine"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+				c, err := client.ParseConfig("bootstrap.servers=127.0.0.1:1\n" + test.settings)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c["client.engine"] == "" {
+					c = c.With("client.engine", engine)
+				}
+				p, err := client.NewProducer(c, client.ProducerOptions[[]byte, string]{Log: slog.New(slog.DiscardHandler)})
+				if err == nil {
+					if err := p.Close(context.Background()); err != nil {
+						t.Error(err)
+					}
+				}
+				if test.refused == "" && err != nil || test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)) {
+					t.Errorf("%s: %v, want %q", engine, err, test.refused)
+				}
+			}
+		})
+	}
+}
+
+func TestATypeNeedsASerializer(t *testing.T) {
+	_, err := client.NewProducer(client.Config{"bootstrap.servers": "127.0.0.1:1"}, client.ProducerOptions[[]byte, point]{})
+	if err == nil || !strings.Contains(err.Error(), "value.serializer is missing: client_test.point") {
+		t.Error(err)
+	}
+}
+
+// upper changes values, and remembers what it was told.
+type upper struct {
+	mu    sync.Mutex
+	fail  bool
+	panic bool
+	acks  []string
+}
+
+func (u *upper) OnSend(r *sdk.Record) error {
+	if u.panic {
+		panic("no")
+	}
+	r.Value = strings.ToUpper(r.Value.(string))
+	r.Headers = append(r.Headers, sdk.Header{Key: "seen"})
+	if u.fail {
+		return errors.New("no")
+	}
+	return nil
+}
+
+func (u *upper) OnAck(m sdk.RecordMetadata, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.acks = append(u.acks, fmt.Sprintf("%s-%d %d %v", m.Topic, m.Partition, m.Offset, err != nil))
+	if u.panic {
+		panic("no")
+	}
+}
+
+func (u *upper) told() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.acks
+}
+
+// seen is a serializer that remembers values.
+type seen struct {
+	mu  sync.Mutex
+	all []string
+	err error
+}
+
+func (s *seen) Append(dst []byte, _ string, headers *[]sdk.Header, v string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, fmt.Sprint(v, len(*headers)))
+	return append(dst, v...), s.err
+}
+
+func TestInterceptors(t *testing.T) {
+	for name, test := range map[string]struct {
+		first, second *upper
+		value         string // and how many headers
+		faults        int64
+	}{
+		"both":        {&upper{}, &upper{}, "A2", 0},
+		"one fails":   {&upper{}, &upper{fail: true}, "A1", 1},
+		"one panics":  {&upper{panic: true}, &upper{}, "A1", 2},
+		"both cannot": {&upper{fail: true}, &upper{panic: true}, "a0", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			values := &seen{}
+			p, err := client.NewProducer(client.Config{"bootstrap.servers": nullBroker(t, 1)}, client.ProducerOptions[[]byte, string]{
+				ValueSerializer: values, Interceptors: []sdk.ProducerInterceptor{test.first, test.second}, Log: slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := client.ProducerRecord[[]byte, string]{Topic: "t", Value: "a"}
+			if _, err := p.Send(ctx, &r).Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if r.Value != "a" || len(r.Headers) != 0 {
+				t.Errorf("the caller's record was changed: %+v", r)
+			}
+			if len(values.all) != 1 || values.all[0] != test.value || p.InterceptorFaults() != test.faults {
+				t.Errorf("serialized %v with %d faults, want %s with %d", values.all, p.InterceptorFaults(), test.value, test.faults)
+			}
+			// What fails at once they hear of too, and fire and forget as well.
+			values.err = errors.New("no")
+			if err := p.Fire(ctx, &r); err == nil {
+				t.Error("sent what could not be serialized")
+			}
+			if err := p.Close(ctx); err != nil {
+				t.Error(err)
+			}
+			for _, u := range []*upper{test.first, test.second} {
+				if got := fmt.Sprint(u.told()); got != "[t-0 0 false t--1 -1 true]" {
+					t.Errorf("told %s", got)
+				}
+			}
+		})
+	}
+}
+
+// spreading is a partitioner that answers what it is set to.
+type spreading struct{ at int32 }
+
+func (s spreading) Partition(p *sdk.Placement) int32 { return s.at }
+
+func TestPartitionsAreChecked(t *testing.T) {
+	ctx := context.Background()
+	address := nullBroker(t, 3)
+	for at, fine := range map[int32]bool{-1: false, 0: true, 2: true, 3: false} {
+		p, err := client.NewProducer(client.Config{"bootstrap.servers": address}, client.ProducerOptions[[]byte, []byte]{Partitioner: spreading{at}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.Send(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t"}).Get(ctx)
+		if (err == nil) != fine || fine && m.Partition != at {
+			t.Errorf("partition %d: %+v, %v", at, m, err)
+		}
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestARecordThatIsTooLarge(t *testing.T) {
+	ctx := context.Background()
+	p, err := client.NewProducer(client.Config{"bootstrap.servers": nullBroker(t, 1), "max.request.size": "1000"}, client.ProducerOptions[[]byte, []byte]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(ctx, p)
+	err = p.Fire(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t", Value: make([]byte, 1000)})
+	if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "max.request.size allows 1000") {
+		t.Error(err)
+	}
+	if err := p.Fire(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t", Value: make([]byte, 800)}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,116 @@
+package client
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/serde"
+)
+
+// serializing makes bytes of keys or of values. Those that are bytes already it shows as
+// they are.
+type serializing[T any] struct {
+	setting string
+	with    sdk.Serializer[T] // nil: T is []byte or string
+}
+
+// newSerializing takes the serializer that was given, or the one that a setting names.
+func newSerializing[T any](s *settings, setting, name string, given sdk.Serializer[T]) (serializing[T], error) {
+	z := serializing[T]{setting: setting, with: given}
+	if given != nil {
+		return z, nil
+	}
+	if name == "" {
+		if plain[T]() {
+			return z, nil
+		}
+		name = serde.Natural[T]()
+	}
+	if name == "" {
+		return z, fmt.Errorf("%s is missing: %s is neither []byte nor string, name what makes bytes of it, or give ProducerOptions one", setting, reflect.TypeFor[T]())
+	}
+	part, _, _ := strings.Cut(setting, ".")
+	var err error
+	if z.with, err = sdk.Serializers[T]().New(name, s.serde(name, part)); err != nil {
+		return z, fmt.Errorf("%s: %w", setting, err)
+	}
+	return z, nil
+}
+
+func plain[T any]() bool {
+	switch any((*T)(nil)).(type) {
+	case *[]byte, *string:
+		return true
+	}
+	return false
+}
+
+// bytes are those of v, in memory from dst if they need some.
+func (z *serializing[T]) bytes(dst []byte, topic string, headers *[]sdk.Header, v *T) ([]byte, error) {
+	if z.with != nil {
+		b, err := z.with.Append(dst, topic, headers, *v)
+		if err != nil {
+			return nil, fmt.Errorf("%s of topic %s: %w", z.setting, topic, err)
+		}
+		return b, nil
+	}
+	switch p := any(v).(type) {
+	case *[]byte:
+		return *p, nil
+	case *string:
+		if *p == "" {
+			return []byte{}, nil
+		}
+		return unsafe.Slice(unsafe.StringData(*p), len(*p)), nil
+	}
+	return nil, nil // newSerializing lets no other type through
+}
+
+// scratch is the memory that sending one record takes until it is encoded.
+type scratch struct {
+	key, value []byte
+	headers    []sdk.Header
+	encoded    []batch.Header
+	placement  sdk.Placement
+}
+
+var scratches = sync.Pool{New: func() any { return &scratch{key: make([]byte, 0, 64), value: make([]byte, 0, 256)} }}
+
+// mostKept is how large the memory of one record may be that serves the next one.
+const mostKept = 64 << 10
+
+// done gives the memory back.
+func (s *scratch) done() {
+	if cap(s.key)+cap(s.value) > mostKept {
+		return
+	}
+	clear(s.headers)
+	clear(s.encoded)
+	s.headers, s.encoded, s.placement = s.headers[:0], s.encoded[:0], sdk.Placement{}
+	scratches.Put(s)
+}
+
+// grow makes room for what the next record may need. What a serializer answered may be its
+// own memory, and is not kept.
+func (s *scratch) grow(key, value int) {
+	if key > cap(s.key) {
+		s.key = make([]byte, 0, 2*key)
+	}
+	if value > cap(s.value) {
+		s.value = make([]byte, 0, 2*value)
+	}
+}
+
+// wire are the headers as batches have them.
+func (s *scratch) wire() []batch.Header {
+	s.encoded = s.encoded[:0]
+	for _, h := range s.headers {
+		s.encoded = append(s.encoded, batch.Header{Key: h.Key, Value: h.Value})
+	}
+	return s.encoded
+}
