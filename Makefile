@@ -67,7 +67,7 @@ report: ## one HTML page from the newest files in results/
 pgo: ## is a build with a profile of `millrace bench` better? measures both in turn, some minutes; PGO=… for its options
 	go run ./cmd/millrace tune pgo $(PGO)
 
-docs: ## write docs/settings.md and the tables of docs/client.md from the declarations
+docs: ## write docs/settings.md and the tables of the clients from the declarations
 	go test ./engine/config -run Docs -rewrite
 	go test ./sdk/client -run Docs -rewrite
 

@@ -119,11 +119,26 @@ func same(partitions []sdk.TopicPartition, at int64) map[sdk.TopicPartition]int6
 	return times
 }
 
-// lookUpCommitted is what the group has committed; what it has not is not in the map.
+// lookUpCommitted is what the group has committed; what it has not is not in the map. With
+// read_committed it waits until a transaction that commits offsets has ended.
 func (c *Subscriber) lookUpCommitted(ctx context.Context, client *kgo.Client, partitions []sdk.TopicPartition) (map[sdk.TopicPartition]sdk.OffsetAndMetadata, error) {
 	if c.committedOnly() {
 		ctx = kadm.RequireStable(ctx)
 	}
+	for {
+		all, err := c.committedNow(ctx, client, partitions)
+		if !errors.Is(err, kerr.UnstableOffsetCommit) {
+			return all, err
+		}
+		select {
+		case <-time.After(RetryBackoff.Of(c.s.Values)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func (c *Subscriber) committedNow(ctx context.Context, client *kgo.Client, partitions []sdk.TopicPartition) (map[sdk.TopicPartition]sdk.OffsetAndMetadata, error) {
 	answers, err := kadm.NewClient(client).FetchOffsets(ctx, c.group)
 	if err != nil {
 		return nil, fmt.Errorf("look up what group %s has committed: %w", c.group, err)

@@ -284,7 +284,7 @@ func TestConsumerClosesInARebalanceThatOthersHoldUp(t *testing.T) {
 		for range 2 {
 			c := a.consumer(group...)
 			a.must(c.Subscribe([]string{topic}, nil))
-			for m, err := c.GroupMetadata(); err == nil && m.MemberID == ""; m, err = c.GroupMetadata() {
+			for m, err := c.GroupMetadata(); err == nil && m.Member == ""; m, err = c.GroupMetadata() {
 				a.poll(c, 20*time.Millisecond)
 			}
 			a.poll(c, 100*time.Millisecond)

@@ -332,17 +332,8 @@ func (c *Subscriber) Paused() ([]sdk.TopicPartition, error) {
 	}), nil
 }
 
-// GroupMetadata says which member of its group a consumer is at the moment: what a
-// transactional producer sends its offsets with. They are refused from a member that the
-// group does not know any more.
-type GroupMetadata struct {
-	GroupID    string
-	Generation int32 // of a classic group; the member's epoch in one of KIP-848; −1: no member
-	MemberID   string
-	InstanceID string
-}
-
-// GroupMetadata is which member of its group the consumer is.
+// GroupMetadata is which member of its group the consumer is: what a transactional producer
+// sends its offsets with.
 func (c *Subscriber) GroupMetadata() (GroupMetadata, error) {
 	leave, err := c.enter()
 	if err != nil {
@@ -352,9 +343,9 @@ func (c *Subscriber) GroupMetadata() (GroupMetadata, error) {
 	if c.group == "" {
 		return GroupMetadata{}, fmt.Errorf("group metadata: %s is missing", GroupID.Name)
 	}
-	m := GroupMetadata{GroupID: c.group, Generation: -1, InstanceID: GroupInstanceID.Of(c.s.Values)}
+	m := GroupMetadata{Group: c.group, Generation: -1, Instance: GroupInstanceID.Of(c.s.Values)}
 	if c.session != nil && c.session.group {
-		m.MemberID, m.Generation = c.session.client.GroupMetadata()
+		m.Member, m.Generation = c.session.client.GroupMetadata()
 	}
 	return m, nil
 }

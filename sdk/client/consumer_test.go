@@ -92,7 +92,7 @@ func TestConsumerSubscribesAndKeepsTheOrderOfPartitions(t *testing.T) {
 			a.Errorf("the subscription is %q, %v", topics, err)
 		}
 		m, err := c.GroupMetadata()
-		if err != nil || m.MemberID == "" || m.Generation < 1 {
+		if err != nil || m.Member == "" || m.Generation < 1 {
 			a.Errorf("the group metadata is %+v, %v", m, err)
 		}
 	})

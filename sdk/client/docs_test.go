@@ -11,38 +11,47 @@ import (
 	"github.com/millrace/millrace/sdk/setting"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the tables of docs/client.md anew")
+var rewrite = flag.Bool("rewrite", false, "write the tables of settings in docs anew")
 
 const document = "../../docs/client.md"
 
-// TestDocsShowEverySetting keeps the tables of docs/client.md, which stand between
+// pages are where the tables of settings are, of sections that are not in document.
+var pages = map[string]string{
+	client.Consumers.Title:         "../../docs/consumer.md",
+	client.ConsumersAndAdmin.Title: "../../docs/consumer.md",
+	client.Registry.Title:          "../../docs/serializers.md",
+}
+
+// TestDocsShowEverySetting keeps the tables of the pages, which stand between
 //
 //	<!-- settings: Producers -->
 //	<!-- end -->
 func TestDocsShowEverySetting(t *testing.T) {
-	text, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := string(text)
 	for _, section := range client.Keys.Sections() {
+		page := pages[section.Title]
+		if page == "" {
+			page = document
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
 		begin := fmt.Sprintf("<!-- settings: %s -->\n", section.Title)
-		before, rest, found := strings.Cut(now, begin)
+		before, rest, found := strings.Cut(string(text), begin)
 		_, after, ended := strings.Cut(rest, "<!-- end -->")
 		if !found || !ended {
-			t.Errorf("docs/client.md has no table for %q", section.Title)
+			t.Errorf("%s has no table for %q", page, section.Title)
 			continue
 		}
-		now = before + begin + table(section) + "<!-- end -->" + after
-	}
-	if now == string(text) {
-		return
-	}
-	if !*rewrite {
-		t.Fatal("docs/client.md does not show the settings as they are declared: run go test ./sdk/client -run Docs -rewrite")
-	}
-	if err := os.WriteFile(document, []byte(now), 0o644); err != nil {
-		t.Fatal(err)
+		now := before + begin + table(section) + "<!-- end -->" + after
+		if now == string(text) {
+			continue
+		}
+		if !*rewrite {
+			t.Errorf("%s does not show the settings as they are declared: run go test ./sdk/client -run Docs -rewrite", page)
+		} else if err := os.WriteFile(page, []byte(now), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -125,12 +125,12 @@ var Registry = Keys.Section("Schema registry", "Settings of serializers and dese
 
 // registryKeys are what is passed on to serializers and deserializers.
 var registryKeys = Registry.Table(setting.Honoured, "",
-	setting.Row{Name: "schema.registry.url", Type: setting.TypeList, Null: true, Doc: "Where the registry is; several addresses are tried in turn."},
-	setting.Row{Name: "basic.auth.credentials.source", Type: setting.TypeString, Default: "URL", Choices: []string{"URL", "USER_INFO"}, Doc: "Where name and password for the registry are."},
+	setting.Row{Name: "schema.registry.url", Type: setting.TypeList, Null: true, Doc: "Where the registry is, as http://host:8081; several addresses are tried in turn. http://name:password@host works."},
+	setting.Row{Name: "basic.auth.credentials.source", Type: setting.TypeString, Default: "URL", Choices: []string{"URL", "USER_INFO"}, Doc: "Where name and password for the registry are: in its address, or in basic.auth.user.info."},
 	setting.Row{Name: "basic.auth.user.info", Type: setting.TypePassword, Null: true, Doc: "name:password"},
 	setting.Row{Name: "schema.registry.basic.auth.user.info", Type: setting.TypePassword, Null: true, Doc: "The same, by its older name."},
 	setting.Row{Name: "auto.register.schemas", Type: setting.TypeBoolean, Default: "true", Doc: "Whether serializers register schemas that the registry does not have."},
-	setting.Row{Name: "use.latest.version", Type: setting.TypeBoolean, Default: "false", Doc: "Whether serializers write by the newest schema of the subject; needs auto.register.schemas=false."},
+	setting.Row{Name: "use.latest.version", Type: setting.TypeBoolean, Default: "false", Doc: "Whether serializers write by the newest schema of the subject. It turns auto.register.schemas off."},
 	setting.Row{Name: "latest.cache.ttl.sec", Type: setting.TypeInt, Default: "-1", Min: -1, Doc: "For how long the newest schema is taken for the newest; -1: for ever."},
 	setting.Row{Name: "key.subject.name.strategy", Type: setting.TypeClass, Default: "TopicNameStrategy", Doc: "What the subject of keys is called: TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy."},
 	setting.Row{Name: "value.subject.name.strategy", Type: setting.TypeClass, Default: "TopicNameStrategy", Doc: "What the subject of values is called."},

@@ -116,7 +116,7 @@ var (
 )
 
 // producerRole is a producer, whose socket buffer for answers Kafka has smaller.
-var producerRole = role{name: "producer", sections: []*setting.Section{Common, ProducerKeys},
+var producerRole = role{name: "producer", sections: []*setting.Section{Common, ProducerKeys, Registry},
 	defaults: map[string]string{ReceiveBufferBytes.Name: "32768"}}
 
 // mostInFlight is how many batches of an idempotent producer a broker can tell apart.

@@ -3,11 +3,13 @@ package client
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"unsafe"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/serde"
 )
 
 // serializing makes bytes of keys or of values. Those that are bytes already it shows as
@@ -27,10 +29,14 @@ func newSerializing[T any](s *settings, setting, name string, given sdk.Serializ
 		if plain[T]() {
 			return z, nil
 		}
+		name = serde.Natural[T]()
+	}
+	if name == "" {
 		return z, fmt.Errorf("%s is missing: %s is neither []byte nor string, name what makes bytes of it, or give ProducerOptions one", setting, reflect.TypeFor[T]())
 	}
+	part, _, _ := strings.Cut(setting, ".")
 	var err error
-	if z.with, err = sdk.Serializers[T]().New(name, s.plugin(name)); err != nil {
+	if z.with, err = sdk.Serializers[T]().New(name, s.serde(name, part)); err != nil {
 		return z, fmt.Errorf("%s: %w", setting, err)
 	}
 	return z, nil

@@ -14,6 +14,15 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
+// GroupMetadata is who reads in a group: offsets of a transaction are refused from a member
+// that the group does not know any more.
+type GroupMetadata struct {
+	Group      string
+	Generation int32  // −1: no member
+	Member     string // ""
+	Instance   string // "" without static membership
+}
+
 // transactions is how far a producer is with its transactions.
 type transactions struct {
 	id    string // "": it has none
@@ -126,7 +135,7 @@ func (p *Producer[K, V]) SendOffsetsToTransaction(ctx context.Context, offsets m
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
 	if err := p.engine.(transacting).sendOffsets(ctx, group, offsets); err != nil {
-		return fmt.Errorf("send offsets of group %s with the transaction of %s: %w", group.GroupID, p.txn.id, err)
+		return fmt.Errorf("send offsets of group %s with the transaction of %s: %w", group.Group, p.txn.id, err)
 	}
 	return nil
 }
@@ -215,7 +224,7 @@ func (e *franzEngine) coordinated(ctx context.Context, ask func(id int64, epoch 
 func (e *franzEngine) sendOffsets(ctx context.Context, group GroupMetadata, offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) error {
 	err := e.coordinated(ctx, func(id int64, epoch int16) (int16, error) {
 		q := kmsg.NewPtrAddOffsetsToTxnRequest()
-		q.TransactionalID, q.ProducerID, q.ProducerEpoch, q.Group = e.id, id, epoch, group.GroupID
+		q.TransactionalID, q.ProducerID, q.ProducerEpoch, q.Group = e.id, id, epoch, group.Group
 		a, err := q.RequestWith(ctx, e.client)
 		if err != nil {
 			return 0, err
@@ -228,13 +237,13 @@ func (e *franzEngine) sendOffsets(ctx context.Context, group GroupMetadata, offs
 	e.offsets.Store(true)
 	return e.coordinated(ctx, func(id int64, epoch int16) (int16, error) {
 		q := kmsg.NewPtrTxnOffsetCommitRequest()
-		q.TransactionalID, q.ProducerID, q.ProducerEpoch, q.Group = e.id, id, epoch, group.GroupID
-		if q.Generation = group.Generation; group.MemberID == "" {
+		q.TransactionalID, q.ProducerID, q.ProducerEpoch, q.Group = e.id, id, epoch, group.Group
+		if q.Generation = group.Generation; group.Member == "" {
 			q.Generation = -1
 		}
-		q.MemberID = group.MemberID
-		if group.InstanceID != "" {
-			q.InstanceID = &group.InstanceID
+		q.MemberID = group.Member
+		if group.Instance != "" {
+			q.InstanceID = &group.Instance
 		}
 		q.Topics = offsetsOf(offsets)
 		a, err := q.RequestWith(ctx, e.client)

@@ -464,7 +464,7 @@ func TestTransactions(t *testing.T) {
 			p.Send(ctx, numbered(name, i))
 		}
 		if step.offsets {
-			if err := p.SendOffsetsToTransaction(ctx, offsets(int64(10+i)), client.GroupMetadata{GroupID: group}); err != nil {
+			if err := p.SendOffsetsToTransaction(ctx, offsets(int64(10+i)), client.GroupMetadata{Group: group}); err != nil {
 				t.Fatal(err)
 			}
 		}
