@@ -66,6 +66,7 @@ func Java(s *report.Suite) {
 	}
 	t := set{Suite: s, start: start}
 	t.run()
+	defer os.RemoveAll(t.dir) //nolint:errcheck // a temporary folder that stays harms nobody
 	for _, check := range []struct {
 		name string
 		run  func(context.Context) error
@@ -112,6 +113,7 @@ func Links(s *report.Suite) {
 	}
 	t := set{Suite: s, start: start}
 	t.run()
+	defer os.RemoveAll(t.dir) //nolint:errcheck // a temporary folder that stays harms nobody
 	for _, check := range []struct {
 		name string
 		run  func(context.Context) error
