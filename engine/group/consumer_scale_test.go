@@ -128,6 +128,17 @@ func TestHundredThousandGroups(t *testing.T) {
 		t.Errorf("%d groups take %d MiB, want %d groups in 200 MiB", len(c.groups), used>>20, groups)
 	}
 	c.Tick(now.Add(11 * time.Minute)) // the first look after a start
+	ticks, begin, end := 0, time.Now(), now.Add(71*time.Minute)
+	for next := c.NextTick(); !next.IsZero() && next.Before(end); next = c.NextTick() {
+		c.Tick(next)
+		ticks++
+	}
+	took := time.Since(begin)
+	t.Logf("%d ticks of an hour take %v", ticks, took)
+	if took > 36*time.Second {
+		t.Errorf("%d ticks take %v of an hour, more than 1 %%", ticks, took)
+	}
+	now = end
 	if n := testing.AllocsPerRun(100, func() {
 		now = now.Add(time.Minute)
 		c.Tick(now)
