@@ -31,7 +31,9 @@ const (
 	maxLine   = 1 << 10 // bytes of a line of the log
 	maxLines  = 20      // lines of one module in a second
 	maxRandom = 4 << 10
-	maxVector = 16 // buffers of one fd_write
+	// randomByte is what a byte of them costs: with the memory that it takes, more than an instruction.
+	randomByte = 8
+	maxVector  = 16 // buffers of one fd_write
 )
 
 // What WASI calls errors.
@@ -192,7 +194,7 @@ func (i *instance) random(mod api.Module, stack []uint64) {
 		i.answer(stack, wasiInvalid)
 		return
 	}
-	i.pay(int64(n))
+	i.pay(int64(n) * randomByte)
 	numbers := make([]byte, 0, n+8)
 	for len(numbers) < int(n) {
 		i.seed += 0x9e3779b97f4a7c15
