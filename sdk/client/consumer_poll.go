@@ -51,14 +51,19 @@ func (c *Subscriber) poll(ctx context.Context, timeout time.Duration, take func(
 		case !first && err != nil:
 			return err
 		case !first && call.Err() != nil:
-			return ended(ctx)
+			return c.ended(ctx, call)
 		}
 		c.fetch(call, err == nil)
 	}
 }
 
-// ended is how a Poll ends that has nothing to return: a timeout is no error.
-func ended(ctx context.Context) error {
+// ended is how a Poll ends that has nothing to return: a timeout is no error. A Wakeup that
+// came after the last look for one has ended the call, too.
+func (c *Subscriber) ended(ctx, call context.Context) error {
+	if errors.Is(context.Cause(call), ErrWakeup) {
+		c.woken.Store(false)
+		return ErrWakeup
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("poll: %w", context.Cause(ctx))
 	}
