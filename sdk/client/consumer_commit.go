@@ -137,6 +137,9 @@ func (c *Subscriber) CommitSync(ctx context.Context, offsets map[sdk.TopicPartit
 	}
 	ctx, stop := c.waiting(ctx, 0)
 	defer stop()
+	if ctx.Err() != nil { // a Wakeup came before
+		return c.cause(ctx, "commit", ctx.Err())
+	}
 	err = c.commitNow(ctx, offsets)
 	c.done.run()
 	switch {

@@ -1,6 +1,9 @@
 package client
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // mailbox is where other goroutines leave what the one that uses the consumer shall do, in
 // the order in which it came. It takes any number: whoever puts must not be held up.
@@ -71,12 +74,18 @@ func (t *turn) enter() (leave func(), err error) {
 	}
 }
 
-// lend calls do, which may enter, as may what it calls.
+// lend calls do, which may enter, as may what it calls. So may, without a right to it, a
+// goroutine that comes just then, for nobody can tell them apart: until that has left, the
+// turn does not come back.
 func (t *turn) lend(do func() error) error {
 	if !t.state.CompareAndSwap(held, lent) {
 		return do() // the listener's listener: it has the turn already
 	}
-	defer t.state.Store(held)
+	defer func() {
+		for !t.state.CompareAndSwap(lent, held) {
+			runtime.Gosched()
+		}
+	}()
 	return do()
 }
 
