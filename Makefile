@@ -23,7 +23,7 @@ race: ## all tests with the race detector on
 rewrite: ## write what the conversations in testdata answer now; then read the diff
 	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' engine tuning | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
 
-fuzz: ## ten seconds (FUZZTIME=1m for more) of each decoder's fuzz target
+fuzz: ## five seconds (FUZZTIME=1m for more) of each decoder's fuzz target
 	.ci/run fuzz
 
 compat: ## drive the broker with clients that others wrote
