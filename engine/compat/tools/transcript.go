@@ -112,10 +112,10 @@ func (t *set) scene(ctx context.Context) (end func(), err error) {
 	}, nil
 }
 
-// ours is what is known to differ and leaves no client in doubt: the setting that only Millrace has; those of share groups
+// ours is what is known to differ and leaves no client in doubt: the settings that only Millrace has; those of share groups
 // and of Streams groups, which come with these; and where Kafka has min.insync.replicas from, since it is founded with
 // eligible leader replicas, for which one node has no use.
-var ours = regexp.MustCompile(`(?m)^(flush\.mode|share\.|streams\.).*\n|DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1, `)
+var ours = regexp.MustCompile(`(?m)^(flush\.mode|interceptors\.|share\.|streams\.).*\n|DYNAMIC_DEFAULT_BROKER_CONFIG:min\.insync\.replicas=1, `)
 
 // Columns that hold ids and times.
 var inconstant = []string{"ProducerId", "TransactionStartTimeMs", "CurrentTransactionStartTimeMs", "TransactionDurationMs", "LastTimestamp"}

@@ -32,7 +32,7 @@ func TestPlain(t *testing.T) {
 	if want := "TransactionalId ProducerId State\nNAME # Ongoing\nno ADDRESS\nexit 1\n\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	settings := said{command: "kafka-configs --describe", out: "flush.mode=commit\nflush.ms=1 synonyms={}\nshare.x=1\n"}
+	settings := said{command: "kafka-configs --describe", out: "flush.mode=commit\nflush.ms=1 synonyms={}\ninterceptors.fetch= synonyms={}\nshare.x=1\n"}
 	if got, want := s.plain(settings), "flush.ms=1 synonyms={}\nexit 0\n\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
