@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins guests
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins guests tune
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ transact: ## the same two under transactions, 100 and 50 rounds, judged by the h
 	cd engine/compat && go run ./kill -transactions -rounds 100 && go run ./power -transactions -rounds 50
 plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
 	cd engine/compat && go run ./plugins
+
+tune: ## does `millrace tune` find the mistakes that are planted? measures for a minute
+	.ci/run tune
 
 sim: ## play 10,000 seeds of the simulator; SIM=… for its options
 	go run ./engine/sim/run $(SIM)
