@@ -132,6 +132,9 @@ func InUnit(v float64, unit string) string {
 	case SizeBytes:
 		return fmt.Sprintf("%.1f MiB", v/(1<<20))
 	case Pure:
+		if v >= 1000 {
+			return Figure(v)
+		}
 		return fmt.Sprintf("%.2f", v)
 	default:
 		return Figure(v) + " " + unit
