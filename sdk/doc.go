@@ -9,6 +9,8 @@
 //	Deserializer[T]       one key or value                          client
 //	Partitioner           a serialized record and its topic         client
 //	Assignor              the members of a classic group            client
+//	Authenticator         the messages of a SASL exchange           broker
+//	Authorizer            who wants to do what with which resource  broker
 //
 // A plugin is one package with one line in init:
 //

@@ -27,6 +27,8 @@ var (
 	ConsumerInterceptors = newKind[ConsumerInterceptor]("consumer interceptor")
 	Partitioners         = newKind[Partitioner]("partitioner")
 	Assignors            = newKind[Assignor]("assignor")
+	Authenticators       = newKind[Authenticator]("authenticator")
+	Authorizers          = newKind[Authorizer]("authorizer")
 )
 
 // Serializers is the registry of what serializes values of type T: each type has one.

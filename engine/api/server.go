@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -103,8 +105,9 @@ func (l *Listener) advertised() (host string, port int32) { return l.host, l.por
 
 // session is what a listener remembers of one connection; its loop owns it.
 type session struct {
-	clientID        string // of the last request
-	software        string // from ApiVersions (KIP-511)
+	who             sdk.Requester // anonymous until somebody proves more
+	clientID        string        // of the last request
+	software        string        // from ApiVersions (KIP-511)
 	softwareVersion string
 	fetches         fetchSessions
 	waiting         *fetchCall
@@ -113,7 +116,8 @@ type session struct {
 
 // Open begins a connection.
 func (l *Listener) Open(c *netpoll.Conn) {
-	c.State = &session{}
+	peer, _ := netip.ParseAddrPort(c.RemoteAddr()) // one that cannot be read is nobody's host
+	c.State = &session{who: sdk.Requester{Principal: sdk.Anonymous, Peer: sdk.Peer{Listener: l.name, Host: peer.Addr().Unmap()}}}
 }
 
 // Close ends it, and what waits for it.
