@@ -9,6 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// directPiece is how much is asked of the disk at once, in bytes: the more, the longer a journal
+// that wants to write waits for it.
+const directPiece = 256 << 10
+
 // ReadDirect opens the file once more, past the page cache (O_DIRECT), for one read: the
 // file that is open and no other, whatever has its name by now, and the limit of open files
 // is not used up by readers. It costs a hundredth of reading a mebibyte.
@@ -27,7 +31,7 @@ func (f *osFile) ReadDirect(p []byte, offset int64) (int, error) {
 	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	done := 0
 	for done < len(p) {
-		n, err := unix.Pread(fd, p[done:], offset+int64(done))
+		n, err := unix.Pread(fd, p[done:min(len(p), done+directPiece)], offset+int64(done))
 		switch {
 		case err == unix.EINTR:
 			continue

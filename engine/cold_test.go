@@ -28,6 +28,7 @@ import (
 // coldDisk is a disk that says of segments that they are not in memory.
 type coldDisk struct {
 	diskio.FS
+	folder string                  // log.dirs, if it matters
 	cold   func(name string) bool  // Nil: all segments are
 	past   func(name string) error // asked before each read past the page cache. Nil: it may be read
 	cached func(name string) error // and before each into it
@@ -78,9 +79,12 @@ func unsupported(string) error { return errors.ErrUnsupported }
 // on the broker before.
 func coldBroker(t *testing.T, disk *coldDisk, fill func(*Broker), overrides ...string) *Broker {
 	t.Helper()
-	folder := "/data"
-	if disk.FS == diskio.OS {
+	folder := disk.folder
+	switch {
+	case disk.FS == diskio.OS:
 		folder = t.TempDir()
+	case folder == "":
+		folder = "/data"
 	}
 	b, err := beginOn(disk.FS, folder, overrides...)
 	if err != nil {
@@ -312,6 +316,53 @@ func TestWhatCannotBeReadIsAStorageError(t *testing.T) {
 				t.Errorf("%d records of 100 once it can be read", len(got))
 			}
 		})
+	}
+}
+
+// While one disk hangs, what is cold on another is read, by clients of the same loop.
+func TestAHungDiskHoldsUpItsOwnColdReadsOnly(t *testing.T) {
+	const partitions, good, bad = 16, "/good", "/bad"
+	gate := make(chan struct{})
+	disk := &coldDisk{FS: diskio.NewMemory(), folder: good + "," + bad, past: func(name string) error {
+		if strings.HasPrefix(name, bad) {
+			<-gate
+		}
+		return nil
+	}}
+	b := coldBroker(t, disk, func(b *Broker) {
+		createTopic(t, b, partitions, "both")
+		producer := client(t, b, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		for p := range int32(partitions) {
+			send(t, producer, p, "before")
+		}
+	}, "num.network.threads=1")
+	reader := func(folder string) (c *kgo.Client, count int) {
+		from := map[int32]kgo.Offset{}
+		for _, p := range onDisk(b, "both", folder) {
+			from[p] = kgo.NewOffset().AtStart()
+		}
+		return client(t, b, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"both": from})), len(from)
+	}
+	var stuck *kgo.Client
+	waiting := 0
+	for range 8 { // more than the disk has readers
+		stuck, waiting = reader(bad)
+	}
+	select {
+	case <-eventually(func() bool { return b.metrics.ColdFetches.Load() >= 8 }):
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody waits for the disk that hangs")
+	}
+	working, count := reader(good)
+	if got := consume(t, working, count); len(got) != count || count == 0 || waiting == 0 {
+		t.Errorf("%d records of %d beside a disk that hangs, which has %d", len(got), count, waiting)
+	}
+	if n := stuck.BufferedFetchRecords(); n > 0 {
+		t.Errorf("%d records came although their disk hangs", n)
+	}
+	close(gate)
+	if got := consume(t, stuck, waiting); len(got) != waiting {
+		t.Errorf("%d records of %d once the disk works", len(got), waiting)
 	}
 }
 
