@@ -76,6 +76,9 @@ type File interface {
 	Resident(offset int64, size int) bool
 	// Warm brings a range into memory.
 	Warm(offset int64, size int) error
+	// ReadDirect is ReadAt past the page cache, of multiples of DirectAlign at one into
+	// memory that begins at one. Where that cannot be, the error is errors.ErrUnsupported.
+	ReadDirect(p []byte, offset int64) (int, error)
 	// Fd is the descriptor for sendfile, or -1. It is good until Close.
 	Fd() int
 	// Map shows a range of the file without reading it, or is nil where that cannot be.

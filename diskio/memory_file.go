@@ -216,6 +216,9 @@ func (f *memoryFile) Resident(int64, int) bool { return true }
 // Warm does nothing.
 func (f *memoryFile) Warm(int64, int) error { return nil }
 
+// ReadDirect is ReadAt.
+func (f *memoryFile) ReadDirect(p []byte, offset int64) (int, error) { return f.ReadAt(p, offset) }
+
 // Map is nil: what a file holds may change its place.
 func (f *memoryFile) Map(int64, int) []byte { return nil }
 

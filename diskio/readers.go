@@ -38,6 +38,9 @@ func (r *Readers) Post(reading Reading) bool {
 	}
 }
 
+// Idle reports whether nothing waits to be read.
+func (r *Readers) Idle() bool { return len(r.work) == 0 }
+
 // Close has what waits read, and ends the goroutines.
 func (r *Readers) Close() {
 	close(r.work)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/commitlog"
@@ -55,10 +56,12 @@ type disk struct {
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
-// diskLimits are bytes that one disk may have.
+// diskLimits are bytes that one disk may have, and who counts them.
 type diskLimits struct {
-	journal int64 // log.journal.bytes
-	cached  int64 // log.page.cache.bytes
+	journal int64                               // log.journal.bytes
+	cached  int64                               // log.page.cache.bytes
+	cold    int64                               // log.cold.buffer.bytes, the disk's share
+	read    func(took time.Duration, bytes int) // told of what is read past the page cache
 }
 
 // openDisk takes a data folder for this broker alone and reads how the last one left it.
@@ -89,6 +92,7 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	d.Syncer = d.syncer
 	d.cache = diskio.NewPageCache(diskio.PageCacheOptions{Bytes: limits.cached})
 	d.Cache = d.cache
+	d.Chunks = diskio.NewChunks(diskio.ChunksOptions{Bytes: limits.cold, Read: limits.read})
 	d.Readers, d.Searchers = diskio.NewReaders(parallelReads), diskio.NewReaders(parallelSearches)
 	return d, nil
 }
@@ -183,6 +187,7 @@ func (d *disk) close() error {
 	d.cache.Close()
 	d.Readers.Close()
 	d.Searchers.Close()
+	d.Chunks.Close()
 	d.Release()
 	err := d.syncer.Err()
 	if err == nil && d.Failed() == nil && !d.unclean.Load() {

@@ -163,7 +163,10 @@ func (b *Broker) openDisks() error {
 			return fmt.Errorf("log.dirs names %s twice", absolute)
 		}
 		v := b.values.Load()
-		d, err := openDisk(b.fs, absolute, diskLimits{journal: config.JournalBytes.Of(v), cached: config.PageCacheBytes.Of(v)}, b.log)
+		d, err := openDisk(b.fs, absolute, diskLimits{
+			journal: config.JournalBytes.Of(v), cached: config.PageCacheBytes.Of(v),
+			cold: config.ColdBufferBytes.Of(v) / int64(len(config.LogDirs.Of(v))), read: b.metrics.ColdRead,
+		}, b.log)
 		if err != nil {
 			return err
 		}

@@ -46,6 +46,9 @@ func (b *Broker) keepHouse() {
 			b.expireProducers()
 		case <-checkpoint.C:
 			b.checkpoint()
+			for _, d := range b.disks {
+				d.Chunks.Trim()
+			}
 		case done := <-b.recheck:
 			b.expireProducers()
 			close(done)

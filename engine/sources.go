@@ -101,6 +101,12 @@ func (b *Broker) memorySources(s *metrics.Sources) {
 	s.FrameBudget = sockets(func(s netpoll.Stats) int64 { return s.FrameBudget })
 	s.CacheWritten = caches(func(s diskio.PageCacheStats) int64 { return s.Written })
 	s.CacheDropped = caches(func(s diskio.PageCacheStats) int64 { return s.Dropped })
+	s.ColdBuffers = func() (bytes int64) {
+		for _, d := range b.disks {
+			bytes += d.Chunks.Buffered()
+		}
+		return bytes
+	}
 	s.Unpacked, s.Unpacking = b.memory.Used, func() int64 { return int64(b.pool.Waiting()) }
 }
 

@@ -33,12 +33,13 @@ type fetchCall struct {
 	wait      shard.Wait
 	waiting   bool
 	due       bool // the wait is over
-	warming   bool // readers bring what is cold into memory
-	warmed    bool // and have done so: whatever is cold now is read on the loop
+	warming   bool // readers bring what is cold
+	warmed    bool // and have done so: whatever else is cold now waits for the next fetch
 	answered  bool
 	filtering fetchFilter
 	reading   atomic.Int32
 	colds     []coldTarget
+	rationed  int          // bytes that readers may bring
 	wakeup    netpoll.Task // runs resume on the loop
 	settling  atomic.Int32
 	parties   atomic.Int32 // the answer, and the wait while it is on
@@ -60,6 +61,7 @@ type target struct {
 	allowed int  // bytes that found may have
 	has     bool // found holds a segment
 	cold    bool // what is to be found is not in memory
+	part    coldPart
 	// filtered is what interceptors have made of what was found; nil: there are none.
 	filtered []byte
 	silent   bool // nothing new for a session that knows the partition
@@ -75,12 +77,6 @@ func newFetchCall() *fetchCall {
 	f.wakeup.Run = f.resume
 	f.wait.Call = f
 	return f
-}
-
-// coldTarget is a target whose records have to be read from the disk.
-type coldTarget struct {
-	call  *fetchCall
-	index int
 }
 
 // fetch serves Fetch.
@@ -193,7 +189,7 @@ func (f *fetchCall) resume() {
 	switch {
 	case f.waiting:
 		f.leave()
-		f.due = true
+		f.due, f.warmed = true, false
 	case f.warming:
 		f.warming, f.warmed = false, true
 		f.call.session.unpark(f)
@@ -215,7 +211,7 @@ func (f *fetchCall) proceed() {
 		f.warm()
 		return
 	}
-	if f.due || failed || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
+	if f.due || failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
 		f.answer()
 		return
 	}
@@ -232,44 +228,10 @@ func (f *fetchCall) proceed() {
 	f.wait.Begin()
 }
 
-// warm hands what is cold to the readers of its disk, so that the loop, and all its other
-// connections, need not wait for it. What they have no room for is read on the loop.
-func (f *fetchCall) warm() {
-	f.server.Metrics.ColdFetches.Add(1)
-	f.releaseRanges()
-	f.warming = true
-	f.parties.Add(1) // the readers, until the loop looks again
-	f.call.session.park(f)
-	f.reading.Store(int32(len(f.colds)) + 1)
-	for i := range f.colds {
-		c := &f.colds[i]
-		if readers := f.targets[c.index].replica.Disk().Readers; readers == nil || !readers.Post(c) {
-			f.read()
-		}
-	}
-	f.read()
-}
-
-// Read brings the records of one target into memory. It runs on a reader. What goes wrong
-// is told when the loop looks again.
-func (c *coldTarget) Read() {
-	t := &c.call.targets[c.index]
-	if log, err := t.replica.Log(); err == nil && log != nil {
-		if found, err := log.Locate(t.read.Offset, t.allowed, c.call.limit(t)); err == nil && found.Segment != nil {
-			_ = found.Warm()
-			if c.call.request.ReadCommitted {
-				_, _ = log.Aborted(nil, t.read.Offset, min(found.End, c.call.limit(t)), false)
-			}
-			found.Release()
-		}
-	}
-	c.call.read()
-}
-
 // read notes that one reading has ended. After the last the loop looks again.
 func (f *fetchCall) read() {
-	if f.reading.Add(-1) == 0 {
-		f.conn.Loop().Post(&f.wakeup)
+	if f.reading.Add(-1) == 0 && !f.conn.Loop().Post(&f.wakeup) { // the server is closed
+		f.releaseRanges()
 	}
 }
 
@@ -304,22 +266,25 @@ func (f *fetchCall) abandon() {
 // look reads where every partition stands. It reports how many bytes there are to send,
 // and whether one has an error, which does not wait.
 func (f *fetchCall) look() (bytes int, failed bool) {
-	f.colds, f.aborted = f.colds[:0], f.aborted[:0]
+	f.colds, f.aborted, f.rationed = f.colds[:0], f.aborted[:0], 0
 	left := min(int(f.request.MaxBytes), config.FetchMaxBytes.Of(f.server.Values()))
 	for i := range f.targets {
 		t := &f.targets[i]
-		f.releaseRange(t)
+		f.releaseFound(t)
 		t.cold = false
 		if t.topic != nil && label.On() {
 			mark(f.conn, t.topic.FetchLabels())
 		}
 		t.result = wire.FetchResult{Index: t.read.Index, HighWatermark: -1, LastStable: -1, LogStart: -1}
-		if err := f.locate(t, left-bytes, bytes == 0); err != nil {
+		if err := f.locate(t, left-bytes-f.rationed, bytes+f.rationed == 0); err != nil {
 			t.result.Error = code(err)
 			failed = true
 		}
-		if t.cold {
+		if t.cold && !f.warmed && f.ration(t) {
 			f.colds = append(f.colds, coldTarget{f, i})
+		}
+		if t.result.RecordBytes == 0 && f.warmed {
+			f.releaseRange(t)
 		}
 		bytes += t.result.RecordBytes
 	}
@@ -359,6 +324,9 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 		return nil
 	}
 	t.allowed = max(min(int(t.read.MaxBytes), left), 0)
+	if t.part.tried && !t.part.cached {
+		return f.take(log, t, first)
+	}
 	found, err := f.find(log, t)
 	if t.cold = err == commitlog.ErrCold; t.cold {
 		return nil
@@ -373,7 +341,7 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 	}
 	t.result.RecordBytes = found.Bytes
 	if f.request.ReadCommitted {
-		return f.leaveOut(log, t)
+		return f.leaveOut(log, t, found.End)
 	}
 	return nil
 }
@@ -386,10 +354,10 @@ func (f *fetchCall) limit(t *target) int64 {
 	return t.result.HighWatermark
 }
 
-// leaveOut tells what was aborted among the records that were found.
-func (f *fetchCall) leaveOut(log *commitlog.Log, t *target) (err error) {
+// leaveOut tells what was aborted among the records that were found, which end there.
+func (f *fetchCall) leaveOut(log *commitlog.Log, t *target, end int64) (err error) {
 	from := len(f.aborted)
-	f.aborted, err = log.Aborted(f.aborted, t.read.Offset, min(t.found.End, f.limit(t)), !f.warmed)
+	f.aborted, err = log.Aborted(f.aborted, t.read.Offset, min(end, f.limit(t)), !t.part.tried)
 	if err != nil {
 		t.result.RecordBytes = 0
 		f.releaseRange(t)
@@ -402,9 +370,12 @@ func (f *fetchCall) leaveOut(log *commitlog.Log, t *target) (err error) {
 	return nil
 }
 
-// find finds the records of t, in memory unless that was tried before.
+// find finds the records of t, in memory unless readers have brought them there before.
 func (f *fetchCall) find(log *commitlog.Log, t *target) (commitlog.Range, error) {
-	if f.warmed {
+	if t.part.err != nil {
+		return commitlog.Range{}, t.part.err
+	}
+	if t.part.cached {
 		return log.Locate(t.read.Offset, t.allowed, f.limit(t))
 	}
 	return log.LocateCached(t.read.Offset, t.allowed, f.limit(t))
@@ -416,7 +387,16 @@ func (f *fetchCall) releaseRanges() {
 	}
 }
 
+// releaseRange lets go of all that was found and read of t.
 func (f *fetchCall) releaseRange(t *target) {
+	f.releaseFound(t)
+	if t.part.tried {
+		t.part.past.Release()
+		t.part = coldPart{}
+	}
+}
+
+func (f *fetchCall) releaseFound(t *target) {
 	if t.has {
 		t.found.Release()
 		t.has = false
@@ -507,7 +487,11 @@ func (f *fetchCall) attach(t *target) {
 		f.releaseRange(t)
 		return
 	}
-	t.topic.Counts.Fetched(t.found.Bytes)
+	t.topic.Counts.Fetched(t.result.RecordBytes)
+	if t.part.past.Bytes > 0 {
+		f.attachPast(t)
+		return
+	}
 	t.has = false
 	if p := t.found.File.Map(t.found.Position, t.found.Bytes); p != nil {
 		f.slot.Attach(p, t.found.Segment)

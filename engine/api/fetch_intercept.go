@@ -89,15 +89,18 @@ func (f *fetchCall) without(t *target, err error) {
 // intercept copies what was found of t, batch by batch, as its interceptors make it.
 func (f *fetchCall) intercept(t *target) error {
 	m := f.server.Memory
-	size := t.found.Bytes
+	size := t.result.RecordBytes
 	if err := m.Borrow(size); err != nil {
 		return err
 	}
 	defer m.Return(size)
 	records := make([]byte, size)
-	if _, err := t.found.File.ReadAt(records, t.found.Position); err != nil {
+	if t.part.past.Bytes > 0 {
+		t.part.past.Copy(records)
+	} else if _, err := t.found.File.ReadAt(records, t.found.Position); err != nil {
 		return err
 	}
+	f.releaseRange(t)
 	place := t.topic.Settings().Fetch.Enter(t.read.Index)
 	defer place.Leave()
 	filter := t.topic.Settings().Fetch // as it is now: instances of earlier ones may be closed

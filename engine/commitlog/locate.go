@@ -36,14 +36,14 @@ func (r *Range) Release() {
 // is empty when there is none. Outside of [Start, End] the error is
 // kerr.OffsetOutOfRange (any).
 func (l *Log) Locate(offset int64, maxBytes int, limit int64) (Range, error) {
-	return l.find(offset, maxBytes, limit, false)
+	return l.find(offset, maxBytes, limit, sight{})
 }
 
 // LocateCached is Locate for those who must not wait for the disk. The error is ErrCold
 // when the range, or what is needed to find it, is not in memory; Range.Warm of what
 // Locate finds brings it there (any).
 func (l *Log) LocateCached(offset int64, maxBytes int, limit int64) (Range, error) {
-	return l.find(offset, maxBytes, limit, true)
+	return l.find(offset, maxBytes, limit, sight{hot: true})
 }
 
 // Warm brings the range into memory.
@@ -54,7 +54,13 @@ func (r *Range) Warm() error {
 	return nil
 }
 
-func (l *Log) find(offset int64, maxBytes int, limit int64, hot bool) (Range, error) {
+// sight is how a range is looked for.
+type sight struct {
+	hot  bool      // without waiting for the disk
+	past *pastView // past the page cache. Nil: through it
+}
+
+func (l *Log) find(offset int64, maxBytes int, limit int64, how sight) (Range, error) {
 	end := l.end.Load()
 	if offset < l.start.Load() || offset > end {
 		return Range{}, kerr.OffsetOutOfRange
@@ -67,7 +73,7 @@ func (l *Log) find(offset int64, maxBytes int, limit int64, hot bool) (Range, er
 	if s == nil {
 		return Range{}, l.missing()
 	}
-	r, err := s.locate(offset, int64(maxBytes), limit, next, hot)
+	r, err := s.locate(offset, int64(maxBytes), limit, next, how)
 	if err == nil && r.Bytes > 0 {
 		return r, nil
 	}
@@ -108,16 +114,20 @@ func (l *Log) acquire(offset int64) (s *Segment, next int64) {
 
 // locate is Locate within one segment, which ends before next. The caller holds a
 // reference; it passes to the range unless that is empty.
-func (s *Segment) locate(offset, maxBytes, limit, next int64, hot bool) (Range, error) {
+func (s *Segment) locate(offset, maxBytes, limit, next int64, how sight) (Range, error) {
+	hot := how.hot
 	if hot && (s.handle.Load() == nil || s.index.Load() == nil) {
 		return Range{}, ErrCold
 	}
+	life := s.lives.Load() // before the size
 	w, err := s.walk(s.size.Load())
 	if err != nil {
 		return Range{}, err
 	}
 	defer w.done()
-	w.hot = hot
+	if w.hot = hot; how.past != nil {
+		how.past.show(w, life)
+	}
 	x, err := s.trusted(w)
 	if err != nil {
 		return Range{}, err
@@ -233,6 +243,9 @@ func (s *Segment) load(w *walker) (*indexes, error) {
 		return x, nil
 	}
 	x, err := s.readIndexes(w)
+	if passing(err) {
+		return nil, err
+	}
 	if err != nil {
 		if x, err = s.scanIndexes(w); err != nil {
 			return nil, err
@@ -269,7 +282,11 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 		if len(offsets) == 0 {
 			return nil, fmt.Errorf("%w: it is empty", errIndex)
 		}
-		if err := w.jump(offsets[len(offsets)-1]); err != nil || w.next() != w.end {
+		err := w.jump(offsets[len(offsets)-1])
+		if passing(err) {
+			return nil, err
+		}
+		if err != nil || w.next() != w.end {
 			return nil, fmt.Errorf("%w: its last entry is not the last batch", errIndex)
 		}
 	}

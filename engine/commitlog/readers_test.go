@@ -27,6 +27,7 @@ func TestReadersBesideTheOwner(t *testing.T) {
 	log := s.log
 	var high atomic.Int64 // as the shard publishes it
 	var readers sync.WaitGroup
+	chunks := diskio.NewChunks(diskio.ChunksOptions{Bytes: 6 * diskio.ChunkBytes})
 	stop := make(chan struct{})
 	for id := range 4 {
 		readers.Go(func() {
@@ -37,7 +38,7 @@ func TestReadersBesideTheOwner(t *testing.T) {
 					return
 				default:
 				}
-				if err := readSome(log, random, high.Load()); err != nil {
+				if err := readSome(log, chunks, random, high.Load()); err != nil {
 					t.Error(err)
 					return
 				}
@@ -73,24 +74,45 @@ func TestReadersBesideTheOwner(t *testing.T) {
 	later.Wait()
 	close(stop)
 	readers.Wait()
+	chunks.Close()
+	if n := chunks.Buffered(); n != 0 {
+		t.Errorf("%d bytes of chunks are still held", n)
+	}
 }
 
-func readSome(log *Log, random *rand.Rand, high int64) error {
+// located is what Locate finds, or ReadPast.
+func located(log *Log, chunks *diskio.Chunks, past bool, at int64, most int, high int64) ([]byte, error) {
+	if past {
+		p, ahead, err := log.ReadPast(chunks, at, most, high)
+		if !errors.Is(err, diskio.ErrSpent) {
+			data := make([]byte, p.Bytes)
+			p.Copy(data)
+			p.Release()
+			ahead.Read(true)
+			return data, err
+		}
+	}
+	r, err := log.Locate(at, most, high)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	data := make([]byte, r.Bytes)
+	_, err = r.File.ReadAt(data, r.Position)
+	return data, err
+}
+
+func readSome(log *Log, chunks *diskio.Chunks, random *rand.Rand, high int64) error {
 	start := log.Start()
 	if high <= start {
 		return nil
 	}
 	at := start + random.Int64N(high-start)
-	r, err := log.Locate(at, random.IntN(5000), high)
+	data, err := located(log, chunks, random.IntN(2) == 0, at, random.IntN(5000), high)
 	switch {
 	case errors.Is(err, ErrClosed), errors.Is(err, kerr.OffsetOutOfRange) && at < log.Start():
 		return nil // it went away meanwhile
 	case err != nil:
-		return err
-	}
-	defer r.Release()
-	data := make([]byte, r.Bytes)
-	if _, err := r.File.ReadAt(data, r.Position); err != nil {
 		return err
 	}
 	for len(data) > 0 {

@@ -244,7 +244,7 @@ func TestReaderThatRetentionOvertakes(t *testing.T) {
 	removed, err := s.log.Retain(today, 8, 0)
 	s.ok(err)
 	s.want("removed", removed, 8)
-	if _, err := held.locate(2, 1000, 8, next, false); !errors.Is(err, kerr.OffsetOutOfRange) {
+	if _, err := held.locate(2, 1000, 8, next, sight{}); !errors.Is(err, kerr.OffsetOutOfRange) {
 		t.Errorf("locate in a segment that is gone: %v, want %v", err, kerr.OffsetOutOfRange)
 	}
 	held.Release()

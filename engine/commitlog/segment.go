@@ -52,6 +52,7 @@ type Segment struct {
 	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, or adds
 	aborts   atomic.Bool                          // there are aborted transactions, in memory or in the file
 	deleted  atomic.Bool
+	lives    atomic.Int64 // how often it was cut: what was read before may not be there any more
 	trail    diskio.Trail // of what stays in the page cache
 
 	// guard keeps two syncs of one file apart, for the kernel tells a lost page to one of

@@ -118,6 +118,7 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	if err := s.commit.Truncate(at); err != nil {
 		return err
 	}
+	s.lives.Add(1)
 	if err := s.sync(); err != nil {
 		return err
 	}

@@ -126,11 +126,17 @@ func (w *walker) damage(err error) error { return &Damage{w.file.Name(), w.at, e
 // next is the position behind the loaded batch.
 func (w *walker) next() int64 { return w.at + int64(w.head.Size()) }
 
-// jump loads the batch that an index entry names, or fails with errIndex.
+// jump loads the batch that an index entry names, or fails with errIndex. That the disk
+// cannot be read says nothing about the index.
 func (w *walker) jump(e offsetEntry) error {
-	if err := w.load(int64(e.position)); err == ErrCold {
-		return err
-	} else if err != nil || w.head.LastOffset() != w.base+int64(e.relative) {
+	if err := w.load(int64(e.position)); err != nil {
+		var damage *Damage
+		if !errors.As(err, &damage) {
+			return err
+		}
+		return errIndex
+	}
+	if w.head.LastOffset() != w.base+int64(e.relative) {
 		return errIndex
 	}
 	return nil

@@ -126,6 +126,10 @@ var (
 		Name: "log.page.cache.bytes", Default: 1 << 30, Min: -1, Kafka: "no such setting: all memory, as the system likes",
 		Doc: "For each data folder, how much of what was appended last stays in the page cache, where consumers read it without the disk. What is older is dropped once it is written, so that a broker which writes for hours keeps its speed and leaves memory to others. -1: the system decides.",
 	})
+	ColdBufferBytes = storage.Long(setting.Long{
+		Name: "log.cold.buffer.bytes", Default: 32 << 20, Min: 0, Kafka: "no such setting: everything is read through the page cache",
+		Doc: "Memory for what consumers read that are far behind, of all data folders together. It is read from the disk past the page cache, so that it takes the place of nothing there, and sent from this memory. When all of it waits for consumers that do not read, and where the file system cannot do that (O_DIRECT), records come through the page cache. 0: they always do.",
+	})
 	_ = storage.Bool(setting.Bool{
 		Name: "log.preallocate", Topic: "preallocate", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noReader,
 		Doc: "Reserve the whole of a new segment file at once.",

@@ -70,7 +70,7 @@ func sources() *metrics.Sources {
 			yield(metrics.Connections{Listener: "PLAINTEXT", Loop: 1, Open: 1, Created: 1})
 		},
 		LoopsIdle: func() float64 { return 0.75 }, ShardsIdle: func() float64 { return 0.5 },
-		RequestQueue: n(0), ResponseQueue: n(0), FramesInFlight: n(2), FrameBytes: n(2048), FrameBudget: n(1 << 20), Unpacked: n(1024), Unpacking: n(1), OfflineDirs: n(0), Profiles: n(2), ProfileBytes: n(4096),
+		RequestQueue: n(0), ResponseQueue: n(0), FramesInFlight: n(2), FrameBytes: n(2048), FrameBudget: n(1 << 20), Unpacked: n(1024), Unpacking: n(1), ColdBuffers: n(1 << 20), OfflineDirs: n(0), Profiles: n(2), ProfileBytes: n(4096),
 		Stopped:  func(yield func(string, error)) { yield("/data", errors.New("sync failed")) },
 		Journals: func(yield func(string, metrics.Journal)) { yield("/data", metrics.Journal{Rounds: 3}) },
 		Cleaning: func() metrics.Cleaning { return metrics.Cleaning{BytesRead: 10} },

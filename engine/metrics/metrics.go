@@ -53,8 +53,9 @@ type Metrics struct {
 	SessionEvictions Counter
 	// FsyncFailures counts disks that were stopped.
 	FsyncFailures Counter
-	// ColdFetches counts fetches that had to read from the disk.
-	ColdFetches Counter
+	// ColdFetches counts fetches that had to read from the disk, ColdCached ranges of theirs
+	// that came through the page cache.
+	ColdFetches, ColdCached Counter
 
 	options  Options
 	registry *prometheus.Registry
@@ -69,6 +70,8 @@ type Metrics struct {
 	broken   sync.Map // name → true
 	flush    *Histogram
 	batches  *Histogram
+	cold     *Histogram
+	coldRead Counter // bytes
 
 	flushWindow window
 
@@ -110,7 +113,7 @@ func New(o Options) *Metrics {
 	if o.Window == 0 {
 		o.Window = time.Minute
 	}
-	m := &Metrics{options: o, registry: prometheus.NewRegistry(), flush: newHistogram(seconds), batches: newHistogram(counts), verifications: newHistogram(seconds)}
+	m := &Metrics{options: o, registry: prometheus.NewRegistry(), flush: newHistogram(seconds), batches: newHistogram(counts), cold: newHistogram(seconds), verifications: newHistogram(seconds)}
 	m.groupLoads.times, m.transactionLoads.times = newHistogram(seconds), newHistogram(seconds)
 	m.sources.Store(&Sources{})
 	m.registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -179,6 +182,12 @@ func (m *Metrics) Drop(name string) {
 func (m *Metrics) Flushed(took time.Duration, batches int) {
 	m.flush.Observe(int64(took))
 	m.batches.Observe(int64(batches))
+}
+
+// ColdRead counts one read of a disk past the page cache.
+func (m *Metrics) ColdRead(took time.Duration, bytes int) {
+	m.cold.Observe(int64(took))
+	m.coldRead.Add(uint64(bytes))
 }
 
 // LoadedGroups counts one partition of __consumer_offsets whose groups were read from its log.

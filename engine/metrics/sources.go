@@ -46,6 +46,9 @@ type Sources struct {
 	// dropped from the page cache, since the start.
 	CacheWritten, CacheDropped func() int64
 
+	// ColdBuffers is the memory for what is read past the page cache.
+	ColdBuffers func() int64
+
 	// OfflineDirs is the data folders whose disk was stopped.
 	OfflineDirs func() int64
 	// Stopped tells of each of them why.
@@ -179,6 +182,7 @@ var gauges = []gauge{
 	{"millrace_decompressions_waiting", "Requests whose records wait to be decompressed.", func(s *Sources) func() int64 { return s.Unpacking }},
 	{"millrace_page_cache_written_bytes", "Bytes of the logs that were given to the disk before a sync asked for it, since the start.", func(s *Sources) func() int64 { return s.CacheWritten }},
 	{"millrace_page_cache_dropped_bytes", "Bytes of the logs that were dropped from the page cache (log.page.cache.bytes), since the start.", func(s *Sources) func() int64 { return s.CacheDropped }},
+	{"millrace_cold_buffer_bytes", "Memory for what is read past the page cache (log.cold.buffer.bytes).", func(s *Sources) func() int64 { return s.ColdBuffers }},
 	{"millrace_profiles_kept", "Profiles of itself that the broker keeps (profile.keep.files).", func(s *Sources) func() int64 { return s.Profiles }},
 	{"millrace_profiles_bytes", "Bytes that they take.", func(s *Sources) func() int64 { return s.ProfileBytes }},
 	{"millrace_frame_bytes_in_flight", "Their bytes.", func(s *Sources) func() int64 { return s.FrameBytes }},

@@ -40,6 +40,7 @@ type Disk struct {
 	// Searchers look for times in logs. Nil: who asks does it himself.
 	Searchers *diskio.Readers
 	Cache     *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
+	Chunks    *diskio.Chunks    // what is read past the page cache. Nil: nothing is
 	Clean     bool              // the last stop was clean
 	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
 	Rewrite bool
@@ -109,6 +110,12 @@ func (d *Disk) Fail(err error) {
 // Release says that the broker gives the folder back: work that was put off is left to
 // the next start.
 func (d *Disk) Release() { d.released.Store(true) }
+
+// Unreadable says that something on the disk could not be read. It stops nothing: what can
+// be read still is (any goroutine).
+func (d *Disk) Unreadable(now time.Time, err error) {
+	d.complain(now, "the disk cannot be read", err)
+}
 
 // later runs f after a while, unless the folder was given back by then.
 func (d *Disk) later(delay time.Duration, f func()) {

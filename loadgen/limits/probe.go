@@ -28,6 +28,7 @@ const (
 	probeCompaction   = "compaction"
 	probeRebalance    = "rebalance"
 	probeProducer     = "producer"
+	probeCold         = "cold"
 
 	endStop = "stop"
 	endKill = "kill"
@@ -66,6 +67,7 @@ var probes = map[string]probe{
 	probeCompaction:   {[]string{cleanTime, cleanCPU, cleanMemory, cleanLeft}, compaction},
 	probeRebalance:    {[]string{rebalance, rebalanceBy}, rebalanced},
 	probeProducer:     {[]string{clientCPU, clientRate}, producers},
+	probeCold:         {[]string{throughput, brokerCPU, tailAlone, tailBeside, ackedBeside}, cold},
 }
 
 // patience is how long a probe waits for what must happen.

@@ -138,6 +138,7 @@ func (r *Row) complaints() []error {
 	rule(len(r.Checks) == 0, "checks are missing")
 	rule(r.Probe != "" && !known, "there is no probe %q", r.Probe)
 	rule(r.Probe == probeTransactions && (r.Time <= 0 || r.Partitions < 1), "probe %s needs time and partitions", probeTransactions)
+	rule(r.Probe == probeCold && (r.Time <= 0 || len(r.workload) == 0), "probe %s needs time, and a workload that fills the topic", probeCold)
 	rule(r.Probe == probeGroup && len(r.workload) == 0, "probe %s needs a workload that fills the topic", probeGroup)
 	rule(r.Probe == probeCompaction && (r.Records < 1 || r.Keys < 1 || r.Size < 0), "probe %s needs records and keys", probeCompaction)
 	rule(r.Probe == probeProducer && (r.Time <= 0 || r.Partitions < 1 || r.Size < 1), "probe %s needs time, partitions and size", probeProducer)
