@@ -379,7 +379,11 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
-	b.profiler.wait()
+	select {
+	case <-b.profiler.ended: // it may be at the disk with a profile
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+	}
 	down := make(chan error, 1)
 	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
 	select {
