@@ -103,7 +103,7 @@ func Start(o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.startShards()
-	b.plugins = intercept.NewHost(intercept.Options{Places: unpack.Workers(), Dir: pluginDir(b.values.Load()), Clock: time.Now, Metrics: b.metrics, Log: b.log})
+	b.plugins = intercept.NewHost(intercept.Options{Places: unpack.Workers(), Dir: pluginDir(b.values.Load()), Clock: b.now, Metrics: b.metrics, Log: b.log})
 	b.plugins.Use(wantedPlugins(b.values.Load()))
 	if err := b.openQuorum(); err != nil {
 		return nil, err
