@@ -96,7 +96,7 @@ func (c *cleaner) round(now time.Time) bool {
 		return false
 	}
 	c.broker.log.Info("compacted a log", "topic", r.Topic, "partition", r.Index, "from", dirt.From, "to", dirt.To,
-		"read", stats.BytesRead, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", c.broker.now().Sub(now).Round(time.Millisecond))
+		"read", stats.BytesRead, "cold", stats.BytesCold, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", c.broker.now().Sub(now).Round(time.Millisecond))
 	return dirt.From < dirt.To
 }
 

@@ -103,7 +103,7 @@ func Start(o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.startShards()
-	b.plugins = intercept.NewHost(intercept.Options{Places: unpack.Workers(), Dir: pluginDir(b.values.Load()), Clock: time.Now, Metrics: b.metrics, Log: b.log})
+	b.plugins = intercept.NewHost(intercept.Options{Places: unpack.Workers(), Dir: pluginDir(b.values.Load()), Clock: b.now, Metrics: b.metrics, Log: b.log})
 	b.plugins.Use(wantedPlugins(b.values.Load()))
 	if err := b.openQuorum(); err != nil {
 		return nil, err
@@ -382,7 +382,11 @@ func (b *Broker) Stop(ctx context.Context) error {
 	if open == nil {
 		return err
 	}
-	b.profiler.wait()
+	select {
+	case <-b.profiler.ended: // it may be at the disk with a profile
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+	}
 	down := make(chan error, 1)
 	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
 	select {

@@ -196,6 +196,81 @@ func TestWhatIsSentAgainIsStoredOnce(t *testing.T) {
 	p.holds(s, "1 keep b", "5 keep f")
 }
 
+// A batch whose answer was lost is stored: whatever interceptors say by now, its producer hears
+// that, and nothing of it goes anywhere a second time. On several disks partitions are asked on
+// their shards, on one most often by the event loop.
+func TestInterceptorsDoNotSeeWhatIsStored(t *testing.T) {
+	onlyOurs(t)
+	for name, disks := range map[string]int{"one disk": 1, "two disks": 2} {
+		t.Run(name, func(t *testing.T) { seenOnce(t, disks) })
+	}
+}
+
+func seenOnce(t *testing.T, disks int) {
+	var folders []string
+	for range disks {
+		folders = append(folders, t.TempDir())
+	}
+	settings := []string{"plugins=guard", "plugin.guard.type=obedient", "plugin.guard.on.error=dlq", "plugin.guard.dlq.topic=dead"}
+	b, err := begin(strings.Join(folders, ","), settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, b.Addresses()[0])
+	dead, s := p.topicNamed("dead", 1), p.topic(1, "interceptors.produce", "guard")
+	first, second := sequencedValues(0, "keep 0", "bad 1"), sequencedValues(2, "reject 2")
+	want(t, "the first", p.produce(9, s, 0, bytes.Clone(first)).ErrorCode, nil)
+	p.altered(aTopic, s.name, "interceptors.produce=")
+	want(t, "the second, which nobody looks at", p.produce(9, s, 0, bytes.Clone(second)).ErrorCode, nil)
+	p.altered(aTopic, s.name, "interceptors.produce=guard")
+	again := func(when string) {
+		t.Helper()
+		for _, test := range []struct {
+			batch []byte
+			base  int64
+		}{{first, 0}, {second, 2}} {
+			if r := p.produce(9, s, 0, bytes.Clone(test.batch)); r.ErrorCode != 0 || r.BaseOffset != test.base {
+				t.Errorf("%s: %s %s, offset %d, want %d", when, errorName(r.ErrorCode), why(r), r.BaseOffset, test.base)
+			}
+		}
+		p.holds(s, "0 keep 0", "2 reject 2")
+		p.holds(dead, "0 bad 1")
+		want(t, when+", a batch that only begins like one", p.produce(9, s, 0, sequencedValues(2, "reject 2", "x")).ErrorCode, kerr.InvalidRecord)
+		want(t, when+", the next", p.produce(9, s, 0, sequencedValues(3, "reject 3")).ErrorCode, kerr.InvalidRecord)
+	}
+	again("sent again")
+	stop(t, b)
+	b, err = begin(strings.Join(folders, ","), settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, b)
+	p = dial(t, b.Addresses()[0])
+	again("after a restart")
+}
+
+// One request has what is stored and what is new, and each goes its own way.
+func TestARequestHasOldAndNew(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t, "plugins=obedient")
+	s := p.topic(2, "interceptors.produce", "obedient")
+	old := sequencedValues(0, "edit a")
+	want(t, "the first time", p.produce(9, s, 0, bytes.Clone(old)).ErrorCode, nil)
+	q := produceRequest(9, s, 0, -1, bytes.Clone(old))
+	other := kmsg.NewProduceRequestTopicPartition()
+	other.Partition, other.Records = 1, sequencedValues(0, "edit b")
+	q.Topics[0].Partitions = append(q.Topics[0].Partitions, other)
+	for _, r := range ask[*kmsg.ProduceResponse](p, 9, q).Topics[0].Partitions {
+		if r.ErrorCode != 0 || r.BaseOffset != 0 {
+			t.Errorf("partition %d: %s, offset %d", r.Partition, errorName(r.ErrorCode), r.BaseOffset)
+		}
+	}
+	p.holds(s, "0 EDIT A")
+	if got := p.stored(s, 1); len(got) != 1 || got[0] != "0 EDIT B" {
+		t.Errorf("the other partition holds %q", got)
+	}
+}
+
 func sequencedValues(sequence int32, values ...string) []byte {
 	o := batch.NoProducer()
 	o.ProducerID, o.ProducerEpoch, o.BaseSequence = 7, 0, sequence

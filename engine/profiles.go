@@ -69,9 +69,6 @@ func (p *profiler) start() {
 	go p.run()
 }
 
-// wait returns when nothing is taken any more. The broker is stopping.
-func (p *profiler) wait() { <-p.ended }
-
 func (p *profiler) files() int64 { return p.kept.Load() }
 func (p *profiler) bytes() int64 { return p.size.Load() }
 

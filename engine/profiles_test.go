@@ -2,13 +2,17 @@ package engine
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,14 +132,15 @@ func TestTheRingIsBoundedByBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Start(Options{Settings: settings, FS: m})
+	at := atomic.Int64{} // seconds
+	at.Store(1_700_000_000)
+	b, err := Start(Options{Settings: settings, FS: m, Now: func() time.Time { return time.Unix(at.Load(), 0) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop(t, b)
-	at := time.UnixMilli(1_700_000_000_000)
-	b.now = func() time.Time { at = at.Add(time.Second); return at }
 	for range 5 {
+		at.Add(1)
 		if err := b.profiler.keep(make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
@@ -152,18 +157,84 @@ func TestTheRingIsBoundedByBytes(t *testing.T) {
 	}
 }
 
+// complaining is a log that passes on what is said of profiles that cannot be kept.
+type complaining chan string
+
+func (c complaining) Enabled(context.Context, slog.Level) bool { return true }
+func (c complaining) WithAttrs([]slog.Attr) slog.Handler       { return c }
+func (c complaining) WithGroup(string) slog.Handler            { return c }
+
+func (c complaining) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "cannot keep profiles") {
+		c <- r.Message
+	}
+	return nil
+}
+
 // A disk that has no room for profiles disturbs nobody.
 func TestProfilesThatCannotBeKeptDisturbNobody(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, ProfilesFolder), []byte("in the way"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b := start(t, dir, "profile.interval.ms=120", "profile.duration.ms=100")
+	settings, err := config.Parse("", "", []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + dir, "admin.listener=", "profile.interval.ms=120", "profile.duration.ms=100"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	complaints := make(complaining, 10)
+	b, err := Start(Options{Settings: settings, Log: slog.New(complaints)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, b)
+	produce(t, client(t, b), "before", 10)
+	select {
+	case <-complaints: // the first was taken, and could not be kept
+	case <-limited(t).Done():
+		t.Fatal("nobody says that profiles cannot be kept")
+	}
 	for i := range 3 {
 		produce(t, client(t, b), fmt.Sprintf("orders-%d", i), 10)
 	}
 	if b.profiler.files() != 0 {
 		t.Error("profiles are where there is no room")
+	}
+}
+
+// A stop that is told when to end does, though the disk that a profile goes to hangs.
+func TestAProfileOnADiskThatHangsHoldsUpNoStop(t *testing.T) {
+	dir := t.TempDir()
+	files := newHanging(filepath.Join(dir, ProfilesFolder))
+	mend := files.hang()
+	t.Cleanup(mend)
+	b, err := beginOn(files, dir, "profile.interval.ms=120", "profile.duration.ms=100")
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-files.held:
+	case <-limited(t).Done():
+		t.Fatal("no profile is on its way to the disk")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.Stop(ctx) }()
+	select {
+	case err := <-stopped:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stopped while a disk hangs: %v", err)
+		}
+	case <-limited(t).Done():
+		t.Error("the stop waits for a disk that hangs")
+		mend()
+		<-stopped
+		return
+	}
+	mend()
+	<-b.profiler.ended
+	if err := b.takeDown(nil); err != nil { // what the stop has left: no partition was open
+		t.Error(err)
 	}
 }
 

@@ -207,7 +207,7 @@ func (b *Broker) countTransactions() func() metrics.Transactions {
 				sum.Add(*n)
 			}
 		}
-		return transactionMetrics(sum, time.Now())
+		return transactionMetrics(sum, b.now())
 	}
 }
 

@@ -29,9 +29,10 @@ type produceCall struct {
 	left    atomic.Int32
 	scratch []byte // the answer is put together here
 	packed  []packedPart
+	asking  netpoll.Task // runs post, once the partitions have said what they have already
 	sending netpoll.Task // runs send, once the packed are done
 	asides  []*asideAppend
-	waiting atomic.Int32 // asides that have not ended
+	waiting atomic.Int32 // questions that are not answered, then asides that have not ended
 	// clientID is the session's, which a worker must not read. Set only for interceptors.
 	clientID string
 }
@@ -43,7 +44,7 @@ func newProduceCall() *produceCall {
 		return p
 	}
 	p := new(produceCall)
-	p.sending.Run = p.resume
+	p.asking.Run, p.sending.Run = p.post, p.resume
 	return p
 }
 
@@ -157,7 +158,7 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 			topic.Counts.ProduceFailed()
 			return
 		}
-		a.TransactionalID, a.Bumped, a.Thinned = "", false, false
+		a.TransactionalID, a.Bumped, a.Thinned, a.Repeated = "", false, false, false
 		if batch.Batch(sent.Records).Transactional() {
 			if len(p.request.Transactional) == 0 {
 				r.Error = kerr.TransactionalIDAuthorizationFailed.Code

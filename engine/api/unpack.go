@@ -70,8 +70,34 @@ func unpacked(err error) (*kerr.Error, string) {
 
 // unpackLater leaves the compressed batches to the pool. Until they are sent on, requests
 // that the connection sent later wait, so that batches keep their order.
+//
+// What interceptors would see is asked about before: a batch that its producer sends again,
+// because an answer was lost, is in its partition, and must be neither counted, refused nor
+// put aside a second time.
 func (p *produceCall) unpackLater() {
 	p.conn.Pause()
+	p.waiting.Store(1) // of the loop, until all questions are on their way
+	for i := range p.packed {
+		part := &p.packed[i]
+		if a := &p.appends[part.index]; part.settings.Produce != nil && a.Batch.ProducerID() >= 0 {
+			p.waiting.Add(1)
+			a.Ask(p)
+		}
+	}
+	if p.waiting.Add(-1) == 0 {
+		p.post()
+	}
+}
+
+// Asked takes the answer of one partition. It runs on shards, or within unpackLater.
+func (p *produceCall) Asked(*shard.Append) {
+	if p.waiting.Add(-1) == 0 && !p.conn.Loop().Post(&p.asking) {
+		p.abandon()
+	}
+}
+
+// post hands the packed to a worker. It runs on the loop.
+func (p *produceCall) post() {
 	if p.server.Pool.Post(p) {
 		return
 	}
@@ -89,10 +115,12 @@ func (p *produceCall) Unpack() {
 			label.Set(part.topic.ProduceLabels())
 		}
 		err, why := (*kerr.Error)(nil), ""
-		if part.settings.Produce != nil {
+		switch a := &p.appends[part.index]; {
+		case a.Repeated: // and never appended
+		case part.settings.Produce != nil:
 			err, why = p.intercept(i)
-		} else {
-			err, why = p.unpack(&p.appends[part.index], part.settings)
+		default:
+			err, why = p.unpack(a, part.settings)
 		}
 		if err != nil {
 			p.fail(part, err, why)
@@ -116,10 +144,13 @@ func (p *produceCall) unpack(a *shard.Append, s *shard.Settings) (*kerr.Error, s
 
 // unpackedAll has the loop send what was unpacked. It runs on a worker, or on a shard.
 func (p *produceCall) unpackedAll() {
-	if p.conn.Loop().Post(&p.sending) {
-		return
+	if !p.conn.Loop().Post(&p.sending) {
+		p.abandon()
 	}
-	// The server is closed: nobody waits for an answer.
+}
+
+// abandon drops everything: the server is closed, and nobody waits for an answer.
+func (p *produceCall) abandon() {
 	for i := range p.appends {
 		p.appends[i].Drop()
 	}

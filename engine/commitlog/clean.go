@@ -90,6 +90,7 @@ type Cleaning struct {
 // CleanStats is what a cleaning has done.
 type CleanStats struct {
 	BytesRead, BytesWritten int64
+	BytesCold               int64 // of those read, from segments that were read past the page cache
 	Records, Kept           int64 // that were looked at, and that stayed
 	Segments                int   // that were replaced
 	MapBytes                int64
@@ -343,16 +344,16 @@ func (f *coldFile) ReadAt(p []byte, at int64) (int, error) { return f.cold.ReadA
 
 // cold has a segment that is not in memory read past the page cache: it would take the place
 // of what somebody reads. The segment's own file stays what it is.
-func (c *Cleaning) cold(s *Segment, w *walker) (done func()) {
+func (c *Cleaning) cold(s *Segment, w *walker) (cold bool, done func()) {
 	if c.of.Cache == nil || s.trail.Recent(0) {
-		return func() {}
+		return false, func() {}
 	}
 	r, err := diskio.OpenCold(c.log.fs, s.path+logSuffix)
 	if err != nil {
-		return func() {} // it is read as any other
+		return false, func() {} // it is read as any other, and BytesCold tells
 	}
 	w.file = &coldFile{w.file, r}
-	return func() { r.Close() } //nolint:errcheck // nothing was written
+	return true, func() { r.Close() } //nolint:errcheck // nothing was written
 }
 
 // batches calls f with every batch of a sealed segment from the one with offset from on, each
@@ -367,7 +368,8 @@ func (c *Cleaning) batches(s *Segment, from int64, f func(batch.Batch) error) er
 		return err
 	}
 	defer w.done()
-	defer c.cold(s, w)()
+	cold, done := c.cold(s, w)
+	defer done()
 	body := reader{file: w.file, end: w.end, buf: c.body[:0]}
 	defer func() { c.body = body.buf[:0] }()
 	next := s.base
@@ -387,6 +389,9 @@ func (c *Cleaning) batches(s *Segment, from int64, f func(batch.Batch) error) er
 		b, err := body.read(at, w.head.Size())
 		if err == nil {
 			c.stats.BytesRead += int64(len(b))
+			if cold {
+				c.stats.BytesCold += int64(len(b))
+			}
 			err = c.o.Pause(len(b))
 		}
 		if err == nil {

@@ -32,7 +32,7 @@ var (
 	})
 	PluginDir = plugins.String(setting.String{
 		Name: "plugin.dir", Kafka: "no such setting",
-		Doc: "Folder in which the files of plugins of the type wasm lie; they may not lie elsewhere. Unset: the folder plugins in the first of log.dirs.",
+		Doc: "Folder in which the files lie that settings of plugins name (types wasm, json-schema and audit-log); they may not lie elsewhere. Unset: the folder plugins in the first of log.dirs.",
 	})
 	_ = Settings.OpenFamily(PluginPrefix, "Settings of the plugin <name>: plugin.<name>.type (by which name it is registered; its own when not given), "+
 		"on.error (fail, skip or dlq), dlq.topic, breaker.faults (10), breaker.window.ms (10000), breaker.cooldown.ms (30000), "+

@@ -51,7 +51,16 @@ func (j *jealous) Close() error {
 	return nil
 }
 
+// told is the folder that a plugin with files was told.
+var told atomic.Value
+
 func init() {
+	for _, kind := range []string{"wasm", "json-schema", "audit-log", "folded"} {
+		sdk.Interceptors.Register(kind, func(c sdk.Config) (sdk.Interceptor, error) {
+			told.Store(c.String("dir", "none"))
+			return sdk.Nop{}, nil
+		})
+	}
 	sdk.Interceptors.Register("jealous", func(c sdk.Config) (sdk.Interceptor, error) {
 		c.Int("version", 0)
 		if c.Bool("panic", false) {
@@ -170,6 +179,21 @@ func TestAPluginThatStaysTheSameIsNotMadeAgain(t *testing.T) {
 	}
 	if again, _ := h.Plan(want("jealous")); again != set {
 		t.Error("the same plan was made twice")
+	}
+}
+
+// Whoever may change settings must not choose where on the broker's disks a plugin reads or
+// writes: plugins with files are told the folder, whatever the settings say. Others may have a
+// setting of that name.
+func TestPluginsWithFilesAreToldWhereTheyLie(t *testing.T) {
+	h := NewHost(Options{Places: 1, Dir: "/plugins", Clock: time.Now, Metrics: metrics.New(metrics.Options{}), Log: slog.New(slog.DiscardHandler)})
+	defer h.Close()
+	for kind, folder := range map[string]string{"wasm": "/plugins", "json-schema": "/plugins", "audit-log": "/plugins", "folded": "/"} {
+		told.Store("")
+		h.Use(want("p", "plugin.p.type", kind, "plugin.p.dir", "/"))
+		if failed := h.current.plugins["p"].failed; failed != nil || told.Load() != folder {
+			t.Errorf("%s is told %q, want %q (%v)", kind, told.Load(), folder, failed)
+		}
 	}
 }
 

@@ -21,11 +21,11 @@ const (
 	keyCoolDown   = "breaker.cooldown.ms"
 )
 
-// kindModule is the plugin that is a file, and keyDir where it is told that files lie.
-const (
-	kindModule = "wasm"
-	keyDir     = "dir"
-)
+// confined are the plugins that open files which their settings name, and keyDir where they
+// are told that those lie.
+var confined = map[string]bool{"wasm": true, "json-schema": true, "audit-log": true}
+
+const keyDir = "dir"
 
 // plugin is one plugin as its settings want it, with an instance for each place.
 type plugin struct {
@@ -76,7 +76,7 @@ func (p *plugin) make(dir string, places int) error {
 	if err := c.Err(); err != nil {
 		return err
 	}
-	if kind == kindModule {
+	if confined[kind] {
 		own[keyDir] = dir // whatever settings say, which whoever may change them could point elsewhere
 	}
 	p.rules.Breaker = chain.NewBreaker(int(faults), window, coolDown)

@@ -142,6 +142,9 @@ func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, er
 		if repeated != nil {
 			return Admission{Base: repeated.firstOffset(), End: repeated.lastOffset + 1, Duplicate: true}, nil
 		}
+		if o.Repeated {
+			return Admission{}, kerr.RequestTimedOut // its producer was forgotten meanwhile; sent again it is looked at
+		}
 		p.remember(known, b, now)
 	} else if b.Transactional() {
 		return Admission{}, kerr.InvalidRecord

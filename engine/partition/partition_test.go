@@ -92,6 +92,9 @@ func (s *talk) run(t *testing.T, d *datadriven.TestData) string {
 		s.p, s.written = New(s.o), nil
 	case "admit":
 		out = s.admit(d, arg)
+	case "repeats":
+		h := header{producer: arg("producer", -1), epoch: int16(arg("epoch", -1)), sequence: int32(arg("seq", -1)), count: int32(arg("count", 1))}
+		out = fmt.Sprintln(s.p.Repeats(h.batch()))
 	case "verify":
 		out = s.verify(arg)
 	case "end":
@@ -136,7 +139,7 @@ func (s *talk) admit(d *datadriven.TestData, arg func(string, int64) int64) stri
 		timestamp: s.now, control: d.HasArg("control"), transaction: d.HasArg("transactional"), badCount: d.HasArg("bad-count"),
 	}
 	a, err := s.p.AdmitFrom(h.batch(), s.now, Origin{
-		Ticket: Ticket(arg("ticket", 0)), Bumped: d.HasArg("bumped"), Unsequenced: d.HasArg("offsets"),
+		Ticket: Ticket(arg("ticket", 0)), Bumped: d.HasArg("bumped"), Unsequenced: d.HasArg("offsets"), Repeated: d.HasArg("repeated"),
 	})
 	switch {
 	case err != nil:

@@ -61,6 +61,16 @@ func (p *producer) find(b batch.Batch) *sent {
 	return nil
 }
 
+// Repeats reports whether b is in the log already, or on its way there, so that Admit would
+// call it a duplicate.
+func (p *Partition) Repeats(b batch.Batch) bool {
+	if b.ProducerID() < 0 || b.BaseSequence() < 0 {
+		return false
+	}
+	known := p.producers[b.ProducerID()]
+	return known != nil && known.find(b) != nil
+}
+
 // check says whether b may follow, or which kept batch it repeats. known is nil for a
 // producer that is not known.
 func (p *Partition) check(known *producer, b batch.Batch, o Origin) (repeated *sent, err error) {

@@ -31,7 +31,7 @@ type ticket struct {
 	at     int64 // milliseconds
 }
 
-// Origin is what a transactional batch does not say itself. The zero value is right for all
+// Origin is what a batch does not say itself. The zero value is right for all
 // others.
 type Origin struct {
 	Ticket Ticket
@@ -42,6 +42,9 @@ type Origin struct {
 	// Thinned: the broker itself has taken records out of the batch, so that it may have fewer
 	// than offsets, and even none.
 	Thinned bool
+	// Repeated: Repeats said so of the batch, whose records nobody has looked at therefore. It
+	// is admitted as a duplicate or not at all.
+	Repeated bool
 }
 
 // Verify says whether the coordinator must be asked before b is admitted, and gives the ticket

@@ -27,6 +27,9 @@ type Append struct {
 	Bumped          bool
 	// Thinned: interceptors have taken records out, so that offsets are missing.
 	Thinned bool
+	// Repeated is what Ask found out: the partition has the batch, interceptors need not see
+	// it. Then Send ends with what became of it the first time, and never appends it.
+	Repeated bool
 
 	// What became of it, valid when Finish is called.
 	Base          int64 // offset of the first record; −1 on error
@@ -37,6 +40,7 @@ type Append struct {
 	required    int64 // the high watermark at which it is acknowledged
 	duplicate   bool
 	unsequenced bool // offsets of a group
+	asker       Asker
 }
 
 // Finisher is told that an append ended, well or not, by who works on the shard: its
@@ -46,6 +50,31 @@ type Finisher interface{ Appended(a *Append) }
 // Send hands a to the shard of its replica, from any goroutine. It may have ended when
 // Send returns.
 func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
+
+// Asker is told the answer to Ask, by who works on the shard or within Ask. It must not block.
+type Asker interface{ Asked(a *Append) }
+
+// question is an Append that asks.
+type question Append
+
+// Ask finds out whether the partition has the batch already: Repeated. From any goroutine,
+// before Send.
+//
+// Ownership: a is the shard's until the asker is told.
+func (a *Append) Ask(asker Asker) {
+	a.asker = asker
+	a.Replica.shard.Visit(&a.Node, (*question)(a))
+}
+
+// Run answers. Who cannot be asked, since the log cannot be opened, says so to Send.
+func (q *question) Run(*Shard) {
+	a := (*Append)(q)
+	r := a.Replica
+	a.Repeated = r.ready(false) == nil && r.is(open) && r.machine.Repeats(a.Batch)
+	asker := a.asker
+	a.asker = nil
+	asker.Asked(a)
+}
 
 // Run admits the batch; it is written at the end of the turn.
 func (a *Append) Run(*Shard) {
@@ -71,7 +100,7 @@ func (a *Append) admit(ticket partition.Ticket) {
 		a.LogAppendTime = s.now.UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
 	}
-	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced, Thinned: a.Thinned})
+	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced, Thinned: a.Thinned, Repeated: a.Repeated})
 	if err != nil {
 		a.end(err)
 		return

@@ -3,8 +3,8 @@
 //
 //	interceptors.produce=audit-log
 //	interceptors.fetch=audit-log
-//	plugin.audit-log.config.file=/var/log/millrace/audit.jsonl   lines of JSON are put behind those there; without
-//	                                                             it they go to the broker's own log
+//	plugin.audit-log.config.file=audit.jsonl   lines of JSON are put behind those there, in plugin.dir of the
+//	                                           broker; without it they go to the broker's own log
 //
 // A line says what was asked for, before the batch is stored or sent: what is refused behind
 // this plugin is there too. A line that cannot be written is a fault, and with on.error=fail
@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/millrace/millrace/plugins/files"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -44,11 +45,11 @@ func (l *lastError) Write(p []byte) (int, error) {
 // New makes an auditor.
 func New(c sdk.Config) (sdk.Interceptor, error) {
 	a := &auditor{log: slog.Default()}
-	name := c.String("file", "")
+	name, dir := c.String("file", ""), c.String("dir", "") // dir is the host's
 	if name == "" || c.Err() != nil {
 		return a, nil
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	file, err := files.Append(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("open the audit log: %w", err)
 	}

@@ -81,4 +81,14 @@ func TestAFileThatCannotBeOpened(t *testing.T) {
 	if _, err := sdk.Interceptors.New("audit-log", sdk.NewConfig(map[string]string{"file": t.TempDir()})); err == nil {
 		t.Error("a folder was opened as a file")
 	}
+	dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "audit.jsonl")
+	if _, err := sdk.Interceptors.New("audit-log", sdk.NewConfig(map[string]string{"file": elsewhere, "dir": dir})); err == nil {
+		t.Error("a file outside of the folder of plugins was opened")
+	}
+	if _, err := os.Stat(elsewhere); err == nil {
+		t.Error("a file outside of the folder of plugins was made")
+	}
+	if _, err := sdk.Interceptors.New("audit-log", sdk.NewConfig(map[string]string{"file": os.DevNull})); err == nil {
+		t.Error("a device was opened as a file")
+	}
 }

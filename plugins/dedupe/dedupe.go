@@ -11,11 +11,18 @@
 // key are not looked at.
 //
 // What it remembers is in memory: after a restart, a reload or a change of its settings the
-// window begins anew. A key counts as seen when a record with it comes by, also when something
-// behind this plugin then refuses the batch: put it last in the list. A batch that its
-// idempotent producer sends again is let through as it was the first time, by its sequence
-// numbers; one that a producer without them sends again may have been stored or not, nobody
-// can tell, and so such batches are refused. Set enable.idempotence.
+// window begins anew. A key counts as seen when a record with it comes by, whether it is stored
+// then or not:
+//
+//   - A batch that its idempotent producer sends again is let through as it was the first time,
+//     by its sequence numbers. One that a producer without them sends again may have been stored
+//     or not, nobody can tell, and so such batches are refused. Set enable.idempotence.
+//   - A transaction that is aborted takes its records back, and the program sends them again: this
+//     plugin cannot know, and would drop them. Batches of transactions are refused.
+//   - When something behind this plugin refuses a batch, another plugin or the partition, and its
+//     producer gives up and begins anew (with another id or epoch), what it sends again is dropped
+//     within the window, though it was never stored. Put this plugin last in the list, and have
+//     programs whose sends fail wait for longer than the window.
 package dedupe
 
 import (
@@ -83,6 +90,9 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 func (d *deduper) OnProduce(b *sdk.Batch) error {
 	if b.Header.ProducerID() < 0 {
 		return sdk.Reject("records are kept apart by key here, which needs an idempotent producer (enable.idempotence=true)")
+	}
+	if b.Header.Transactional() {
+		return sdk.Reject("records are kept apart by key here, which cannot be taken back when a transaction is aborted: send them outside of transactions")
 	}
 	now := d.now()
 	d.forget(now)

@@ -97,6 +97,22 @@ func TestProducersWithoutSequencesAreRefused(t *testing.T) {
 	}
 }
 
+// What an aborted transaction has sent is sent again, and must not be taken for seen.
+func TestTransactionsAreRefused(t *testing.T) {
+	s := newStand(t, nil)
+	var builder batch.Builder
+	builder.Append(1, []byte("a"), []byte("1"), nil)
+	b, err := builder.Finish(batch.BatchOptions{ProducerID: 7, Transactional: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = chain.New(time.Now).Run([]chain.Plugin{{Name: "dedupe", Interceptor: s.deduper}}, &chain.Input{Topic: "t", Batch: b})
+	if err == nil || !strings.Contains(err.Error(), "transaction") {
+		t.Errorf("got %v", err)
+	}
+	s.want(t, s.send(t, 0, 0, "a=1"), "a=1")
+}
+
 func TestOtherThingsTellRecordsApart(t *testing.T) {
 	s := newStand(t, map[string]string{"by": "value"})
 	s.want(t, s.send(t, 0, 0, "a=1", "b=1", "a=2"), "a=1 a=2")

@@ -3,7 +3,8 @@
 //
 //	interceptors.produce=mask
 //	plugin.mask.config.fields=card.number,holder   fields of JSON values; what is in an array is
-//	                                               reached through it, * is any field
+//	                                               reached through it, * is any field; all paths
+//	                                               count, whatever else leads to the same field
 //	plugin.mask.config.regex=\b\d{16}\b            instead, or besides: what matches in any value
 //	plugin.mask.config.digits=16                   instead, or besides: runs of at least so many digits, of
 //	                                               which the last four stay; the others become asterisks
@@ -12,7 +13,10 @@
 //	plugin.mask.config.secret=…                    key of the hash (HMAC-SHA256): without it anybody
 //	                                               could try out all card numbers
 //
-// All other bytes of a value stay as they are. With fields, a value that is no JSON is bad:
+// All other bytes of a value stay as they are. The expression looks at the bytes of a value, and
+// replaces them, as they are: within JSON a character that is written otherwise (\u0034 for 4) is
+// another one to it, and a replacement with quotes in it breaks the text that it is put into. Where
+// values are JSON, name fields. With fields, a value that is no JSON is bad:
 // on.error decides, and cannot be skip, for nothing must get past unseen (fail_closed). Keys
 // and headers of records are not masked.
 package mask
@@ -113,6 +117,7 @@ func (m *masker) OnProduce(b *sdk.Batch) error {
 			b.SetValue(i, masked)
 		}
 	}
+	m.scan.rest()
 	return nil
 }
 

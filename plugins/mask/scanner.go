@@ -9,43 +9,53 @@ import (
 type node struct {
 	mask bool
 	next map[string]*node
+	any  *node // under *
 }
 
 func (n *node) add(path []string) {
 	for _, name := range path {
-		if n.next == nil {
-			n.next = map[string]*node{}
-		}
-		if n.next[name] == nil {
-			n.next[name] = &node{}
-		}
-		n = n.next[name]
+		n = n.step(name)
 	}
 	n.mask = true
 }
 
-// child is where a field leads: under its own name, else under *. Nil: no path goes there.
-func (n *node) child(name []byte) *node {
-	if c := n.next[string(name)]; c != nil {
-		return c
+// step is the node under a name, made if it is not there.
+func (n *node) step(name string) *node {
+	if name == "*" {
+		if n.any == nil {
+			n.any = &node{}
+		}
+		return n.any
 	}
-	return n.next["*"]
+	if n.next == nil {
+		n.next = map[string]*node{}
+	}
+	if n.next[name] == nil {
+		n.next[name] = &node{}
+	}
+	return n.next[name]
 }
 
 // scanner goes over JSON, which must be valid, once, and writes it again with other values in
 // some places. Its memory is used again.
+//
+// Several paths may lead to one value, by its name and by *, and go on differently behind it:
+// so it is at a set of nodes, all of which it follows. The sets of a value and of those around
+// it lie one after the other in nodes.
 type scanner struct {
 	in, out    []byte
 	at, copied int
 	masker     *masker
+	nodes      []*node
 }
 
 // rewrite answers what is left of in once it is masked: in itself, unless that has changed it,
 // else memory of the scanner's.
 func (s *scanner) rewrite(m *masker, in []byte) (out []byte, changed bool) {
 	s.masker, s.in, s.out, s.at, s.copied = m, in, s.out[:0], 0, 0
+	s.nodes = append(s.nodes[:0], m.fields)
 	s.space()
-	s.value(m.fields)
+	s.value(0)
 	if s.copied == 0 {
 		return in, false
 	}
@@ -53,21 +63,52 @@ func (s *scanner) rewrite(m *masker, in []byte) (out []byte, changed bool) {
 	return s.out, true
 }
 
-// value goes over one value, at whose first byte it stands. n is never nil.
-func (s *scanner) value(n *node) {
-	switch {
-	case n.mask:
-		s.hide()
-	case s.in[s.at] == '{':
-		s.object(n)
-	case s.in[s.at] == '[':
-		s.array(n)
+// keep is the most memory that a scanner keeps between batches.
+const keep = 256 << 10
+
+// rest lets go of the batch, and of what a large value took.
+func (s *scanner) rest() {
+	if s.in = nil; cap(s.out) > keep {
+		s.out = nil
+	}
+}
+
+// value goes over one value, at whose first byte it stands. Its set is nodes from that place on,
+// and never empty.
+func (s *scanner) value(set int) {
+	for _, n := range s.nodes[set:] {
+		if n.mask {
+			s.hide()
+			return
+		}
+	}
+	switch s.in[s.at] {
+	case '{':
+		s.object(set)
+	case '[':
+		s.array(set)
 	default:
 		s.skip()
 	}
 }
 
-func (s *scanner) object(n *node) {
+// enter puts the set of a field behind that of the object which has it, and reports whether
+// any path goes there. Whoever called it cuts nodes off again.
+func (s *scanner) enter(set int, name []byte) bool {
+	end := len(s.nodes)
+	for _, n := range s.nodes[set:end] {
+		if c := n.next[string(name)]; c != nil {
+			s.nodes = append(s.nodes, c)
+		}
+		if n.any != nil {
+			s.nodes = append(s.nodes, n.any)
+		}
+	}
+	return len(s.nodes) > end
+}
+
+func (s *scanner) object(set int) {
+	end := len(s.nodes)
 	s.at++ // {
 	for s.space(); s.in[s.at] != '}'; s.space() {
 		begin := s.at
@@ -82,8 +123,9 @@ func (s *scanner) object(n *node) {
 		s.space()
 		s.at++ // :
 		s.space()
-		if child := n.child(name); child != nil {
-			s.value(child)
+		if s.enter(set, name) {
+			s.value(end)
+			s.nodes = s.nodes[:end]
 		} else {
 			s.skip()
 		}
@@ -93,10 +135,10 @@ func (s *scanner) object(n *node) {
 }
 
 // array goes over elements: a path leads through arrays to what is in them.
-func (s *scanner) array(n *node) {
+func (s *scanner) array(set int) {
 	s.at++ // [
 	for s.space(); s.in[s.at] != ']'; s.space() {
-		s.value(n)
+		s.value(set)
 		s.comma()
 	}
 	s.at++

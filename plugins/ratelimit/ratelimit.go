@@ -6,12 +6,15 @@
 //	plugin.rate-limit.config.burst=1s                  so much of a rate may come at once
 //
 // A batch that is over the limit is refused with INVALID_RECORD and a message that says so;
-// producers do not send it again by themselves. A batch that is larger than a whole burst
+// producers do not send it again by themselves. One that an idempotent producer sends again
+// though it is stored, because an answer was lost, is not seen by interceptors and so is not
+// counted twice; what is refused behind this plugin was counted: put it last in the list. A batch that is larger than a whole burst
 // passes when nothing came for as long as that takes, and the next has to wait for it.
 package ratelimit
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/millrace/millrace/sdk"
@@ -45,7 +48,7 @@ type limiter struct {
 func New(c sdk.Config) (sdk.Interceptor, error) {
 	l := &limiter{records: c.Float("records.per.second", 0), bytes: c.Float("bytes.per.second", 0), burst: c.Duration("burst", time.Second),
 		now: time.Now, buckets: map[partition]*bucket{}}
-	if l.records < 0 || l.bytes < 0 || l.records == 0 && l.bytes == 0 {
+	if !(l.records >= 0 && l.bytes >= 0 && l.records+l.bytes > 0) || math.IsInf(l.records+l.bytes, 0) { // NaN is none of it
 		c.Wrong("records.per.second", "a limit above 0 is needed, for records or for bytes")
 	}
 	if l.burst <= 0 {

@@ -85,7 +85,10 @@ func TestQuietPartitionsAreForgotten(t *testing.T) {
 }
 
 func TestALimitIsNeeded(t *testing.T) {
-	if _, err := sdk.Interceptors.New("rate-limit", sdk.NewConfig(nil)); err == nil {
-		t.Error("a limiter without a limit was made")
+	for _, rates := range [][2]string{{"0", "0"}, {"-1", "10"}, {"NaN", "0"}, {"10", "nan"}, {"Inf", "0"}} {
+		settings := map[string]string{"records.per.second": rates[0], "bytes.per.second": rates[1]}
+		if _, err := sdk.Interceptors.New("rate-limit", sdk.NewConfig(settings)); err == nil {
+			t.Errorf("a limiter of %q was made", rates)
+		}
 	}
 }

@@ -12,12 +12,17 @@
 // A record without such an id, or with one that nobody knows, is bad: on.error decides. A
 // registry that does not answer is a fault of the plugin. An id is asked about once, for ids
 // never change what they mean; the batch waits for the answer.
+//
+// Anybody can make ids up, and have others wait while the registry is asked about each. So a
+// batch is refused, whatever on.error says, when it has more than 10 ids that the registry turns
+// out not to know, or when it has one to ask about and there were 20 such in a second.
 package schemaid
 
 import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,8 +33,15 @@ import (
 
 func init() { sdk.Interceptors.Register("schema-id", New) }
 
-// mostUnknown bounds the ids that are remembered not to be known: anybody can make them up.
-const mostUnknown = 10_000
+const (
+	// mostUnknown bounds the ids that are remembered not to be known: anybody can make them up.
+	mostUnknown = 10_000
+	// vain is how many questions of a batch may be in vain, and vainPerSecond how many of a second.
+	vain          = 10
+	vainPerSecond = 20
+	// drained is how much of an answer is read, so that its connection can be used again.
+	drained = 1 << 20
+)
 
 type checker struct {
 	sdk.Nop
@@ -42,6 +54,9 @@ type checker struct {
 	now      func() time.Time
 	known    map[uint32]bool
 	unknown  map[uint32]time.Time // and since when
+	vain     int                  // questions in vain for this batch
+	second   time.Time            // in which there were so many in vain
+	inSecond int
 }
 
 // New makes a checker.
@@ -72,6 +87,9 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 	if s.registry != "" && !strings.HasPrefix(s.registry, "http://") && !strings.HasPrefix(s.registry, "https://") {
 		c.Wrong("registry", "must begin with http:// or https://")
 	}
+	if s.client.Timeout <= 0 {
+		c.Wrong("timeout", "must be longer than nothing")
+	}
 	return s, nil
 }
 
@@ -83,6 +101,7 @@ func (s *checker) Close() error {
 
 // OnProduce checks every record.
 func (s *checker) OnProduce(b *sdk.Batch) error {
+	s.vain = 0
 	for i, v := range b.All() {
 		data := v.Value
 		if s.key {
@@ -125,8 +144,17 @@ func (s *checker) check(data []byte) (why string, err error) {
 	return "", nil
 }
 
-// ask asks the registry about an id.
+// ask asks the registry about an id, unless too many were asked about in vain.
 func (s *checker) ask(id uint32) error {
+	if s.vain >= vain {
+		return sdk.Reject(fmt.Sprintf("more than %d ids of schemas are not known to the registry", vain))
+	}
+	if now := s.now(); now.Sub(s.second) >= time.Second {
+		s.second, s.inSecond = now, 0
+	}
+	if s.inSecond >= vainPerSecond {
+		return sdk.Reject(fmt.Sprintf("the registry is not asked about schema %d now, since it was asked about too many that it does not know: send it again later", id))
+	}
 	q, err := http.NewRequestWithContext(context.Background(), http.MethodGet, fmt.Sprintf("%s/schemas/ids/%d", s.registry, id), nil)
 	if err != nil {
 		return fmt.Errorf("ask the registry about schema %d: %w", id, err)
@@ -136,6 +164,7 @@ func (s *checker) ask(id uint32) error {
 		return fmt.Errorf("ask the registry about schema %d: %w", id, err)
 	}
 	defer a.Body.Close()
+	_, _ = io.CopyN(io.Discard, a.Body, drained) // what it says besides is of no use
 	switch a.StatusCode {
 	case http.StatusOK:
 		s.known[id] = true
@@ -145,6 +174,8 @@ func (s *checker) ask(id uint32) error {
 			clear(s.unknown)
 		}
 		s.unknown[id] = s.now()
+		s.vain++
+		s.inSecond++
 	default:
 		return fmt.Errorf("ask the registry about schema %d: it answers %s", id, a.Status)
 	}

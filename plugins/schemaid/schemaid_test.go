@@ -1,6 +1,10 @@
 package schemaid
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 func newChecker(t *testing.T, settings map[string]string) *checker {
@@ -80,12 +85,86 @@ func TestTheRegistryIsAskedOnce(t *testing.T) {
 	}
 }
 
+// batchOf is a batch of records with those ids.
+func batchOf(t *testing.T, ids ...uint32) *sdk.Batch {
+	t.Helper()
+	var builder batch.Builder
+	for _, id := range ids {
+		builder.Append(1, nil, binary.BigEndian.AppendUint32([]byte{0}, id), nil)
+	}
+	whole, err := builder.Finish(batch.NoProducer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(sdk.Batch)
+	if err := b.Open(whole, whole[batch.HeaderSize:]); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// upTo are the ids from one on, so many.
+func upTo(from, count uint32) (ids []uint32) {
+	for id := range count {
+		ids = append(ids, from+id)
+	}
+	return ids
+}
+
+func TestIdsThatAreMadeUpAreNotAskedAboutWithoutEnd(t *testing.T) {
+	asked, opened := 0, 0
+	registry := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		var id uint32
+		if _, err := fmt.Sscanf(r.URL.Path, "/schemas/ids/%d", &id); err != nil || id >= 1000 {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprintln(w, strings.Repeat("what a registry says of it ", 100))
+	}))
+	registry.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened++
+		}
+	}
+	registry.Start()
+	defer registry.Close()
+	s := newChecker(t, map[string]string{"registry": registry.URL})
+	defer s.Close() //nolint:errcheck // it says nothing
+	at := time.Unix(1000, 0)
+	s.now = func() time.Time { return at }
+	rejected := func(ids []uint32, want string) {
+		t.Helper()
+		err := s.OnProduce(batchOf(t, ids...))
+		if _, ok := errors.AsType[*sdk.Rejection](err); ok != (want != "") || ok && !strings.Contains(err.Error(), want) || !ok && err != nil {
+			t.Errorf("%d ids from %d on: %v, want %q", len(ids), ids[0], err, want)
+		}
+	}
+	rejected(upTo(0, 300), "") // that there are: each is asked about once
+	rejected(upTo(0, 300), "")
+	if asked != 300 {
+		t.Errorf("the registry was asked %d times about 300 ids", asked)
+	}
+	rejected(upTo(1000, 10), "")
+	rejected(upTo(2000, 100_000), "more than 10 ids")
+	if asked != 320 {
+		t.Errorf("the registry was asked %d times, want 20 more than before", asked)
+	}
+	rejected([]uint32{7, 1003}, "") // which were asked about
+	rejected([]uint32{300}, "not asked about schema 300 now")
+	at = at.Add(time.Second)
+	rejected([]uint32{300}, "")
+	if asked != 321 || opened != 1 {
+		t.Errorf("the registry was asked %d times in all, want 321, over %d connections, want 1", asked, opened)
+	}
+}
+
 func TestSettingsThatCannotBe(t *testing.T) {
 	for want, settings := range map[string]map[string]string{
 		"which ids there are": {},
 		"is not an id":        {"allowed": "x"},
 		"must begin with":     {"registry": "127.0.0.1"},
 		"use key or value":    {"allowed": "1", "part": "both"},
+		"longer than nothing": {"allowed": "1", "timeout": "0"},
 	} {
 		if _, err := sdk.Interceptors.New("schema-id", sdk.NewConfig(settings)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %s", settings, err, want)

@@ -1,5 +1,5 @@
-// Package stamp is an interceptor that writes into the headers of records what only the
-// broker knows:
+// Package stamp is an interceptor that writes into the headers of records when and from whom
+// the broker got them:
 //
 //	interceptors.produce=header-stamp
 //	plugin.header-stamp.config.trace=true                         traceparent (W3C trace context), for
@@ -7,8 +7,10 @@
 //	plugin.header-stamp.config.time.header=millrace.received.at   milliseconds, as text; empty: none
 //	plugin.header-stamp.config.client.header=millrace.client.id   client.id of the producer; empty: none
 //
-// Headers of the last two names that a producer has sent itself are replaced: readers can
-// believe them. Whoever wants an own trace sends its own traceparent.
+// Headers of the last two names that a producer has sent itself are replaced. Readers can
+// believe the time. The client.id is what the producer calls itself: no record can say
+// otherwise than its connection, and any connection can call itself so. Whoever wants an own
+// trace sends its own traceparent.
 package stamp
 
 import (
@@ -26,6 +28,10 @@ func init() { sdk.Interceptors.Register("header-stamp", New) }
 
 // traceParent is the header of the W3C's trace context.
 const traceParent = "traceparent"
+
+// keep is how large a batch may be, in bytes, whose headers stay until the next: they point into
+// it, and hold the memory of its records.
+const keep = 256 << 10
 
 type stamper struct {
 	sdk.Nop
@@ -45,28 +51,37 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 
 // OnProduce stamps every record.
 func (s *stamper) OnProduce(b *sdk.Batch) error {
-	s.headers = s.headers[:0]
+	headers := s.headers[:0]
 	now := strconv.AppendInt(b.Alloc(20)[:0], s.now().UnixMilli(), 10)
 	client := append(b.Alloc(len(b.ClientID))[:0], b.ClientID...)
 	for i, v := range b.All() {
-		at := len(s.headers)
+		at := len(headers)
 		for _, h := range v.Headers {
-			if h.Key != s.time && h.Key != s.client {
-				s.headers = append(s.headers, h)
+			if !s.stamps(h.Key) {
+				headers = append(headers, h)
 			}
 		}
 		if s.time != "" {
-			s.headers = append(s.headers, batch.Header{Key: s.time, Value: now})
+			headers = append(headers, batch.Header{Key: s.time, Value: now})
 		}
 		if s.client != "" {
-			s.headers = append(s.headers, batch.Header{Key: s.client, Value: client})
+			headers = append(headers, batch.Header{Key: s.client, Value: client})
 		}
 		if s.trace && !slices.ContainsFunc(v.Headers, func(h batch.Header) bool { return h.Key == traceParent }) {
-			s.headers = append(s.headers, batch.Header{Key: traceParent, Value: appendTrace(b.Alloc(55)[:0])})
+			headers = append(headers, batch.Header{Key: traceParent, Value: appendTrace(b.Alloc(55)[:0])})
 		}
-		b.SetHeaders(i, s.headers[at:len(s.headers):len(s.headers)])
+		b.SetHeaders(i, headers[at:len(headers):len(headers)])
+	}
+	if len(b.Section()) <= keep {
+		s.headers = headers
 	}
 	return nil
+}
+
+// stamps reports whether a header is one of those that are replaced. A name that is empty
+// stands for none here, and is one like any other to producers.
+func (s *stamper) stamps(key string) bool {
+	return key != "" && (key == s.time || key == s.client)
 }
 
 // appendTrace begins a trace: version, trace id, span id, flags (not sampled).
