@@ -44,7 +44,10 @@ type Plugin struct {
 	busy   atomic.Bool
 }
 
-var _ sdk.Guard = (*Plugin)(nil)
+var (
+	_ sdk.Guard   = (*Plugin)(nil)
+	_ sdk.Metered = (*Plugin)(nil)
+)
 
 // list is what the guest answered to some of the records of a batch.
 type list struct {
@@ -66,10 +69,12 @@ type list struct {
 //	config.*      settings of the guest
 func New(c sdk.Config) (sdk.Interceptor, error) {
 	s := read(c)
+	s.deadline = c.Duration("deadline.ms", 100*time.Millisecond)
+	within(c, "deadline.ms", s.deadline.Milliseconds(), 1, 10_000)
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	m, err := take(context.Background(), &s)
+	m, err := take(context.Background(), &s, interceptors)
 	if err != nil {
 		return nil, err
 	}
