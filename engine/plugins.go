@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/intercept"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/sdk/setting"
 )
+
+var _ api.Later = (*intercept.Pending)(nil)
 
 // wantedPlugins is what settings say about plugins.
 func wantedPlugins(v *setting.Values) intercept.Wanted {
@@ -66,8 +69,8 @@ func (b *Broker) checkTopicPlugins(set *intercept.Set, settings map[string]strin
 	return nil
 }
 
-// planPlugins makes the plugins that the settings of all brokers want, and looks whether what
-// topics use is among them.
+// planPlugins has the plugins made that the settings of all brokers want, and looks whether
+// what topics use is among them. While they are being made the error is an api.Later.
 func (b *Broker) planPlugins(i *cluster.Image, v *setting.Values) error {
 	set, err := b.plugins.Plan(wantedPlugins(v))
 	if err != nil {

@@ -92,6 +92,13 @@ type Partitioner interface {
 	Partition(p *Placement) int32
 }
 
+// Chooser is a Partitioner that may fail, as one that is a WebAssembly module: the record is
+// not sent then, and its sender is told why. Hosts call Choose instead of Partition.
+type Chooser interface {
+	Partitioner
+	Choose(p *Placement) (int32, error)
+}
+
 // BatchListener is a Partitioner that wants to know when a batch was begun, to go on to
 // another partition with the next (KIP-480, KIP-794).
 type BatchListener interface {

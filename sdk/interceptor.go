@@ -31,6 +31,13 @@ type Guard interface {
 	FailClosed() bool
 }
 
+// Metered is an Interceptor whose calls cost fuel, as those of WebAssembly modules do.
+type Metered interface {
+	Interceptor
+	// Spent is the fuel that calls have used since it was made. Any goroutine.
+	Spent() int64
+}
+
 // Nop is an Interceptor that lets everything pass, to be embedded.
 type Nop struct{}
 

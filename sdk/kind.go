@@ -3,10 +3,8 @@ package sdk
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Kind is the registry of one kind of plugin. Register is for init; everything else may be
@@ -14,6 +12,7 @@ import (
 type Kind[T any] struct {
 	name string
 	made map[string]func(Config) (T, error)
+	open func(name string) func(Config) (T, error) // nil, or what makes one that is of any type
 }
 
 func newKind[T any](name string) *Kind[T] {
@@ -33,24 +32,12 @@ var (
 
 // Serializers is the registry of what serializes values of type T: each type has one.
 func Serializers[T any]() *Kind[Serializer[T]] {
-	return typed[T, Serializer[T]](&serializers, "serializer")
+	return typed[T](&serializers, "serializer", erase[T], restore[T])
 }
 
 // Deserializers is the registry of what makes values of type T out of bytes.
 func Deserializers[T any]() *Kind[Deserializer[T]] {
-	return typed[T, Deserializer[T]](&deserializers, "deserializer")
-}
-
-// The registries of Serializers and Deserializers, by the type of the values.
-var serializers, deserializers sync.Map
-
-func typed[T, S any](kinds *sync.Map, name string) *Kind[S] {
-	t := reflect.TypeFor[T]()
-	k, ok := kinds.Load(t)
-	if !ok {
-		k, _ = kinds.LoadOrStore(t, newKind[S](name+" of "+t.String()))
-	}
-	return k.(*Kind[S])
+	return typed[T](&deserializers, "deserializer", eraseDeserializer[T], restoreDeserializer[T])
 }
 
 // Register makes a plugin known by name. The function makes one from its settings: it reads
@@ -71,6 +58,9 @@ func (k *Kind[T]) Register(name string, plugin func(c Config) (T, error)) {
 func (k *Kind[T]) New(name string, c Config) (T, error) {
 	var none T
 	plugin := k.made[name]
+	if plugin == nil && k.open != nil {
+		plugin = k.open(name)
+	}
 	if plugin == nil {
 		return none, fmt.Errorf("there is no %s %q (there are: %s)", k.name, name, strings.Join(k.Names(), ", "))
 	}

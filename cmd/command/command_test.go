@@ -18,6 +18,7 @@ import (
 type tools struct {
 	t       *testing.T
 	address string
+	admin   string // host:port of admin.listener; "": none
 }
 
 func newTools(t *testing.T) *tools {
@@ -27,7 +28,7 @@ func newTools(t *testing.T) *tools {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return &tools{t, cluster.ListenAddrs()[0]}
+	return &tools{t: t, address: cluster.ListenAddrs()[0]}
 }
 
 // run is `millrace line`, connected to the broker.

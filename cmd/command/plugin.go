@@ -89,8 +89,9 @@ func buildPlugin(env *environment) *cobra.Command {
 func wasmPlugin(env *environment) *cobra.Command {
 	var g plugin.Guest
 	cmd := &cobra.Command{
-		Use: "wasm DIR -o FILE", Short: "Make a WebAssembly module of an interceptor",
-		Long:    "Make a WebAssembly module of a Go package that registers an interceptor, or of a Rust crate. It needs Go, or cargo with the target wasm32-unknown-unknown.",
+		Use: "wasm DIR -o FILE", Short: "Make a WebAssembly module of a plugin",
+		Long: "Make a WebAssembly module of a Go package that registers an interceptor, a partitioner, a serializer or an assignor, or of a Rust crate. " +
+			"It needs Go, or cargo with the target wasm32-unknown-unknown.",
 		Example: "  millrace plugin wasm ./redact -o redact.wasm",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -108,7 +109,8 @@ func wasmPlugin(env *environment) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&g.Output, "output", "o", "plugin.wasm", "file to write")
-	flags.StringVar(&g.Name, "name", "", "interceptor, if the package registers several")
+	flags.StringVar(&g.Kind, "kind", "", "what it is, if the package registers several kinds: "+strings.Join(plugin.Kinds, ", "))
+	flags.StringVar(&g.Name, "name", "", "plugin, if the package registers several of the kind")
 	flags.BoolVar(&g.FailClosed, "fail-closed", false, "no record may get past it unseen: on.error=skip is refused")
 	return cmd
 }
@@ -137,8 +139,8 @@ func verifyPlugin(env *environment) *cobra.Command {
 	var f settingFlags
 	var pinned string
 	cmd := &cobra.Command{
-		Use: "verify FILE", Short: "Look whether a broker would take a WebAssembly module",
-		Long: "Load a WebAssembly module as a broker does, with its limits, and say what it is. No broker is asked.",
+		Use: "verify FILE", Short: "Look whether a broker or a client would take a WebAssembly module",
+		Long: "Load a WebAssembly module as brokers and clients do, with its limits, and say what it is. Nobody is asked.",
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			values, err := f.values()
@@ -210,10 +212,15 @@ func unloadPlugin(env *environment) *cobra.Command {
 }
 
 func listPlugins(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Short: "List the plugins of the brokers and the topics that use them", Args: arguments(cobra.NoArgs),
+	var admin string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the plugins of the brokers, the topics that use them, and what they cost", Args: arguments(cobra.NoArgs),
+		Long: "List the plugins of the brokers and the topics that use them. Records, faults and fuel are those of one broker since it started, " +
+			"which its admin.listener tells; - when it cannot be asked.",
 		RunE: func(*cobra.Command, []string) error {
-			return env.with(func(s *session.Session) error { return plugin.List(env.ctx, s) })
+			return env.with(func(s *session.Session) error { return plugin.List(env.ctx, s, admin) })
 		},
 	}
+	cmd.Flags().StringVar(&admin, "admin", "", "host:port of a broker's admin.listener (default: as its settings say)")
+	return cmd
 }

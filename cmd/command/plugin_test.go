@@ -21,10 +21,10 @@ import (
 )
 
 // newBroker is a command line with a Millrace of its own, and the folder of its data.
-func newBroker(t *testing.T) (*tools, string) {
+func newBroker(t *testing.T, more ...string) (*tools, string) {
 	t.Helper()
 	folder := t.TempDir()
-	settings, err := config.Parse("", "", []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + folder, "admin.listener=", "log.flush.mode=os"})
+	settings, err := config.Parse("", "", append([]string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + folder, "admin.listener=", "log.flush.mode=os"}, more...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func newBroker(t *testing.T) (*tools, string) {
 			t.Error(err)
 		}
 	})
-	return &tools{t, b.Addresses()[0]}, folder
+	return &tools{t, b.Addresses()[0], b.AdminAddress()}, folder
 }
 
 // moduleFile is a module whose on_produce is code, and whose memory has a list of edits at 64.
@@ -81,6 +81,7 @@ func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
 	}
 	s.says("orders", 0, "", "plugin list")
 	s.says("skip", 0, "", "plugin list")
+	s.says("what plugins did", 1, "", "plugin list --admin 127.0.0.1:1")
 	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
 	s.expect("two\n", "", "consume orders -B -n 1")
 	s.says("Loaded plugin cut: cut-", 0, "", "plugin reload cut", second)
@@ -110,6 +111,19 @@ func TestATopicWithoutAListOfItsOwn(t *testing.T) {
 	s.says("one\n", 0, "", "consume orders -B -n 1")
 	s.says("--config api.secret=", 1, "", "plugin reload cut", drops)
 	s.says("Loaded plugin cut", 0, "", "plugin reload cut", drops, "--config", "api.secret=y")
+}
+
+func TestTheListTellsTheFuel(t *testing.T) {
+	s, _ := newBroker(t, "admin.listener=127.0.0.1:0")
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("Loaded plugin pass", 0, "", "plugin load pass", moduleFile(t, I64(0)), "--topic", "orders")
+	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
+	out, _, _ := s.run("", "plugin list --admin "+s.admin)
+	var records, faults, fuel int
+	_, cells, _ := strings.Cut(out[strings.LastIndex(out, "orders"):], "\t")
+	if _, err := fmt.Sscan(cells, &records, &faults, &fuel); err != nil || records != 2 || faults != 0 || fuel < 1 || fuel > 1000 {
+		t.Errorf("2 records, no fault and some fuel are listed as\n%s%v", out, err)
+	}
 }
 
 func TestAModuleInRustMasksWhatIsStored(t *testing.T) {
@@ -240,7 +254,7 @@ func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
 // interceptor and a producer that never rests, and how many of its batches were refused.
 func beside(t *testing.T, address string, calm *kgo.Client, name string, code []byte) (time.Duration, int) {
 	t.Helper()
-	s := &tools{t, address}
+	s := &tools{t: t, address: address}
 	s.expect("Created topic "+name+".\n", "", "topics create "+name)
 	faults := "10"
 	if strings.HasSuffix(name, "-on") {

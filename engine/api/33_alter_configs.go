@@ -1,6 +1,9 @@
 package api
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
@@ -22,27 +25,73 @@ func alterConfigs(c *call, q *kmsg.AlterConfigsRequest, a *kmsg.AlterConfigsResp
 }
 
 // changeConfigs decides and answers both forms of the request: each is called once for
-// every resource, then a is sent.
+// every resource, then a is sent. What needs plugins that are not made yet is decided again
+// once they are; until then nothing is changed, and the controller serves others.
 func (c *call) changeConfigs(validateOnly bool, decide func(*cluster.Image, cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig),
 	each func(answer cluster.AlteredConfig, code int16, message *string), a kmsg.Response) {
 	var answers []cluster.AlteredConfig
-	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
-		records, answers = decide(image, c.server.configRules())
-		if validateOnly {
-			records = nil
-		}
-		return records, nil
-	}, func(_ *cluster.Image, err error) {
-		for _, answer := range answers {
-			switch {
-			case answer.Refusal != nil:
-				each(answer, answer.Refusal.Code.Code, told(answer.Refusal.Message))
-			case err != nil:
-				each(answer, code(err), told(err.Error()))
-			default:
-				each(answer, 0, nil)
+	check := &pluginCheck{ask: c.server.CheckPlugins, refused: map[string]error{}}
+	var try func()
+	try = func() {
+		c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
+			rules := c.server.configRules()
+			rules.Whole = check.whole
+			if records, answers = decide(image, rules); validateOnly || check.waits != nil {
+				records = nil
 			}
-		}
-		c.reply(a)
-	})
+			return records, nil
+		}, func(_ *cluster.Image, err error) {
+			waits := check.waits
+			if check.waits = nil; waits != nil && err == nil {
+				waits.Wait(try)
+				return
+			}
+			for _, answer := range answers {
+				switch {
+				case answer.Refusal != nil && waits == nil:
+					each(answer, answer.Refusal.Code.Code, told(answer.Refusal.Message))
+				case err != nil:
+					each(answer, code(err), told(err.Error()))
+				default:
+					each(answer, 0, nil)
+				}
+			}
+			c.reply(a)
+		})
+	}
+	try()
+}
+
+// Later is the error of CheckPlugins when it cannot tell yet.
+type Later interface {
+	error
+	// Wait has then called, on another goroutine, when it is worth asking again. It must be
+	// called at most once, and does not block.
+	Wait(then func())
+}
+
+// pluginCheck asks CheckPlugins for one request, as often as it is decided.
+//
+// Ownership: of the controller's goroutine.
+type pluginCheck struct {
+	ask     func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
+	refused map[string]error // once and for all, by resource: or two refusals could have each other made again for ever
+	waits   Later            // for what the last decision would have to wait; nil: for nothing
+}
+
+func (p *pluginCheck) whole(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
+	if p.ask == nil {
+		return nil
+	}
+	resource := fmt.Sprint(kind, " ", name)
+	if err := p.refused[resource]; err != nil {
+		return err
+	}
+	err := p.ask(i, kind, name, settings)
+	if later, ok := errors.AsType[Later](err); ok {
+		p.waits = later
+	} else if err != nil {
+		p.refused[resource] = err
+	}
+	return err
 }

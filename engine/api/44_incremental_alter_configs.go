@@ -27,8 +27,7 @@ func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a 
 func (s *Server) configRules() cluster.ConfigRules {
 	values := s.Values()
 	return cluster.ConfigRules{
-		Node:  s.NodeID,
-		Whole: s.CheckPlugins,
+		Node: s.NodeID,
 		Check: func(kind cluster.ConfigKind, name string, value *string) error {
 			change := []config.Change{{Name: name, Op: config.Set, Value: value}}
 			switch kind {

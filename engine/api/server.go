@@ -52,7 +52,8 @@ type Options struct {
 	Pool        *unpack.Pool // decompresses for loops
 	Memory      batch.Memory // lends what must be held decompressed
 	// CheckPlugins refuses settings of a resource that name interceptors which cannot be had. It
-	// is asked within decisions of the controller. Nil: all can.
+	// is asked within decisions of the controller. While plugins are being made its error is a
+	// Later, and it is asked again. Nil: all can.
 	CheckPlugins func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
 	Metrics      *metrics.Metrics
 	Log          *slog.Logger

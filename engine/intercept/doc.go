@@ -14,6 +14,8 @@
 //
 // What must stay true:
 //
+//   - Making a plugin may take a second (a module is compiled), and whoever applies metadata has
+//     others to serve: Plan has it made by a maker, answers Pending, and is asked again.
 //   - A set is made aside and taken into use as a whole; until then, and when it cannot be
 //     made, the one before serves.
 //   - Whoever enters a place looks for its topic's filter after that. So an instance that

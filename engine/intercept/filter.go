@@ -61,6 +61,7 @@ func (w watcher) Called(c *chain.Call) {
 	m.Routed.Add(uint64(c.Routed))
 	m.Failed.Add(uint64(c.Failed))
 	m.DeadLettered.Add(uint64(c.DeadLettered))
+	m.Fuel.Add(uint64(c.Fuel))
 	switch {
 	case c.Off:
 		m.Passed.Add(1)

@@ -40,7 +40,9 @@ type Host struct {
 	o       Options
 	places  []*Place
 	current *Set
-	planned *Set // made, and not in use yet
+	maker   maker
+	job     *job  // under way, or not looked at yet
+	ready   ready // made, and not in use
 	closing sync.WaitGroup
 }
 
@@ -55,7 +57,7 @@ type Set struct {
 //
 // Ownership: who makes it ends it by Close.
 func NewHost(o Options) *Host {
-	h := &Host{o: o, current: &Set{plugins: map[string]*plugin{}}}
+	h := &Host{o: o, current: &Set{plugins: map[string]*plugin{}}, maker: maker{dir: o.Dir, places: max(1, o.Places)}}
 	for i := range max(1, o.Places) {
 		p := &Place{number: i, turn: make(chan struct{}, 1), runner: chain.New(o.Clock)}
 		p.turn <- struct{}{}
@@ -64,32 +66,64 @@ func NewHost(o Options) *Host {
 	return h
 }
 
-// Plan makes what the settings want, aside. The error says which plugins cannot be made that
-// were not broken in the same way before: the change must then be refused.
+// Plan is what the settings want. While plugins of it are not made yet the error is a
+// *Pending: they are being made, beside whoever applies metadata. Any other error says which
+// plugins cannot be made that were not broken in the same way before: the change must then
+// be refused.
 func (h *Host) Plan(w Wanted) (*Set, error) {
 	if h.current.wanted.same(&w) {
 		return h.current, nil
 	}
-	if h.planned != nil && h.planned.wanted.same(&w) {
-		return h.planned, h.planned.news(h.current)
+	set, missing := h.compose(w)
+	if len(missing) > 0 {
+		return nil, h.order(missing)
 	}
-	h.forget()
+	err := set.news(h.current)
+	for _, p := range set.plugins {
+		if err != nil && p.failed != nil {
+			h.ready.drop(p) // who asks again may have mended it
+		}
+	}
+	return set, err
+}
+
+// compose is the set that the settings want, and what has to be made for it first.
+func (h *Host) compose(w Wanted) (*Set, []order) {
+	h.collect()
 	set := &Set{wanted: w, plugins: map[string]*plugin{}}
+	var missing []order
 	for _, name := range w.Names {
 		texts := textsOf(name, w.Texts)
 		if before := h.current.plugins[name]; before.same(texts) {
 			set.plugins[name] = before
-			continue
-		}
-		set.plugins[name] = makePlugin(name, texts, h.o.Dir, len(h.places))
-	}
-	for name, before := range h.current.plugins {
-		if set.plugins[name] != before {
-			set.gone = append(set.gone, before)
+		} else if made := h.ready.find(name, texts); made != nil {
+			set.plugins[name] = made
+		} else {
+			missing = append(missing, order{name, texts})
 		}
 	}
-	h.planned = set
-	return set, set.news(h.current)
+	return set, missing
+}
+
+// order has plugins made, if nothing else is being made.
+func (h *Host) order(missing []order) *Pending {
+	if h.job == nil {
+		h.job = h.maker.begin(missing)
+	}
+	return &Pending{h.job, &h.maker}
+}
+
+// collect takes over what was made, if it is done.
+func (h *Host) collect() {
+	if h.job == nil {
+		return
+	}
+	select {
+	case <-h.job.done:
+		h.ready.add(h.job.made)
+		h.job = nil
+	default:
+	}
 }
 
 // news says what is broken in s that was not broken so in the set before.
@@ -104,29 +138,26 @@ func (s *Set) news(before *Set) error {
 	return errors.Join(wrong...)
 }
 
-// forget closes what was planned and not taken into use.
-func (h *Host) forget() {
-	if h.planned == nil {
-		return
-	}
-	for name, p := range h.planned.plugins {
-		if h.current.plugins[name] != p {
-			p.close()
-		}
-	}
-	h.planned = nil
-}
-
 // Use takes what the settings want into use: filters that are made from now on are of it.
-// What cannot be made is broken, said so loudly, and its topics take no records. After the
-// filters of all topics were published, Retire follows.
+// What no plan has made is made here, which is so when a broker starts. What cannot be made
+// is broken, said so loudly, and its topics take no records. After the filters of all topics
+// were published, Retire follows.
 func (h *Host) Use(w Wanted) {
-	set, _ := h.Plan(w)
-	if set == h.current {
+	if h.current.wanted.same(&w) {
 		return
+	}
+	set, missing := h.compose(w)
+	for _, o := range missing {
+		set.plugins[o.name] = makePlugin(o.name, o.texts, h.maker.dir, h.maker.places)
+	}
+	for name, before := range h.current.plugins {
+		if set.plugins[name] != before {
+			set.gone = append(set.gone, before)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.plugins)) {
 		p := set.plugins[name]
+		h.ready.drop(p)
 		if h.o.Metrics.PluginBroken(name, p.failed != nil); p.failed != nil {
 			h.o.Log.Error("a plugin cannot be loaded: topics that use it take no records", "plugin", name, "error", p.failed)
 		} else if h.current.plugins[name] != p {
@@ -139,7 +170,7 @@ func (h *Host) Use(w Wanted) {
 			h.o.Metrics.DropPlugin(name)
 		}
 	}
-	h.current, h.planned = set, nil
+	h.current = set
 }
 
 // Retire closes the instances that only earlier filters have, each once its place is free.
@@ -165,10 +196,14 @@ func (h *Host) Retire() {
 // Settle waits until all retired instances are closed.
 func (h *Host) Settle() { h.closing.Wait() }
 
-// Close ends all plugins. Nobody may run one any more.
+// Close ends all plugins, once what is being made is made. Nobody may run one any more.
 func (h *Host) Close() {
 	h.Settle()
-	h.forget()
+	h.maker.running.Wait()
+	h.collect()
+	for _, p := range h.ready {
+		p.close()
+	}
 	for _, p := range h.current.plugins {
 		p.close()
 	}

@@ -3,6 +3,7 @@ package intercept
 import (
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,20 @@ func init() {
 
 func newHost() *Host {
 	return NewHost(Options{Places: 3, Clock: time.Now, Metrics: metrics.New(metrics.Options{}), Log: slog.New(slog.DiscardHandler)})
+}
+
+// plan asks until the plugins are made, as the API does.
+func plan(h *Host, w Wanted) (*Set, error) {
+	for {
+		set, err := h.Plan(w)
+		pending, ok := errors.AsType[*Pending](err)
+		if !ok {
+			return set, err
+		}
+		made := make(chan struct{})
+		pending.Wait(func() { close(made) })
+		<-made
+	}
 }
 
 func want(names string, texts ...string) Wanted {
@@ -147,7 +162,7 @@ func TestWhatCannotBeMadeIsNewsOnce(t *testing.T) {
 		"fine":           {want("jealous,j2", "plugin.j2.type", "jealous"), ""},
 		"for nobody":     {want("jealous", "plugin.gone.type", "other"), ""},
 	} {
-		_, err := h.Plan(test.wanted)
+		_, err := plan(h, test.wanted)
 		if (err == nil) != (test.fail == "") || err != nil && !strings.Contains(err.Error(), test.fail) {
 			t.Errorf("%s: %v, want %q", name, err, test.fail)
 		}
@@ -156,10 +171,10 @@ func TestWhatCannotBeMadeIsNewsOnce(t *testing.T) {
 	if f := h.Filter("t", []string{"other"}, false); f.closed == nil {
 		t.Error("a topic without its plugin is open")
 	}
-	if _, err := h.Plan(want("jealous,other", "plugin.jealous.config.version", "7")); err != nil {
+	if _, err := plan(h, want("jealous,other", "plugin.jealous.config.version", "7")); err != nil {
 		t.Errorf("what is broken already keeps another from being changed: %v", err)
 	}
-	if _, err := h.Plan(want("jealous,other", "plugin.other.type", "another")); err == nil {
+	if _, err := plan(h, want("jealous,other", "plugin.other.type", "another")); err == nil {
 		t.Error("what is broken in another way is no news")
 	}
 }
@@ -177,8 +192,40 @@ func TestAPluginThatStaysTheSameIsNotMadeAgain(t *testing.T) {
 	if err != nil || set.plugins["jealous"] != before {
 		t.Errorf("the plan has another one, %v", err)
 	}
-	if again, _ := h.Plan(want("jealous")); again != set {
-		t.Error("the same plan was made twice")
+	h.Use(want("jealous"))
+	if h.current.plugins["jealous"] != before {
+		t.Error("what was planned is not what is used")
+	}
+}
+
+// What was planned and came to nothing is closed in the end, and until then is not made again.
+func TestAPlanIsMadeOnce(t *testing.T) {
+	h := newHost()
+	made.Store(0)
+	closed.Store(0)
+	for version := range 3 * mostReady {
+		w := want("jealous", "plugin.jealous.config.version", strconv.Itoa(version))
+		before := made.Load()
+		for range 3 {
+			if _, err := plan(h, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if made.Load() != before+3 {
+			t.Fatalf("a plan asked for three times made %d instances, want one for each of three places", made.Load()-before)
+		}
+	}
+	if left := made.Load() - closed.Load(); left > 3*(mostReady+1) {
+		t.Errorf("%d instances are kept for nobody", left)
+	}
+	last := want("jealous", "plugin.jealous.config.version", strconv.Itoa(3*mostReady-1))
+	before := made.Load()
+	if h.Use(last); made.Load() != before {
+		t.Error("what was planned is made again when it is taken into use")
+	}
+	h.Close()
+	if made.Load() != closed.Load() {
+		t.Errorf("%d instances were made, %d closed", made.Load(), closed.Load())
 	}
 }
 

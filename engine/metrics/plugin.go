@@ -14,6 +14,7 @@ type Plugin struct {
 	In, Out, Edited, Dropped, Routed Counter // records
 	Failed, DeadLettered             Counter // records
 	Rejected, Faults, Passed         Counter // batches; Passed: while it was switched off
+	Fuel                             Counter // of calls, in units of about an instruction
 
 	time   *Histogram
 	window window
@@ -68,6 +69,7 @@ var pluginCounters = []struct {
 	{"records_dead_total", "Records that went to its dead-letter topic.", func(p *Plugin) *Counter { return &p.DeadLettered }},
 	{"batches_rejected_total", "Batches that it refused.", func(p *Plugin) *Counter { return &p.Rejected }},
 	{"faults_total", "Calls that failed.", func(p *Plugin) *Counter { return &p.Faults }},
+	{"fuel_total", "Fuel that its calls have used, in units of about an instruction; 0 when it is compiled in.", func(p *Plugin) *Counter { return &p.Fuel }},
 	{"batches_off_total", "Batches that came while it was switched off.", func(p *Plugin) *Counter { return &p.Passed }},
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/plugins/wasm"
+	"github.com/millrace/millrace/plugins/wasm/testdata/kinds"
 	"github.com/millrace/millrace/plugins/wasm/testdata/mask"
 	"github.com/millrace/millrace/sdk/sdktest"
 )
@@ -14,18 +15,48 @@ func TestTheMaskInRustAnswersAsTheNativeOne(t *testing.T) {
 	sdktest.Interceptor(t, sdktest.Subject{New: mask.New, Module: "testdata/mask.wasm"})
 }
 
-func TestTheMaskFromGoAnswersAsTheNativeOne(t *testing.T) {
+// fromGo is a module that is built of a folder in testdata.
+func fromGo(t *testing.T, folder string) string {
+	t.Helper()
 	if wasm.RaceEnabled {
 		t.Skip("compiling two megabytes takes minutes with the race detector, which sees nothing of what runs then")
 	}
-	module, err := wasm.GoGuest()
+	module, err := wasm.GoGuest(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "mask.wasm")
+	path := filepath.Join(t.TempDir(), folder+".wasm")
 	if err := os.WriteFile(path, module, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func TestTheMaskFromGoAnswersAsTheNativeOne(t *testing.T) {
 	// A record of a mebibyte is copied several times.
-	sdktest.Interceptor(t, sdktest.Subject{New: mask.New, Module: path, Limits: map[string]string{"memory.max": "33554432"}})
+	sdktest.Interceptor(t, sdktest.Subject{New: mask.New, Module: fromGo(t, "goguest"), Limits: map[string]string{"memory.max": "33554432"}})
+}
+
+var temperatures = []kinds.Temperature{0, 1, -1, -273_150, -273_151, 1<<31 - 1, -1 << 31}
+
+func TestKindsInRustAnswerAsTheNativeOnes(t *testing.T) {
+	for _, config := range []map[string]string{nil, {"first": "2"}} {
+		sdktest.PartitionerModule(t, sdktest.PartitionerSubject{New: kinds.NewPartitioner, Config: config, Module: "testdata/partitioner.wasm"})
+	}
+	for _, config := range []map[string]string{nil, {"header": "unit"}} {
+		sdktest.SerializerModule(t, sdktest.SerializerSubject[kinds.Temperature]{Name: "temperature", Config: config, Module: "testdata/serializer.wasm"}, temperatures...)
+	}
+	sdktest.Assignor(t, sdktest.AssignorSubject{New: kinds.NewAssignor, Module: "testdata/assignor.wasm"})
+}
+
+func TestKindsFromGoAnswerAsTheNativeOnes(t *testing.T) {
+	t.Run("partitioner", func(t *testing.T) {
+		sdktest.PartitionerModule(t, sdktest.PartitionerSubject{New: kinds.NewPartitioner, Config: map[string]string{"first": "1"}, Module: fromGo(t, "gopartitioner")})
+	})
+	t.Run("serializer", func(t *testing.T) {
+		sdktest.SerializerModule(t, sdktest.SerializerSubject[kinds.Temperature]{Name: "temperature", Config: map[string]string{"header": "unit"}, Module: fromGo(t, "goserializer")}, temperatures...)
+	})
+	t.Run("assignor", func(t *testing.T) {
+		sdktest.Assignor(t, sdktest.AssignorSubject{New: kinds.NewAssignor, Module: fromGo(t, "goassignor")})
+	})
 }

@@ -1,9 +1,11 @@
-// Package wasm runs interceptors that are WebAssembly modules, as the plugin "wasm".
+// Package wasm runs plugins that are WebAssembly modules, as the plugin "wasm" of its kind:
+// interceptors, and in clients partitioners, serializers, deserializers and assignors.
 //
 //	file ─▶ sha256 ─▶ fuel.Rewrite ─▶ compiled, shared ─┬▶ instance of a worker ◀─ records
-//	                                                    └▶ one warm spare
+//	                                                    ├▶ one warm spare
+//	                                                    └▶ pool of a client ◀─ calls of any goroutine
 //
-// A guest gets the records of a batch, at most 64 KiB of them at a time, and answers a list
+// An interceptor gets the records of a batch, at most 64 KiB of them at a time, and answers a list
 // of edits (package abi draws both byte by byte). It is native code that nobody can interrupt,
 // so everything it may take is counted beforehand: instructions (package fuel), memory,
 // stack, bytes of input and output, lines in the log.

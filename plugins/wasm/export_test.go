@@ -1,4 +1,4 @@
 package wasm
 
-// GoGuest is the mask as a module from Go.
+// GoGuest is a program in testdata as a module.
 var GoGuest = goGuest

@@ -53,7 +53,7 @@ func TestAGuestInGoSaysWhatItsPluginDid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			script.f = test.f
-			g := goguest.New("scripted")
+			g := goguest.New("interceptor", "scripted")
 			g.Alloc(1 << 10)
 			if wrong := g.Configure(0); wrong != nil {
 				t.Fatalf("it refuses its settings: %s", wrong)
@@ -87,7 +87,7 @@ func TestAGuestInGoSaysWhatItsPluginDid(t *testing.T) {
 }
 
 func TestAGuestInGoGetsItsSettings(t *testing.T) {
-	g := goguest.New("scripted")
+	g := goguest.New("interceptor", "scripted")
 	settings := []byte("\x04\x00\x00\x00find\x07\x00\x00\x00nothing")
 	copy(g.Alloc(64), settings)
 	if wrong := string(g.Configure(uint32(len(settings)))); !strings.Contains(wrong, "nothing to find") {
@@ -96,7 +96,7 @@ func TestAGuestInGoGetsItsSettings(t *testing.T) {
 	if wrong := string(g.Configure(uint32(len(settings) - 1))); !strings.Contains(wrong, "cut short") {
 		t.Errorf("got %q", wrong)
 	}
-	if wrong := string(goguest.New("").Configure(0)); !strings.Contains(wrong, "say which with --name") {
+	if wrong := string(goguest.New("interceptor", "").Configure(0)); !strings.Contains(wrong, "say which with --name") {
 		t.Errorf("a module with two interceptors: %q", wrong)
 	}
 }

@@ -31,24 +31,27 @@ func rust(t testing.TB, name string) []byte {
 	return module
 }
 
-var goGuest = sync.OnceValues(func() ([]byte, error) {
+// goGuest is the module of a program in testdata.
+func goGuest(program string) ([]byte, error) {
 	folder, err := os.MkdirTemp("", "millrace-guest-")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	file := filepath.Join(folder, "guest.wasm")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-o", file, "./testdata/goguest")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-o", file, "./testdata/"+program)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	return os.ReadFile(file)
-})
+}
+
+var goMask = sync.OnceValues(func() ([]byte, error) { return goGuest("goguest") })
 
 func fromGo(t testing.TB) []byte {
 	t.Helper()
-	module, err := goGuest()
+	module, err := goMask()
 	if err != nil {
 		t.Fatal(err)
 	}

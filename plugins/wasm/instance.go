@@ -34,9 +34,11 @@ type instance struct {
 	alloc   api.Function
 	produce api.Function
 	fetch   api.Function
+	others  map[string]api.Function // of clients, by export
 	fuel    api.MutableGlobal
 	depth   api.Global
 	stack   [4]uint64
+	message []byte // for what is said to it next
 	in      uint32 // where input goes
 	room    uint32 // how much
 
@@ -64,6 +66,14 @@ func (m *module) instance(s *settings) (*instance, error) {
 	i.fuel, _ = mod.ExportedGlobal(fuel.FuelExport).(api.MutableGlobal)
 	i.depth = mod.ExportedGlobal(fuel.StackExport)
 	i.alloc, i.produce, i.fetch = mod.ExportedFunction(abi.Alloc), mod.ExportedFunction(abi.OnProduce), mod.ExportedFunction(abi.OnFetch)
+	for _, name := range []string{abi.Partition, abi.OnNewBatch, abi.Serialize, abi.Deserialize, abi.Assignor, abi.Assign, abi.UserData} {
+		if f := mod.ExportedFunction(name); f != nil {
+			if i.others == nil {
+				i.others = make(map[string]api.Function)
+			}
+			i.others[name] = f
+		}
+	}
 	if err := i.start(s); err != nil {
 		i.close()
 		return nil, fmt.Errorf("start the guest: %w", err)

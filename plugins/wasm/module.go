@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/millrace/millrace/plugins/wasm/abi"
@@ -38,10 +40,10 @@ var shelf struct {
 	modules    map[key]*module
 }
 
-// take finds or makes the compiled module of a file.
+// take finds or makes the compiled module of a file, which must be of that kind.
 //
 // Ownership: of the caller, until give.
-func take(ctx context.Context, s *settings) (*module, error) {
+func take(ctx context.Context, s *settings, wanted kind) (*module, error) {
 	file, err := s.file()
 	if err != nil {
 		return nil, err
@@ -63,7 +65,9 @@ func take(ctx context.Context, s *settings) (*module, error) {
 		}
 		shelf.modules[k] = m
 	}
-	m.users++
+	if m.users++; !m.is(wanted) {
+		return nil, errors.Join(fmt.Errorf("load %s: %w: it does not export %s", s.path, fuel.ErrRefused, strings.Join(wanted.needs, " or ")), m.put(ctx))
+	}
 	return m, nil
 }
 
@@ -71,6 +75,11 @@ func take(ctx context.Context, s *settings) (*module, error) {
 func (m *module) give(ctx context.Context) error {
 	shelf.Lock()
 	defer shelf.Unlock()
+	return m.put(ctx)
+}
+
+// put is give, for who has locked the shelf.
+func (m *module) put(ctx context.Context) error {
 	if m.users--; m.users > 0 {
 		return nil
 	}
@@ -102,6 +111,50 @@ var (
 	i64 = []api.ValueType{api.ValueTypeI64}
 )
 
+// exports are the functions that the host calls.
+var exports = []struct {
+	name            string
+	params, results []api.ValueType
+	needed          bool
+}{
+	{abi.Alloc, i32, i32, true},
+	{abi.Configure, i32, i64, false},
+	{abi.OnProduce, i32, i64, false},
+	{abi.OnFetch, i32, i64, false},
+	{abi.Initialize, nil, nil, false},
+	{abi.Partition, i32, i64, false},
+	{abi.OnNewBatch, i32, i64, false},
+	{abi.Serialize, i32, i64, false},
+	{abi.Deserialize, i32, i64, false},
+	{abi.Assignor, i32, i64, false},
+	{abi.Assign, i32, i64, false},
+	{abi.UserData, i32, i64, false},
+}
+
+// kind is a kind of plugin that modules can be.
+type kind struct {
+	name  string
+	needs []string // one of these at least
+}
+
+// The kinds. A module may be of several.
+var (
+	interceptors  = kind{"interceptor", []string{abi.OnProduce, abi.OnFetch}}
+	partitioners  = kind{"partitioner", []string{abi.Partition}}
+	serializers   = kind{"serializer", []string{abi.Serialize}}
+	deserializers = kind{"deserializer", []string{abi.Deserialize}}
+	assignors     = kind{"assignor", []string{abi.Assign}}
+	kinds         = []kind{interceptors, partitioners, serializers, deserializers, assignors}
+	whatever      = kind{"", []string{abi.Alloc}} // which all have
+)
+
+// of reports whether a module with those exports is of the kind.
+func (k kind) of(functions map[string]api.FunctionDefinition) bool {
+	return slices.ContainsFunc(k.needs, func(name string) bool { return functions[name] != nil })
+}
+
+func (m *module) is(k kind) bool { return k.of(m.compiled.ExportedFunctions()) }
+
 // checkExports looks whether the module is a plugin, of this version of the ABI.
 func checkExports(c wazero.CompiledModule) error {
 	functions := c.ExportedFunctions()
@@ -111,17 +164,7 @@ func checkExports(c wazero.CompiledModule) error {
 	if c.ExportedMemories()["memory"] == nil {
 		return fmt.Errorf("%w: it does not export its memory as memory", fuel.ErrRefused)
 	}
-	for _, want := range []struct {
-		name            string
-		params, results []api.ValueType
-		needed          bool
-	}{
-		{abi.Alloc, i32, i32, true},
-		{abi.Configure, i32, i64, false},
-		{abi.OnProduce, i32, i64, false},
-		{abi.OnFetch, i32, i64, false},
-		{abi.Initialize, nil, nil, false},
-	} {
+	for _, want := range exports {
 		f := functions[want.name]
 		switch {
 		case f == nil && want.needed:
@@ -130,8 +173,10 @@ func checkExports(c wazero.CompiledModule) error {
 			return fmt.Errorf("%w: its %s has the wrong parameters or results", fuel.ErrRefused, want.name)
 		}
 	}
-	if functions[abi.OnProduce] == nil && functions[abi.OnFetch] == nil {
-		return fmt.Errorf("%w: it exports neither %s nor %s", fuel.ErrRefused, abi.OnProduce, abi.OnFetch)
+	for _, k := range kinds {
+		if k.of(functions) {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("%w: it exports nothing that a plugin does, such as %s, %s, %s, %s or %s", fuel.ErrRefused, abi.OnProduce, abi.Partition, abi.Serialize, abi.Deserialize, abi.Assign)
 }

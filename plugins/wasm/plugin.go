@@ -43,7 +43,10 @@ type Plugin struct {
 	busy   atomic.Bool
 }
 
-var _ sdk.Guard = (*Plugin)(nil)
+var (
+	_ sdk.Guard   = (*Plugin)(nil)
+	_ sdk.Metered = (*Plugin)(nil)
+)
 
 // New makes a plugin from its settings:
 //
@@ -59,10 +62,12 @@ var _ sdk.Guard = (*Plugin)(nil)
 //	config.*      settings of the guest
 func New(c sdk.Config) (sdk.Interceptor, error) {
 	s := read(c)
+	s.deadline = c.Duration("deadline.ms", 100*time.Millisecond)
+	within(c, "deadline.ms", s.deadline.Milliseconds(), 1, 10_000)
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	m, err := take(context.Background(), &s)
+	m, err := take(context.Background(), &s, interceptors)
 	if err != nil {
 		return nil, err
 	}

@@ -23,15 +23,15 @@ type settings struct {
 	dir      string
 	sum      []byte // nil: any
 	memory   int64
-	fuel     int64 // of a call
-	perKiB   int64 // more for each KiB of records
-	starting int64 // of the start section, _initialize and configure, together
-	deadline time.Duration
+	fuel     int64         // of a call
+	perKiB   int64         // more for each KiB of records
+	starting int64         // of the start section, _initialize and configure, together
+	deadline time.Duration // of interceptors
 	output   int64
 	guest    map[string]string
 }
 
-// read reads the settings. What is wrong with them, c remembers.
+// read reads the settings that all kinds have. What is wrong with them, c remembers.
 func read(c sdk.Config) settings {
 	s := settings{
 		guest:    c.Below("config."), // first: config. may stand before any key that nobody has taken
@@ -41,21 +41,13 @@ func read(c sdk.Config) settings {
 		fuel:     c.Int("fuel", 16<<20),
 		perKiB:   c.Int("fuel.per.kib", 128<<10),
 		starting: c.Int("fuel.start", 64<<20),
-		deadline: c.Duration("deadline.ms", 100*time.Millisecond),
 		output:   c.Int("output.max", 1<<20),
 	}
-	for key, bounds := range map[string][3]int64{
-		"memory.max":   {s.memory, page, 256 << 20},
-		"fuel":         {s.fuel, 1000, 1 << 32},
-		"fuel.per.kib": {s.perKiB, 0, 1 << 26},
-		"fuel.start":   {s.starting, 1000, 1 << 32},
-		"deadline.ms":  {s.deadline.Milliseconds(), 1, 10_000},
-		"output.max":   {s.output, 16, 64 << 20},
-	} {
-		if bounds[0] < bounds[1] || bounds[0] > bounds[2] {
-			c.Wrong(key, fmt.Sprintf("%d is not between %d and %d", bounds[0], bounds[1], bounds[2]))
-		}
-	}
+	within(c, "memory.max", s.memory, page, 256<<20)
+	within(c, "fuel", s.fuel, 1, 1<<32)
+	within(c, "fuel.per.kib", s.perKiB, 0, 1<<26)
+	within(c, "fuel.start", s.starting, 1000, 1<<32)
+	within(c, "output.max", s.output, 16, 64<<20)
 	if text := c.String("sha256", ""); text != "" {
 		sum, err := hex.DecodeString(text)
 		if err != nil || len(sum) != 32 {
@@ -67,6 +59,13 @@ func read(c sdk.Config) settings {
 		c.Wrong("path", "name the file of the module")
 	}
 	return s
+}
+
+// within says so when a number is too small or too large.
+func within(c sdk.Config, key string, value, least, most int64) {
+	if value < least || value > most {
+		c.Wrong(key, fmt.Sprintf("%d is not between %d and %d", value, least, most))
+	}
 }
 
 func (s *settings) pages() uint32 { return uint32(s.memory / page) }

@@ -156,8 +156,9 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 	if c.Off = p.Breaker.Off(begin); c.Off {
 		err = errOff
 	} else {
+		fuel := spent(p)
 		err = r.ask(p, in)
-		c.Took = r.clock().Sub(begin)
+		c.Took, c.Fuel = r.clock().Sub(begin), spent(p)-fuel
 	}
 	if err = r.judge(p, in, err); err != nil {
 		_, refused := errors.AsType[*Refusal](err)
@@ -173,6 +174,14 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 		p.Watcher.Called(c)
 	}
 	return err
+}
+
+// spent is the fuel that an instance has used so far; 0 when nobody counts it.
+func spent(p *Plugin) int64 {
+	if m, ok := p.Interceptor.(sdk.Metered); ok {
+		return m.Spent()
+	}
+	return 0
 }
 
 // errOff is the fault of a plugin that is not called.

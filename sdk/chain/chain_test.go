@@ -369,6 +369,30 @@ func TestCallsAreCounted(t *testing.T) {
 	}
 }
 
+// thirsty uses up ten units for each record.
+type thirsty struct {
+	sdk.Nop
+	used int64
+}
+
+func (p *thirsty) OnProduce(b *sdk.Batch) error {
+	p.used += 10 * int64(b.Len())
+	return errors.New("no more")
+}
+
+func (p *thirsty) Spent() int64 { return p.used }
+
+func TestFuelIsCountedByCall(t *testing.T) {
+	var seen tally
+	p := &thirsty{used: 1000}
+	for range 2 {
+		_, err := New(fixed).Run([]Plugin{{Name: "p", Interceptor: p, OnError: Skip, Watcher: &seen}}, &Input{Topic: "t", Batch: records(t, batch.None, "a", "b", "c")})
+		if err != nil || seen.Fuel != 30 {
+			t.Errorf("a call that used 30 is counted as %d, %v", seen.Fuel, err)
+		}
+	}
+}
+
 // purse lends so much and no more.
 type purse struct{ left, lent int }
 

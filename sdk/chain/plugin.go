@@ -72,11 +72,12 @@ type Call struct {
 	Edited       int
 	Dropped      int
 	Routed       int
-	Failed       int  // called bad, whatever became of them
-	DeadLettered int  // that go to the dead-letter topic
-	Rejected     bool // the batch was refused
-	Fault        bool // the call ended in an error or a panic
-	Off          bool // the breaker has it off, nobody was called
+	Failed       int   // called bad, whatever became of them
+	DeadLettered int   // that go to the dead-letter topic
+	Fuel         int64 // used by the call, when the plugin counts it
+	Rejected     bool  // the batch was refused
+	Fault        bool  // the call ended in an error or a panic
+	Off          bool  // the breaker has it off, nobody was called
 }
 
 // Cause is why a batch is refused.

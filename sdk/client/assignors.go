@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,8 +32,14 @@ var assignorClasses = map[string]string{
 // what partition.assignment.strategy names.
 func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, err error) {
 	for _, a := range given {
-		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values)})
+		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values), false})
 	}
+	var made []any
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(made))
+		}
+	}()
 	for _, name := range Strategy.Of(s.Values) {
 		if class, ok := strings.CutPrefix(name, javaAssignors); ok && assignorClasses[class] != "" {
 			name = assignorClasses[class]
@@ -41,11 +48,13 @@ func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, e
 			dealers = append(dealers, known())
 			continue
 		}
-		a, err := sdk.Assignors.New(name, s.plugin(name))
+		kind, c := s.registered(name)
+		a, err := sdk.Assignors.New(kind, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w (and range, roundrobin, sticky, cooperative-sticky)", Strategy.Name, err)
 		}
-		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values)})
+		made = append(made, a)
+		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values), true})
 	}
 	names := map[string]bool{}
 	for _, d := range dealers {
@@ -65,6 +74,17 @@ func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, e
 type dealer struct {
 	assignor sdk.Assignor
 	rack     string // of this member; "": not known
+	named    bool   // by settings, and not given by the program
+}
+
+// named are the assignors that settings named, to be closed.
+func named(dealers []kgo.GroupBalancer) (all []any) {
+	for _, one := range dealers {
+		if d, ok := one.(*dealer); ok && d.named {
+			all = append(all, d.assignor)
+		}
+	}
+	return all
 }
 
 var (

@@ -106,6 +106,24 @@ func (c Config) resolve(r role, log *slog.Logger) (*settings, error) {
 	return s, nil
 }
 
+// registered is the name that the plugin called name is registered under, and what the settings
+// say to it. Where plugin.<name>.type is given, as in the settings of a broker, that is its
+// name, and all below plugin.<name>. is for it: the file of a module, its limits.
+func (s *settings) registered(name string) (string, sdk.Config) {
+	prefix := pluginPrefix + name + "."
+	kind, given := s.given[prefix+"type"]
+	if !given {
+		return name, s.plugin(name)
+	}
+	values := map[string]string{}
+	for key, text := range s.given {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && rest != "type" {
+			values[rest] = text
+		}
+	}
+	return strings.TrimSpace(kind), sdk.NewConfig(values)
+}
+
 // plugin is what the settings say to the plugin of that name.
 func (s *settings) plugin(name string) sdk.Config {
 	prefix := pluginPrefix + name + ".config."

@@ -88,8 +88,11 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 	for _, i := range o.Interceptors {
 		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
 	}
-	c.Subscriber, err = newSubscriber(s, interceptors, o.Assignors)
-	return c, err
+	if c.Subscriber, err = newSubscriber(s, interceptors, o.Assignors); err != nil {
+		return nil, err
+	}
+	c.plugins = append(c.plugins, named(c.dealers)...)
+	return c, nil
 }
 
 func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignors []sdk.Assignor) (*Subscriber, error) {
@@ -101,12 +104,12 @@ func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignor
 	if c.reset, err = parseReset(AutoOffsetReset.Of(s.Values)); err != nil {
 		return nil, err
 	}
-	if c.dealers, err = s.dealers(assignors); err != nil {
-		return nil, err
-	}
 	v := s.Values
 	if heartbeat, session := HeartbeatInterval.Of(v), SessionTimeout.Of(v); heartbeat >= session {
 		return nil, fmt.Errorf("%s (%v) must be less than %s (%v)", HeartbeatInterval.Name, heartbeat, SessionTimeout.Name, session)
+	}
+	if c.dealers, err = s.dealers(assignors); err != nil { // last: whoever made them closes them
+		return nil, err
 	}
 	c.idle = time.AfterFunc(setting.Forever, c.expire)
 	c.idle.Stop()
@@ -124,19 +127,21 @@ func deserializer[T any](s *settings, key *setting.String, part string) (sdk.Des
 		var none T
 		return nil, fmt.Errorf("%s is missing: nothing says how a %T is read (registered are: %s)", key.Name, none, strings.Join(kind.Names(), ", "))
 	}
-	return kind.New(name, s.serde(name, part))
+	name, config := s.serde(name, part)
+	return kind.New(name, config)
 }
 
-// serde is what the settings say to a serializer or deserializer: its own, above those of
-// the schema registry, and whether it is for the "key" or the "value" of records.
-func (s *settings) serde(name, part string) sdk.Config {
+// serde is which serializer or deserializer that is and what the settings say to it: its own,
+// above those of the schema registry, and whether it is for the "key" or the "value" of records.
+func (s *settings) serde(name, part string) (string, sdk.Config) {
 	host := map[string]string{"part": part}
 	for _, row := range registryKeys {
 		if text, ok := s.given[row.Name]; ok {
 			host[row.Name] = text
 		}
 	}
-	return s.plugin(name).Over(host)
+	kind, c := s.registered(name)
+	return kind, c.Over(host)
 }
 
 // Poll returns the records that have come, in order for each partition, at most

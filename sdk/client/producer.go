@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,9 @@ type Producer[K, V any] struct {
 	keys         serializing[K]
 	values       serializing[V]
 	partitioner  sdk.Partitioner   // nil: the one of Kafka
+	chooser      sdk.Chooser       // the partitioner; nil: it cannot fail
 	listens      sdk.BatchListener // nil: the partitioner is none
+	made         []any             // plugins that settings named, to be closed
 	interceptors *interceptors     // nil: none
 	ignoreKeys   bool
 	maxBlock     time.Duration
@@ -52,27 +55,37 @@ type Producer[K, V any] struct {
 }
 
 // NewProducer makes a producer of its settings. It connects when there is something to send.
-func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K, V], error) {
+func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[K, V], err error) {
 	s, err := resolveProducer(config, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	v := s.Values
 	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v), maxRequest: MaxRequestSize.Of(v)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(p.made))
+		}
+	}()
 	if p.keys, err = newSerializing(s.settings, KeySerializer.Name, KeySerializer.Of(v), o.KeySerializer); err != nil {
 		return nil, err
 	}
+	p.made = append(p.made, p.keys.made())
 	if p.values, err = newSerializing(s.settings, ValueSerializer.Name, ValueSerializer.Of(v), o.ValueSerializer); err != nil {
 		return nil, err
 	}
+	p.made = append(p.made, p.values.made())
 	if name := PartitionerClass.Of(v); name != "" && p.partitioner == nil {
 		if ours := javaPartitioners[name]; ours != "" {
 			name = ours
 		}
-		if p.partitioner, err = sdk.Partitioners.New(name, s.partitionerConfig(name)); err != nil {
+		kind, c := s.partitionerConfig(name)
+		if p.partitioner, err = sdk.Partitioners.New(kind, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", PartitionerClass.Name, err)
 		}
+		p.made = append(p.made, p.partitioner)
 	}
+	p.chooser, _ = p.partitioner.(sdk.Chooser)
 	p.listens, _ = p.partitioner.(sdk.BatchListener)
 	if p.interceptors, err = newInterceptors(s.settings, o.Interceptors); err != nil {
 		return nil, err
@@ -88,9 +101,9 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K,
 	return p, nil
 }
 
-// partitionerConfig is what the settings say to a partitioner. One that goes by racks gets
-// client.rack with that.
-func (s *settings) partitionerConfig(name string) sdk.Config {
+// partitionerConfig is which partitioner that is, and what the settings say to it. One that
+// goes by racks gets client.rack with that.
+func (s *settings) partitionerConfig(name string) (string, sdk.Config) {
 	c := s.given
 	key := pluginPrefix + name + ".config.rack"
 	if rack := ClientRack.Of(s.Values); rack != "" && c[key] == "" && name == zoneAware {
@@ -98,7 +111,7 @@ func (s *settings) partitionerConfig(name string) sdk.Config {
 	}
 	other := *s
 	other.given = c
-	return other.plugin(name)
+	return other.registered(name)
 }
 
 // javaPartitioners are what classes of Kafka's are called here.
@@ -260,7 +273,10 @@ func (p *Producer[K, V]) place(t *native.Topic, asked *int32, key, value []byte,
 		return *asked, nil
 	case p.partitioner != nil:
 		s.placement = sdk.Placement{Topic: t.Name, Key: key, Value: value, Partitions: t.Partitions, Available: t.Available, LeaderRack: t.LeaderRack}
-		at := p.partitioner.Partition(&s.placement)
+		at, err := p.choose(&s.placement)
+		if err != nil {
+			return -1, fmt.Errorf("choose a partition of topic %s: %w", t.Name, err)
+		}
 		if at < 0 || at >= t.Partitions {
 			return at, fmt.Errorf("the partitioner %T chose partition %d of topic %s, which has %d: %w", p.partitioner, at, t.Name, t.Partitions, errPartition)
 		}
@@ -270,6 +286,14 @@ func (p *Producer[K, V]) place(t *native.Topic, asked *int32, key, value []byte,
 	default:
 		return t.Sticky.Partition(t), nil
 	}
+}
+
+// choose asks the partitioner, which may fail if it is one that says so.
+func (p *Producer[K, V]) choose(at *sdk.Placement) (int32, error) {
+	if p.chooser != nil {
+		return p.chooser.Choose(at)
+	}
+	return p.partitioner.Partition(at), nil
 }
 
 // filled has records without keys go elsewhere once a partition got a batch.
@@ -331,8 +355,23 @@ func (p *Producer[K, V]) Flush(ctx context.Context) error {
 // When ctx is done before, what is left fails with ErrClosed, and the error says so. A
 // transaction that was not ended is left to be aborted. It may be called again.
 func (p *Producer[K, V]) Close(ctx context.Context) error {
-	p.closed.Store(true)
-	return p.engine.Close(ctx)
+	first := !p.closed.Swap(true)
+	err := p.engine.Close(ctx)
+	if first {
+		err = errors.Join(err, closeAll(p.made))
+	}
+	return err
+}
+
+// closeAll closes the plugins that have something to close.
+func closeAll(plugins []any) error {
+	var wrong []error
+	for _, plugin := range plugins {
+		if c, ok := plugin.(io.Closer); ok {
+			wrong = append(wrong, c.Close())
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // InterceptorFaults is how often an interceptor failed and was passed over.

@@ -17,11 +17,20 @@ import (
 type serializing[T any] struct {
 	setting string
 	with    sdk.Serializer[T] // nil: T is []byte or string
+	given   bool              // with is the program's
+}
+
+// made is the serializer that settings named; nil when there is none.
+func (z *serializing[T]) made() any {
+	if z.given || z.with == nil {
+		return nil
+	}
+	return z.with
 }
 
 // newSerializing takes the serializer that was given, or the one that a setting names.
 func newSerializing[T any](s *settings, setting, name string, given sdk.Serializer[T]) (serializing[T], error) {
-	z := serializing[T]{setting: setting, with: given}
+	z := serializing[T]{setting: setting, with: given, given: given != nil}
 	if given != nil {
 		return z, nil
 	}
@@ -36,7 +45,8 @@ func newSerializing[T any](s *settings, setting, name string, given sdk.Serializ
 	}
 	part, _, _ := strings.Cut(setting, ".")
 	var err error
-	if z.with, err = sdk.Serializers[T]().New(name, s.serde(name, part)); err != nil {
+	name, c := s.serde(name, part)
+	if z.with, err = sdk.Serializers[T]().New(name, c); err != nil {
 		return z, fmt.Errorf("%s: %w", setting, err)
 	}
 	return z, nil

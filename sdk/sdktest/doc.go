@@ -8,8 +8,8 @@
 // hosts rely on: the same answer to the same batch, records in order, nothing written to what
 // is the host's, no panic whatever records hold, few allocations. Given the file of a WASM
 // module it also compares: the module must answer as the native plugin does, and be cut off
-// when it has no fuel, no memory or no time. Partitioner and Serializer do the same for those
-// kinds.
+// when it has no fuel, no memory or no time. Partitioner and PartitionerModule, Serializer and
+// SerializerModule, and Assignor do the same for those kinds.
 //
 // Failures are reported through T, so that the suite can be shown to fail (see its tests).
 package sdktest

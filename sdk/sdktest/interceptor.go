@@ -66,21 +66,30 @@ func (s *Subject) native() (sdk.Interceptor, error) {
 
 // module makes the plugin as a WASM module.
 func (s *Subject) module(more map[string]string) (sdk.Interceptor, error) {
-	file, err := os.ReadFile(s.Module)
+	values, err := moduleSettings(s.Module, s.Config, s.Limits, more)
+	if err != nil {
+		return nil, err
+	}
+	return sdk.Interceptors.New("wasm", sdk.NewConfig(values))
+}
+
+// moduleSettings are those of a module: what it reads itself, and its limits.
+func moduleSettings(module string, own, limits, more map[string]string) (map[string]string, error) {
+	file, err := os.ReadFile(module)
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(file)
-	values := map[string]string{"path": s.Module, "sha256": hex.EncodeToString(sum[:])}
-	for key, value := range s.Config {
+	values := map[string]string{"path": module, "sha256": hex.EncodeToString(sum[:])}
+	for key, value := range own {
 		values["config."+key] = value
 	}
-	maps.Copy(values, s.Limits)
+	maps.Copy(values, limits)
 	maps.Copy(values, more)
-	return sdk.Interceptors.New("wasm", sdk.NewConfig(values))
+	return values, nil
 }
 
-func closed(i sdk.Interceptor) {
+func closed(i any) {
 	if c, ok := i.(io.Closer); ok {
 		_ = c.Close()
 	}

@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -144,6 +143,3 @@ func bytes(n int64) string {
 	}
 	return fmt.Sprintf("%.1f %cB", value, names[0])
 }
-
-// errEmpty is an answer without what was asked for.
-var errEmpty = errors.New("it has no metrics of Millrace")

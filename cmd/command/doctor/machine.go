@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,15 +11,12 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
+	"github.com/millrace/millrace/cmd/command/metrics"
 	"github.com/millrace/millrace/diskio"
 )
 
 const (
-	// patience is how long the admin address may take to answer.
-	patience = 5 * time.Second
 	// fewFiles is a limit of open files that a broker with some thousand partitions and
 	// connections reaches.
 	fewFiles = 65536
@@ -33,14 +29,14 @@ func (r *report) metrics(ctx context.Context, address string) map[string]string 
 	if address == "" {
 		return nil
 	}
-	families, err := scrape(ctx, address)
+	families, err := metrics.Of(ctx, address)
 	if err != nil {
 		r.add(warning, "metrics", "http://%s/metrics: %v; --admin is the broker's admin.listener", address, err)
 		return nil
 	}
 	reasons := map[string]string{}
 	for _, m := range families["millrace_disk_stopped"].GetMetric() {
-		reasons[label(m, "folder")] = label(m, "reason")
+		reasons[metrics.Label(m, "folder")] = metrics.Label(m, "reason")
 	}
 	if h := families["millrace_fsync_seconds"].GetMetric(); len(h) > 0 && h[0].GetHistogram().GetSampleCount() > 0 {
 		p99 := percentile(h[0].GetHistogram(), 0.99)
@@ -51,38 +47,6 @@ func (r *report) metrics(ctx context.Context, address string) map[string]string 
 		r.add(v, "fsync", "99 %% of %d took at most %v%s", h[0].GetHistogram().GetSampleCount(), p99, advice)
 	}
 	return reasons
-}
-
-func scrape(ctx context.Context, address string) (map[string]*dto.MetricFamily, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", answer.Status)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(answer.Body)
-	if err == nil && families["millrace_build_info"] == nil {
-		err = errEmpty
-	}
-	return families, err
-}
-
-func label(m *dto.Metric, name string) string {
-	for _, l := range m.GetLabel() {
-		if l.GetName() == name {
-			return l.GetValue()
-		}
-	}
-	return ""
 }
 
 // percentile is the upper bound of the bucket that it lies in.

@@ -9,7 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
 )
 
 const (
@@ -103,7 +107,11 @@ func (b *Build) Run(ctx context.Context) error {
 		}
 		arguments = append(arguments, "-pgo="+profile)
 	}
-	return run(ctx, b.Verbose, folder, nil, tool, append(arguments, ".")...)
+	err = run(ctx, b.Verbose, folder, nil, tool, append(arguments, ".")...)
+	if err != nil && b.Millrace.Folder == "" && strings.Contains(err.Error(), millraceModule+"@"+b.Millrace.Version) {
+		return fmt.Errorf("millrace %s cannot be had as a Go module: name a version that can, or a folder with its source, with --millrace\n%w", b.Millrace.Version, err)
+	}
+	return err
 }
 
 // write writes main.go and go.mod.
@@ -152,7 +160,8 @@ func run(ctx context.Context, out io.Writer, folder string, environment []string
 // Guest is a WebAssembly module to be made of a plugin.
 type Guest struct {
 	Folder     string // with a Go package, or a Cargo.toml
-	Name       string // of the interceptor, if the package has several
+	Kind       string // of a Go package; "": what it registers. A Rust plugin says it itself
+	Name       string // of the plugin, if the package has several
 	FailClosed bool   // of a Go package; a Rust plugin says it itself
 	Output     string
 	Verbose    io.Writer
@@ -179,6 +188,11 @@ func (g *Guest) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if g.Kind == "" {
+		if g.Kind, err = kindOf(folder); err != nil {
+			return err
+		}
+	}
 	aside, err := os.MkdirTemp("", "millrace-wasm-")
 	if err != nil {
 		return fmt.Errorf("make a module: %w", err)
@@ -203,6 +217,9 @@ func importPath(ctx context.Context, tool, folder string) (string, error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
+		if strings.Contains(said.String(), millraceModule+"@") {
+			return "", fmt.Errorf("Go cannot get Millrace, which %s requires: put `replace %s => DIR` into its go.mod, as `millrace plugin new --millrace DIR` does\n%s", folder, millraceModule, strings.TrimSpace(said.String()))
+		}
 		return "", fmt.Errorf("%s is no Go package: %w\n%s", folder, err, strings.TrimSpace(said.String()))
 	}
 	path, name, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
@@ -212,12 +229,62 @@ func importPath(ctx context.Context, tool, folder string) (string, error) {
 	return path, nil
 }
 
+// registers is how a Go package registers plugins of each kind that modules can be.
+var registers = map[string]*regexp.Regexp{
+	"interceptor": regexp.MustCompile(`\bsdk\.Interceptors\.Register\(`),
+	"partitioner": regexp.MustCompile(`\bsdk\.Partitioners\.Register\(`),
+	"serializer":  regexp.MustCompile(`\bsdk\.(Ser|Deser)ializers\[.*\]\(\)\.Register\(`),
+	"assignor":    regexp.MustCompile(`\bsdk\.Assignors\.Register\(`),
+}
+
+// does is what modules of each kind export, besides what all do.
+var does = map[string][]string{
+	"interceptor": {abi.OnProduce, abi.OnFetch},
+	"partitioner": {abi.Partition, abi.OnNewBatch},
+	"serializer":  {abi.Serialize, abi.Deserialize},
+	"assignor":    {abi.Assignor, abi.Assign, abi.UserData},
+}
+
+// kindOf looks what the package in a folder registers.
+func kindOf(folder string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil {
+		return "", fmt.Errorf("make a module: %w", err)
+	}
+	var found []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("make a module: %w", err)
+		}
+		for _, kind := range Kinds {
+			if !strings.HasSuffix(file, "_test.go") && registers[kind].Match(text) && !slices.Contains(found, kind) {
+				found = append(found, kind)
+			}
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("%s registers plugins of %d kinds (%s): say which is meant with --kind", folder, len(found), strings.Join(found, ", "))
+	}
+	return found[0], nil
+}
+
 // overlay writes the main of the guest aside, and the file that says where it seems to be.
 func (g *Guest) overlay(folder, aside, path string) (string, error) {
 	main := "package main\n\nimport (\n\t\"" + millraceModule + "/plugins/wasm/guest\"\n\n\t_ \"" + path + "\"\n)\n\n" +
-		fmt.Sprintf("func init() { guest.Serve(%q) }\n\nfunc main() {}\n", g.Name)
+		fmt.Sprintf("func init() { guest.Serve(%q, %q) }\n\nfunc main() {}\n", g.Kind, g.Name)
+	for i, export := range does[g.Kind] {
+		main += fmt.Sprintf("\n//go:wasmexport %s\nfunc does%d(n uint32) uint64 { return guest.Call(%q, n) }\n", export, i, export)
+	}
+	var marks []string
 	if g.FailClosed {
-		main += "\n//go:wasmexport millrace_fail_closed\nfunc failClosed() {}\n"
+		marks = append(marks, abi.FailClosed)
+	}
+	if g.Kind == "partitioner" {
+		marks = append(marks, abi.LeaderRacks)
+	}
+	for i, export := range marks {
+		main += fmt.Sprintf("\n//go:wasmexport %s\nfunc mark%d() {}\n", export, i)
 	}
 	file := filepath.Join(aside, "main.go")
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(folder, guestFolder, "main.go"): file}})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/cmd/command/metrics"
 	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/cmd/command/table"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,6 +25,7 @@ const (
 	settingProduce = "interceptors.produce"
 	settingFetch   = "interceptors.fetch"
 	settingCluster = "interceptors" // on produce, of topics without a list of their own
+	settingAdmin   = "admin.listener"
 )
 
 // Load is a module to be loaded into the brokers of a cluster.
@@ -104,6 +106,9 @@ func (l *Load) check(has brokerSettings, prefix string) (path, sum string, err e
 	info, err := Verify(nil, l.File, l.Pinned, hostless(settings))
 	if err != nil {
 		return "", "", err
+	}
+	if !info.Produce && !info.Fetch {
+		return "", "", fmt.Errorf("%s is a %s, which brokers do not run: name it in the settings of clients (docs/wasm.md)", l.File, strings.Join(info.Kinds, " and "))
 	}
 	path, err = l.place(has.folder(), info.SHA256)
 	return path, info.SHA256, err
@@ -199,8 +204,9 @@ func Unload(ctx context.Context, s *session.Session, name string, topics []strin
 	return nil
 }
 
-// List prints the plugins of a cluster and the topics that use them.
-func List(ctx context.Context, s *session.Session) error {
+// List prints the plugins of a cluster, the topics that use them, and what they did in the
+// broker whose admin.listener is at admin; "": at the address that its settings name.
+func List(ctx context.Context, s *session.Session, admin string) error {
 	has, err := settingsOf(ctx, s)
 	if err != nil {
 		return err
@@ -208,6 +214,10 @@ func List(ctx context.Context, s *session.Session) error {
 	users, err := topicsByPlugin(ctx, s)
 	if err != nil {
 		return err
+	}
+	work, err := workOf(ctx, has, admin)
+	if err != nil && admin != "" {
+		return err // who named it wants to know
 	}
 	var rows [][]string
 	for _, name := range has.plugins() {
@@ -219,10 +229,55 @@ func List(ctx context.Context, s *session.Session) error {
 		if policy == "" {
 			policy = "fail"
 		}
-		rows = append(rows, []string{name, kind, own["path"], fmt.Sprintf("%.12s", own["sha256"]), policy, strings.Join(users[name], ",")})
+		row := []string{name, kind, own["path"], fmt.Sprintf("%.12s", own["sha256"]), policy, strings.Join(users[name], ",")}
+		rows = append(rows, append(row, work.cells(name)...))
 	}
-	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics"}, rows)
+	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics", "Records", "Faults", "Fuel"}, rows)
 	return nil
+}
+
+// counters are the metrics of a broker that count what plugins did, in the order of columns.
+var counters = []string{"millrace_plugin_records_in_total", "millrace_plugin_faults_total", "millrace_plugin_fuel_total"}
+
+// work is what plugins have done since the broker started, by name; nil when no broker told.
+type work map[string][]float64
+
+// workOf asks a broker for its metrics.
+func workOf(ctx context.Context, has brokerSettings, admin string) (work, error) {
+	if admin == "" {
+		admin = has.all[settingAdmin]
+	}
+	if admin == "" {
+		return nil, nil
+	}
+	families, err := metrics.Of(ctx, admin)
+	if err != nil {
+		return nil, fmt.Errorf("what plugins did: http://%s/metrics: %w; --admin is the broker's admin.listener", admin, err)
+	}
+	done := work{}
+	for _, name := range has.plugins() {
+		done[name] = make([]float64, len(counters))
+	}
+	for i, counter := range counters {
+		for _, m := range families[counter].GetMetric() {
+			if of := done[metrics.Label(m, "plugin")]; of != nil {
+				of[i] += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return done, nil
+}
+
+// cells are what one plugin did, for a table.
+func (w work) cells(plugin string) []string {
+	cells := make([]string, len(counters))
+	for i := range cells {
+		cells[i] = "-"
+		if w != nil {
+			cells[i] = fmt.Sprintf("%.0f", w[plugin][i])
+		}
+	}
+	return cells
 }
 
 // use adds a plugin to the list of a topic, or takes it off.

@@ -18,7 +18,7 @@ import (
 var templates embed.FS
 
 // Kinds are the kinds of plugins that projects can be begun for.
-var Kinds = []string{"interceptor", "partitioner", "serializer"}
+var Kinds = []string{"interceptor", "partitioner", "serializer", "assignor"}
 
 // Project is a plugin that is begun.
 type Project struct {
@@ -43,15 +43,10 @@ func New(out io.Writer, p Project) error {
 	if !plainName.MatchString(p.Name) {
 		return fmt.Errorf("%q is no name for a plugin: use lower-case letters, digits and dashes, a letter first", p.Name)
 	}
-	from := p.Kind
 	switch {
 	case !slices.Contains(Kinds, p.Kind):
 		return fmt.Errorf("unknown kind %q: use one of %s", p.Kind, strings.Join(Kinds, ", "))
-	case p.Language == "rust" && p.Kind != "interceptor":
-		return fmt.Errorf("a %s runs in clients, which are written in Go: use --lang go", p.Kind)
-	case p.Language == "rust":
-		from = "rust"
-	case p.Language != "go":
+	case p.Language != "go" && p.Language != "rust":
 		return fmt.Errorf("unknown language %q: use go or rust", p.Language)
 	}
 	values, err := p.values()
@@ -61,19 +56,22 @@ func New(out io.Writer, p Project) error {
 	if err := os.Mkdir(p.Folder, 0o755); err != nil {
 		return fmt.Errorf("begin a project: %w", err)
 	}
-	if err := fill(filepath.Join("template", from), p.Folder, values); err != nil {
+	if err := fill(filepath.Join("template", p.Language, p.Kind), p.Folder, values); err != nil {
 		return err
 	}
 	if p.Language == "rust" {
+		if err := fill("template/rust/crate", p.Folder, values); err != nil {
+			return err
+		}
 		fmt.Fprintf(out, "%s is begun. Try:\n\n  cd %s\n  cargo test\n  millrace plugin wasm . -o %s.wasm\n", p.Name, p.Folder, p.Name)
 		return os.WriteFile(filepath.Join(p.Folder, ".gitignore"), []byte("/target\n*.wasm\n"), 0o644)
 	}
 	if err := p.module(values); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is begun. Try:\n\n  cd %s\n  go mod tidy\n  go test ./...\n", p.Name, p.Folder)
-	if p.Kind == "interceptor" {
-		fmt.Fprintf(out, "  millrace plugin wasm . -o %s.wasm\n", p.Name)
+	fmt.Fprintf(out, "%s is begun. Try:\n\n  cd %s\n  go mod tidy\n  go test ./...\n  millrace plugin wasm . -o %s.wasm\n", p.Name, p.Folder, p.Name)
+	if p.Millrace == "" {
+		fmt.Fprintf(out, "\nIt needs %s %s. If Go cannot get that, begin it with --millrace DIR, a folder with the source of Millrace.\n", millraceModule, p.Version)
 	}
 	return nil
 }

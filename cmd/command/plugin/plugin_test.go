@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,11 +60,38 @@ func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
 	}
 }
 
-func TestProjectsOfClientsBuildAndTest(t *testing.T) {
-	for _, kind := range []string{"partitioner", "serializer"} {
+func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
+	for _, kind := range []string{"partitioner", "serializer", "assignor"} {
 		t.Run(kind, func(t *testing.T) {
-			do(t, begin(t, kind, "go", "first-byte"), "go", "test", "./...")
+			folder := begin(t, kind, "go", "first-byte")
+			do(t, folder, "go", "test", "./...")
+			module := filepath.Join(folder, "first-byte.wasm")
+			t.Setenv("GOPROXY", "off")
+			if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := Verify(nil, module, "", nil); err != nil || !slices.Contains(info.Kinds, kind) {
+				t.Errorf("the module is %+v: %v", info, err)
+			}
+			if said := do(t, folder, "go", "test", "-count=1", "-v", "./..."); strings.Contains(said, "SKIP") {
+				t.Errorf("the module was not compared with the plugin:\n%s", said)
+			}
 		})
+	}
+}
+
+func TestAPackageOfSeveralKinds(t *testing.T) {
+	folder := filepath.Join(source, "plugins/wasm/testdata/kinds")
+	g := Guest{Folder: folder, Output: filepath.Join(t.TempDir(), "x.wasm"), Verbose: io.Discard}
+	if err := g.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "plugins of 3 kinds (partitioner, serializer, assignor): say which is meant with --kind") {
+		t.Errorf("got %v", err)
+	}
+	g.Kind, g.Name = "assignor", "deal"
+	if err := g.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Verify(nil, g.Output, "", nil); err != nil || !slices.Equal(info.Kinds, []string{"assignor"}) {
+		t.Errorf("the module is %+v: %v", info, err)
 	}
 }
 
@@ -95,6 +123,23 @@ func TestAProjectInRust(t *testing.T) {
 	}
 	if _, err := Verify(nil, module, "", map[string]string{"config.prefx": "trace"}); err == nil || !strings.Contains(err.Error(), "unknown setting prefx") {
 		t.Errorf("a misspelt setting gave %v", err)
+	}
+}
+
+func TestProjectsOfClientsInRust(t *testing.T) {
+	haveRust(t)
+	for _, kind := range []string{"partitioner", "serializer", "assignor"} {
+		t.Run(kind, func(t *testing.T) {
+			folder := begin(t, kind, "rust", "first-byte")
+			do(t, folder, "cargo", "test", "--quiet")
+			module := filepath.Join(folder, "first-byte.wasm")
+			if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := Verify(nil, module, "", nil); err != nil || !slices.Contains(info.Kinds, kind) {
+				t.Errorf("the module is %+v: %v", info, err)
+			}
+		})
 	}
 }
 
@@ -144,7 +189,6 @@ func TestProjectsThatAreNone(t *testing.T) {
 		"a kind":     {Project{Kind: "authorizer", Language: "go", Name: "x"}, "unknown kind"},
 		"a language": {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
 		"a name":     {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
-		"rust":       {Project{Kind: "partitioner", Language: "rust", Name: "x"}, "--lang go"},
 		"a version":  {Project{Kind: "interceptor", Language: "go", Name: "x"}, "no released version"},
 		"a source":   {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
 	} {

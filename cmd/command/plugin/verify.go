@@ -3,7 +3,6 @@ package plugin
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,26 +13,19 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
-// Verify loads a module as a broker would, and says what it is. Settings are those of the
-// plugin, without its name before them.
+// Verify loads a module as a broker or a client would, and says what it is. Settings are
+// those of the plugin, without its name before them.
 func Verify(out io.Writer, file, pinned string, settings map[string]string) (wasm.Info, error) {
 	values := map[string]string{"path": file}
 	maps.Copy(values, settings)
 	if pinned != "" {
 		values["sha256"] = pinned
 	}
-	made, err := sdk.Interceptors.New("wasm", sdk.NewConfig(values))
-	if err != nil {
-		return wasm.Info{}, err
+	info, err := wasm.Inspect(sdk.NewConfig(values))
+	if err != nil || out == nil {
+		return info, err
 	}
-	p, ok := made.(*wasm.Plugin)
-	if !ok {
-		return wasm.Info{}, errors.New("another plugin has the name wasm")
-	}
-	info := p.Info()
-	if err := p.Close(); err != nil {
-		return info, fmt.Errorf("close the module: %w", err)
-	}
+	fmt.Fprintf(out, "sha256:       %s\nkind:         %s\n", info.SHA256, strings.Join(info.Kinds, ", "))
 	var sees []string
 	if info.Produce {
 		sees = append(sees, "produce")
@@ -41,10 +33,10 @@ func Verify(out io.Writer, file, pinned string, settings map[string]string) (was
 	if info.Fetch {
 		sees = append(sees, "fetch")
 	}
-	if out == nil {
-		return info, nil
+	if len(sees) > 0 {
+		fmt.Fprintf(out, "sees:         %s\nfail closed:  %t\n", strings.Join(sees, ", "), info.FailClosed)
 	}
-	fmt.Fprintf(out, "sha256:       %s\nsees:         %s\nfail closed:  %t\nmemory:       %d KiB an instance\n", info.SHA256, strings.Join(sees, ", "), info.FailClosed, info.Memory>>10)
+	fmt.Fprintf(out, "memory:       %d KiB an instance\n", info.Memory>>10)
 	for _, name := range info.Imports {
 		fmt.Fprintf(out, "imports:      %s\n", name)
 	}

@@ -11,6 +11,17 @@
 //	millrace_fail_closed      any function              optional; forbids on.error=skip
 //	_initialize               ()                        optional; called first
 //
+// and, for kinds of plugins that run in clients, instead of on_produce and on_fetch
+//
+//	millrace_partition        (bytes i32) → i64         input: a placement; answers the partition itself
+//	millrace_on_new_batch     (bytes i32) → i64         optional; input: a batch that is full; answers 0
+//	millrace_leader_racks     any function              optional; placements have racks
+//	millrace_serialize        (bytes i32) → i64         input: a datum; answers a datum, of bytes
+//	millrace_deserialize      (bytes i32) → i64         input: a datum, of bytes; answers a datum
+//	millrace_assignor         (bytes i32) → i64         no input; answers what it is
+//	millrace_assign           (bytes i32) → i64         input: a group; answers an assignment
+//	millrace_user_data        (bytes i32) → i64         optional; input: a member; answers a datum
+//
 // The i64 is 0, for nothing to say, or the address of the answer in its upper half and the
 // length in its lower: for configure the text of an error, for a batch a list of edits.
 //
@@ -54,12 +65,82 @@
 // Keys, values, topics and reasons are a length u32 and bytes; the length of null is
 // 0xffffffff. Headers are how many u32, then key · value of each. Reject and fault are alone
 // in their list.
+//
+// A placement:
+//
+//	 0  magic "MRP1"           u32
+//	 4  where the rest begins  u32   24 in this version
+//	 8  partitions             u32   how many the topic has
+//	12  available              u32   how many have a leader
+//	16  racks                  u32   how many follow: 0, or as many as partitions
+//	20  zero                   u32
+//	24  topic · key · value · available partitions u32, ascending · racks of their leaders
+//
+// A batch that is full: partition u32, then the topic.
+//
+// A datum is a key or value, as a program has it or as a record does:
+//
+//	 0  magic "MRD1"           u32
+//	 4  where the rest begins  u32   24 in this version
+//	 8  form                   u32   0 null, 1 bytes, 2 text, 3 integer, 4 unsigned, 5 float, 6 boolean,
+//	                                 7 JSON; in answers 8 fault: what follows is the reason
+//	12  bytes of it            u32
+//	16  headers                u32   how many; in answers 0xffffffff: as they were
+//	20  bytes of the topic     u32   0 in answers
+//	24  the datum itself · headers · topic
+//
+// Integers and floats have 8 bytes, booleans one. Keys of headers are text.
+//
+// What an assignor is: protocol u32 (0 eager, 1 cooperative), then its name.
+//
+// A group:
+//
+//	 0  magic "MRG1"           u32
+//	 4  where the rest begins  u32   16 in this version
+//	 8  members                u32
+//	12  topics                 u32
+//	16  member · … · topic · …
+//
+// A member is its id · instance id · rack · generation i32 · topics: how many u32, then
+// each · owned: how many u32, then topic · partition u32 of each · user data. A topic is its
+// name · partitions u32. The input of user_data is topics · owned.
+//
+// An assignment: magic "MRA1" u32, members u32, then of each its id and, how many u32, topic ·
+// partition u32 of what it gets. A fault is a datum.
 package abi
 
 // Magics begin what is said.
 const (
 	BatchMagic = 0x3142524d
 	EditsMagic = 0x3145524d
+	PlaceMagic = 0x3150524d
+	DatumMagic = 0x3144524d
+	GroupMagic = 0x3147524d
+	DealtMagic = 0x3141524d
+)
+
+// PlaceSize, DatumSize and GroupSize are where the rest of a placement, a datum and a group
+// begins.
+const (
+	PlaceSize = 24
+	DatumSize = 24
+	GroupSize = 16
+)
+
+// Form is how a key or value is written down.
+type Form uint32
+
+// The forms.
+const (
+	FormNull Form = iota
+	FormBytes
+	FormText
+	FormInteger
+	FormUnsigned
+	FormFloat
+	FormBoolean
+	FormJSON
+	FormFault // of answers
 )
 
 // HeaderSize is the size in bytes of what stands before the names of a batch.
@@ -98,4 +179,13 @@ const (
 	OnFetch    = "millrace_on_fetch"
 	FailClosed = "millrace_fail_closed"
 	Initialize = "_initialize" // of WASI reactors
+
+	Partition   = "millrace_partition"
+	OnNewBatch  = "millrace_on_new_batch"
+	LeaderRacks = "millrace_leader_racks"
+	Serialize   = "millrace_serialize"
+	Deserialize = "millrace_deserialize"
+	Assignor    = "millrace_assignor"
+	Assign      = "millrace_assign"
+	UserData    = "millrace_user_data"
 )

@@ -2,13 +2,26 @@
 
 package guest
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
+)
 
 // served is the guest of this module: an instance of a module is one guest.
-var served = New("")
+var served = New("interceptor", "")
 
-// Serve says which interceptor the module is. For init.
-func Serve(name string) { served.name = name }
+// Serve says which plugin the module is. For init.
+func Serve(kind, name string) { served.kind, served.name = kind, name }
+
+// Call has the plugin do what an export of that name is for, with the first n bytes of the
+// input.
+func Call(export string, n uint32) uint64 {
+	if export == abi.Partition {
+		return served.Partition(n)
+	}
+	return packed(served.Answer(export, n))
+}
 
 func packed(p []byte) uint64 {
 	if len(p) == 0 {
@@ -27,9 +40,3 @@ func alloc(n uint32) uint32 {
 
 //go:wasmexport millrace_configure
 func configure(n uint32) uint64 { return packed(served.Configure(n)) }
-
-//go:wasmexport millrace_on_produce
-func onProduce(n uint32) uint64 { return packed(served.OnProduce(n)) }
-
-//go:wasmexport millrace_on_fetch
-func onFetch(n uint32) uint64 { return packed(served.OnFetch(n)) }

@@ -1,11 +1,15 @@
 // Package guest makes a WebAssembly module of a plugin that is written in Go: the package
-// that compiles into a broker is the one that runs as a guest. `millrace plugin wasm` builds
-// it, with a main that imports this package and the plugin's:
+// that compiles into a broker or a client is the one that runs as a guest. `millrace plugin
+// wasm` builds it, with a main that imports this package and the plugin's, and that exports
+// what its kind does:
 //
-//	func init() { guest.Serve("mask") }
+//	func init() { guest.Serve("interceptor", "mask") }
 //
-// It turns what the host says (package abi) into calls of an sdk.Interceptor, and what the
-// interceptor did to a batch into a list of edits.
+//	//go:wasmexport millrace_on_produce
+//	func onProduce(n uint32) uint64 { return guest.Call("millrace_on_produce", n) }
+//
+// It turns what the host says (package abi) into calls of the plugin, and what the plugin did
+// into answers.
 package guest
 
 import (
@@ -22,20 +26,23 @@ import (
 
 // Guest is a plugin, its input and its output. A host calls it from one thread at a time.
 type Guest struct {
-	name    string
-	plugin  sdk.Interceptor
-	input   []byte
-	output  []byte
-	batch   sdk.Batch
-	header  [batch.HeaderSize]byte
-	before  []sdk.View // of the batch at hand
-	topic   string
-	client  string
-	rejects *sdk.Rejection
+	kind     string
+	name     string
+	plugin   sdk.Interceptor // of that kind
+	client   client          // of the other kinds
+	input    []byte
+	output   []byte
+	batch    sdk.Batch
+	header   [batch.HeaderSize]byte
+	before   []sdk.View // of the batch at hand
+	topic    string
+	clientID string
+	rejects  *sdk.Rejection
 }
 
-// New is a guest that runs the interceptor of that name; "" is the only one there is.
-func New(name string) *Guest { return &Guest{name: name} }
+// New is a guest that runs the plugin of that kind (interceptor, partitioner, serializer,
+// assignor) and name; "" is the only one there is.
+func New(kind, name string) *Guest { return &Guest{kind: kind, name: name} }
 
 // Alloc is n bytes for input.
 func (g *Guest) Alloc(n uint32) []byte {
@@ -43,7 +50,7 @@ func (g *Guest) Alloc(n uint32) []byte {
 	return g.input
 }
 
-// Configure makes the interceptor from the settings in the first n bytes of the input. It
+// Configure makes the plugin from the settings in the first n bytes of the input. It
 // answers what is wrong with them, or nothing.
 func (g *Guest) Configure(n uint32) []byte {
 	if err := g.configure(g.input[:n]); err != nil {
@@ -55,12 +62,6 @@ func (g *Guest) Configure(n uint32) []byte {
 }
 
 func (g *Guest) configure(p []byte) error {
-	name := g.name
-	if names := sdk.Interceptors.Names(); name == "" && len(names) != 1 {
-		return fmt.Errorf("the module has %d interceptors (%s): say which with --name", len(names), strings.Join(names, ", "))
-	} else if name == "" {
-		name = names[0]
-	}
 	values := make(map[string]string)
 	for len(p) > 0 {
 		var key, value string
@@ -74,8 +75,35 @@ func (g *Guest) configure(p []byte) error {
 		values[key] = value
 	}
 	var err error
-	g.plugin, err = sdk.Interceptors.New(name, sdk.NewConfig(values))
+	switch g.kind {
+	case "interceptor":
+		g.plugin, err = pick(sdk.Interceptors, g.kind, g.name, values)
+	case "partitioner":
+		g.client.partitioner, err = pick(sdk.Partitioners, g.kind, g.name, values)
+	case "assignor":
+		g.client.assignor, err = pick(sdk.Assignors, g.kind, g.name, values)
+	case "serializer":
+		err = g.client.serializer(g.name, values)
+	default:
+		err = fmt.Errorf("there is no kind %q", g.kind)
+	}
 	return err
+}
+
+// pick makes the plugin of that name, or the only one.
+func pick[T any](plugins *sdk.Kind[T], kind, name string, values map[string]string) (none T, err error) {
+	if name == "" {
+		names := plugins.Names()
+		if len(names) != 1 {
+			return none, several(kind, names)
+		}
+		name = names[0]
+	}
+	return plugins.New(name, sdk.NewConfig(values))
+}
+
+func several(kind string, names []string) error {
+	return fmt.Errorf("the module has %d %ss (%s): say which with --name", len(names), kind, strings.Join(names, ", "))
 }
 
 // OnProduce shows the batch in the first n bytes of the input to the interceptor. It answers
@@ -122,10 +150,10 @@ func (g *Guest) open(p []byte) error {
 	if string(p[topic:client]) != g.topic {
 		g.topic = string(p[topic:client])
 	}
-	if string(p[client:records]) != g.client {
-		g.client = string(p[client:records])
+	if string(p[client:records]) != g.clientID {
+		g.clientID = string(p[client:records])
 	}
-	g.batch.Topic, g.batch.ClientID, g.batch.Partition = g.topic, g.client, int32(little.Uint32(p[20:]))
+	g.batch.Topic, g.batch.ClientID, g.batch.Partition = g.topic, g.clientID, int32(little.Uint32(p[20:]))
 	g.head(p, p[records:end])
 	if err := g.batch.Open(batch.Batch(g.header[:]), p[records:end]); err != nil {
 		return fmt.Errorf("read the records: %w", err)

@@ -9,6 +9,12 @@ import (
 	_ "github.com/millrace/millrace/plugins/wasm/testdata/mask"
 )
 
-func init() { guest.Serve("mask16") }
+func init() { guest.Serve("interceptor", "mask16") }
 
 func main() {}
+
+//go:wasmexport millrace_on_produce
+func onProduce(n uint32) uint64 { return guest.Call("millrace_on_produce", n) }
+
+//go:wasmexport millrace_on_fetch
+func onFetch(n uint32) uint64 { return guest.Call("millrace_on_fetch", n) }

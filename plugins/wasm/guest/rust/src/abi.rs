@@ -1,4 +1,4 @@
-//! What stands between a plugin and the host. [`plugin!`](crate::plugin) uses it.
+//! What stands between a plugin and the host. [`plugin!`](crate::plugin) and its like use it.
 
 use crate::batch::{Batch, FAULT, REJECT};
 use crate::{Error, Interceptor, Settings};
@@ -36,7 +36,7 @@ struct State<T> {
 // SAFETY: the host calls an instance from one thread at a time, and never from within a call.
 unsafe impl<T> Sync for Guest<T> {}
 
-impl<T: Interceptor> Guest<T> {
+impl<T> Guest<T> {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Guest<T> {
         Guest(UnsafeCell::new(State {
@@ -61,10 +61,10 @@ impl<T: Interceptor> Guest<T> {
     }
 
     /// Makes the plugin from the settings in the input.
-    pub fn configure(&self, size: u32) -> u64 {
+    pub fn configure(&self, size: u32, make: fn(&Settings) -> Result<T, String>) -> u64 {
         let state = self.state();
         let made = match Settings::decode(&state.input[..size as usize]) {
-            Some(settings) => T::configure(&settings),
+            Some(settings) => make(&settings),
             None => Err(String::from("the settings are no text")),
         };
         match made {
@@ -80,6 +80,28 @@ impl<T: Interceptor> Guest<T> {
         }
     }
 
+    /// Has the plugin answer a number to the input.
+    pub fn number(&self, size: u32, f: fn(&mut T, &[u8]) -> u64) -> u64 {
+        let state = self.state();
+        let Some(plugin) = state.plugin.as_mut() else {
+            panic!("the plugin was not configured");
+        };
+        f(plugin, &state.input[..size as usize])
+    }
+
+    /// Has the plugin write an answer to the input.
+    pub fn answer(&self, size: u32, f: fn(&mut T, &[u8], &mut Vec<u8>)) -> u64 {
+        let state = self.state();
+        let Some(plugin) = state.plugin.as_mut() else {
+            panic!("the plugin was not configured");
+        };
+        state.output.clear();
+        f(plugin, &state.input[..size as usize], &mut state.output);
+        packed(&state.output, state.output.len())
+    }
+}
+
+impl<T: Interceptor> Guest<T> {
     /// Shows the plugin the batch in the input.
     pub fn call(&self, size: u32, f: fn(&mut T, &mut Batch) -> Result<(), Error>) -> u64 {
         let state = self.state();
@@ -105,11 +127,11 @@ fn packed(p: &[u8], size: usize) -> u64 {
     u64::from(p.as_ptr() as usize as u32) << 32 | size as u64
 }
 
-/// Makes a module of a plugin. `plugin!(Mask)`, or `plugin!(Mask, fail_closed)` for one that
-/// records must never get past unseen.
+/// What modules of all kinds export.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! plugin {
-    ($plugin:ty) => {
+macro_rules! guest {
+    ($plugin:ty, $kind:ident) => {
         static MILLRACE_GUEST: $crate::abi::Guest<$plugin> = $crate::abi::Guest::new();
 
         #[no_mangle]
@@ -122,8 +144,17 @@ macro_rules! plugin {
 
         #[no_mangle]
         pub extern "C" fn millrace_configure(size: u32) -> u64 {
-            MILLRACE_GUEST.configure(size)
+            MILLRACE_GUEST.configure(size, <$plugin as $crate::$kind>::configure)
         }
+    };
+}
+
+/// Makes a module of an interceptor. `plugin!(Mask)`, or `plugin!(Mask, fail_closed)` for one
+/// that records must never get past unseen.
+#[macro_export]
+macro_rules! plugin {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, Interceptor);
 
         #[no_mangle]
         pub extern "C" fn millrace_on_produce(size: u32) -> u64 {
@@ -140,5 +171,67 @@ macro_rules! plugin {
 
         #[no_mangle]
         pub extern "C" fn millrace_fail_closed() {}
+    };
+}
+
+/// Makes a module of a [`Partitioner`](crate::Partitioner).
+#[macro_export]
+macro_rules! partitioner {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, Partitioner);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_leader_racks() {}
+
+        #[no_mangle]
+        pub extern "C" fn millrace_partition(size: u32) -> u64 {
+            MILLRACE_GUEST.number(size, $crate::client::partition::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_on_new_batch(size: u32) -> u64 {
+            MILLRACE_GUEST.number(size, $crate::client::on_new_batch::<$plugin>)
+        }
+    };
+}
+
+/// Makes a module of a [`Serializer`](crate::Serializer).
+#[macro_export]
+macro_rules! serializer {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, Serializer);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_serialize(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::client::serialize::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_deserialize(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::client::deserialize::<$plugin>)
+        }
+    };
+}
+
+/// Makes a module of an [`Assignor`](crate::Assignor).
+#[macro_export]
+macro_rules! assignor {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, Assignor);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_assignor(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::client::introduce::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_assign(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::client::assign::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_user_data(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::client::user_data::<$plugin>)
+        }
     };
 }

@@ -1,5 +1,6 @@
-//! Write an interceptor for Millrace in Rust. It runs inside the broker as a WebAssembly
-//! module that can reach nothing but its own memory, and sees a batch of records at a time.
+//! Write a plugin for Millrace in Rust. An interceptor runs inside the broker as a WebAssembly
+//! module that can reach nothing but its own memory, and sees a batch of records at a time. A
+//! [`Partitioner`], [`Serializer`] or [`Assignor`] runs inside clients in the same way.
 //!
 //! ```
 //! use millrace_plugin::{plugin, Batch, Error, Interceptor, Settings};
@@ -34,10 +35,14 @@ extern crate alloc;
 
 pub mod abi;
 mod batch;
+pub mod client;
 mod settings;
 pub mod testing;
 
 pub use batch::{Batch, Change, Headers, Record, Records};
+pub use client::{
+    Assignor, HeaderList, Member, Partition, Partitioner, Placement, Serializer, Value,
+};
 pub use settings::Settings;
 
 use alloc::string::String;

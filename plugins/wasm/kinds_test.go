@@ -1,0 +1,474 @@
+package wasm
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/millrace/millrace/plugins/wasm/abi"
+	. "github.com/millrace/millrace/plugins/wasm/assemble"
+	"github.com/millrace/millrace/plugins/wasm/message"
+	"github.com/millrace/millrace/sdk"
+)
+
+// client is a module of a plugin that runs in clients: what it exports is code, which may use
+// two local variables i and two I. Its memory has an answer at listAt.
+func client(export string, code, answer []byte, more ...func(*Module)) Module {
+	m := Module{
+		Memory: Limits{Min: 8},
+		Functions: []Function{
+			{Export: abi.Marker},
+			{Export: abi.Alloc, Params: "i", Results: "i", Code: I32(inputAt)},
+			{Export: export, Params: "i", Results: "I", Locals: "iiII", Code: code},
+		},
+		Data: []Data{{At: listAt, Bytes: answer}},
+	}
+	for _, f := range more {
+		f(&m)
+	}
+	return m
+}
+
+// says is a module whose export always gives the same answer.
+func says(export string, answer []byte, more ...func(*Module)) Module {
+	return client(export, I64(listAt<<32|int64(len(answer))), answer, more...)
+}
+
+// dealing is an assignor whose assign is code.
+func dealing(code, answer []byte) Module {
+	return client(abi.Assign, code, answer, func(m *Module) {
+		m.Data = append(m.Data, Data{At: 40, Bytes: []byte("\x00\x00\x00\x00deal")})
+		m.Functions = append(m.Functions, Function{Export: abi.Assignor, Params: "i", Results: "I", Code: I64(40<<32 | 8)})
+	})
+}
+
+func deals(answer []byte) Module { return dealing(I64(listAt<<32|int64(len(answer))), answer) }
+
+// introduces is an assignor that says so of itself.
+func introduces(text string) Module {
+	return says(abi.Assignor, []byte(text), export(abi.Assign, "i", "I", pass))
+}
+
+// number is numbers and texts, one after the other.
+func numbers(parts ...any) []byte {
+	var p []byte
+	for _, part := range parts {
+		switch v := part.(type) {
+		case int:
+			p = binary.LittleEndian.AppendUint32(p, uint32(v))
+		case string:
+			p = append(p, v...)
+		}
+	}
+	return p
+}
+
+// value is an answer that is a datum.
+func value(form abi.Form, p string, headers ...sdk.Header) []byte {
+	return message.AppendDatum(nil, &message.Datum{Form: form, Bytes: []byte(p), Headers: headers})
+}
+
+// dealt is an answer that is an assignment: members, each with how many partitions there are.
+func dealt(parts ...any) []byte {
+	p := abi.AppendU32(nil, abi.DealtMagic)
+	for _, part := range parts {
+		switch v := part.(type) {
+		case int:
+			p = abi.AppendU32(p, uint32(v))
+		case string:
+			p = abi.AppendText(p, v)
+		}
+	}
+	return p
+}
+
+// try loads a module as a kind and calls it once.
+type try func(t testing.TB, c sdk.Config) (call func() error, spent func() int64, err error)
+
+func tryPartitioner(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := sdk.Partitioners.New("wasm", c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	at := &sdk.Placement{Topic: "orders", Key: []byte("k"), Value: bytes.Repeat([]byte("v"), 1000), Partitions: 5, Available: []int32{0, 1, 2, 3, 4}}
+	return func() error {
+		n, err := made.(sdk.Chooser).Choose(at)
+		if err != nil && made.Partition(at) >= 0 {
+			t.Error("Partition answers a partition where Choose has an error")
+		}
+		if err == nil && (n < 0 || n >= 5) {
+			t.Errorf("partition %d of 5 was believed", n)
+		}
+		return err
+	}, made.(interface{ Spent() int64 }).Spent, nil
+}
+
+func trySerializer(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := NewSerializer(reflect.TypeFor[int32](), c)
+	if err == nil {
+		err = c.Err()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	return func() error {
+		headers := []sdk.Header{{Key: "a", Value: []byte("1")}}
+		_, err := made.Append([]byte("before"), "orders", &headers, int32(7))
+		if err != nil && (len(headers) != 1 || headers[0].Key != "a") {
+			t.Errorf("a call that failed left the headers %v", headers)
+		}
+		return err
+	}, made.(*Serializer).Spent, nil
+}
+
+func tryDeserializer(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := NewDeserializer(reflect.TypeFor[int32](), c)
+	if err == nil {
+		err = c.Err()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	return func() error {
+		_, err := made.Decode("orders", nil, []byte("data"))
+		return err
+	}, made.(*Deserializer).Spent, nil
+}
+
+func tryAssignor(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := sdk.Assignors.New("wasm", c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	return func() error {
+		_, err := made.Assign([]sdk.GroupMember{{ID: "a", Topics: []string{"t"}}, {ID: "b", Topics: []string{"s", "t"}}}, map[string]int32{"s": 1, "t": 3})
+		return err
+	}, made.(*Assignor).Spent, nil
+}
+
+func closeAgain(t testing.TB, made any) {
+	if err := made.(interface{ Close() error }).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+var kindsOfClients = map[string]try{abi.Partition: tryPartitioner, abi.Serialize: trySerializer, abi.Deserialize: tryDeserializer, abi.Assign: tryAssignor}
+
+// lies are modules that answer what they may not, or nothing that is for them to say.
+var lies = map[string]struct {
+	export string
+	module Module
+	want   error
+}{
+	"the partition behind the last":   {abi.Partition, client(abi.Partition, I64(5), nil), ErrOutput},
+	"a negative partition":            {abi.Partition, client(abi.Partition, I64(-1), nil), ErrOutput},
+	"a partition of more than 32 bit": {abi.Partition, client(abi.Partition, I64(1<<32), nil), ErrOutput},
+	"a partition":                     {abi.Partition, client(abi.Partition, I64(4), nil), nil},
+
+	"no bytes at all":            {abi.Serialize, client(abi.Serialize, pass, nil), ErrOutput},
+	"bytes outside of memory":    {abi.Serialize, client(abi.Serialize, I64((8<<16-4)<<32|100), nil), ErrOutput},
+	"bytes of four GiB":          {abi.Serialize, client(abi.Serialize, I64(64<<32|1<<32-1), nil), ErrOutput},
+	"bytes without a magic":      {abi.Serialize, says(abi.Serialize, numbers("none", 24, 1, 0, 0, 0)), ErrOutput},
+	"bytes with another's magic": {abi.Serialize, says(abi.Serialize, numbers(abi.PlaceMagic, 24, 1, 0, 0, 0)), ErrOutput},
+	"a rest in the header":       {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 8, 1, 0, 0, 0)), ErrOutput},
+	"a rest behind the end":      {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 1000, 1, 0, 0, 0)), ErrOutput},
+	"more bytes than there are":  {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 24, 1, 100, 0, 0, "four")), ErrOutput},
+	"fewer bytes than there are": {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 24, 1, 2, 0, 0, "four")), ErrOutput},
+	"a form that does not exist": {abi.Serialize, says(abi.Serialize, value(9, "")), ErrOutput},
+	"text where bytes belong":    {abi.Serialize, says(abi.Serialize, value(abi.FormText, "text")), ErrOutput},
+	"a null that has bytes":      {abi.Serialize, says(abi.Serialize, value(abi.FormNull, "text")), ErrOutput},
+	"a billion headers":          {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 24, 1, 0, 1<<30, 0)), ErrOutput},
+	"a header that is cut short": {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 24, 1, 0, 1, 0, 1, "a", 7, "b")), ErrOutput},
+	"a header key that is null":  {abi.Serialize, says(abi.Serialize, numbers(abi.DatumMagic, 24, 1, 0, 1, 0, -1, -1)), ErrOutput},
+	"a header key of no text":    {abi.Serialize, says(abi.Serialize, value(abi.FormBytes, "", sdk.Header{Key: "\xff"})), ErrOutput},
+	"a fault":                    {abi.Serialize, says(abi.Serialize, value(abi.FormFault, "\xff not today")), ErrGuest},
+	"bytes":                      {abi.Serialize, says(abi.Serialize, value(abi.FormBytes, "four", sdk.Header{Key: "b"})), nil},
+	"null":                       {abi.Serialize, says(abi.Serialize, value(abi.FormNull, "")), nil},
+
+	"no value":                     {abi.Deserialize, client(abi.Deserialize, pass, nil), ErrOutput},
+	"a value of another type":      {abi.Deserialize, says(abi.Deserialize, value(abi.FormText, "seven")), ErrOutput},
+	"a number that is too large":   {abi.Deserialize, says(abi.Deserialize, value(abi.FormInteger, "\x00\x00\x00\x80\x00\x00\x00\x00")), ErrOutput},
+	"a number that is cut short":   {abi.Deserialize, says(abi.Deserialize, value(abi.FormInteger, "\x00\x00\x00")), ErrOutput},
+	"null where a number belongs":  {abi.Deserialize, says(abi.Deserialize, value(abi.FormNull, "")), ErrOutput},
+	"an unsigned for a signed":     {abi.Deserialize, says(abi.Deserialize, value(abi.FormUnsigned, "\x01\x00\x00\x00\x00\x00\x00\x00")), ErrOutput},
+	"JSON for a number":            {abi.Deserialize, says(abi.Deserialize, value(abi.FormJSON, strings.Repeat("[", 10_000))), ErrOutput},
+	"a value that cannot be had":   {abi.Deserialize, says(abi.Deserialize, value(abi.FormFault, "no")), ErrGuest},
+	"a value":                      {abi.Deserialize, says(abi.Deserialize, value(abi.FormInteger, "\x07\x00\x00\x00\x00\x00\x00\x00")), nil},
+	"a stranger":                   {abi.Assign, deals(dealt(1, "stranger", 1, "t", 0)), ErrOutput},
+	"a topic that is not there":    {abi.Assign, deals(dealt(1, "a", 1, "u", 0)), ErrOutput},
+	"a partition behind":           {abi.Assign, deals(dealt(1, "a", 1, "t", 3)), ErrOutput},
+	"a partition before":           {abi.Assign, deals(dealt(1, "a", 1, "t", -1)), ErrOutput},
+	"a partition twice":            {abi.Assign, deals(dealt(2, "a", 1, "t", 0, "b", 1, "t", 0)), ErrOutput},
+	"a topic that nobody asked of": {abi.Assign, deals(dealt(1, "a", 1, "s", 0)), ErrOutput},
+	"a member twice":               {abi.Assign, deals(dealt(2, "a", 1, "t", 0, "a", 1, "t", 1)), ErrOutput},
+	"a billion members":            {abi.Assign, deals(dealt(1<<30, "a", 0)), ErrOutput},
+	"a billion partitions":         {abi.Assign, deals(dealt(1, "a", 1<<30)), ErrOutput},
+	"an assignment and more":       {abi.Assign, deals(append(dealt(1, "a", 0), 1)), ErrOutput},
+	"no assignment":                {abi.Assign, dealing(pass, nil), ErrOutput},
+	"a datum for an assignment":    {abi.Assign, deals(value(abi.FormBytes, "")), ErrOutput},
+	"an assignment that cannot be": {abi.Assign, deals(value(abi.FormFault, "not enough members")), ErrGuest},
+	"an assignment":                {abi.Assign, deals(dealt(2, "a", 1, "t", 2, "b", 2, "t", 1, "s", 0)), nil},
+
+	"an assignor without a name":   {abi.Assign, introduces("\x00\x00\x00\x00"), refusedAtLoad},
+	"an assignor's third way":      {abi.Assign, introduces("\x02\x00\x00\x00deal"), refusedAtLoad},
+	"a name without end":           {abi.Assign, introduces("\x00\x00\x00\x00" + strings.Repeat("a", 250)), refusedAtLoad},
+	"a name that is no text":       {abi.Assign, introduces("\x00\x00\x00\x00\xff"), refusedAtLoad},
+	"an assignor that is nameless": {abi.Assign, client(abi.Assign, pass, nil), refusedAtLoad},
+	"a partition of another type":  {abi.Partition, client(abi.Partition, I32(0), nil, with(func(m *Module) { m.Functions[2].Results = "i" })), refusedAtLoad},
+	"another kind":                 {abi.Partition, client(abi.Serialize, pass, nil), refusedAtLoad},
+	"an interceptor":               {abi.Serialize, guest(pass), refusedAtLoad},
+}
+
+// attacks are code that any export may have, and the error that it ends with.
+var attacks = map[string]struct {
+	code []byte
+	want error
+}{
+	"an endless loop":    {Seq(forever, pass), ErrFuel},
+	"recursion":          {Seq(I32(0), Call(2)), ErrStack},
+	"memory that grows":  {Seq(Loop(I32(1), Op(0x40, 0, 0x1a), Br(0)), pass), ErrFuel},
+	"a trap":             {Op(0x00), ErrTrap},
+	"a division by zero": {Seq(I64(1), I64(0), Op(0x7f)), ErrTrap},
+	"a load beyond":      {Seq(I32(-1), Load(), Op(0x1a), pass), ErrTrap},
+	"fills memory":       {Seq(Loop(I32(0), I32(1), I32(8<<16), Op(0xfc, 11, 0), Br(0)), pass), ErrFuel},
+}
+
+func settingsOf(t testing.TB, module []byte, more map[string]string) sdk.Config {
+	t.Helper()
+	values := map[string]string{"path": save(t, module), "sha256": sum(module)}
+	maps.Copy(values, more)
+	return sdk.NewConfig(values)
+}
+
+// after is what becomes of a call: within its time, and with the error that is wanted.
+func after(t *testing.T, call func() error, want error) {
+	t.Helper()
+	runtime.LockOSThread() // whose time is looked at
+	defer runtime.UnlockOSThread()
+	begin := busy()
+	err := call()
+	took := busy() - begin
+	if !errors.Is(err, want) || (err == nil) != (want == nil) {
+		t.Errorf("the call ended with %v, want %v", err, want)
+	}
+	if err != nil && !strings.Contains(err.Error(), "guest.wasm") {
+		t.Errorf("the error %q does not say which module it is of", err)
+	}
+	if took > 3*patience {
+		t.Errorf("the call took %v", took)
+	}
+}
+
+func TestClientsAreNotHarmed(t *testing.T) {
+	for name, test := range lies {
+		t.Run(name, func(t *testing.T) {
+			call, _, err := kindsOfClients[test.export](t, settingsOf(t, test.module.Bytes(), nil))
+			if errors.Is(test.want, refusedAtLoad) {
+				if err == nil {
+					t.Error("it was loaded")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				after(t, call, test.want)
+			}
+		})
+	}
+	for export, load := range kindsOfClients {
+		for name, test := range attacks {
+			t.Run(export+" "+name, func(t *testing.T) {
+				m := client(export, test.code, nil)
+				if export == abi.Assign {
+					m = dealing(test.code, nil)
+				}
+				call, spent, err := load(t, settingsOf(t, m.Bytes(), nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 3 { // another instance each time
+					before := spent()
+					if after(t, call, test.want); spent() <= before {
+						t.Error("the call cost nothing")
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestInputThatDoesNotFit(t *testing.T) {
+	liar := client(abi.Partition, pass, nil, export(abi.Alloc, "i", "i", Seq(Get(0), I32(inputMost), Op(0x4b), If(I32(-8), Op(0x0f)), I32(inputAt))))
+	for name, test := range map[string]struct {
+		module Module
+		more   map[string]string
+		want   error
+	}{
+		"room outside of memory": {liar, nil, ErrOutput},
+		"less memory":            {client(abi.Partition, pass, nil), map[string]string{"memory.max": "524288"}, ErrOutput},
+	} {
+		made, err := sdk.Partitioners.New("wasm", settingsOf(t, test.module.Bytes(), test.more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		large := &sdk.Placement{Topic: "t", Value: make([]byte, 1<<20), Partitions: 1}
+		if _, err := made.(sdk.Chooser).Choose(large); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		if n, err := made.(sdk.Chooser).Choose(&sdk.Placement{Topic: "t", Partitions: 1}); err != nil || n != 0 {
+			t.Errorf("%s: what fits is %d, %v", name, n, err)
+		}
+		closeAgain(t, made)
+	}
+}
+
+// A guest counts its calls and traps in every fifth: callers that come at the same time each
+// get an instance of their own, and none gets one that has trapped.
+func TestCallersShareInstances(t *testing.T) {
+	answer := value(abi.FormBytes, "four")
+	code := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), GlobalGet(0), I64(5), Op(0x51), If(Op(0x00)), I64(listAt<<32|int64(len(answer))))
+	m := client(abi.Serialize, code, answer, func(m *Module) { m.Globals = []Global{{}} })
+	made, err := NewSerializer(reflect.TypeFor[string](), settingsOf(t, m.Bytes(), map[string]string{"instances": "3"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := made.(*Serializer)
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 200 {
+				if p, err := s.Append(nil, "t", nil, "v"); err == nil && string(p) != "four" || err != nil && !errors.Is(err, ErrTrap) {
+					t.Errorf("%q, %v", p, err)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := s.Faults(); n < 1600/5-3 || n > 1600/5 {
+		t.Errorf("%d of 1600 calls failed, want every fifth of each instance", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Append(nil, "t", nil, "v"); !errors.Is(err, ErrClosed) {
+		t.Errorf("a call after the end: %v", err)
+	}
+}
+
+func TestAPartitionerHearsOfBatches(t *testing.T) {
+	count := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), pass)
+	m := client(abi.Partition, GlobalGet(0), nil, export(abi.OnNewBatch, "i", "I", count), func(m *Module) { m.Globals = []Global{{}} })
+	made, err := sdk.Partitioners.New("wasm", settingsOf(t, m.Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, made)
+	at := &sdk.Placement{Topic: "t", Partitions: 9}
+	for want := range int32(5) {
+		if got := made.Partition(at); got != want {
+			t.Errorf("after %d batches it chooses %d", want, got)
+		}
+		made.(sdk.BatchListener).OnNewBatch("t", want)
+	}
+	deaf, err := sdk.Partitioners.New("wasm", settingsOf(t, client(abi.Partition, pass, nil).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, deaf)
+	if _, listens := deaf.(sdk.BatchListener); listens {
+		t.Error("a module without on_new_batch listens")
+	}
+}
+
+func TestSettingsOfClients(t *testing.T) {
+	module := client(abi.Serialize, pass, nil).Bytes()
+	for name, test := range map[string]struct {
+		more map[string]string
+		want string
+	}{
+		"another file": {map[string]string{"sha256": sum([]byte("another"))}, "and not the one that sha256 pins"},
+		"too many":     {map[string]string{"instances": "1000"}, "instances: 1000 is not between"},
+		"a deadline":   {map[string]string{"deadline.ms": "5"}, `unknown setting "deadline.ms"`},
+		"no path":      {map[string]string{"path": ""}, "path: name the file"},
+	} {
+		if _, err := sdk.Serializers[string]().New("wasm", settingsOf(t, module, test.more)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+	type hidden struct{ x func() }
+	if _, err := sdk.Serializers[hidden]().New("wasm", settingsOf(t, module, nil)); err == nil || !strings.Contains(err.Error(), "not seen by JSON") {
+		t.Errorf("a type that cannot be told: %v", err)
+	}
+	_ = hidden{x: nil}
+}
+
+func TestInspect(t *testing.T) {
+	for export, want := range map[string]string{abi.Partition: "partitioner", abi.Serialize: "serializer", abi.Deserialize: "deserializer", abi.OnProduce: "interceptor"} {
+		info, err := Inspect(settingsOf(t, client(export, pass, nil).Bytes(), map[string]string{"deadline.ms": "5"}))
+		if err != nil || len(info.Kinds) != 1 || info.Kinds[0] != want || info.Memory != 8<<16 {
+			t.Errorf("%s is %+v, %v", export, info, err)
+		}
+	}
+	shelf.Lock()
+	defer shelf.Unlock()
+	if len(shelf.modules) != 0 {
+		t.Errorf("%d modules are left", len(shelf.modules))
+	}
+}
+
+func FuzzAnswers(f *testing.F) {
+	for _, test := range lies {
+		for _, d := range test.module.Data {
+			f.Add(d.Bytes)
+		}
+	}
+	members := []sdk.GroupMember{{ID: "a", Topics: []string{"t"}}, {ID: "b", Topics: []string{"s", "t"}}}
+	partitions := map[string]int32{"s": 1, "t": 3}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		list, err := assigned(answer, members, partitions)
+		if err != nil && !errors.Is(err, ErrOutput) && !errors.Is(err, ErrGuest) {
+			t.Errorf("the error is %v", err)
+		}
+		taken := 0
+		for id, of := range list {
+			if taken += len(of); id != "a" && id != "b" {
+				t.Errorf("%q was believed", id)
+			}
+		}
+		if taken > 4 {
+			t.Errorf("%d of 4 partitions were dealt", taken)
+		}
+		var d message.Datum
+		if err := datum(&d, answer); err != nil && !errors.Is(err, ErrOutput) && !errors.Is(err, ErrGuest) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+// Calls of a partitioner in Rust, in nanoseconds.
+func BenchmarkChoose(b *testing.B) {
+	made, err := sdk.Partitioners.New("wasm", settingsOf(b, rust(b, "partitioner"), nil))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer closeAgain(b, made)
+	at := &sdk.Placement{Topic: "orders", Key: []byte("key"), Value: make([]byte, 100), Partitions: 6, Available: []int32{0, 1, 2, 3, 4, 5}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := made.(sdk.Chooser).Choose(at); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
