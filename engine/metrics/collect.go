@@ -161,6 +161,7 @@ func (m *Metrics) collectDisk(out chan<- prometheus.Metric, now time.Time) {
 		m.flushWindow.recent(now, m.options.Window, flush))
 	histogram(out, "millrace_fsync_seconds", "Time of fsyncs.", seconds, flush)
 	histogram(out, "millrace_fsync_batches", "Batches made durable by one fsync.", counts, batches)
+	count(out, "millrace_authorization_denials_total", "Times that the authorizer did not allow what a request asked for.", m.Denials.Load())
 	count(out, "millrace_cold_fetches_total", "Fetches whose records were not in memory and were read from the disk.", m.ColdFetches.Load())
 	count(out, "millrace_fsync_failures_total", "Disks that were stopped because an fsync failed.", m.FsyncFailures.Load())
 }
