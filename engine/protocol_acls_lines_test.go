@@ -362,6 +362,14 @@ func markerLines() []line {
 	}
 }
 
+// make makes the new topic, if it is not there.
+func (s *scene) make() [16]byte {
+	if m := s.admin.metadata(s.new); m.ErrorCode == 0 {
+		return m.TopicID
+	}
+	return s.admin.topicNamed(s.new, 1).id
+}
+
 func topicLines() []line {
 	created := func(s *scene) kmsg.Request {
 		q := kmsg.NewPtrCreateTopicsRequest()
@@ -383,15 +391,14 @@ func topicLines() []line {
 		}),
 		lineOf(20, 5, "by name", needs(remove), func(s *scene) kmsg.Request {
 			q := kmsg.NewPtrDeleteTopicsRequest()
+			s.make()
 			q.TopicNames, q.TimeoutMillis = []string{s.new}, 5000
 			return q
 		}, deleted),
 		lineOf(20, 6, "by id", needs(remove), func(s *scene) kmsg.Request {
 			q := kmsg.NewPtrDeleteTopicsRequest()
 			t := kmsg.NewDeleteTopicsRequestTopic()
-			if t.TopicID = s.admin.metadata(s.new).TopicID; t.TopicID == [16]byte{} {
-				t.TopicID = s.admin.topicNamed(s.new, 1).id
-			}
+			t.TopicID = s.make()
 			q.Topics, q.TimeoutMillis = append(q.Topics, t), 5000
 			return q
 		}, deleted),

@@ -94,7 +94,7 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 		a.Topics = append(a.Topics, findTopic(image, ask, asked, refused))
 	}
 	for i := range a.Topics {
-		if t := &a.Topics[i]; t.Topic != nil {
+		if t := &a.Topics[i]; t.Topic != nil && t.ErrorCode != kerr.TopicAuthorizationFailed.Code {
 			t.AuthorizedOperations = ask.operations(q.IncludeTopicAuthorizedOperations, sdk.ResourceTopic, *t.Topic)
 		}
 	}

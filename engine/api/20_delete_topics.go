@@ -55,21 +55,26 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 	})
 }
 
-// deletable are the topics that whoever asks may delete, and answers for the others. What a
-// topic is called that was named by its id is told only to those who may describe it.
+// deletable are the topics that whoever asks may delete, and answers for the others. Who may
+// not describe a topic is not told whether it exists, nor what the one of an id is called.
 func (a *asker) deletable(image *cluster.Image, refs []cluster.TopicRef) (permitted []cluster.TopicRef, denied []cluster.DeletedTopic) {
 	if a.sees(sdk.OperationDelete, sdk.ResourceCluster, sdk.ClusterName) {
 		return refs, nil
 	}
 	for _, ref := range refs {
-		name := ref.Name
-		if t := image.TopicByID(ref.ID); name == nil && t != nil {
+		name, byID := ref.Name, ref.Name == nil
+		if t := image.TopicByID(ref.ID); byID && t != nil {
 			name = &t.Name
 		}
-		switch {
-		case name == nil || a.allowed(sdk.OperationDelete, sdk.ResourceTopic, *name):
+		if name == nil { // nobody knows of which topic that is the id
 			permitted = append(permitted, ref)
-		case ref.Name == nil && !a.sees(sdk.OperationDescribe, sdk.ResourceTopic, *name):
+			continue
+		}
+		seen := a.sees(sdk.OperationDescribe, sdk.ResourceTopic, *name)
+		switch {
+		case seen && !byID && image.Topic(*name) == nil, (seen || byID) && a.allowed(sdk.OperationDelete, sdk.ResourceTopic, *name):
+			permitted = append(permitted, ref)
+		case byID && !seen:
 			denied = append(denied, cluster.DeletedTopic{ID: ref.ID, Refusal: topicDenied})
 		default:
 			denied = append(denied, cluster.DeletedTopic{Name: name, ID: ref.ID, Refusal: topicDenied})

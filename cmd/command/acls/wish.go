@@ -80,6 +80,11 @@ func (w *Wish) Check(list bool) error {
 	case w.Consumer && (len(w.Topics) == 0 || len(w.Groups) == 0 || !w.Producer && (w.Cluster || len(w.TransactionalIDs) > 0)):
 		return misuse("With --consumer you must specify a --topic and a --group and no --cluster or --transactional-id option should be specified.")
 	}
+	for _, principal := range slices.Concat(w.Allow, w.Deny, w.Principals) {
+		if _, err := sdk.ParsePrincipal(strings.TrimSpace(principal)); err != nil {
+			return fmt.Errorf("expected a string in format principalType:principalName but got %s", principal)
+		}
+	}
 	_, err := w.pattern()
 	return err
 }
@@ -87,7 +92,7 @@ func (w *Wish) Check(list bool) error {
 func (w *Wish) pattern() (kmsg.ACLResourcePatternType, error) {
 	p, err := kmsg.ParseACLResourcePatternType(cmp.Or(w.Pattern, "literal"))
 	if err != nil {
-		return 0, misuse("Unknown resource-pattern-type: %s", w.Pattern)
+		return 0, fmt.Errorf("Cannot parse argument '%s' of option resource-pattern-type", w.Pattern)
 	}
 	return p, nil
 }

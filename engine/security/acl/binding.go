@@ -59,24 +59,23 @@ const maxText = math.MaxInt16
 func (b *Binding) Check() error {
 	switch {
 	case b.Resource == sdk.ResourceCluster && b.Name != sdk.ClusterName:
-		return fmt.Errorf("The only valid name for the CLUSTER resource is %s", sdk.ClusterName) //nolint:staticcheck // Kafka's words
+		return fmt.Errorf("The only valid name for the CLUSTER resource is %s", sdk.ClusterName)
 	case b.Resource == sdk.ResourceAny || !b.Resource.Known():
-		return fmt.Errorf("Invalid resourceType %s", b.Resource) //nolint:staticcheck // likewise
+		return fmt.Errorf("Invalid resourceType %s", b.Resource)
 	case b.Pattern != Literal && b.Pattern != Prefixed:
-		return fmt.Errorf("Invalid patternType %s", b.Pattern) //nolint:staticcheck // likewise
+		return fmt.Errorf("Invalid patternType %s", b.Pattern)
 	case b.Operation == sdk.OperationAny || !b.Operation.Known():
-		return fmt.Errorf("Invalid operation %s", b.Operation) //nolint:staticcheck // likewise
+		return fmt.Errorf("Invalid operation %s", b.Operation)
 	case b.Permission != Deny && b.Permission != Allow:
-		return fmt.Errorf("Invalid permissionType %s", b.Permission) //nolint:staticcheck // likewise
+		return fmt.Errorf("Invalid permissionType %s", b.Permission)
 	case b.Name == "":
-		return fmt.Errorf("Invalid empty resource name") //nolint:staticcheck // likewise
+		return fmt.Errorf("Invalid empty resource name")
 	case !strings.Contains(b.Principal, ":"):
-		//nolint:staticcheck // likewise
 		return fmt.Errorf("Could not parse principal from `%s` (no colon is present separating the principal type from the principal name)", b.Principal)
 	}
 	for what, text := range map[string]string{"resource name": b.Name, "principal": b.Principal, "host": b.Host} {
 		if !utf8.ValidString(text) || len(text) > maxText {
-			return fmt.Errorf("The %s is not UTF-8, or longer than %d bytes", what, maxText) //nolint:staticcheck // as the others
+			return fmt.Errorf("The %s is not UTF-8, or longer than %d bytes", what, maxText)
 		}
 	}
 	return nil
@@ -109,9 +108,9 @@ type Filter struct {
 func (f *Filter) Check() error {
 	switch {
 	case !f.Resource.Known(), f.Pattern < AnyPattern || f.Pattern > Prefixed:
-		return fmt.Errorf("Unknown patternFilter.") //nolint:staticcheck,revive // Kafka's words
+		return fmt.Errorf("Unknown patternFilter.")
 	case !f.Operation.Known(), f.Permission < AnyPermission || f.Permission > Allow:
-		return fmt.Errorf("Unknown entryFilter.") //nolint:staticcheck,revive // likewise
+		return fmt.Errorf("Unknown entryFilter.")
 	}
 	return nil
 }
