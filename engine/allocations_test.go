@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/label"
+	"github.com/millrace/millrace/engine/security/acl"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -90,10 +92,19 @@ func TestSteadyProduceAndFetchAllocateNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and makes pools forget on purpose")
 	}
-	for _, mode := range []string{"commit", "os"} {
-		t.Run(mode, func(t *testing.T) {
-			b := start(t, t.TempDir(), "log.flush.mode="+mode)
+	for name, settings := range map[string][]string{
+		"commit": {"log.flush.mode=commit"},
+		"os":     {"log.flush.mode=os"},
+		"with the standard authorizer": {
+			"log.flush.mode=os", "authorizer.class.name=" + acl.StandardName, "allow.everyone.if.no.acl.found=true",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, t.TempDir(), settings...)
 			produce(t, client(t, b), "steady", 1)
+			if b.rights.acls != nil {
+				dial(t, b.Addresses()[0]).rule(acl.Allow, administratorHost, right{sdk.OperationAll, sdk.ResourceTopic, "steady"})
+			}
 			for name, request := range map[string][]byte{
 				"produce by name, acks=all": encoded(steadyProduce(b, t, -1), 9),
 				"produce by id, acks=1":     encoded(steadyProduce(b, t, 1), 13),

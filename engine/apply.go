@@ -19,6 +19,9 @@ import (
 // that is told so.
 func (b *Broker) apply(before, after *cluster.Image) {
 	delta := after.Since(before)
+	if b.rights.acls != nil {
+		b.rights.acls.Change(delta.NewACLs, delta.GoneACLs)
+	}
 	b.applyBrokerConfigs(after, delta)
 	gone := b.deleted(delta.Deleted) // first: a topic may come again under the same name
 	b.registry.Change(b.created(delta.Created), gone)

@@ -58,6 +58,7 @@ type Broker struct {
 	memory   *unpack.Budget
 	pool     *unpack.Pool // decompresses for loops; ended once no request can come
 	plugins  *intercept.Host
+	rights   authorization // who may do what
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -94,6 +95,9 @@ func Start(o Options) (_ *Broker, err error) {
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	b.values.Store(o.Settings.Values)
+	if b.rights, err = newAuthorization(o.Settings.Values, o.Now, o.Log); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			b.abandon()
@@ -258,6 +262,7 @@ func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, MetadataLog: b.metadataLog, Registry: b.registry, Shards: b.shards,
 		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, Now: b.now, CheckPlugins: b.checkPlugins,
+		Authorizer: b.rights.authorizer, KeepsACLs: b.rights.acls != nil,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)

@@ -72,6 +72,10 @@ func dial(t testing.TB, address string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return newPeer(t, conn)
+}
+
+func newPeer(t testing.TB, conn net.Conn) *peer {
 	return &peer{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 

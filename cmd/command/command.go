@@ -29,6 +29,7 @@ var constructors = []func(*environment) *cobra.Command{
 	consumeCommand,
 	groupsCommand,
 	configsCommand,
+	aclsCommand,
 	transactionsCommand,
 	featuresCommand,
 	clusterCommand,

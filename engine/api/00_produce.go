@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -35,6 +37,8 @@ type produceCall struct {
 	waiting atomic.Int32 // questions that are not answered, then asides that have not ended
 	// clientID is the session's, which a worker must not read. Set only for interceptors.
 	clientID string
+	// foreign says that the transactional id is not theirs who send.
+	foreign bool
 }
 
 var produceCalls sync.Pool
@@ -81,6 +85,7 @@ func (p *produceCall) begin() {
 	}
 	p.appends, p.results = p.appends[:n], p.results[:n]
 	p.left.Store(1) // of the loop, until all are sent
+	p.foreign = p.foreignTransaction()
 	at := 0
 	for i := range p.request.Topics {
 		t := &p.request.Topics[i]
@@ -119,11 +124,35 @@ func (p *produceCall) send() {
 	p.ended()
 }
 
+// topic finds a topic that may be written to, or says why there is none.
 func (p *produceCall) topic(t *wire.ProduceTopic) (*shard.Topic, *kerr.Error) {
-	if p.version >= 13 {
-		return p.server.Registry.ByID(t.ID), unknownTopic(true)
+	byID := p.version >= 13
+	var topic *shard.Topic
+	if byID {
+		topic = p.server.Registry.ByID(t.ID)
+	} else {
+		topic = p.server.Registry.ByName(t.Name)
 	}
-	return p.server.Registry.ByName(t.Name), unknownTopic(false)
+	switch {
+	case p.server.Authorizer == nil:
+	case p.foreign:
+		return nil, kerr.TransactionalIDAuthorizationFailed
+	case topic != nil && !p.allowed(sdk.OperationWrite, sdk.ResourceTopic, topic.Name),
+		topic == nil && !byID && !p.allowed(sdk.OperationWrite, sdk.ResourceTopic, string(t.Name)):
+		return nil, kerr.TopicAuthorizationFailed
+	}
+	return topic, unknownTopic(byID)
+}
+
+// foreignTransaction reports whether the request has transactional batches whose id whoever
+// sends them may not use. Then none of its batches is taken.
+func (p *produceCall) foreignTransaction() bool {
+	if p.server.Authorizer == nil || !slices.ContainsFunc(p.request.Partitions, func(sent wire.ProducePartition) bool {
+		return len(sent.Records) >= batch.HeaderSize && batch.Batch(sent.Records).Transactional()
+	}) {
+		return false
+	}
+	return p.request.Transactional == nil || !p.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, string(p.request.Transactional))
 }
 
 // adminClient is the client id that may write to internal topics, as in Kafka.

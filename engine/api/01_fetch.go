@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -39,12 +40,15 @@ type fetchCall struct {
 	filtering fetchFilter
 	reading   atomic.Int32
 	colds     []coldTarget
-	rationed  int          // bytes that readers may bring
-	wakeup    netpoll.Task // runs resume on the loop
-	settling  atomic.Int32
-	parties   atomic.Int32 // the answer, and the wait while it is on
-	next      *fetchCall   // in the session's list of waiting fetches
-	prev      *fetchCall
+	// judged is the topic that was asked for last whether it may be read, and how that ended.
+	judged   *shard.Topic
+	verdict  bool
+	rationed int          // bytes that readers may bring
+	wakeup   netpoll.Task // runs resume on the loop
+	settling atomic.Int32
+	parties  atomic.Int32 // the answer, and the wait while it is on
+	next     *fetchCall   // in the session's list of waiting fetches
+	prev     *fetchCall
 }
 
 // target is one partition that is read.
@@ -266,7 +270,7 @@ func (f *fetchCall) abandon() {
 // look reads where every partition stands. It reports how many bytes there are to send,
 // and whether one has an error, which does not wait.
 func (f *fetchCall) look() (bytes int, failed bool) {
-	f.colds, f.aborted, f.rationed = f.colds[:0], f.aborted[:0], 0
+	f.colds, f.aborted, f.rationed, f.judged = f.colds[:0], f.aborted[:0], 0, nil
 	left := min(int(f.request.MaxBytes), config.FetchMaxBytes.Of(f.server.Values()))
 	for i := range f.targets {
 		t := &f.targets[i]
@@ -296,6 +300,8 @@ func (f *fetchCall) look() (bytes int, failed bool) {
 // is sent whatever its size (KIP-74).
 func (f *fetchCall) locate(t *target, left int, first bool) error {
 	switch {
+	case f.server.Authorizer != nil && !f.permitted(t):
+		return kerr.TopicAuthorizationFailed
 	case t.topic == nil:
 		return unknownTopic(f.version >= 13)
 	case t.replica == nil:
@@ -344,6 +350,22 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 		return f.leaveOut(log, t, found.End)
 	}
 	return nil
+}
+
+// permitted reports whether t may be read, each time that it is looked at: a right that is
+// taken away ends a fetch that waits. Followers may read all or nothing.
+func (f *fetchCall) permitted(t *target) bool {
+	switch {
+	case f.request.ReplicaID >= 0:
+		return f.onCluster(sdk.OperationClusterAction)
+	case t.topic == nil && f.version >= 13:
+		return true // nobody knows of which topic that is the id
+	case t.topic == nil:
+		return f.allowed(sdk.OperationRead, sdk.ResourceTopic, t.name)
+	case t.topic != f.judged:
+		f.judged, f.verdict = t.topic, f.allowed(sdk.OperationRead, sdk.ResourceTopic, t.topic.Name)
+	}
+	return f.verdict
 }
 
 // limit is the offset that the request does not read beyond in the partition of t.
@@ -529,7 +551,7 @@ func (f *fetchCall) drop() {
 		return
 	}
 	f.frame.Release()
-	f.frame, f.session = nil, nil
+	f.frame, f.session, f.judged = nil, nil, nil
 	f.call = call{}
 	clear(f.targets)
 	f.targets = f.targets[:0]

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // Moments that a client may ask for by name instead of by time.
@@ -30,7 +31,7 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 	g := newGather(func() { c.reply(a) })
 	for i := range q.Topics {
 		asked := &q.Topics[i]
-		topic := c.server.Registry.Named(asked.Topic)
+		topic, allowed := c.server.Registry.Named(asked.Topic), c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, asked.Topic)
 		t := kmsg.NewListOffsetsResponseTopic()
 		t.Topic = asked.Topic
 		t.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(asked.Partitions))
@@ -40,6 +41,9 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 			answer.Partition = p.Partition
 			r := replicaOf(topic, p.Partition)
 			switch {
+			case !allowed:
+				answer.ErrorCode = kerr.TopicAuthorizationFailed.Code
+				continue
 			case c.version < momentSince(p.Timestamp):
 				answer.ErrorCode = kerr.UnsupportedVersion.Code
 				continue

@@ -1,28 +1,15 @@
 package api
 
 import (
+	"maps"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk"
 )
-
-// What anybody may do while nobody is forbidden anything (KIP-430): a bit for each
-// operation that the resource knows.
-const (
-	topicOperations   = 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<11
-	groupOperations   = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
-	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12
-)
-
-// operations answers a bitmap, or that it was not asked for.
-func operations(asked bool, bitmap int32) int32 {
-	if asked {
-		return bitmap
-	}
-	return -1 << 31
-}
 
 // Metadata tells which topics there are and who leads them.
 //
@@ -42,13 +29,15 @@ func metadata(c *call, q *kmsg.MetadataRequest, a *kmsg.MetadataResponse) {
 		c.reply(a)
 		return
 	}
-	create := missingNames(c, q)
+	ask := c.asker()
+	create, refused := missingNames(c, q, ask)
 	if len(create) == 0 {
-		c.describeTopics(q, a, c.server.Controller.Image(), nil)
+		c.describeTopics(q, a, ask, c.server.Controller.Image(), refused)
 		return
 	}
-	c.server.createTopics(create, func(image *cluster.Image, refused map[string]*kerr.Error) {
-		c.describeTopics(q, a, image, refused)
+	c.server.createTopics(create, func(image *cluster.Image, failed map[string]*kerr.Error) {
+		maps.Copy(refused, failed)
+		c.describeTopics(q, a, ask, image, refused)
 	})
 }
 
@@ -62,21 +51,27 @@ func checkMetadata(q *kmsg.MetadataRequest) *kerr.Error {
 	return nil
 }
 
-// missingNames are the topics that asking creates.
-func missingNames(c *call, q *kmsg.MetadataRequest) (names []string) {
+// missingNames are the topics that asking creates, and those that whoever asks may not create.
+func missingNames(c *call, q *kmsg.MetadataRequest, ask *asker) (names []string, refused map[string]*kerr.Error) {
+	refused = map[string]*kerr.Error{}
 	if !config.AutoCreateTopics.Of(c.server.Values()) || q.Version >= 4 && !q.AllowAutoTopicCreation {
-		return nil
+		return nil, refused
 	}
 	image := c.server.Controller.Image()
+	creator := c.sees(sdk.OperationCreate, sdk.ResourceCluster, sdk.ClusterName)
 	for _, t := range q.Topics {
-		if t.Topic != nil && t.TopicID == [16]byte{} && image.Topic(*t.Topic) == nil {
+		switch {
+		case t.Topic == nil, t.TopicID != [16]byte{}, image.Topic(*t.Topic) != nil, !ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, *t.Topic):
+		case creator || ask.allowed(sdk.OperationCreate, sdk.ResourceTopic, *t.Topic):
 			names = append(names, *t.Topic)
+		default:
+			refused[*t.Topic] = kerr.TopicAuthorizationFailed
 		}
 	}
-	return names
+	return names, refused
 }
 
-func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse, image *cluster.Image, refused map[string]*kerr.Error) {
+func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse, ask *asker, image *cluster.Image, refused map[string]*kerr.Error) {
 	a.Brokers = nil
 	for _, b := range c.server.nodes(image, c.listener) {
 		broker := kmsg.NewMetadataResponseBroker()
@@ -85,31 +80,45 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 	}
 	a.ClusterID = kmsg.StringPtr(image.ClusterID())
 	a.ControllerID = c.server.NodeID
-	a.AuthorizedOperations = operations(q.IncludeClusterAuthorizedOperations, clusterOperations)
+	if q.Version >= 8 && q.Version <= 10 {
+		a.AuthorizedOperations = ask.clusterOperations(q.IncludeClusterAuthorizedOperations)
+	}
 	if q.Topics == nil || q.Version == 0 && len(q.Topics) == 0 {
 		for _, t := range image.Topics() {
-			a.Topics = append(a.Topics, describeTopic(t, q.IncludeTopicAuthorizedOperations))
+			if ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Name) {
+				a.Topics = append(a.Topics, describeTopic(t))
+			}
 		}
-		c.reply(a)
-		return
 	}
 	for _, asked := range q.Topics {
-		a.Topics = append(a.Topics, findTopic(image, asked, refused, q.IncludeTopicAuthorizedOperations))
+		a.Topics = append(a.Topics, findTopic(image, ask, asked, refused))
+	}
+	for i := range a.Topics {
+		if t := &a.Topics[i]; t.Topic != nil && t.ErrorCode != kerr.TopicAuthorizationFailed.Code {
+			t.AuthorizedOperations = ask.operations(q.IncludeTopicAuthorizedOperations, sdk.ResourceTopic, *t.Topic)
+		}
 	}
 	c.reply(a)
 }
 
-func findTopic(image *cluster.Image, q kmsg.MetadataRequestTopic, refused map[string]*kerr.Error, authorized bool) kmsg.MetadataResponseTopic {
+// findTopic describes a topic that is asked for. Who may not describe it is not told whether
+// it exists; that of an id is no secret, but what it is called.
+func findTopic(image *cluster.Image, ask *asker, q kmsg.MetadataRequestTopic, refused map[string]*kerr.Error) kmsg.MetadataResponseTopic {
 	if q.TopicID != [16]byte{} { // the id counts, even beside a name
 		t := image.TopicByID(q.TopicID)
-		if t == nil {
+		switch {
+		case t == nil:
 			return missingTopic(nil, q.TopicID, kerr.UnknownTopicID)
+		case !ask.allowed(sdk.OperationDescribe, sdk.ResourceTopic, t.Name):
+			return missingTopic(nil, q.TopicID, kerr.TopicAuthorizationFailed)
 		}
-		return describeTopic(t, authorized)
+		return describeTopic(t)
 	}
-	t := image.Topic(*q.Topic)
-	if t != nil {
-		return describeTopic(t, authorized)
+	if !ask.allowed(sdk.OperationDescribe, sdk.ResourceTopic, *q.Topic) {
+		return missingTopic(q.Topic, [16]byte{}, kerr.TopicAuthorizationFailed)
+	}
+	if t := image.Topic(*q.Topic); t != nil {
+		return describeTopic(t)
 	}
 	if err := refused[*q.Topic]; err != nil {
 		return missingTopic(q.Topic, [16]byte{}, err)
@@ -129,10 +138,9 @@ func missingTopic(name *string, id [16]byte, err *kerr.Error) kmsg.MetadataRespo
 	return t
 }
 
-func describeTopic(t *cluster.Topic, authorized bool) kmsg.MetadataResponseTopic {
+func describeTopic(t *cluster.Topic) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, t.Internal
-	out.AuthorizedOperations = operations(authorized, topicOperations)
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
 	for i := range t.Partitions {
 		p, from := &out.Partitions[i], &t.Partitions[i]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // OffsetCommit keeps how far a group has read.
@@ -18,13 +19,20 @@ import (
 //
 // Differs from Kafka: nothing.
 func offsetCommit(c *call, q *kmsg.OffsetCommitRequest, a *kmsg.OffsetCommitResponse) {
+	if !c.allowed(sdk.OperationRead, sdk.ResourceGroup, q.Group) {
+		for i := range q.Topics {
+			a.Topics = append(a.Topics, refusedCommit(&q.Topics[i], kerr.GroupAuthorizationFailed))
+		}
+		c.reply(a)
+		return
+	}
 	asked := q.Topics
 	known := make([]bool, len(asked))
 	refused := make([]kmsg.OffsetCommitResponseTopic, len(asked))
 	q.Topics = nil
 	for i := range asked {
 		t := asked[i]
-		refused[i] = c.server.committable(c.version, &t)
+		refused[i] = c.committable(c.version >= 10, &t)
 		if known[i] = len(t.Partitions) > 0; known[i] {
 			q.Topics = append(q.Topics, t)
 		}
@@ -52,17 +60,27 @@ func offsetCommit(c *call, q *kmsg.OffsetCommitRequest, a *kmsg.OffsetCommitResp
 	})
 }
 
-// committable leaves in t the partitions that exist, fills in the topic's name, and
-// answers for the others.
-func (s *Server) committable(version int16, t *kmsg.OffsetCommitRequestTopic) kmsg.OffsetCommitResponseTopic {
+// committable leaves in t the partitions that exist and may be read, fills in the topic's
+// name, and answers for the others.
+func (c *call) committable(byID bool, t *kmsg.OffsetCommitRequestTopic) kmsg.OffsetCommitResponseTopic {
 	var topic *shard.Topic
-	if version >= 10 {
-		topic = s.Registry.ByID(t.TopicID)
-	} else {
-		topic = s.Registry.Named(t.Topic)
+	name := t.Topic
+	if !byID {
+		topic = c.server.Registry.Named(name)
+	} else if topic = c.server.Registry.ByID(t.TopicID); topic != nil {
+		name = topic.Name
 	}
-	if topic == nil {
-		refused := refusedCommit(t, unknownTopic(version >= 10))
+	var wrong *kerr.Error
+	switch {
+	case byID && topic == nil:
+		wrong = kerr.UnknownTopicID
+	case !c.allowed(sdk.OperationRead, sdk.ResourceTopic, name):
+		wrong = kerr.TopicAuthorizationFailed
+	case topic == nil:
+		wrong = kerr.UnknownTopicOrPartition
+	}
+	if wrong != nil {
+		refused := refusedCommit(t, wrong)
 		t.Partitions = nil
 		return refused
 	}

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // OffsetFetch tells how far groups have read.
@@ -39,6 +41,13 @@ func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchRespons
 
 // fetchOffsets asks the coordinator of one group.
 func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer func(*kmsg.OffsetFetchResponseGroup)) {
+	if !c.allowed(sdk.OperationDescribe, sdk.ResourceGroup, q.Group) {
+		r := kmsg.NewOffsetFetchResponseGroup()
+		r.Group, r.ErrorCode = q.Group, kerr.GroupAuthorizationFailed.Code
+		answer(&r)
+		return
+	}
+	ask, all := c.asker(), q.Topics == nil
 	unknown := map[[16]byte]bool{}
 	if c.version >= 10 {
 		for i := range q.Topics {
@@ -49,18 +58,42 @@ func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer
 			}
 		}
 	}
+	denied := c.deniedOffsets(q, unknown)
 	c.server.onGroup(q.Group, func(err *kerr.Error) {
 		r := kmsg.NewOffsetFetchResponseGroup()
 		r.Group, r.ErrorCode = q.Group, err.Code
 		answer(&r)
 	}, func(g *group.Coordinator, now time.Time) {
 		g.Fetch(now, q, stable, func(r *kmsg.OffsetFetchResponseGroup) {
+			r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.OffsetFetchResponseGroupTopic) bool {
+				return all && !ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic)
+			})
 			if c.version >= 10 {
 				c.server.withIDs(r, unknown)
+			}
+			if r.ErrorCode == 0 {
+				r.Topics = append(r.Topics, denied...)
 			}
 			answer(r)
 		})
 	})
+}
+
+// deniedOffsets takes topics out of the request that whoever asks may not describe, and
+// answers for them. What nobody knows is left in.
+func (c *call) deniedOffsets(q *kmsg.OffsetFetchRequestGroup, unknown map[[16]byte]bool) (denied []kmsg.OffsetFetchResponseGroupTopic) {
+	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.OffsetFetchRequestGroupTopic) bool {
+		if c.version >= 10 && unknown[t.TopicID] || c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic) {
+			return false
+		}
+		refused := refusedOffsetTopic(t.Topic, t.Partitions, kerr.TopicAuthorizationFailed.Code)
+		if c.version >= 10 {
+			refused.Topic, refused.TopicID = "", t.TopicID
+		}
+		denied = append(denied, refused)
+		return true
+	})
+	return denied
 }
 
 // withIDs turns the topics of an answer into ids. A topic that does not exist any more
@@ -128,14 +161,18 @@ func oldOffsetAnswer(q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchResponse) {
 // refusedOffsets tells one error for all that was asked.
 func refusedOffsets(q *kmsg.OffsetFetchRequest, code int16) (topics []kmsg.OffsetFetchResponseGroupTopic) {
 	for _, t := range q.Topics {
-		topic := kmsg.NewOffsetFetchResponseGroupTopic()
-		topic.Topic = t.Topic
-		for _, index := range t.Partitions {
-			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-			p.Partition, p.Offset, p.ErrorCode = index, -1, code
-			topic.Partitions = append(topic.Partitions, p)
-		}
-		topics = append(topics, topic)
+		topics = append(topics, refusedOffsetTopic(t.Topic, t.Partitions, code))
 	}
 	return topics
+}
+
+func refusedOffsetTopic(name string, partitions []int32, code int16) kmsg.OffsetFetchResponseGroupTopic {
+	topic := kmsg.NewOffsetFetchResponseGroupTopic()
+	topic.Topic = name
+	for _, index := range partitions {
+		p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+		p.Partition, p.Offset, p.ErrorCode = index, -1, code
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	return topic
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // OffsetsTopic keeps the offsets and members of groups.
@@ -31,12 +32,21 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 	if q.CoordinatorType == coordinatesTransactions {
 		topic = cluster.TransactionsTopic
 	}
-	c.server.withTopic(topic, func(image *cluster.Image, err *kerr.Error) {
-		keys := q.CoordinatorKeys
-		if c.version < 4 {
-			keys = []string{q.CoordinatorKey}
-		}
-		for _, key := range keys {
+	keys := q.CoordinatorKeys
+	if c.version < 4 {
+		keys = []string{q.CoordinatorKey}
+	}
+	denied, all := make([]*kerr.Error, len(keys)), true
+	for i, key := range keys {
+		denied[i] = c.deniedCoordinator(q.CoordinatorType, key)
+		all = all && denied[i] != nil
+	}
+	answer := func(image *cluster.Image, err *kerr.Error) {
+		for i, key := range keys {
+			if denied[i] != nil {
+				a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, denied[i]))
+				continue
+			}
 			a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, err))
 		}
 		if c.version < 4 {
@@ -45,7 +55,23 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 			a.Coordinators = nil
 		}
 		c.reply(a)
-	})
+	}
+	if all {
+		answer(c.server.Controller.Image(), nil)
+		return
+	}
+	c.server.withTopic(topic, answer)
+}
+
+// deniedCoordinator is why whoever asks is not told who coordinates.
+func (c *call) deniedCoordinator(kind int8, key string) *kerr.Error {
+	switch {
+	case kind == coordinatesGroups && !c.allowed(sdk.OperationDescribe, sdk.ResourceGroup, key):
+		return kerr.GroupAuthorizationFailed
+	case kind == coordinatesTransactions && !c.allowed(sdk.OperationDescribe, sdk.ResourceTransactionalID, key):
+		return kerr.TransactionalIDAuthorizationFailed
+	}
+	return nil
 }
 
 func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *kerr.Error) kmsg.FindCoordinatorResponseCoordinator {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // JoinGroup makes a client a member of a group and, once all have come, tells the leader
@@ -18,7 +19,7 @@ import (
 // Differs from Kafka: nothing.
 func joinGroup(c *call, q *kmsg.JoinGroupRequest, a *kmsg.JoinGroupResponse) {
 	client := group.Client{ID: c.session.clientID, Host: c.host()}
-	c.server.onGroup(q.Group, func(err *kerr.Error) {
+	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {
 		a.ErrorCode, a.MemberID, a.Generation = err.Code, q.MemberID, -1
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // Heartbeat tells the coordinator that a member of a classic group is alive.
@@ -15,7 +16,7 @@ import (
 //
 // Differs from Kafka: nothing.
 func heartbeat(c *call, q *kmsg.HeartbeatRequest, a *kmsg.HeartbeatResponse) {
-	c.server.onGroup(q.Group, func(err *kerr.Error) {
+	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {
 		a.ErrorCode = err.Code
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // LeaveGroup takes members out of a group at once.
@@ -15,7 +16,7 @@ import (
 //
 // Differs from Kafka: nothing.
 func leaveGroup(c *call, q *kmsg.LeaveGroupRequest, a *kmsg.LeaveGroupResponse) {
-	c.server.onGroup(q.Group, func(err *kerr.Error) {
+	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {
 		a.ErrorCode = err.Code
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // ListGroups lists groups.
@@ -24,11 +25,16 @@ func listGroups(c *call, q *kmsg.ListGroupsRequest, a *kmsg.ListGroupsResponse) 
 		defer guard.Unlock()
 		a.ErrorCode = err.Code
 	}
+	ask := c.asker()
+	every := ask.sees(sdk.OperationDescribe, sdk.ResourceCluster, sdk.ClusterName)
 	c.server.onAllGroups(refuse, func(g *group.Coordinator, now time.Time, done func()) {
 		g.List(now, q, func(some []kmsg.ListGroupsResponseGroup, err *kerr.Error) {
 			if err != nil {
 				refuse(err)
 			}
+			some = slices.DeleteFunc(some, func(g kmsg.ListGroupsResponseGroup) bool {
+				return !every && !ask.sees(sdk.OperationDescribe, sdk.ResourceGroup, g.Group)
+			})
 			guard.Lock()
 			a.Groups = append(a.Groups, some...)
 			guard.Unlock()

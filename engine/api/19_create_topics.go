@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk"
 )
 
 // CreateTopics creates topics.
@@ -19,22 +20,55 @@ import (
 //
 // Differs from Kafka: nothing.
 func createTopics(c *call, q *kmsg.CreateTopicsRequest, a *kmsg.CreateTopicsResponse) {
-	s := c.server
+	s, ask := c.server, c.asker()
+	denied := c.deniedTopics(q)
 	var answers []cluster.NewTopic
 	s.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		records, answers = cluster.CreateTopics(image, s.newTopics(q.Topics, q.ValidateOnly))
 		return records, nil
 	}, func(_ *cluster.Image, err error) {
 		for i := range answers {
-			a.Topics = append(a.Topics, s.createdTopic(&answers[i], err))
+			a.Topics = append(a.Topics, ask.withSettings(s.createdTopic(&answers[i], err)))
 		}
 		if len(answers) == 0 && err != nil {
 			for i := range q.Topics {
 				a.Topics = append(a.Topics, s.createdTopic(&cluster.NewTopic{Name: q.Topics[i].Topic}, err))
 			}
 		}
+		for _, name := range denied {
+			a.Topics = append(a.Topics, s.createdTopic(&cluster.NewTopic{Name: name, Refusal: createDenied}, nil))
+		}
 		c.reply(a)
 	})
+}
+
+// createDenied is what Kafka says here in other words than elsewhere.
+var createDenied = &cluster.Refusal{Code: kerr.TopicAuthorizationFailed, Message: "Authorization failed."}
+
+// deniedTopics takes topics out of the request that whoever asks may not create.
+func (c *call) deniedTopics(q *kmsg.CreateTopicsRequest) (denied []string) {
+	if c.sees(sdk.OperationCreate, sdk.ResourceCluster, sdk.ClusterName) {
+		return nil
+	}
+	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.CreateTopicsRequestTopic) bool {
+		if c.allowed(sdk.OperationCreate, sdk.ResourceTopic, t.Topic) {
+			return false
+		}
+		if !slices.Contains(denied, t.Topic) {
+			denied = append(denied, t.Topic)
+		}
+		return true
+	})
+	return denied
+}
+
+// withSettings takes the settings out of an answer for those who may not see them (KIP-525).
+func (a *asker) withSettings(t kmsg.CreateTopicsResponseTopic) kmsg.CreateTopicsResponseTopic {
+	if t.ErrorCode == 0 && !a.sees(sdk.OperationDescribeConfigs, sdk.ResourceTopic, t.Topic) {
+		t.NumPartitions, t.ReplicationFactor, t.Configs = -1, -1, nil
+		t.ConfigErrorCode = kerr.TopicAuthorizationFailed.Code
+	}
+	return t
 }
 
 func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly bool) cluster.NewTopics {

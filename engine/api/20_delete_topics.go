@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DeleteTopics deletes topics by name or, from version 6 on, by id (KIP-516).
@@ -21,19 +22,24 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 	for _, t := range q.Topics {
 		refs = append(refs, cluster.TopicRef{Name: t.Topic, ID: t.TopicID})
 	}
-	var answers []cluster.DeletedTopic
+	var answers, denied []cluster.DeletedTopic
+	ask := c.asker()
 	enabled := config.DeleteTopics.Of(c.server.Values())
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
-		records, answers = cluster.DeleteTopics(image, refs)
+		var permitted []cluster.TopicRef
+		permitted, denied = ask.deletable(image, refs)
+		records, answers = cluster.DeleteTopics(image, permitted)
 		if !enabled {
 			return nil, nil
 		}
 		return records, nil
 	}, func(_ *cluster.Image, err error) {
-		for _, answer := range answers {
+		for _, answer := range append(answers, denied...) {
 			t := kmsg.NewDeleteTopicsResponseTopic()
 			t.Topic, t.TopicID = answer.Name, answer.ID
 			switch {
+			case answer.Refusal == topicDenied:
+				t.ErrorCode, t.ErrorMessage = topicDenied.Wire()
 			case !enabled && c.version < 3:
 				t.ErrorCode = kerr.InvalidRequest.Code
 			case !enabled:
@@ -47,4 +53,32 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 		}
 		c.reply(a)
 	})
+}
+
+// deletable are the topics that whoever asks may delete, and answers for the others. Who may
+// not describe a topic is not told whether it exists, nor what the one of an id is called.
+func (a *asker) deletable(image *cluster.Image, refs []cluster.TopicRef) (permitted []cluster.TopicRef, denied []cluster.DeletedTopic) {
+	if a.sees(sdk.OperationDelete, sdk.ResourceCluster, sdk.ClusterName) {
+		return refs, nil
+	}
+	for _, ref := range refs {
+		name, byID := ref.Name, ref.Name == nil
+		if t := image.TopicByID(ref.ID); byID && t != nil {
+			name = &t.Name
+		}
+		if name == nil { // nobody knows of which topic that is the id
+			permitted = append(permitted, ref)
+			continue
+		}
+		seen := a.sees(sdk.OperationDescribe, sdk.ResourceTopic, *name)
+		switch {
+		case seen && !byID && image.Topic(*name) == nil, (seen || byID) && a.allowed(sdk.OperationDelete, sdk.ResourceTopic, *name):
+			permitted = append(permitted, ref)
+		case byID && !seen:
+			denied = append(denied, cluster.DeletedTopic{ID: ref.ID, Refusal: topicDenied})
+		default:
+			denied = append(denied, cluster.DeletedTopic{Name: name, ID: ref.ID, Refusal: topicDenied})
+		}
+	}
+	return permitted, denied
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk"
 )
 
 // DeleteRecords moves the log start offset up (KIP-107).
@@ -14,7 +16,7 @@ func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsR
 	g := newGather(func() { c.reply(a) })
 	for i := range q.Topics {
 		asked := &q.Topics[i]
-		topic := c.server.Registry.Named(asked.Topic)
+		topic, allowed := c.server.Registry.Named(asked.Topic), c.allowed(sdk.OperationDelete, sdk.ResourceTopic, asked.Topic)
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = asked.Topic
 		t.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(asked.Partitions))
@@ -23,6 +25,8 @@ func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsR
 			answer.Partition, answer.LowWatermark = p.Partition, -1
 			r := replicaOf(topic, p.Partition)
 			switch {
+			case !allowed:
+				answer.ErrorCode = kerr.TopicAuthorizationFailed.Code
 			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			case topic.Internal:

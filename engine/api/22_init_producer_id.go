@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // InitProducerID gives an idempotent or transactional producer its id and epoch (KIP-98).
@@ -17,7 +18,12 @@ import (
 // Differs from Kafka: nothing.
 func initProducerID(c *call, q *kmsg.InitProducerIDRequest, a *kmsg.InitProducerIDResponse) {
 	a.ProducerID, a.ProducerEpoch = -1, -1
+	denied := c.deniedProducer(q)
 	switch {
+	case denied != nil:
+		a.ErrorCode = denied.Code
+		c.reply(a)
+		return
 	case q.TransactionalID != nil && *q.TransactionalID == "":
 		a.ErrorCode = kerr.InvalidRequest.Code
 		c.reply(a)
@@ -38,6 +44,18 @@ func initProducerID(c *call, q *kmsg.InitProducerIDRequest, a *kmsg.InitProducer
 		}
 		c.reply(a)
 	})
+}
+
+// deniedProducer is why whoever asks may not be a producer of that kind: to be idempotent, it
+// is enough to have one topic to write to (KIP-679).
+func (c *call) deniedProducer(q *kmsg.InitProducerIDRequest) *kerr.Error {
+	switch {
+	case q.TransactionalID == nil && !c.sees(sdk.OperationIdempotentWrite, sdk.ResourceCluster, sdk.ClusterName) && !c.writesAny():
+		return kerr.ClusterAuthorizationFailed
+	case q.TransactionalID != nil && !c.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, *q.TransactionalID):
+		return kerr.TransactionalIDAuthorizationFailed
+	}
+	return nil
 }
 
 // initTransactional is initProducerID for a producer with a transactional id.

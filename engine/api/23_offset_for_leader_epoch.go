@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // OffsetForLeaderEpoch tells where the records of an epoch end, by which a client finds
@@ -15,9 +16,11 @@ import (
 // Differs from Kafka: nothing.
 func offsetForLeaderEpoch(c *call, q *kmsg.OffsetForLeaderEpochRequest, a *kmsg.OffsetForLeaderEpochResponse) {
 	g := newGather(func() { c.reply(a) })
+	broker := c.sees(sdk.OperationClusterAction, sdk.ResourceCluster, sdk.ClusterName)
 	for i := range q.Topics {
 		asked := &q.Topics[i]
 		topic := c.server.Registry.Named(asked.Topic)
+		allowed := broker || c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, asked.Topic)
 		t := kmsg.NewOffsetForLeaderEpochResponseTopic()
 		t.Topic = asked.Topic
 		t.Partitions = make([]kmsg.OffsetForLeaderEpochResponseTopicPartition, len(asked.Partitions))
@@ -26,11 +29,14 @@ func offsetForLeaderEpoch(c *call, q *kmsg.OffsetForLeaderEpochRequest, a *kmsg.
 			answer.Default()
 			answer.Partition, answer.LeaderEpoch, answer.EndOffset = p.Partition, -1, -1
 			r := replicaOf(topic, p.Partition)
-			if r == nil {
+			switch {
+			case !allowed:
+				answer.ErrorCode = kerr.TopicAuthorizationFailed.Code
+			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
-				continue
+			default:
+				g.ask(r, func() { answer.ErrorCode = code(epochEnd(r, p, answer)) })
 			}
-			g.ask(r, func() { answer.ErrorCode = code(epochEnd(r, p, answer)) })
 		}
 		a.Topics = append(a.Topics, t)
 	}

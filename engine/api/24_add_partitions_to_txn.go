@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // AddPartitionsToTxn makes partitions part of a transaction, for clients that know
@@ -18,6 +19,11 @@ import (
 func addPartitionsToTxn(c *call, q *kmsg.AddPartitionsToTxnRequest, a *kmsg.AddPartitionsToTxnResponse) {
 	if c.version < 4 {
 		c.addOne(q, a)
+		return
+	}
+	if !c.onCluster(sdk.OperationClusterAction) { // from version 4 on brokers ask
+		a.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		c.reply(a)
 		return
 	}
 	a.Transactions = make([]kmsg.AddPartitionsToTxnResponseTransaction, len(q.Transactions))
@@ -72,9 +78,22 @@ func (c *call) addOne(q *kmsg.AddPartitionsToTxnRequest, a *kmsg.AddPartitionsTo
 // answer for each.
 func (c *call) addPartitions(p txn.Producer, partitions []txn.Partition, verify bool, answer func([]*kerr.Error)) {
 	errs := make([]*kerr.Error, len(partitions))
+	each := func(err *kerr.Error) {
+		for i := range errs {
+			errs[i] = err
+		}
+		answer(errs)
+	}
+	if c.version < 4 && !c.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, p.TransactionalID) {
+		each(kerr.TransactionalIDAuthorizationFailed)
+		return
+	}
 	missing := false
 	for i, one := range partitions {
-		if !c.server.existing(one.Topic, one.Index) {
+		switch {
+		case c.version < 4 && !c.allowed(sdk.OperationWrite, sdk.ResourceTopic, one.Topic):
+			errs[i], missing = kerr.TopicAuthorizationFailed, true
+		case !c.server.existing(one.Topic, one.Index):
 			errs[i], missing = kerr.UnknownTopicOrPartition, true
 		}
 	}
@@ -86,12 +105,6 @@ func (c *call) addPartitions(p txn.Producer, partitions []txn.Partition, verify 
 		}
 		answer(errs)
 		return
-	}
-	each := func(err *kerr.Error) {
-		for i := range errs {
-			errs[i] = err
-		}
-		answer(errs)
 	}
 	c.server.onTransaction(p.TransactionalID, each, func(t *txn.Coordinator, now time.Time) {
 		if verify {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // AddOffsetsToTxn makes the partition that keeps a group's offsets part of a transaction.
@@ -19,6 +20,14 @@ func addOffsetsToTxn(c *call, q *kmsg.AddOffsetsToTxnRequest, a *kmsg.AddOffsets
 	answer := func(err *kerr.Error) {
 		a.ErrorCode = c.olderCode(err)
 		c.reply(a)
+	}
+	if !c.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, q.TransactionalID) {
+		answer(kerr.TransactionalIDAuthorizationFailed)
+		return
+	}
+	if !c.allowed(sdk.OperationRead, sdk.ResourceGroup, q.Group) {
+		answer(kerr.GroupAuthorizationFailed)
+		return
 	}
 	c.server.withTopic(OffsetsTopic, func(_ *cluster.Image, err *kerr.Error) {
 		r := c.server.offsetsOf(q.Group)

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // EndTxn commits or aborts a transaction. The answer comes once that is decided for good;
@@ -24,7 +25,7 @@ func endTxn(c *call, q *kmsg.EndTxnRequest, a *kmsg.EndTxnResponse) {
 	if c.version >= 5 {
 		p.Version = 2
 	}
-	c.server.onTransaction(q.TransactionalID, func(err *kerr.Error) { answer(-1, -1, err) }, func(t *txn.Coordinator, now time.Time) {
+	c.onTransaction(sdk.OperationWrite, q.TransactionalID, func(err *kerr.Error) { answer(-1, -1, err) }, func(t *txn.Coordinator, now time.Time) {
 		t.End(now, p, q.Commit, answer)
 	})
 }

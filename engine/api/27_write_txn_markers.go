@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/partition"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -17,6 +18,7 @@ import (
 func writeTxnMarkers(c *call, q *kmsg.WriteTxnMarkersRequest, a *kmsg.WriteTxnMarkersResponse) {
 	a.Markers = make([]kmsg.WriteTxnMarkersResponseMarker, len(q.Markers))
 	all := newGather(func() { c.reply(a) })
+	allowed := c.sees(sdk.OperationAlter, sdk.ResourceCluster, sdk.ClusterName) || c.onCluster(sdk.OperationClusterAction)
 	for i := range q.Markers {
 		asked, answer := &q.Markers[i], &a.Markers[i]
 		answer.ProducerID = asked.ProducerID
@@ -35,6 +37,10 @@ func writeTxnMarkers(c *call, q *kmsg.WriteTxnMarkersRequest, a *kmsg.WriteTxnMa
 				one := &told.Partitions[k]
 				one.Partition = index
 				r := replicaOf(topic, index)
+				if !allowed {
+					one.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+					continue
+				}
 				if r == nil {
 					one.ErrorCode = kerr.UnknownTopicOrPartition.Code
 					continue

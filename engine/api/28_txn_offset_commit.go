@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // TxnOffsetCommit keeps how far a group has read, if a transaction commits.
@@ -16,6 +17,15 @@ import (
 //
 // Differs from Kafka: nothing.
 func txnOffsetCommit(c *call, q *kmsg.TxnOffsetCommitRequest, a *kmsg.TxnOffsetCommitResponse) {
+	if denied := c.deniedTxnCommit(q); denied != nil {
+		for i := range q.Topics {
+			t := asOffsetCommit(&q.Topics[i])
+			refused := refusedCommit(&t, denied)
+			a.Topics = append(a.Topics, c.asTxnOffsetCommit(&refused))
+		}
+		c.reply(a)
+		return
+	}
 	commit := kmsg.NewPtrOffsetCommitRequest()
 	commit.Version, commit.Group, commit.Generation, commit.MemberID, commit.InstanceID = 9, q.Group, q.Generation, q.MemberID, q.InstanceID
 	if c.version < 3 {
@@ -25,7 +35,7 @@ func txnOffsetCommit(c *call, q *kmsg.TxnOffsetCommitRequest, a *kmsg.TxnOffsetC
 	known := make([]bool, len(q.Topics))
 	for i := range q.Topics {
 		t := asOffsetCommit(&q.Topics[i])
-		refused[i] = c.server.committable(c.version+4, &t) // version 6 has the topic ids that OffsetCommit has from 10 on
+		refused[i] = c.committable(c.version >= 6, &t)
 		if known[i] = len(t.Partitions) > 0; known[i] {
 			commit.Topics = append(commit.Topics, t)
 		}
@@ -49,6 +59,17 @@ func txnOffsetCommit(c *call, q *kmsg.TxnOffsetCommitRequest, a *kmsg.TxnOffsetC
 	}
 	in := group.Transaction{ID: q.TransactionalID, ProducerID: q.ProducerID, Epoch: q.ProducerEpoch, Add: c.version >= 5}
 	c.server.onGroup(q.Group, refuse, func(g *group.Coordinator, now time.Time) { g.CommitIn(now, in, commit, answer) })
+}
+
+// deniedTxnCommit is why whoever asks may not commit for the group within the transaction.
+func (c *call) deniedTxnCommit(q *kmsg.TxnOffsetCommitRequest) *kerr.Error {
+	switch {
+	case !c.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, q.TransactionalID):
+		return kerr.TransactionalIDAuthorizationFailed
+	case !c.allowed(sdk.OperationRead, sdk.ResourceGroup, q.Group):
+		return kerr.GroupAuthorizationFailed
+	}
+	return nil
 }
 
 func asOffsetCommit(q *kmsg.TxnOffsetCommitRequestTopic) kmsg.OffsetCommitRequestTopic {

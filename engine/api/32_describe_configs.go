@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DescribeConfigs tells settings, where they were given and what else would count.
@@ -22,7 +23,11 @@ func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeCo
 		asked := &q.Resources[i]
 		r := kmsg.NewDescribeConfigsResponseResource()
 		r.ResourceType, r.ResourceName = asked.ResourceType, asked.ResourceName
-		entries, refused := c.server.describe(image, asked)
+		var entries []config.Entry
+		refused := c.deniedConfigs(sdk.OperationDescribeConfigs, asked.ResourceType, asked.ResourceName)
+		if refused == nil {
+			entries, refused = c.server.describe(image, asked)
+		}
 		if refused != nil {
 			r.ErrorCode, r.ErrorMessage = refused.Code.Code, told(refused.Message)
 		}

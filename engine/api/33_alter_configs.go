@@ -3,10 +3,12 @@ package api
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // AlterConfigs replaces all settings of topics and brokers.
@@ -15,13 +17,27 @@ import (
 //
 // Differs from Kafka: nothing.
 func alterConfigs(c *call, q *kmsg.AlterConfigsRequest, a *kmsg.AlterConfigsResponse) {
-	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
-		return cluster.AlterConfigs(image, q.Resources, rules)
-	}, func(answer cluster.AlteredConfig, code int16, message *string) {
+	each := func(answer cluster.AlteredConfig, code int16, message *string) {
 		r := kmsg.NewAlterConfigsResponseResource()
 		r.ResourceType, r.ResourceName, r.ErrorCode, r.ErrorMessage = answer.Type, answer.Name, code, message
 		a.Resources = append(a.Resources, r)
-	}, a)
+	}
+	q.Resources = slices.DeleteFunc(q.Resources, func(r kmsg.AlterConfigsRequestResource) bool {
+		return c.refuseConfigs(r.ResourceType, r.ResourceName, each)
+	})
+	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
+		return cluster.AlterConfigs(image, q.Resources, rules)
+	}, each, a)
+}
+
+// refuseConfigs answers for a resource whose settings whoever asks may not alter. It reports
+// whether that is so.
+func (c *call) refuseConfigs(kind kmsg.ConfigResourceType, name string, each func(cluster.AlteredConfig, int16, *string)) bool {
+	denied := c.deniedConfigs(sdk.OperationAlterConfigs, kind, name)
+	if denied != nil {
+		each(cluster.AlteredConfig{Type: kind, Name: name}, denied.Code.Code, told(denied.Message))
+	}
+	return denied != nil
 }
 
 // changeConfigs decides and answers both forms of the request: each is called once for

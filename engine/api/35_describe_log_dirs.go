@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DescribeLogDirs tells what lies on each disk and how much room is left.
@@ -18,6 +19,11 @@ import (
 // Differs from Kafka: a partition that was never written to is listed with size 0 and
 // has no folder yet.
 func describeLogDirs(c *call, q *kmsg.DescribeLogDirsRequest, a *kmsg.DescribeLogDirsResponse) {
+	if !c.onCluster(sdk.OperationDescribe) {
+		a.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		c.reply(a)
+		return
+	}
 	l := &logDirs{found: map[*shard.Disk]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}}
 	all := newGather(func() {
 		for _, d := range c.server.Disks {

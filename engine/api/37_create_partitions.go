@@ -1,9 +1,12 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // CreatePartitions adds partitions to topics (KIP-195).
@@ -12,6 +15,15 @@ import (
 //
 // Differs from Kafka: nothing.
 func createPartitions(c *call, q *kmsg.CreatePartitionsRequest, a *kmsg.CreatePartitionsResponse) {
+	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.CreatePartitionsRequestTopic) bool {
+		if c.allowed(sdk.OperationAlter, sdk.ResourceTopic, t.Topic) {
+			return false
+		}
+		refused := kmsg.NewCreatePartitionsResponseTopic()
+		refused.Topic, refused.ErrorCode = t.Topic, topicDenied.Code.Code
+		a.Topics = append(a.Topics, refused)
+		return true
+	})
 	var answers []cluster.NewPartitions
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		records, answers = cluster.CreatePartitions(image, q.Topics)

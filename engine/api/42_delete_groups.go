@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DeleteGroups deletes groups that have no members, with their offsets.
@@ -23,7 +24,7 @@ func deleteGroups(c *call, q *kmsg.DeleteGroupsRequest, a *kmsg.DeleteGroupsResp
 			a.Groups[i] = *r
 			all.done()
 		}
-		c.server.onGroup(name, func(err *kerr.Error) {
+		c.onGroup(sdk.OperationDelete, name, func(err *kerr.Error) {
 			r := kmsg.NewDeleteGroupsResponseGroup()
 			r.Group, r.ErrorCode = name, err.Code
 			answer(&r)

@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // ElectLeaders brings leadership back to where it belongs (KIP-183, KIP-460). The only
@@ -14,6 +15,11 @@ import (
 //
 // Differs from Kafka: nothing, of one node.
 func electLeaders(c *call, q *kmsg.ElectLeadersRequest, a *kmsg.ElectLeadersResponse) {
+	if !c.onCluster(sdk.OperationAlter) {
+		refuseElections(q, a)
+		c.reply(a)
+		return
+	}
 	image := c.server.Controller.Image()
 	if c.version == 0 {
 		q.ElectionType = cluster.ElectPreferred
@@ -36,6 +42,22 @@ func electLeaders(c *call, q *kmsg.ElectLeadersRequest, a *kmsg.ElectLeadersResp
 		a.Topics = append(a.Topics, t)
 	}
 	c.reply(a)
+}
+
+// refuseElections answers those who may not alter the cluster.
+func refuseElections(q *kmsg.ElectLeadersRequest, a *kmsg.ElectLeadersResponse) {
+	a.ErrorCode = clusterDenied.Code.Code
+	for i := range q.Topics {
+		t := kmsg.NewElectLeadersResponseTopic()
+		t.Topic = q.Topics[i].Topic
+		for _, partition := range q.Topics[i].Partitions {
+			r := kmsg.NewElectLeadersResponseTopicPartition()
+			r.Partition = partition
+			r.ErrorCode, r.ErrorMessage = clusterDenied.Wire()
+			t.Partitions = append(t.Partitions, r)
+		}
+		a.Topics = append(a.Topics, t)
+	}
 }
 
 // electedEverywhere is the answer for a topic when all were asked for: it leaves out the

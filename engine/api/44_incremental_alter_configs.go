@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
@@ -14,13 +16,17 @@ import (
 //
 // Differs from Kafka: nothing.
 func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a *kmsg.IncrementalAlterConfigsResponse) {
-	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
-		return cluster.IncrementalAlterConfigs(image, q.Resources, rules)
-	}, func(answer cluster.AlteredConfig, code int16, message *string) {
+	each := func(answer cluster.AlteredConfig, code int16, message *string) {
 		r := kmsg.NewIncrementalAlterConfigsResponseResource()
 		r.ResourceType, r.ResourceName, r.ErrorCode, r.ErrorMessage = answer.Type, answer.Name, code, message
 		a.Resources = append(a.Resources, r)
-	}, a)
+	}
+	q.Resources = slices.DeleteFunc(q.Resources, func(r kmsg.IncrementalAlterConfigsRequestResource) bool {
+		return c.refuseConfigs(r.ResourceType, r.ResourceName, each)
+	})
+	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
+		return cluster.IncrementalAlterConfigs(image, q.Resources, rules)
+	}, each, a)
 }
 
 // configRules are what the declarations say of a setting that is about to change.

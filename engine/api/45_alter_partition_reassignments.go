@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // AlterPartitionReassignments moves partitions to other brokers, or stops that (KIP-455).
@@ -13,6 +14,10 @@ import (
 //
 // Differs from Kafka: nothing, of one node.
 func alterPartitionReassignments(c *call, q *kmsg.AlterPartitionAssignmentsRequest, a *kmsg.AlterPartitionAssignmentsResponse) {
+	allowed := c.onCluster(sdk.OperationAlter)
+	if !allowed {
+		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
+	}
 	image := c.server.Controller.Image()
 	mayResize := c.version < 1 || q.AllowReplicationFactorChange
 	a.AllowReplicationFactorChange = mayResize
@@ -23,6 +28,11 @@ func alterPartitionReassignments(c *call, q *kmsg.AlterPartitionAssignmentsReque
 		for _, partition := range asked.Partitions {
 			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			p.Partition = partition.Partition
+			if !allowed {
+				p.ErrorCode, p.ErrorMessage = clusterDenied.Wire()
+				t.Partitions = append(t.Partitions, p)
+				continue
+			}
 			p.ErrorCode, p.ErrorMessage = cluster.Reassign(image, asked.Topic, partition.Partition, partition.Replicas, mayResize).Wire()
 			t.Partitions = append(t.Partitions, p)
 		}

@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // MetadataLog is how far the log is by which the cluster's nodes agree.
@@ -25,6 +26,11 @@ type MetadataLog struct {
 // Differs from Kafka: nodes have no listener for controllers, so that the one by which the
 // client came in is shown; offsets count changes, of which each may have several records.
 func describeQuorum(c *call, q *kmsg.DescribeQuorumRequest, a *kmsg.DescribeQuorumResponse) {
+	if !c.onCluster(sdk.OperationDescribe) {
+		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
+		c.reply(a)
+		return
+	}
 	a.ErrorMessage = kmsg.StringPtr("")
 	log := c.server.MetadataLog()
 	if log.Leader != c.server.NodeID {

@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // UpdateFeatures finalizes features at another level (KIP-584): the door by which a cluster
@@ -14,6 +15,11 @@ import (
 //
 // Differs from Kafka: nothing.
 func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeaturesResponse) {
+	if !c.onCluster(sdk.OperationAlter) {
+		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
+		c.reply(a)
+		return
+	}
 	for i := range q.FeatureUpdates {
 		if u := &q.FeatureUpdates[i]; c.version < 1 {
 			if u.UpgradeType = 1; u.AllowDowngrade {

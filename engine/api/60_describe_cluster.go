@@ -63,7 +63,7 @@ func describeCluster(c *call, q *kmsg.DescribeClusterRequest, a *kmsg.DescribeCl
 		return
 	}
 	a.ClusterID, a.ControllerID = image.ClusterID(), c.server.NodeID
-	a.ClusterAuthorizedOperations = operations(q.IncludeClusterAuthorizedOperations, clusterOperations)
+	a.ClusterAuthorizedOperations = c.asker().clusterOperations(q.IncludeClusterAuthorizedOperations)
 	for _, n := range c.server.nodes(image, c.listener) {
 		b := kmsg.NewDescribeClusterResponseBroker()
 		b.NodeID, b.Host, b.Port, b.Rack = n.id, n.host, n.port, n.rack

@@ -5,6 +5,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DescribeProducers tells which idempotent producers have written to partitions, and of
@@ -14,7 +15,7 @@ import (
 func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.DescribeProducersResponse) {
 	g := newGather(func() { c.reply(a) })
 	for i := range q.Topics {
-		topic := c.server.Registry.Named(q.Topics[i].Topic)
+		topic, allowed := c.server.Registry.Named(q.Topics[i].Topic), c.allowed(sdk.OperationRead, sdk.ResourceTopic, q.Topics[i].Topic)
 		t := kmsg.NewDescribeProducersResponseTopic()
 		t.Topic = q.Topics[i].Topic
 		t.Partitions = make([]kmsg.DescribeProducersResponseTopicPartition, len(q.Topics[i].Partitions))
@@ -22,11 +23,14 @@ func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.Descri
 			answer := &t.Partitions[j]
 			answer.Partition = index
 			r := replicaOf(topic, index)
-			if r == nil {
+			switch {
+			case !allowed:
+				answer.ErrorCode, answer.ErrorMessage = topicDenied.Wire()
+			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
-				continue
+			default:
+				g.ask(r, func() { producersOf(r, answer) })
 			}
-			g.ask(r, func() { producersOf(r, answer) })
 		}
 		a.Topics = append(a.Topics, t)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // ListTransactions lists transactional ids (KIP-664).
@@ -25,6 +26,7 @@ func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTran
 		return
 	}
 	a.UnknownStateFilters = filter.Unknown()
+	ask := c.asker()
 	var guard sync.Mutex //nolint:forbidigo // shards add to the answer at the same time; an admin call, not the hot path
 	refuse := func(err *kerr.Error) {
 		guard.Lock()
@@ -37,6 +39,9 @@ func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTran
 			refuse(err)
 			return
 		}
+		some = slices.DeleteFunc(some, func(t kmsg.ListTransactionsResponseTransactionState) bool {
+			return !ask.sees(sdk.OperationDescribe, sdk.ResourceTransactionalID, t.TransactionalID)
+		})
 		guard.Lock()
 		defer guard.Unlock()
 		a.TransactionStates = append(a.TransactionStates, some...)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // ConsumerGroupHeartbeat is how a member joins a consumer group, stays in it, is led to
@@ -21,7 +23,7 @@ import (
 //
 // Without group.version 1 it is refused.
 func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *kmsg.ConsumerGroupHeartbeatResponse) {
-	client := group.Client{ID: c.session.clientID, Host: c.host()}
+	ask, client := c.asker(), group.Client{ID: c.session.clientID, Host: c.host()}
 	refuse := func(err *kerr.Error) {
 		a := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 		a.ErrorCode = err.Code
@@ -31,7 +33,16 @@ func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *k
 		refuse(kerr.UnsupportedVersion)
 		return
 	}
-	c.server.onGroup(q.Group, refuse, func(g *group.Coordinator, now time.Time) {
+	if c.sees(sdk.OperationRead, sdk.ResourceGroup, q.Group) && slices.ContainsFunc(q.SubscribedTopicNames, func(name string) bool {
+		return !c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, name)
+	}) {
+		refuse(kerr.TopicAuthorizationFailed)
+		return
+	}
+	c.onGroup(sdk.OperationRead, q.Group, refuse, func(g *group.Coordinator, now time.Time) {
+		if c.server.Authorizer != nil {
+			g.SetCluster(c.server.picture(ask)) // regular expressions find what the member may see
+		}
 		g.ConsumerHeartbeat(now, client, q, c.server.uuid, func(r *kmsg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 	})
 }

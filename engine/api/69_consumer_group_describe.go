@@ -1,12 +1,14 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group"
+	"github.com/millrace/millrace/sdk"
 )
 
 // ConsumerGroupDescribe tells the state and the members of consumer groups (KIP-848).
@@ -16,11 +18,15 @@ import (
 // Differs from Kafka: nothing.
 func consumerGroupDescribe(c *call, q *kmsg.ConsumerGroupDescribeRequest, a *kmsg.ConsumerGroupDescribeResponse) {
 	a.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(q.Groups))
+	ask := c.asker()
 	all := newGather(func() { c.reply(a) })
 	for i, name := range q.Groups {
 		all.later()
 		answer := func(r *kmsg.ConsumerGroupDescribeResponseGroup) {
-			r.AuthorizedOperations = operations(q.IncludeAuthorizedOperations, groupOperations)
+			if r.ErrorCode == 0 && ask.hidden(r) {
+				r = hiddenGroup(name)
+			}
+			r.AuthorizedOperations = ask.operations(q.IncludeAuthorizedOperations && r.ErrorCode == 0, sdk.ResourceGroup, name)
 			a.Groups[i] = *r
 			all.done()
 		}
@@ -33,9 +39,27 @@ func consumerGroupDescribe(c *call, q *kmsg.ConsumerGroupDescribeRequest, a *kms
 			refuse(kerr.UnsupportedVersion)
 			continue
 		}
-		c.server.onGroup(name, refuse, func(g *group.Coordinator, now time.Time) {
+		c.onGroup(sdk.OperationDescribe, name, refuse, func(g *group.Coordinator, now time.Time) {
 			g.ConsumerDescribe(now, name, answer)
 		})
 	}
 	all.done()
+}
+
+// hidden reports whether a group has partitions of topics that whoever asks may not describe.
+func (a *asker) hidden(r *kmsg.ConsumerGroupDescribeResponseGroup) bool {
+	unseen := func(t kmsg.AssignmentTopicPartition) bool {
+		return !a.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic)
+	}
+	return slices.ContainsFunc(r.Members, func(m kmsg.ConsumerGroupDescribeResponseGroupMember) bool {
+		return slices.ContainsFunc(m.Assignment.TopicPartitions, unseen) || slices.ContainsFunc(m.TargetAssignment.TopicPartitions, unseen)
+	})
+}
+
+// hiddenGroup is the answer for such a group.
+func hiddenGroup(name string) *kmsg.ConsumerGroupDescribeResponseGroup {
+	r := kmsg.NewConsumerGroupDescribeResponseGroup()
+	r.Group, r.ErrorCode = name, kerr.TopicAuthorizationFailed.Code
+	r.ErrorMessage = kmsg.StringPtr("The group has described topic(s) that the client is not authorized to describe.")
+	return &r
 }

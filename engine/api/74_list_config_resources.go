@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/sdk"
 )
 
 // The kinds of resources that may be asked for, of which some have nothing here.
@@ -22,6 +23,11 @@ var resourceKinds = []kmsg.ConfigResourceType{
 //
 // Differs from Kafka: broker loggers are not listed, for they have no settings here.
 func listConfigResources(c *call, q *kmsg.ListConfigResourcesRequest, a *kmsg.ListConfigResourcesResponse) {
+	if !c.onCluster(sdk.OperationDescribeConfigs) {
+		a.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		c.reply(a)
+		return
+	}
 	image := c.server.Controller.Image()
 	all := c.version >= 1 && len(q.ResourceTypes) == 0
 	asked := map[kmsg.ConfigResourceType]bool{}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/sdk"
 )
 
 // DescribeTopicPartitions describes topics in pages (KIP-966).
@@ -18,18 +19,8 @@ import (
 // none to remember.
 func describeTopicPartitions(c *call, q *kmsg.DescribeTopicPartitionsRequest, a *kmsg.DescribeTopicPartitionsResponse) {
 	image := c.server.Controller.Image()
-	var names []string
-	for _, t := range q.Topics {
-		names = append(names, t.Topic)
-	}
-	if len(names) == 0 {
-		for _, t := range image.Topics() {
-			names = append(names, t.Name)
-		}
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	first := int32(0)
+	names, denied := c.describable(image, q)
+	ask, first := c.asker(), int32(0)
 	if q.Cursor != nil {
 		at, found := slices.BinarySearch(names, q.Cursor.Topic)
 		if q.Cursor.Partition < 0 || len(q.Topics) > 0 && !found {
@@ -48,6 +39,7 @@ func describeTopicPartitions(c *call, q *kmsg.DescribeTopicPartitionsRequest, a 
 			break
 		}
 		t, next := describePartitions(image, name, first, left)
+		t.AuthorizedOperations = ask.operations(true, sdk.ResourceTopic, name)
 		a.Topics = append(a.Topics, t)
 		left -= len(t.Partitions)
 		first = 0
@@ -56,7 +48,36 @@ func describeTopicPartitions(c *call, q *kmsg.DescribeTopicPartitionsRequest, a 
 			break
 		}
 	}
+	for _, name := range denied {
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.Topic, t.ErrorCode = &name, kerr.TopicAuthorizationFailed.Code
+		a.Topics = append(a.Topics, t)
+	}
 	c.reply(a)
+}
+
+// describable are the topics that are asked for, in order: all that whoever asks may see, or
+// those that are named. Denied are the others of these.
+func (c *call) describable(image *cluster.Image, q *kmsg.DescribeTopicPartitionsRequest) (names, denied []string) {
+	for _, t := range q.Topics {
+		names = append(names, t.Topic)
+	}
+	if len(names) == 0 {
+		for _, t := range image.Topics() {
+			if c.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+		return names, nil
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		if c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, name) {
+			return false
+		}
+		denied = append(denied, name)
+		return true
+	}), denied
 }
 
 // refuseCursor answers a cursor that no answer of ours has given.
@@ -87,7 +108,7 @@ func describePartitions(image *cluster.Image, name string, first int32, limit in
 		}
 		return out, 0
 	}
-	out.TopicID, out.IsInternal, out.AuthorizedOperations = t.ID, t.Internal, topicOperations
+	out.TopicID, out.IsInternal = t.ID, t.Internal
 	for i := int(first); i < len(t.Partitions); i++ {
 		if len(out.Partitions) == limit {
 			return out, int32(i)

@@ -3,6 +3,8 @@ package api
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk"
 )
 
 // AddRaftVoter would make a controller a voter of the quorum of the metadata (KIP-853). The
@@ -13,6 +15,8 @@ import (
 // Differs from Kafka: nothing, while its quorum is static.
 func addRaftVoter(c *call, q *kmsg.AddRaftVoterRequest, a *kmsg.AddRaftVoterResponse) {
 	switch {
+	case !c.onCluster(sdk.OperationAlter):
+		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
 	case c.otherCluster(q.ClusterID):
 		a.ErrorCode = kerr.InconsistentClusterID.Code
 	case q.VoterID < 0 || q.VoterDirectoryID == [16]byte{}:

@@ -3,6 +3,8 @@ package api
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk"
 )
 
 // RemoveRaftVoter would take a controller out of the quorum of the metadata (KIP-853), which
@@ -13,6 +15,8 @@ import (
 // Differs from Kafka: nothing, while its quorum is static.
 func removeRaftVoter(c *call, q *kmsg.RemoveRaftVoterRequest, a *kmsg.RemoveRaftVoterResponse) {
 	switch {
+	case !c.onCluster(sdk.OperationAlter):
+		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
 	case c.otherCluster(q.ClusterID):
 		a.ErrorCode = kerr.InconsistentClusterID.Code
 	case q.VoterID < 0 || q.VoterDirectoryID == [16]byte{}:

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/sdk"
 )
 
 // onGroup runs f on the shard that owns the group, with its coordinator, or refuse when
@@ -22,12 +23,21 @@ func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.
 	r.Shard().Do(func() { s.withCoordinator(r, refuse, f) })
 }
 
+// onGroup is that of the server, for whoever may do op with the group.
+func (c *call) onGroup(op sdk.Operation, name string, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
+	if !c.allowed(op, sdk.ResourceGroup, name) {
+		refuse(kerr.GroupAuthorizationFailed)
+		return
+	}
+	c.server.onGroup(name, refuse, f)
+}
+
 // withCoordinator is onGroup on the shard itself, for all groups that r keeps.
 func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time)) {
 	if label.On() {
 		label.Set(label.Groups)
 	}
-	picture := clusterPicture{s.Controller.Image(), s.Values()}
+	picture := s.picture(nil)
 	err := r.Groups(s.GroupOptions(), picture, func(g *group.Coordinator) {
 		g.SetCluster(picture)
 		f(g, r.Shard().Now())

@@ -55,8 +55,12 @@ type Options struct {
 	// is asked within decisions of the controller. While plugins are being made its error is a
 	// Later, and it is asked again. Nil: all can.
 	CheckPlugins func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
-	Metrics      *metrics.Metrics
-	Log          *slog.Logger
+	// Authorizer says who may do what (any goroutine). Nil: everybody may do everything.
+	Authorizer sdk.Authorizer
+	// KeepsACLs says that it decides by the bindings in the metadata log.
+	KeepsACLs bool
+	Metrics   *metrics.Metrics
+	Log       *slog.Logger
 	// Random draws 16 bytes (any goroutine). Nil: from crypto/rand.
 	Random func() [16]byte
 	// Now is the clock that shards go by (any goroutine); loops have the system's. Nil: time.Now.
@@ -69,6 +73,7 @@ type Server struct {
 	table     [128]*entry
 	sessions  fetchSlots
 	producers producerBlock
+	denials   denials
 }
 
 // New makes a server.

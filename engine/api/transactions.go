@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/txn"
+	"github.com/millrace/millrace/sdk"
 )
 
 // transactionsOf is the partition that keeps a transactional id, nil when the topic does not
@@ -31,6 +32,15 @@ func (s *Server) onTransaction(id string, refuse func(*kerr.Error), f func(t *tx
 		return
 	}
 	r.Shard().Do(func() { s.withTransactions(r, refuse, f) })
+}
+
+// onTransaction is that of the server, for whoever may do op with the id.
+func (c *call) onTransaction(op sdk.Operation, id string, refuse func(*kerr.Error), f func(t *txn.Coordinator, now time.Time)) {
+	if !c.allowed(op, sdk.ResourceTransactionalID, id) {
+		refuse(kerr.TransactionalIDAuthorizationFailed)
+		return
+	}
+	c.server.onTransaction(id, refuse, f)
 }
 
 // withTransactions is onTransaction on the shard itself, for all ids that r keeps.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/millrace/millrace/engine/security/acl"
 )
 
 // Apply answers the image after records. It copies what they touch once, however many
@@ -29,19 +31,20 @@ type draft struct {
 	ids     edit[ID, *Topic]
 	topics  listEdit
 	unified edit[string, []string]
+	acls    edit[acl.Binding, bool]
 	fresh   map[ID]*Topic // topics that this draft made and may change
 	own     struct{ brokers, configs, groups, features, placed bool }
 }
 
 func newDraft(i *Image) *draft {
 	d := &draft{state: i.state}
-	d.names.table, d.ids.table, d.topics.list, d.unified.table = i.names, i.ids, i.topics, i.unified
+	d.names.table, d.ids.table, d.topics.list, d.unified.table, d.acls.table = i.names, i.ids, i.topics, i.unified, i.acls
 	return d
 }
 
 func (d *draft) publish() *Image {
 	next := &Image{state: d.state}
-	next.names, next.ids, next.topics, next.unified = d.names.table, d.ids.table, d.topics.list, d.unified.table
+	next.names, next.ids, next.topics, next.unified, next.acls = d.names.table, d.ids.table, d.topics.list, d.unified.table, d.acls.table
 	return next
 }
 
@@ -310,5 +313,24 @@ func (r *ProducerIDsRecord) apply(d *draft) error {
 		return fmt.Errorf("the next producer id goes from %d to %d", d.nextProducerID, r.Next)
 	}
 	d.nextProducerID = r.Next
+	return nil
+}
+
+func (r *ACLRecord) apply(d *draft) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if d.acls.lookup(spreadACL(&r.Binding), r.Binding) {
+		return fmt.Errorf("there is a binding %s already", &r.Binding)
+	}
+	d.acls.set(spreadACL(&r.Binding), r.Binding, true)
+	return nil
+}
+
+func (r *RemoveACLRecord) apply(d *draft) error {
+	if !d.acls.lookup(spreadACL(&r.Binding), r.Binding) {
+		return fmt.Errorf("there is no binding %s", &r.Binding)
+	}
+	d.acls.remove(spreadACL(&r.Binding), r.Binding)
 	return nil
 }

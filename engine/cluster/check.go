@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/millrace/millrace/engine/security/acl"
 )
 
 // check refuses a partition that cannot be.
@@ -79,6 +81,14 @@ func (i *Image) Check() error {
 		if broker.ID != id || broker.Epoch > i.lastEpoch {
 			return fmt.Errorf("broker %d is known as %d and has epoch %d of %d", broker.ID, id, broker.Epoch, i.lastEpoch)
 		}
+	}
+	acls := 0
+	i.acls.all(func(b acl.Binding, _ bool) bool {
+		acls++
+		return b.Check() == nil
+	})
+	if acls != i.acls.size {
+		return fmt.Errorf("%d bindings are in order, %d are counted", acls, i.acls.size)
 	}
 	return nil
 }

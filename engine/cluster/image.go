@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/millrace/millrace/engine/security/acl"
 )
 
 // NoLeader is the leader of a partition that has none.
@@ -30,6 +32,7 @@ type state struct {
 	partitions     int
 	nextProducerID int64
 	lastEpoch      int64 // the highest broker epoch given
+	acls           table[acl.Binding, bool]
 }
 
 // Topic is one topic. It is immutable.
@@ -140,6 +143,26 @@ func (i *Image) Features() []Feature {
 // FeatureLevel is the finalized level of a feature, 0 when it has none.
 func (i *Image) FeatureLevel(name string) int16 { return i.features[name] }
 
+// ACLs are all bindings of the authorizer, in order. The slice is the caller's.
+func (i *Image) ACLs() []acl.Binding { return i.FindACLs(nil) }
+
+// FindACLs are those that a filter finds, in order; nil finds all.
+func (i *Image) FindACLs(filter *acl.Filter) []acl.Binding {
+	var found []acl.Binding
+	i.acls.all(func(b acl.Binding, _ bool) bool {
+		if filter == nil || filter.Finds(&b) {
+			found = append(found, b)
+		}
+		return true
+	})
+	slices.SortFunc(found, func(a, b acl.Binding) int { return a.Compare(&b) })
+	return found
+}
+
+// SameACLs reports whether no binding came or went between two images. It may answer false
+// when they are the same after all.
+func (i *Image) SameACLs(other *Image) bool { return i.acls == other.acls }
+
 // Placed is how many replicas live in a log directory.
 func (i *Image) Placed(directory ID) int { return i.placed[directory] }
 
@@ -171,6 +194,9 @@ func (i *Image) Records() []Record {
 	}
 	if i.nextProducerID > 0 {
 		records = append(records, &ProducerIDsRecord{Broker: -1, BrokerEpoch: -1, Next: i.nextProducerID})
+	}
+	for _, b := range i.ACLs() {
+		records = append(records, &ACLRecord{b})
 	}
 	for _, topic := range i.Topics() {
 		records = append(records, &TopicRecord{

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/millrace/millrace/engine/security/acl"
 )
 
 // Record is one change of the cluster. FORMAT.md shows each as text.
@@ -79,6 +81,10 @@ type (
 		BrokerEpoch int64 `json:"brokerEpoch"`
 		Next        int64 `json:"next"`
 	}
+	// ACLRecord adds a binding of the authorizer.
+	ACLRecord struct{ acl.Binding }
+	// RemoveACLRecord takes a binding away.
+	RemoveACLRecord struct{ acl.Binding }
 )
 
 // ConfigKind is what a setting belongs to.
@@ -103,6 +109,8 @@ func (*PartitionRecord) kind() string   { return "partition" }
 func (*RemoveTopicRecord) kind() string { return "removeTopic" }
 func (*ConfigRecord) kind() string      { return "config" }
 func (*ProducerIDsRecord) kind() string { return "producerIds" }
+func (*ACLRecord) kind() string         { return "acl" }
+func (*RemoveACLRecord) kind() string   { return "removeAcl" }
 
 // kinds makes an empty record of every kind that this program knows.
 var kinds = []func() Record{
@@ -115,6 +123,8 @@ var kinds = []func() Record{
 	func() Record { return new(RemoveTopicRecord) },
 	func() Record { return new(ConfigRecord) },
 	func() Record { return new(ProducerIDsRecord) },
+	func() Record { return new(ACLRecord) },
+	func() Record { return new(RemoveACLRecord) },
 }
 
 var kindByName = func() map[string]func() Record {
@@ -220,6 +230,11 @@ func parseBody(record Record, rest []byte) (Record, error) {
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows it", ErrRecord)
+	}
+	if b, ok := record.(interface{ Check() error }); ok { // a word that is left out cannot be written again
+		if err := b.Check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+		}
 	}
 	return record, nil
 }

@@ -10,6 +10,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/engine/security/acl"
+	"github.com/millrace/millrace/sdk"
 )
 
 var rewriteGolden = flag.Bool("rewrite-golden", false, "write testdata/records.golden anew")
@@ -31,6 +34,12 @@ func everyKind() []Record {
 		&RemoveTopicRecord{ID: ID{4}},
 		&ConfigRecord{Resource: TopicConfig, Name: "orders", Values: map[string]*string{"retention.ms": &retention, "segment.bytes": nil}},
 		&ProducerIDsRecord{Broker: 1, BrokerEpoch: 7, Next: math.MaxInt64},
+		&ACLRecord{acl.Binding{
+			Resource: sdk.ResourceTopic, Pattern: acl.Prefixed, Name: "orders", Principal: "User:alice", Host: "*", Operation: sdk.OperationDescribeConfigs, Permission: acl.Allow,
+		}},
+		&RemoveACLRecord{acl.Binding{
+			Resource: sdk.ResourceTransactionalID, Pattern: acl.Literal, Name: "*", Principal: "User:*", Host: "10.0.0.1", Operation: sdk.OperationAll, Permission: acl.Deny,
+		}},
 	}
 }
 
@@ -70,20 +79,21 @@ func TestParseRefuses(t *testing.T) {
 		text string
 		want error
 	}{
-		"nothing":            {"", ErrRecord},
-		"no object":          {"[]", ErrRecord},
-		"no version":         {`{"type":"feature","name":"x"}`, ErrRecord},
-		"version no number":  {`{"type":"feature","version":"0","name":"x"}`, ErrRecord},
-		"cut short":          {`{"type":"feature","version":0,"name":"x"`, ErrRecord},
-		"cut at the version": {`{"type":"feature","version":0`, ErrRecord},
-		"something behind":   {`{"type":"feature","version":0,"name":"x","level":1}{}`, ErrRecord},
-		"another version":    {`{"type":"feature","version":1,"name":"x","level":1}`, ErrVersion},
-		"another type":       {`{"type":"acl","version":0}`, ErrKind},
-		"another field":      {`{"type":"feature","version":0,"name":"x","level":1,"type2":1}`, ErrRecord},
-		"an id cut short":    {`{"type":"removeTopic","version":0,"id":"AQAAAA"}`, ErrRecord},
-		"an id not base64":   {`{"type":"removeTopic","version":0,"id":"AQAAAAAAAAAAAAAAAAA=AA"}`, ErrRecord},
-		"not UTF-8":          {"{\"type\":\"cluster\",\"version\":0,\"id\":\"\xff\"}", ErrRecord},
-		"an empty line":      {"{\"type\":\"cluster\",\"version\":0,\"id\":\"x\"}\n", ErrRecord},
+		"nothing":                   {"", ErrRecord},
+		"no object":                 {"[]", ErrRecord},
+		"no version":                {`{"type":"feature","name":"x"}`, ErrRecord},
+		"version no number":         {`{"type":"feature","version":"0","name":"x"}`, ErrRecord},
+		"cut short":                 {`{"type":"feature","version":0,"name":"x"`, ErrRecord},
+		"cut at the version":        {`{"type":"feature","version":0`, ErrRecord},
+		"something behind":          {`{"type":"feature","version":0,"name":"x","level":1}{}`, ErrRecord},
+		"another version":           {`{"type":"feature","version":1,"name":"x","level":1}`, ErrVersion},
+		"another type":              {`{"type":"gossip","version":0}`, ErrKind},
+		"another field":             {`{"type":"feature","version":0,"name":"x","level":1,"type2":1}`, ErrRecord},
+		"an id cut short":           {`{"type":"removeTopic","version":0,"id":"AQAAAA"}`, ErrRecord},
+		"an id not base64":          {`{"type":"removeTopic","version":0,"id":"AQAAAAAAAAAAAAAAAAA=AA"}`, ErrRecord},
+		"an operation that is none": {`{"type":"acl","version":0,"resource":"TOPIC","pattern":"LITERAL","name":"x","principal":"User:a","host":"*","operation":"LOOK","permission":"ALLOW"}`, ErrRecord},
+		"not UTF-8":                 {"{\"type\":\"cluster\",\"version\":0,\"id\":\"\xff\"}", ErrRecord},
+		"an empty line":             {"{\"type\":\"cluster\",\"version\":0,\"id\":\"x\"}\n", ErrRecord},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if records, err := Parse([]byte(test.text)); !errors.Is(err, test.want) {

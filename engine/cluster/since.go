@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/millrace/millrace/engine/security/acl"
 )
 
 // Delta is what differs between two images, in the order of names and ids.
@@ -18,6 +20,8 @@ type Delta struct {
 	Brokers []int32
 	// BrokerConfigs name the brokers whose dynamic settings differ; "" is every broker's default.
 	BrokerConfigs []string
+	// NewACLs and GoneACLs are bindings of the authorizer that came and went, in no order.
+	NewACLs, GoneACLs []acl.Binding
 }
 
 // TopicChange is one topic before and after.
@@ -67,7 +71,27 @@ func (i *Image) Since(before *Image) Delta {
 		}
 	}
 	slices.Sort(d.BrokerConfigs)
+	d.compareACLs(before.acls, i.acls)
 	return d
+}
+
+func (d *Delta) compareACLs(before, after table[acl.Binding, bool]) {
+	for n := range shardCount {
+		was, is := before.shard(n), after.shard(n)
+		if was == is {
+			continue
+		}
+		for b := range is.get() {
+			if !was.get()[b] {
+				d.NewACLs = append(d.NewACLs, b)
+			}
+		}
+		for b := range was.get() {
+			if !is.get()[b] {
+				d.GoneACLs = append(d.GoneACLs, b)
+			}
+		}
+	}
 }
 
 func (t table[K, V]) shard(n int) *shard[K, V] {

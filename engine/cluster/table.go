@@ -1,6 +1,10 @@
 package cluster
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/millrace/millrace/engine/security/acl"
+)
 
 // shardCount bounds what a change copies: one array of this many pointers, and one shard.
 // At 10,000 entries a shard has about 40.
@@ -83,7 +87,7 @@ func (e *edit[K, V]) remove(spread uint8, key K) {
 	e.size += len(entries) - before
 }
 
-// spreadName and spreadID say in which shard a key lives. They are the same in every
+// spreadName, spreadACL and spreadID say in which shard a key lives. They are the same in every
 // process, so that a simulation runs the same way twice.
 func spreadName(name string) uint8 {
 	hash := uint32(2166136261) // FNV-1a
@@ -92,5 +96,7 @@ func spreadName(name string) uint8 {
 	}
 	return uint8(hash ^ hash>>8 ^ hash>>16 ^ hash>>24)
 }
+
+func spreadACL(b *acl.Binding) uint8 { return spreadName(b.Name) ^ spreadName(b.Principal) }
 
 func spreadID(id ID) uint8 { return id[15] ^ id[7] ^ id[3] }

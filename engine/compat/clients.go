@@ -58,6 +58,7 @@ var features = []feature{
 	{"max-time", "the offset of the greatest timestamp"},
 	{"group-offsets", "set and, where the client can, delete a group's offsets"},
 	{"log-dirs", "describe log folders"},
+	{"acls", "ACLs: create, describe, delete; denied and allowed while connected"},
 	{"resources", "list what has settings"},
 	{"elections", "elect leaders: not needed, everywhere, of no partition"},
 	{"reassignments", "reassign partitions: where they are, to nobody, cancel, list"},
@@ -72,6 +73,7 @@ var features = []feature{
 	{"tool-list-groups", "groups: list of every kind"},
 	{"tool-reset", "consumer groups: every way to reset offsets"},
 	{"tool-configs", "configs: describe, alter, delete"},
+	{"tool-acls", "acls: add for roles and operations, list by name, pattern and principal, remove"},
 	{"tool-get-offsets", "get-offsets: latest, earliest, by time"},
 	{"tool-producer-perf", "producer-perf-test"},
 	{"tool-consumer-perf", "consumer-perf-test"},
@@ -119,7 +121,7 @@ type client struct {
 }
 
 // toolChecks are what Kafka's tools and Millrace's of the same names have in common.
-var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-consumer-groups", "tool-reset", "tool-configs",
+var toolChecks = []string{"tool-topics", "tool-console", "tool-codecs", "tool-groups", "tool-consumer-groups", "tool-reset", "tool-configs", "tool-acls",
 	"tool-features", "tool-metadata-quorum", "tool-dump-log", "tool-get-offsets", "tool-producer-perf", "tool-consumer-perf"}
 
 // clients in the order in which they are shown.
@@ -144,7 +146,7 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "acls",
 			"resources", "elections", "reassignments", "quorum", "features",
 			"transactions", "transform", "fencing", "timeout"},
 		prepare: javaClient,
@@ -183,7 +185,7 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "epochs",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "log-dirs", "acls", "epochs",
 			"transactions", "transform", "fencing", "timeout"},
 		prepare: self("franz-go"),
 	},
@@ -191,7 +193,7 @@ var clients = []client{
 		name: "sarama", title: "Sarama 1.61.1 (Go)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "static", "commit",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "old", "transactions"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "log-dirs", "acls", "old", "transactions"},
 		prepare: self("sarama"),
 	},
 	{

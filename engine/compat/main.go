@@ -39,6 +39,11 @@ type options struct {
 	resume                string
 }
 
+// authorized has brokers keep ACLs, and allow everybody what none is about: all checks but those of ACLs.
+var authorized = []string{
+	"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "allow.everyone.if.no.acl.found=true",
+}
+
 func main() {
 	var o options
 	flag.StringVar(&o.target, "target", "millrace", "millrace, kafka or both")
@@ -118,14 +123,14 @@ func (d *driver) targets(ctx context.Context) ([]broker.Target, error) {
 			return nil, err
 		}
 		d.binary = binary
-		targets = append(targets, &broker.Millrace{Binary: binary, Dir: filepath.Join(d.work, "millrace-data")})
+		targets = append(targets, &broker.Millrace{Binary: binary, Dir: filepath.Join(d.work, "millrace-data"), Settings: authorized})
 	}
 	if d.target == "kafka" || d.target == "both" {
 		java, err := install.Kafka(ctx, filepath.Join(d.root, "engine", "compat", "java"))
 		if err != nil {
 			return nil, err
 		}
-		targets = append(targets, &broker.Kafka{ClassPath: java.ClassPath, Logging: java.Logging, Dir: filepath.Join(d.work, "kafka")})
+		targets = append(targets, &broker.Kafka{ClassPath: java.ClassPath, Logging: java.Logging, Dir: filepath.Join(d.work, "kafka"), Settings: authorized})
 	}
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("-target %s: want millrace, kafka or both", d.target)

@@ -65,7 +65,6 @@ var (
 		setting.Row{Name: "remote.log.storage.system.enable", Type: setting.TypeBoolean, Default: "false", Doc: "Keep old segments in a remote store."},
 	)
 	_ = security.Table(setting.Refused, wontLoad,
-		setting.Row{Name: "authorizer.class.name", Type: setting.TypeString, Doc: "Class that decides who may do what."},
 		setting.Row{Name: "client.quota.callback.class", Type: setting.TypeClass, Null: true, Doc: "Class that decides how fast clients may go."},
 	)
 	_ = security.Table(setting.Ignored, noSecurity,

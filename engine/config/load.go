@@ -92,10 +92,11 @@ func (b *Broker) check() []error {
 		return append(wrong, err)
 	}
 	for _, l := range b.Listeners {
-		if !l.Controller && !l.Loopback() {
+		if !l.Controller && !l.Loopback() && AuthorizerClass.Of(v) == "" {
 			b.Warnings = append(b.Warnings, fmt.Sprintf("%s has no access control: whoever reaches it may read and write everything", l))
 		}
 	}
+	b.Warnings = append(b.Warnings, unauthorized(v)...)
 	if roles := ProcessRoles.Of(v); len(roles) > 0 && !(slices.Contains(roles, "broker") && slices.Contains(roles, "controller")) {
 		fail("process.roles=%s: this node is broker and controller at once, and cannot be one of them alone yet", strings.Join(roles, ","))
 	}

@@ -83,7 +83,6 @@ func TestWhatIsRefused(t *testing.T) {
 		"bad number":        {"# ours\nlog.segment.bytes = x\n", "f:2: log.segment.bytes=x: Not a number of type INT (allowed: at least 1048576)"},
 		"too small":         {"log.segment.bytes=10", "f:1: log.segment.bytes=10: Value must be at least 1048576 (allowed: at least 1048576)"},
 		"no choice":         {"log.flush.mode=never", "f:1: log.flush.mode=never: String must be one of: commit, interval, os (allowed: one of commit, interval, os)"},
-		"authorizer":        {"authorizer.class.name=a.B", "f:1: authorizer.class.name=a.B: Java classes cannot be loaded, and going on without what this one decides would be unsafe; take the line out to do without it"},
 		"tls":               {"listeners=SSL://:9093", "listeners: SSL://:9093: SSL cannot be served, TLS, SASL and access control are not there yet; use PLAINTEXT on an address that only friends can reach"},
 		"unmapped listener": {"listeners=INSIDE://:9093", "listeners: INSIDE://:9093: listener.security.protocol.map does not say the security protocol of INSIDE"},
 		"bad map":           {"listener.security.protocol.map=A", "listeners: listener.security.protocol.map: A: not of the form NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"},
@@ -134,6 +133,9 @@ func TestWhatIsWarnedOf(t *testing.T) {
 		"family":       {"listener.name.inside.ssl.key.password=x", "no effect: listener.name.inside.ssl.key.password (TLS, SASL and access control are not there yet)"},
 		"open":         {"listeners=PLAINTEXT://0.0.0.0:9092", "PLAINTEXT://0.0.0.0:9092 has no access control: whoever reaches it may read and write everything"},
 		"default":      {"transaction.state.log.min.isr=2", ""},
+		"super users of nobody": {"super.users=User:a\nallow.everyone.if.no.acl.found=true", "super.users has no effect without authorizer.class.name: everybody may do everything\n" +
+			"allow.everyone.if.no.acl.found has no effect without authorizer.class.name: everybody may do everything"},
+		"an authorizer": {"authorizer.class.name=mine\nsuper.users=User:a\nlisteners=PLAINTEXT://:9092", ""},
 	} {
 		b, err := config.Parse("f", test.text, nil)
 		if err != nil {

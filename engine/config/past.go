@@ -36,10 +36,6 @@ var (
 		setting.Row{Name: "control.plane.listener.name", Type: setting.TypeString, Null: true, Doc: "Listener of the controller's requests."},
 		setting.Row{Name: "leader.imbalance.per.broker.percentage", Type: setting.TypeInt, Default: "10", Doc: "Share of leaders in the wrong place before they are moved back."},
 	)
-	_ = past.Table(setting.Ignored, noSecurity,
-		setting.Row{Name: "super.users", Type: setting.TypeString, Null: true, Doc: "Who may do everything."},
-		setting.Row{Name: "allow.everyone.if.no.acl.found", Type: setting.TypeBoolean, Default: "false", Doc: "Allow what no rule is about."},
-	)
 
 	_ = Settings.Family("listener.name.", noSecurity)
 	_ = Settings.Family("rsm.config.", noRemote)

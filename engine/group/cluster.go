@@ -19,8 +19,9 @@ type Cluster interface {
 	Topic(name string) (Topic, bool)
 	// TopicByID finds a topic by id.
 	TopicByID(id assign.ID) (Topic, bool)
-	// EachTopic calls f for all topics in the order of their names.
-	EachTopic(f func(Topic))
+	// EachTopic calls f for all topics in the order of their names, of which members may be
+	// told. It reports false, and calls nothing, while nobody asks on whose behalf that is known.
+	EachTopic(f func(Topic)) bool
 	// SameTopics reports whether the topics are those of another picture.
 	SameTopics(other Cluster) bool
 	// Settings are those that were given to one group.
@@ -51,6 +52,6 @@ type noCluster struct{}
 
 func (noCluster) Topic(string) (t Topic, ok bool)        { return t, false }
 func (noCluster) TopicByID(assign.ID) (t Topic, ok bool) { return t, false }
-func (noCluster) EachTopic(func(Topic))                  {}
+func (noCluster) EachTopic(func(Topic)) bool             { return true }
 func (noCluster) SameTopics(other Cluster) bool          { return other == noCluster{} }
 func (noCluster) Settings(string) (s GroupSettings)      { return s }

@@ -16,11 +16,13 @@ func text32(v int32) string { return strconv.Itoa(int(v)) }
 func (t *turn) refresh(changed bool) {
 	cg, c := t.g.consumer, t.g.c
 	if changed || cg.picture != c.pictures {
-		t.matchPatterns()
+		matched := t.matchPatterns()
 		if hash := t.hashOf(cg.subscribed()); hash != cg.hash || cg.doubtful {
 			cg.hash, changed = hash, true
 		}
-		cg.picture = c.pictures
+		if matched {
+			cg.picture = c.pictures
+		}
 		if changed {
 			t.bump()
 		}

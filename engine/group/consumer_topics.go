@@ -47,9 +47,10 @@ func (cg *consumerGroup) countPattern(text *string, by int) {
 }
 
 // matchPatterns looks through the topics for those patterns that are new, or for all of
-// them when the topics changed, and forgets those that nobody wants any more.
-func (t *turn) matchPatterns() {
-	cg := t.g.consumer
+// them when the topics changed, and forgets those that nobody wants any more. It reports
+// whether all are up to date: a pattern waits for somebody on whose behalf it can be matched.
+func (t *turn) matchPatterns() bool {
+	cg, current := t.g.consumer, true
 	for _, text := range slices.Sorted(maps.Keys(cg.patterns)) {
 		p := cg.patterns[text]
 		key := record.Key{Kind: record.KindPattern, Group: t.g.name, Of: text}
@@ -61,28 +62,34 @@ func (t *turn) matchPatterns() {
 		if !p.fresh && p.picture == t.g.c.pictures {
 			continue
 		}
-		if topics, changed := t.match(text, p); changed {
+		topics, changed, ok := t.match(text, p)
+		if !ok {
+			current = false
+			continue
+		}
+		if changed {
 			p.topics = topics
 			t.write(key, &record.Pattern{Topics: topics, Version: int64(t.g.c.pictures), At: t.now})
 		}
 		p.picture, p.fresh = t.g.c.pictures, false
 	}
+	return current
 }
 
-func (t *turn) match(text string, p *pattern) (topics []string, changed bool) {
+func (t *turn) match(text string, p *pattern) (topics []string, changed, ok bool) {
 	if p.expression == nil {
 		expression, err := compile(text)
 		if err != nil {
-			return nil, p.fresh // it was refused when it came; a log of somebody else's may have it
+			return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
 		}
 		p.expression = expression
 	}
-	t.g.c.cluster.EachTopic(func(topic Topic) {
+	ok = t.g.c.cluster.EachTopic(func(topic Topic) {
 		if p.expression.MatchString(topic.Name) {
 			topics = append(topics, topic.Name)
 		}
 	})
-	return topics, p.fresh || !slices.Equal(topics, p.topics)
+	return topics, p.fresh || !slices.Equal(topics, p.topics), ok
 }
 
 // subscribed returns the names of all topics that the group wants, sorted; they need not exist.

@@ -42,10 +42,11 @@ func (p *picture) TopicByID(id assign.ID) (Topic, bool) {
 	return Topic{}, false
 }
 
-func (p *picture) EachTopic(f func(Topic)) {
+func (p *picture) EachTopic(f func(Topic)) bool {
 	for _, name := range slices.Sorted(maps.Keys(p.topics)) {
 		f(p.topics[name])
 	}
+	return true
 }
 
 func (p *picture) SameTopics(other Cluster) bool {

@@ -161,6 +161,7 @@ func (m *Metrics) collectDisk(out chan<- prometheus.Metric, now time.Time) {
 		m.flushWindow.recent(now, m.options.Window, flush))
 	histogram(out, "millrace_fsync_seconds", "Time of fsyncs.", seconds, flush)
 	histogram(out, "millrace_fsync_batches", "Batches made durable by one fsync.", counts, batches)
+	count(out, "millrace_authorization_denials_total", "Times that the authorizer did not allow what a request asked for.", m.Denials.Load())
 	count(out, "millrace_cold_fetches_total", "Fetches whose records were not in memory and were read from the disk.", m.ColdFetches.Load())
 	count(out, "millrace_cold_page_cache_reads_total", "Ranges of such fetches that came through the page cache, because the file system cannot do otherwise or log.cold.buffer.bytes were in use.", m.ColdCached.Load())
 	count(out, "millrace_cold_read_bytes_total", "Bytes that were read from the disk past the page cache for consumers that are far behind.", m.coldRead.Load())

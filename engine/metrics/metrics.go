@@ -53,6 +53,8 @@ type Metrics struct {
 	SessionEvictions Counter
 	// FsyncFailures counts disks that were stopped.
 	FsyncFailures Counter
+	// Denials counts what an authorizer did not allow.
+	Denials Counter
 	// ColdFetches counts fetches that had to read from the disk, ColdCached ranges of theirs
 	// that came through the page cache.
 	ColdFetches, ColdCached Counter

@@ -161,8 +161,8 @@ var wrongFolders = map[string]struct {
 		fail: "the metadata log's chain is broken: entry 6 has the mark 01020304",
 	},
 	"a record of the future": {
-		spoil: func(t *testing.T, disk diskio.FS) { appendEntry(t, disk, `{"type":"acl","version":0}`) },
-		fail:  `read entry 6 of the metadata log: line 1: metadata record is of an unknown type: "acl" version 0`,
+		spoil: func(t *testing.T, disk diskio.FS) { appendEntry(t, disk, `{"type":"gossip","version":0}`) },
+		fail:  `read entry 6 of the metadata log: line 1: metadata record is of an unknown type: "gossip" version 0`,
 	},
 	"a record that does not fit": {
 		spoil: func(t *testing.T, disk diskio.FS) {

@@ -40,7 +40,7 @@ type call struct {
 
 // Tools are all of them, by name.
 func Tools() []*Tool {
-	return []*Tool{topicsTool(), producerTool(), consumerTool(), groupsTool(), configsTool(), offsetsTool(), producerPerfTool(), consumerPerfTool(),
+	return []*Tool{topicsTool(), producerTool(), consumerTool(), groupsTool(), configsTool(), aclsTool(), offsetsTool(), producerPerfTool(), consumerPerfTool(),
 		kindsTool(), logDirsTool(), deleteRecordsTool(), transactionsTool(), featuresTool(), quorumTool(), dumpTool()}
 }
 

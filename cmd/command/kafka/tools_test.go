@@ -173,7 +173,7 @@ func (s *stage) run(t *testing.T, d *datadriven.TestData) string {
 
 // sortRows sorts the lines behind the head of a table, or all where there is none.
 func sortRows(text string) string {
-	lines := strings.SplitAfter(text, "\n")
+	lines := strings.SplitAfter(strings.ReplaceAll("\n"+text, "\n \t", "\n\t")[1:], "\n") // the first ACL of a list has a blank more
 	head := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "GROUP ") })
 	slices.Sort(lines[head+1:])
 	return strings.Join(lines, "")

@@ -34,7 +34,7 @@ func Run(s *report.Suite) {
 		{"group", c.group}, {"cooperative", c.cooperative}, {"static", c.static}, {"pattern", c.pattern}, {"commit", c.commit},
 		{"consumer-group", c.consumerGroup}, {"consumer-migrate", c.consumerMigrate},
 		{"topics", c.topics}, {"partitions", c.partitions}, {"configs", c.configs}, {"delete-records", c.deleteRecords},
-		{"groups", c.groups}, {"offsets", c.offsets}, {"max-time", c.maxTime}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs},
+		{"groups", c.groups}, {"offsets", c.offsets}, {"max-time", c.maxTime}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs}, {"acls", c.acls},
 		{"epochs", c.epochs}, {"drops", c.drops},
 		{"transactions", c.transactions}, {"transform", c.transform}, {"fencing", c.fencing}, {"timeout", c.timeout},
 	} {

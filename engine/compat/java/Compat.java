@@ -78,6 +78,7 @@ final class Compat {
         check("max-time", Manage::maxTime);
         check("group-offsets", Manage::groupOffsets);
         check("log-dirs", Manage::logDirs);
+        check("acls", Acls::acls);
         check("resources", Administer::resources);
         check("elections", Administer::elections);
         check("reassignments", Administer::reassignments);

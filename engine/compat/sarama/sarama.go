@@ -34,7 +34,7 @@ func Run(s *report.Suite) {
 		{"autocreate", c.autocreate}, {"assign", c.assign}, {"reset", c.reset}, {"time", c.time}, {"pause", c.pause},
 		{"group", c.group}, {"static", c.static}, {"commit", c.commit}, {"old", c.old},
 		{"topics", c.topics}, {"partitions", c.partitions}, {"configs", c.configs}, {"delete-records", c.deleteRecords},
-		{"groups", c.groups}, {"offsets", c.offsets}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs},
+		{"groups", c.groups}, {"offsets", c.offsets}, {"group-offsets", c.groupOffsets}, {"log-dirs", c.logDirs}, {"acls", c.acls},
 		{"drops", c.drops}, {"transactions", c.transactions},
 	} {
 		s.Check(check.name, check.run)

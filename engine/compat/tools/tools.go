@@ -43,6 +43,7 @@ var classes = map[string]string{
 	"kafka-features":            "org.apache.kafka.tools.FeatureCommand",
 	"kafka-metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
 	"kafka-dump-log":            "org.apache.kafka.tools.DumpLogSegments",
+	"kafka-acls":                "org.apache.kafka.tools.AclCommand",
 }
 
 // set is one set of tools.
@@ -137,7 +138,7 @@ func (t *set) run() {
 	}{
 		{"tool-topics", t.topics}, {"tool-console", t.console}, {"tool-codecs", t.codecs}, {"tool-groups", t.groups}, {"tool-reset", t.reset},
 		{"tool-consumer-groups", t.consumerGroups}, {"tool-features", t.features}, {"tool-metadata-quorum", t.quorum}, {"tool-dump-log", t.dumpLog},
-		{"tool-configs", t.configs}, {"tool-get-offsets", t.getOffsets}, {"tool-producer-perf", t.producerPerf}, {"tool-consumer-perf", t.consumerPerf},
+		{"tool-configs", t.configs}, {"tool-acls", t.acls}, {"tool-get-offsets", t.getOffsets}, {"tool-producer-perf", t.producerPerf}, {"tool-consumer-perf", t.consumerPerf},
 	} {
 		t.Check(check.name, check.run)
 	}
