@@ -30,7 +30,7 @@ type draft struct {
 	topics  listEdit
 	unified edit[string, []string]
 	fresh   map[ID]*Topic // topics that this draft made and may change
-	own     struct{ brokers, configs, groups, features, placed bool }
+	own     struct{ brokers, configs, groups, features, placed, scram bool }
 }
 
 func newDraft(i *Image) *draft {

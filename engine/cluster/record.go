@@ -79,6 +79,20 @@ type (
 		BrokerEpoch int64 `json:"brokerEpoch"`
 		Next        int64 `json:"next"`
 	}
+	// ScramCredentialRecord sets what is kept of a user's password for one SCRAM mechanism.
+	ScramCredentialRecord struct {
+		User       string `json:"user"`
+		Mechanism  string `json:"mechanism"`
+		Salt       []byte `json:"salt"`
+		StoredKey  []byte `json:"storedKey"`
+		ServerKey  []byte `json:"serverKey"`
+		Iterations int32  `json:"iterations"`
+	}
+	// RemoveScramCredentialRecord takes it away.
+	RemoveScramCredentialRecord struct {
+		User      string `json:"user"`
+		Mechanism string `json:"mechanism"`
+	}
 )
 
 // ConfigKind is what a setting belongs to.
@@ -104,6 +118,9 @@ func (*RemoveTopicRecord) kind() string { return "removeTopic" }
 func (*ConfigRecord) kind() string      { return "config" }
 func (*ProducerIDsRecord) kind() string { return "producerIds" }
 
+func (*ScramCredentialRecord) kind() string       { return "scramCredential" }
+func (*RemoveScramCredentialRecord) kind() string { return "removeScramCredential" }
+
 // kinds makes an empty record of every kind that this program knows.
 var kinds = []func() Record{
 	func() Record { return new(ClusterRecord) },
@@ -115,6 +132,8 @@ var kinds = []func() Record{
 	func() Record { return new(RemoveTopicRecord) },
 	func() Record { return new(ConfigRecord) },
 	func() Record { return new(ProducerIDsRecord) },
+	func() Record { return new(ScramCredentialRecord) },
+	func() Record { return new(RemoveScramCredentialRecord) },
 }
 
 var kindByName = func() map[string]func() Record {

@@ -31,6 +31,8 @@ func everyKind() []Record {
 		&RemoveTopicRecord{ID: ID{4}},
 		&ConfigRecord{Resource: TopicConfig, Name: "orders", Values: map[string]*string{"retention.ms": &retention, "segment.bytes": nil}},
 		&ProducerIDsRecord{Broker: 1, BrokerEpoch: 7, Next: math.MaxInt64},
+		&ScramCredentialRecord{User: "alice", Mechanism: ScramSHA256, Salt: []byte("salt"), StoredKey: bytes.Repeat([]byte{1}, 32), ServerKey: bytes.Repeat([]byte{2}, 32), Iterations: 4096},
+		&RemoveScramCredentialRecord{User: "alice", Mechanism: ScramSHA256},
 	}
 }
 
