@@ -58,6 +58,7 @@ type Broker struct {
 	memory   *unpack.Budget
 	pool     *unpack.Pool // decompresses for loops; ended once no request can come
 	plugins  *intercept.Host
+	proofs   *proofs // by which clients prove who they are
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -110,6 +111,9 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
+	if b.proofs, err = openProofs(b.values.Load(), o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
+		return nil, err
+	}
 	b.profiler = newProfiler(b)
 	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
@@ -281,6 +285,9 @@ func (b *Broker) listen() error {
 		}
 		host, port := b.advertised(i, l)
 		handler := b.server.Listener(l.Name, host, port)
+		if by := b.proofs.listeners[l.Name]; by != nil {
+			handler.Authenticate(by)
+		}
 		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
@@ -468,6 +475,11 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 		defer b.plugins.Close() // after the quorum, which changes them
 	}
 	var err error
+	if b.proofs != nil {
+		if failure := b.proofs.close(); failure != nil {
+			b.log.Warn("an authenticator is left behind", "error", failure)
+		}
+	}
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {
 			err = fmt.Errorf("close the metadata log: %w", failure)

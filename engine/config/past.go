@@ -41,7 +41,7 @@ var (
 		setting.Row{Name: "allow.everyone.if.no.acl.found", Type: setting.TypeBoolean, Default: "false", Doc: "Allow what no rule is about."},
 	)
 
-	_ = Settings.Family("listener.name.", noSecurity)
+	_ = Settings.PartFamily(listenerPrefix, noListenerTLS, ofMechanism)
 	_ = Settings.Family("rsm.config.", noRemote)
 	_ = Settings.Family("rlmm.config.", noRemote)
 	_ = Settings.Family("confluent.", "a setting of Confluent's own server")
