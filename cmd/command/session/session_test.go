@@ -173,18 +173,16 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestJAAS(t *testing.T) {
-	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="al\"ice" password='pa ss' serviceName=kafka;`
-	for option, want := range map[string]string{"username": `al"ice`, "password": "pa ss", "serviceName": "kafka", "none": ""} {
-		if got := jaas(line, option); got != want {
-			t.Errorf("%s = %q, want %q", option, got, want)
+func TestLogin(t *testing.T) {
+	user, password, err := login(`org.apache.kafka.common.security.scram.ScramLoginModule required username="al\"ice" password='pa ss' serviceName=kafka;`)
+	if err != nil || user != `al"ice` || password != "pa ss" {
+		t.Errorf("%q %q, %v", user, password, err)
+	}
+	for _, text := range []string{"", "x required;", `x required username="a";`, `x required username="a" password="secret"`} {
+		if _, _, err := login(text); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
-}
-
-func FuzzJAAS(f *testing.F) {
-	f.Add(`x required username="a" password="b";`)
-	f.Fuzz(func(_ *testing.T, line string) { jaas(line, "username") })
 }
 
 // SASL and TLS, as Kafka's users set them up.
