@@ -52,6 +52,7 @@ type Gate struct {
 	stage     stage
 	bare      bool // tokens have no headers (SaslHandshake version 0)
 	mechanism string
+	other     string // that was chosen in its place
 	tokens    int
 	who       *sdk.Principal // as it was last proved
 	until     time.Time      // when it must be proved again; zero: never
@@ -123,7 +124,7 @@ func (g *Gate) Choose(mechanism string, version int16, enabled []string) bool {
 		g.stage = failed
 		return false
 	case g.Renewing() && mechanism != g.mechanism:
-		g.stage, g.bare = misled, false
+		g.stage, g.bare, g.other = misled, false, mechanism
 		return true
 	}
 	g.stage, g.bare, g.mechanism, g.tokens = proving, version == 0, mechanism, 0
@@ -133,7 +134,7 @@ func (g *Gate) Choose(mechanism string, version int16, enabled []string) bool {
 // Token counts a message for the exchange. The error says why it must not have it: the proof failed.
 func (g *Gate) Token() error {
 	if g.stage == misled {
-		return sdk.Deny("the SASL mechanism cannot be changed from " + g.mechanism + " to prove again who is there")
+		return sdk.Deny(fmt.Sprintf("SASL mechanism '%s' requested by client is not supported for re-authentication of mechanism '%s'", g.other, g.mechanism))
 	}
 	if g.tokens++; g.stage != proving || g.tokens > mostTokens {
 		return errors.New("more messages than any mechanism needs")

@@ -130,8 +130,9 @@ func (e *scramExchange) challenged(message []byte) ([]byte, error) {
 		return nil, errOtherIdentity
 	}
 	e.first, e.nonce = first, first.nonce+e.scram.nonce()
-	if e.credential, e.known = e.credentials.Find(e.name, first.user); !e.known {
-		e.credential = e.missing(first.user)
+	e.credential = e.missing(first.user) // always, for it takes a while
+	if known, ok := e.credentials.Find(e.name, first.user); ok {
+		e.credential, e.known = known, true
 	}
 	e.challenge = fmt.Sprintf("r=%s,s=%s,i=%d", e.nonce, base64.StdEncoding.EncodeToString(e.credential.Salt), e.credential.Iterations)
 	return []byte(e.challenge), nil
