@@ -59,6 +59,7 @@ type Broker struct {
 	pool     *unpack.Pool // decompresses for loops; ended once no request can come
 	plugins  *intercept.Host
 	rights   authorization // who may do what
+	proofs   *proofs       // by which clients prove who they are
 	server   *api.Server
 	sockets  []*netpoll.Server
 	admin    *adminServer
@@ -114,6 +115,9 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
+	if b.proofs, err = openProofs(b.values.Load(), o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
+		return nil, err
+	}
 	b.profiler = newProfiler(b)
 	b.metrics.SetSources(b.sources())
 	if err := b.listen(); err != nil {
@@ -289,6 +293,9 @@ func (b *Broker) listen() error {
 		}
 		host, port := b.advertised(i, l)
 		handler := b.server.Listener(l.Name, host, port)
+		if by := b.proofs.listeners[l.Name]; by != nil {
+			handler.Authenticate(by)
+		}
 		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
@@ -480,6 +487,11 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 		defer b.plugins.Close() // after the quorum, which changes them
 	}
 	var err error
+	if b.proofs != nil {
+		if failure := b.proofs.close(); failure != nil {
+			b.log.Warn("an authenticator is left behind", "error", failure)
+		}
+	}
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {
 			err = fmt.Errorf("close the metadata log: %w", failure)

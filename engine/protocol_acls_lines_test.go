@@ -14,7 +14,7 @@ import (
 
 // matrix is what each API key needs, written down from Kafka 4.3.
 func matrix() []line {
-	return slices.Concat(recordLines(), metadataLines(), groupLines(), offsetLines(), consumerLines(), producerLines(), markerLines(), topicLines(), configLines(), aclLines(), clusterLines())
+	return slices.Concat(recordLines(), metadataLines(), groupLines(), offsetLines(), consumerLines(), producerLines(), markerLines(), topicLines(), configLines(), aclLines(), clusterLines(), userLines())
 }
 
 func recordLines() []line {
@@ -534,5 +534,34 @@ func clusterLines() []line {
 			q.VoterID = -1
 			return q
 		}, func(_ *scene, a *kmsg.RemoveRaftVoterResponse) []int16 { return []int16{a.ErrorCode} }),
+	}
+}
+
+// userLines are about who clients are. What a listener without SASL says to the first two is no
+// denial.
+func userLines() []line {
+	return []line{
+		lineOf(17, 1, "", nil, func(*scene) kmsg.Request {
+			q := kmsg.NewPtrSASLHandshakeRequest()
+			q.Mechanism = "PLAIN"
+			return q
+		}, func(_ *scene, a *kmsg.SASLHandshakeResponse) []int16 { return []int16{a.ErrorCode} }),
+		lineOf(36, 2, "", nil, func(*scene) kmsg.Request { return kmsg.NewPtrSASLAuthenticateRequest() },
+			func(_ *scene, a *kmsg.SASLAuthenticateResponse) []int16 { return []int16{a.ErrorCode} }),
+		lineOf(48, 1, "", needs(clusterNeed(sdk.OperationDescribeConfigs)), func(*scene) kmsg.Request { return kmsg.NewPtrDescribeClientQuotasRequest() },
+			func(_ *scene, a *kmsg.DescribeClientQuotasResponse) []int16 { return []int16{a.ErrorCode} }),
+		lineOf(50, 0, "", needs(clusterNeed(sdk.OperationDescribe)), func(*scene) kmsg.Request { return kmsg.NewPtrDescribeUserSCRAMCredentialsRequest() },
+			func(_ *scene, a *kmsg.DescribeUserSCRAMCredentialsResponse) []int16 { return []int16{a.ErrorCode} }),
+		lineOf(51, 0, "", needs(clusterNeed(sdk.OperationAlter)), func(s *scene) kmsg.Request {
+			q := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+			for _, user := range []string{s.new, s.id} {
+				d := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
+				d.Name, d.Mechanism = user, 1
+				q.Deletions = append(q.Deletions, d)
+			}
+			return q
+		}, func(_ *scene, a *kmsg.AlterUserSCRAMCredentialsResponse) []int16 {
+			return []int16{a.Results[0].ErrorCode, a.Results[1].ErrorCode}
+		}),
 	}
 }

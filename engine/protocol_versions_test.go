@@ -203,7 +203,7 @@ func asked[A kmsg.Response](request func(version int16, s subject) kmsg.Request,
 // record in its only partition.
 func exercises() map[kmsg.Key]exercise {
 	all := map[kmsg.Key]exercise{}
-	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), adminExercises(), transactionExercises()} {
+	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), adminExercises(), transactionExercises(), securityExercises()} {
 		for key, e := range some {
 			all[key] = e
 		}
@@ -583,6 +583,52 @@ func adminExercises() map[kmsg.Key]exercise {
 		}, func(_ int16, _ subject, a *kmsg.RemoveRaftVoterResponse) bool {
 			return a.ErrorCode != kerr.UnsupportedVersion.Code
 		}),
+	}
+}
+
+func securityExercises() map[kmsg.Key]exercise {
+	return map[kmsg.Key]exercise{
+		kmsg.SASLHandshake: asked(func(int16, subject) kmsg.Request {
+			return handshake("PLAIN")
+		}, func(_ int16, _ subject, a *kmsg.SASLHandshakeResponse) bool {
+			return a.ErrorCode != kerr.IllegalSaslState.Code // nothing has to be proved here
+		}),
+		kmsg.SASLAuthenticate: asked(func(int16, subject) kmsg.Request {
+			return proofToken("x")
+		}, func(_ int16, _ subject, a *kmsg.SASLAuthenticateResponse) bool {
+			return a.ErrorCode != kerr.IllegalSaslState.Code || a.ErrorMessage == nil
+		}),
+		kmsg.DescribeClientQuotas: asked(func(int16, subject) kmsg.Request {
+			return kmsg.NewPtrDescribeClientQuotasRequest()
+		}, func(_ int16, _ subject, a *kmsg.DescribeClientQuotasResponse) bool {
+			return a.ErrorCode != 0 || a.Entries == nil || len(a.Entries) != 0
+		}),
+		kmsg.DescribeUserSCRAMCredentials: asked(func(int16, subject) kmsg.Request {
+			q := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+			for _, name := range []string{"nobody", "twice", "twice"} {
+				q.Users = append(q.Users, kmsg.DescribeUserSCRAMCredentialsRequestUser{Name: name})
+			}
+			return q
+		}, func(_ int16, _ subject, a *kmsg.DescribeUserSCRAMCredentialsResponse) bool {
+			codes := map[string]int16{}
+			for _, r := range a.Results {
+				codes[r.User] = r.ErrorCode
+			}
+			return a.ErrorCode != 0 || len(a.Results) != 2 || codes["nobody"] != kerr.ResourceNotFound.Code || codes["twice"] != kerr.DuplicateResource.Code
+		}),
+		kmsg.AlterUserSCRAMCredentials: func(p *peer, version int16, _ subject) error {
+			q := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+			user := unused(p.t)
+			q.Upsertions = []kmsg.AlterUserSCRAMCredentialsRequestUpsertion{{Name: user, Mechanism: 1, Iterations: 4096, Salt: []byte("salt"), SaltedPassword: make([]byte, 32)}}
+			q.Deletions = []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "nobody", Mechanism: 2}}
+			a := ask[*kmsg.AlterUserSCRAMCredentialsResponse](p, version, q)
+			for _, r := range a.Results {
+				if r.User == user && r.ErrorCode != 0 || r.User == "nobody" && (r.ErrorCode != kerr.ResourceNotFound.Code || r.ErrorMessage == nil) || len(a.Results) != 2 {
+					return fmt.Errorf("answer %+v", a)
+				}
+			}
+			return nil
+		},
 	}
 }
 

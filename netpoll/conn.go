@@ -37,6 +37,7 @@ type Conn struct {
 	prefix  [4]byte
 	got     int    // bytes of prefix
 	length  int    // of the frame under way
+	longest int    // frame that is taken; 0: as long as Options.MaxFrame
 	frame   *Frame // under way; nil: none
 	low     int    // SO_RCVLOWAT as it is set
 	waited  int    // bytes in the socket when the idle list last looked
@@ -114,6 +115,10 @@ func (c *Conn) Resume() {
 		c.resume(stopPause)
 	}
 }
+
+// Limit has frames be at most so long, if that is less than Options.MaxFrame; 0 takes the limit
+// away. A frame whose length has come is not judged again. On the loop only.
+func (c *Conn) Limit(frame int) { c.longest = frame }
 
 // Reserve takes the next reply slot; replies are sent in the order of Reserve. On the
 // loop only.

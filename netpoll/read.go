@@ -163,7 +163,7 @@ func (c *Conn) begin(n int) bool {
 	case length < 0:
 		c.Close(ErrFrameNegative)
 		return false
-	case int(length) > o.MaxFrame:
+	case int(length) > o.MaxFrame || c.longest > 0 && int(length) > c.longest:
 		c.Close(ErrFrameTooLarge)
 		return false
 	}

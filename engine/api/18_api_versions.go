@@ -32,6 +32,9 @@ func apiVersions(c *call, q *kmsg.ApiVersionsRequest, a *kmsg.ApiVersionsRespons
 	case c.version >= 5 && c.server.misdirected(q):
 		a.ErrorCode = rebootstrapRequired
 	}
+	if c.session.proof != nil {
+		c.session.proof.gate.Versions()
+	}
 	c.session.software, c.session.softwareVersion = q.ClientSoftwareName, q.ClientSoftwareVersion
 	c.server.advertise(c.version, a)
 	c.reply(a)

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/engine/group"
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/metrics"
+	"github.com/millrace/millrace/engine/security"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/engine/wire"
@@ -95,6 +96,7 @@ type Listener struct {
 	name   string
 	host   string
 	port   atomic.Int32
+	proofs *security.Listener // how clients prove who they are; nil: they need not
 }
 
 // Listener makes the handler of a listener, which tells clients to come to host and port.
@@ -118,18 +120,27 @@ type session struct {
 	fetches         fetchSessions
 	waiting         *fetchCall
 	closed          bool
+	guarded         bool   // proof has a say before a request is served
+	proof           *proof // nil: nothing has to be proved
 }
 
 // Open begins a connection.
 func (l *Listener) Open(c *netpoll.Conn) {
 	peer, _ := netip.ParseAddrPort(c.RemoteAddr()) // one that cannot be read is nobody's host
-	c.State = &session{who: sdk.Requester{Principal: sdk.Anonymous, Peer: sdk.Peer{Listener: l.name, Host: peer.Addr().Unmap()}}}
+	state := &session{who: sdk.Requester{Principal: sdk.Anonymous, Peer: sdk.Peer{Listener: l.name, Host: peer.Addr().Unmap()}}}
+	c.State = state
+	if l.proofs != nil {
+		state.demandProof(l, c)
+	}
 }
 
 // Close ends it, and what waits for it.
 func (l *Listener) Close(c *netpoll.Conn, cause error) {
 	state := c.State.(*session)
 	state.closed = true
+	if state.proof != nil {
+		state.proof.close()
+	}
 	state.abandonFetches()
 	state.fetches.closeAll(&l.server.sessions)
 	if blamed(cause) {
@@ -149,6 +160,10 @@ func blamed(cause error) bool {
 // Ownership: the frame is released by the handler of its key, or here.
 func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 	s := l.server
+	state := conn.State.(*session)
+	if state.guarded && !state.proof.admit(frame) {
+		return
+	}
 	h, err := wire.ParseHeader(frame.Bytes(), s.flexibleFrom)
 	if err != nil {
 		conn.Close(fmt.Errorf("%w: %d bytes do not hold a request header", ErrRequest, len(frame.Bytes())))
@@ -161,7 +176,6 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 		conn.Close(fmt.Errorf("%w: API key %d is not served", ErrRequest, h.Key))
 		return
 	}
-	state := conn.State.(*session)
 	state.remember(h.ClientID)
 	if label.On() {
 		mark(conn, e.labels)

@@ -33,7 +33,7 @@ type draft struct {
 	unified edit[string, []string]
 	acls    edit[acl.Binding, bool]
 	fresh   map[ID]*Topic // topics that this draft made and may change
-	own     struct{ brokers, configs, groups, features, placed bool }
+	own     struct{ brokers, configs, groups, features, placed, scram bool }
 }
 
 func newDraft(i *Image) *draft {

@@ -28,6 +28,7 @@ type state struct {
 	configs        map[string]map[string]string // dynamic broker settings by broker id; "" is every broker's default
 	groups         map[string]map[string]string // settings of groups, which need not exist
 	features       map[string]int16
+	scram          map[ScramKey]*ScramCredential
 	placed         map[ID]int // replicas by log directory
 	partitions     int
 	nextProducerID int64
@@ -191,6 +192,9 @@ func (i *Image) Records() []Record {
 			values[key] = &value
 		}
 		records = append(records, &ConfigRecord{Resource: GroupConfig, Name: name, Values: values})
+	}
+	for _, user := range i.ScramUsers() {
+		records = append(records, scramRecord(user, i.scram[user]))
 	}
 	if i.nextProducerID > 0 {
 		records = append(records, &ProducerIDsRecord{Broker: -1, BrokerEpoch: -1, Next: i.nextProducerID})

@@ -85,6 +85,20 @@ type (
 	ACLRecord struct{ acl.Binding }
 	// RemoveACLRecord takes a binding away.
 	RemoveACLRecord struct{ acl.Binding }
+	// ScramCredentialRecord sets what is kept of a user's password for one SCRAM mechanism.
+	ScramCredentialRecord struct {
+		User       string `json:"user"`
+		Mechanism  string `json:"mechanism"`
+		Salt       []byte `json:"salt"`
+		StoredKey  []byte `json:"storedKey"`
+		ServerKey  []byte `json:"serverKey"`
+		Iterations int32  `json:"iterations"`
+	}
+	// RemoveScramCredentialRecord takes it away.
+	RemoveScramCredentialRecord struct {
+		User      string `json:"user"`
+		Mechanism string `json:"mechanism"`
+	}
 )
 
 // ConfigKind is what a setting belongs to.
@@ -112,6 +126,9 @@ func (*ProducerIDsRecord) kind() string { return "producerIds" }
 func (*ACLRecord) kind() string         { return "acl" }
 func (*RemoveACLRecord) kind() string   { return "removeAcl" }
 
+func (*ScramCredentialRecord) kind() string       { return "scramCredential" }
+func (*RemoveScramCredentialRecord) kind() string { return "removeScramCredential" }
+
 // kinds makes an empty record of every kind that this program knows.
 var kinds = []func() Record{
 	func() Record { return new(ClusterRecord) },
@@ -125,6 +142,8 @@ var kinds = []func() Record{
 	func() Record { return new(ProducerIDsRecord) },
 	func() Record { return new(ACLRecord) },
 	func() Record { return new(RemoveACLRecord) },
+	func() Record { return new(ScramCredentialRecord) },
+	func() Record { return new(RemoveScramCredentialRecord) },
 }
 
 var kindByName = func() map[string]func() Record {

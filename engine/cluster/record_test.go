@@ -40,6 +40,8 @@ func everyKind() []Record {
 		&RemoveACLRecord{acl.Binding{
 			Resource: sdk.ResourceTransactionalID, Pattern: acl.Literal, Name: "*", Principal: "User:*", Host: "10.0.0.1", Operation: sdk.OperationAll, Permission: acl.Deny,
 		}},
+		&ScramCredentialRecord{User: "alice", Mechanism: ScramSHA256, Salt: []byte("salt"), StoredKey: bytes.Repeat([]byte{1}, 32), ServerKey: bytes.Repeat([]byte{2}, 32), Iterations: 4096},
+		&RemoveScramCredentialRecord{User: "alice", Mechanism: ScramSHA256},
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -40,17 +41,14 @@ func DescribeBroker(v *setting.Values, names []string) []Entry {
 	return all
 }
 
-// families lists the keys of open families that somebody gave.
+// families lists the keys of families that somebody gave and that are read.
 func families(v *setting.Values, names []string) (all []Entry) {
 	for _, f := range Settings.Families() {
-		if !f.Open() {
-			continue
-		}
 		for name := range v.Family(f.Prefix) {
-			if names != nil && !slices.Contains(names, name) {
+			if !f.Reads(name) || names != nil && !slices.Contains(names, name) {
 				continue
 			}
-			e := Entry{Name: name, Type: setting.TypeString, Sensitive: f.Sensitive(name), Doc: f.Doc}
+			e := Entry{Name: name, Type: setting.TypeString, ReadOnly: !f.Open(), Sensitive: f.Sensitive(name), Doc: cmp.Or(f.Doc, f.Note)}
 			if e.Sensitive {
 				e.Type = setting.TypePassword
 			}

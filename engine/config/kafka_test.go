@@ -12,10 +12,11 @@ import (
 )
 
 // Settings that Kafka can change while it runs and we cannot: they size what is made at
-// the start.
+// the start, or would put passwords into the metadata log.
 var fixedHere = map[string]bool{
 	"listeners": true, "listener.security.protocol.map": true, "max.connections": true, "max.connections.per.ip": true,
 	"max.connections.per.ip.overrides": true, "num.io.threads": true, "num.network.threads": true, "num.recovery.threads.per.data.dir": true,
+	"sasl.enabled.mechanisms": true, "sasl.jaas.config": true,
 }
 
 type kafkaKey struct{ kind, name, kafkaType, value, limits, mode string }

@@ -42,8 +42,8 @@ func Listeners(v *setting.Values) ([]Listener, error) {
 		return nil, errors.New("listeners: none is for clients")
 	}
 	for i, l := range list {
-		if l.Protocol != "PLAINTEXT" && !l.Controller {
-			return nil, fmt.Errorf("listeners: %s: %s cannot be served, %s; use PLAINTEXT on an address that only friends can reach", l, l.Protocol, noSecurity)
+		if l.Protocol != "PLAINTEXT" && l.Protocol != saslPlaintext && !l.Controller {
+			return nil, fmt.Errorf("listeners: %s: %s cannot be served, there is no TLS yet; use PLAINTEXT on an address that only friends can reach, or SASL_PLAINTEXT where nobody listens", l, l.Protocol)
 		}
 		for _, other := range list[:i] {
 			if l.Name == other.Name {

@@ -13,9 +13,10 @@ import (
 // Broker is what server.properties and the command line say, checked.
 type Broker struct {
 	Values     *setting.Values
-	Listeners  []Listener // in the order given, those of the controller marked
-	Advertised []Listener // what clients are told; an empty host or port 0 is for the caller to fill in
-	Warnings   []string   // one line each, to be logged
+	Listeners  []Listener             // in the order given, those of the controller marked
+	Advertised []Listener             // what clients are told; an empty host or port 0 is for the caller to fill in
+	Mechanisms map[string][]Mechanism // by which clients of a SASL_PLAINTEXT listener prove who they are, by its name
+	Warnings   []string               // one line each, to be logged
 }
 
 // Load reads the file of that name ("" for none) with the overrides of the command line
@@ -91,8 +92,15 @@ func (b *Broker) check() []error {
 	if b.Advertised, err = Advertised(v); err != nil {
 		return append(wrong, err)
 	}
+	if b.Mechanisms, err = Mechanisms(v, b.Listeners); err != nil {
+		return append(wrong, err)
+	}
 	for _, l := range b.Listeners {
-		if !l.Controller && !l.Loopback() && AuthorizerClass.Of(v) == "" {
+		switch {
+		case l.Controller || l.Loopback():
+		case l.Protocol == saslPlaintext:
+			b.Warnings = append(b.Warnings, fmt.Sprintf("%s is not encrypted: whoever listens on the way sees all records, and with PLAIN the passwords", l))
+		case AuthorizerClass.Of(v) == "":
 			b.Warnings = append(b.Warnings, fmt.Sprintf("%s has no access control: whoever reaches it may read and write everything", l))
 		}
 	}

@@ -83,7 +83,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"bad number":        {"# ours\nlog.segment.bytes = x\n", "f:2: log.segment.bytes=x: Not a number of type INT (allowed: at least 1048576)"},
 		"too small":         {"log.segment.bytes=10", "f:1: log.segment.bytes=10: Value must be at least 1048576 (allowed: at least 1048576)"},
 		"no choice":         {"log.flush.mode=never", "f:1: log.flush.mode=never: String must be one of: commit, interval, os (allowed: one of commit, interval, os)"},
-		"tls":               {"listeners=SSL://:9093", "listeners: SSL://:9093: SSL cannot be served, TLS, SASL and access control are not there yet; use PLAINTEXT on an address that only friends can reach"},
+		"tls":               {"listeners=SSL://:9093", "listeners: SSL://:9093: SSL cannot be served, there is no TLS yet; use PLAINTEXT on an address that only friends can reach, or SASL_PLAINTEXT where nobody listens"},
 		"unmapped listener": {"listeners=INSIDE://:9093", "listeners: INSIDE://:9093: listener.security.protocol.map does not say the security protocol of INSIDE"},
 		"bad map":           {"listener.security.protocol.map=A", "listeners: listener.security.protocol.map: A: not of the form NAME:PROTOCOL with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"},
 		"bad listener":      {"listeners=:9092", "listeners: :9092: not of the form NAME://host:port"},
@@ -130,7 +130,7 @@ func TestWhatIsWarnedOf(t *testing.T) {
 		"topic's only": {"remote.storage.enable=true", "f:1: remote.storage.enable: unknown setting, ignored; only a topic can have it"},
 		"nonsense":     {"completely.different.thing=1", "f:1: completely.different.thing: unknown setting, ignored"},
 		"twice":        {"num.partitions=1\nnum.partitions=2", "f:1: num.partitions: given again in line 2, which counts"},
-		"family":       {"listener.name.inside.ssl.key.password=x", "no effect: listener.name.inside.ssl.key.password (TLS, SASL and access control are not there yet)"},
+		"family":       {"listener.name.inside.ssl.key.password=x", "no effect: listener.name.inside.ssl.key.password (of a listener sasl.enabled.mechanisms is read, <mechanism>.sasl.jaas.config and connections.max.reauth.ms; there is no TLS yet)"},
 		"open":         {"listeners=PLAINTEXT://0.0.0.0:9092", "PLAINTEXT://0.0.0.0:9092 has no access control: whoever reaches it may read and write everything"},
 		"default":      {"transaction.state.log.min.isr=2", ""},
 		"super users of nobody": {"super.users=User:a\nallow.everyone.if.no.acl.found=true", "super.users has no effect without authorizer.class.name: everybody may do everything\n" +

@@ -20,7 +20,7 @@ var (
 	ProtocolMap = network.String(setting.String{
 		Name:    "listener.security.protocol.map",
 		Default: "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
-		Doc:     "Security protocol of each listener, as NAME:PROTOCOL. Only PLAINTEXT can be served for now: a listener with another one is refused.",
+		Doc:     "Security protocol of each listener, as NAME:PROTOCOL. PLAINTEXT and SASL_PLAINTEXT can be served for now: a listener with SSL or SASL_SSL is refused.",
 	})
 	MaxConnections = network.Int(setting.Int{
 		Name: "max.connections", Default: math.MaxInt32,

@@ -37,7 +37,7 @@ var (
 		setting.Row{Name: "leader.imbalance.per.broker.percentage", Type: setting.TypeInt, Default: "10", Doc: "Share of leaders in the wrong place before they are moved back."},
 	)
 
-	_ = Settings.Family("listener.name.", noSecurity)
+	_ = Settings.PartFamily(listenerPrefix, noListenerTLS, ofMechanism)
 	_ = Settings.Family("rsm.config.", noRemote)
 	_ = Settings.Family("rlmm.config.", noRemote)
 	_ = Settings.Family("confluent.", "a setting of Confluent's own server")

@@ -28,6 +28,7 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	m.collectRequests(out, now)
 	m.collectDisk(out, now)
 	m.collectPlugins(out, now)
+	m.collectProofs(out)
 	collectGauges(out, s)
 	collectGroups(out, s)
 	m.collectTransactions(out, s, now)

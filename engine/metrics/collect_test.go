@@ -50,6 +50,7 @@ func used() *metrics.Metrics {
 	m.Verified(time.Millisecond, true)
 	m.Plugin("mask", "produce", func(time.Time) bool { return false }).Took(time.Millisecond)
 	m.PluginBroken("gone", true)
+	m.Proofs("SASL_PLAINTEXT", "PLAIN").Succeeded(false)
 	m.SetSources(sources())
 	return m
 }

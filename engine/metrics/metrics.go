@@ -70,6 +70,7 @@ type Metrics struct {
 	plugins  sync.Map // pluginKey → *Plugin
 	switches sync.Map // name → func(now time.Time) bool
 	broken   sync.Map // name → true
+	proofs   sync.Map // proofKey → *Proofs
 	flush    *Histogram
 	batches  *Histogram
 	cold     *Histogram

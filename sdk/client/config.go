@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/sasl"
+
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -68,6 +70,7 @@ type settings struct {
 	given Config
 	role  string
 	log   *slog.Logger
+	proof sasl.Mechanism // of who the client is; nil: brokers do not ask
 }
 
 // resolve checks the settings of a client of that role. What it does not know it warns
@@ -99,6 +102,10 @@ func (c Config) resolve(r role, log *slog.Logger) (*settings, error) {
 		Values: Keys.Resolve(layer, setting.Layer{Source: setting.SourceDefault, Texts: r.defaults})}
 	if len(BootstrapServers.Of(s.Values)) == 0 && len(wrong) == 0 {
 		wrong = append(wrong, fmt.Errorf("%s is missing: name at least one broker, as host:port", BootstrapServers.Name))
+	}
+	var err error
+	if s.proof, err = proof(s.Values); err != nil {
+		wrong = append(wrong, err)
 	}
 	if len(wrong) > 0 {
 		return nil, fmt.Errorf("settings of the %s: %w", r.name, errors.Join(wrong...))

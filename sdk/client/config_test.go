@@ -31,7 +31,14 @@ func TestSettingsAreChecked(t *testing.T) {
 		"broker, no port":    {Config{"bootstrap.servers": "a"}, "each must be of the form host:port", ""},
 		"a slip":             {Config{"bootstrap.servers": "a:1", "client.idd": "x"}, "", "did you mean client.id?"},
 		"not a number":       {Config{"bootstrap.servers": "a:1", "retry.backoff.ms": "soon"}, "retry.backoff.ms=soon: Not a number of type LONG", ""},
-		"TLS":                {Config{"bootstrap.servers": "a:1", "security.protocol": "SSL"}, "speaks PLAINTEXT only", ""},
+		"TLS":                {Config{"bootstrap.servers": "a:1", "security.protocol": "SSL"}, "String must be one of (case insensitive): PLAINTEXT, SASL_PLAINTEXT", ""},
+		"a proof":            {signedIn("PLAIN", `x required username="a" password="hush";`), "", ""},
+		"in small letters":   {signedIn("SCRAM-SHA-256", `x required username="a" password="hush";`).With("security.protocol", "sasl_plaintext"), "", ""},
+		"no mechanism":       {signedIn("", `x required username="a" password="hush";`), "sasl.mechanism=: this client has PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512", ""},
+		"no login":           {signedIn("PLAIN", ""), "sasl.jaas.config: there is no login module", ""},
+		"a bad login":        {signedIn("PLAIN", `x required username="a" password="hush"`), "the login does not end with a semicolon", ""},
+		"no password":        {signedIn("PLAIN", `x required username="a";`), "it has no username=", ""},
+		"other SASL":         {Config{"bootstrap.servers": "a:1", "sasl.kerberos.service.name": "k"}, "", "of SASL this client knows"},
 		"plaintext, said":    {Config{"bootstrap.servers": "a:1", "security.protocol": "PLAINTEXT"}, "", ""},
 		"of TLS":             {Config{"bootstrap.servers": "a:1", "ssl.keystore.location": "k"}, "", "there is no TLS in this client"},
 		"Java's metrics":     {Config{"bootstrap.servers": "a:1", "metric.reporters": "com.Example"}, "", "counts nothing by itself"},
@@ -53,6 +60,10 @@ func TestSettingsAreChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+func signedIn(mechanism, login string) Config {
+	return Config{"bootstrap.servers": "a:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": mechanism, "sasl.jaas.config": login}
 }
 
 func TestDefaultsOfARoleStandBehindWhatIsGiven(t *testing.T) {

@@ -32,7 +32,7 @@ type transacting interface {
 func (p *producing) nativeOptions() native.Options {
 	v := p.Values
 	return native.Options{
-		Servers: BootstrapServers.Of(v), ClientID: ClientID.Of(v), Log: p.log,
+		Servers: BootstrapServers.Of(v), ClientID: ClientID.Of(v), Log: p.log, Proof: p.proof,
 		BatchBytes: max(BatchSize.Of(v), batch.HeaderSize), Linger: Linger.Of(v), MaxBlock: MaxBlock.Of(v), BufferBytes: BufferMemory.Of(v),
 		MaxRequestBytes: MaxRequestSize.Of(v), Acks: p.acks, Retries: Retries.Of(v), DeliveryTimeout: DeliveryTimeout.Of(v),
 		RequestTimeout: RequestTimeout.Of(v), MaxInFlight: p.inFlight, Idempotent: p.idempotent, Codec: p.codec, Level: p.level,

@@ -28,6 +28,9 @@ func (s *settings) franz() []kgo.Opt {
 	if rack := ClientRack.Of(s.Values); rack != "" {
 		options = append(options, kgo.Rack(rack))
 	}
+	if s.proof != nil {
+		options = append(options, kgo.SASL(s.proof))
+	}
 	age := within(10*time.Millisecond, MetadataMaxAge.Of(s.Values), time.Hour)
 	options = append(options, kgo.MetadataMaxAge(age), kgo.MetadataMinAge(min(age, 100*time.Millisecond)))
 	idle := ConnectionsMaxIdle.Of(s.Values)

@@ -69,9 +69,16 @@ var (
 		Doc: "SO_RCVBUF of connections; -1: the system's default. A producer's default is 32768.",
 	})
 	SecurityProtocol = Common.String(setting.String{
-		Name: "security.protocol", Default: "PLAINTEXT", Effect: setting.Refused,
-		Note: "this client speaks PLAINTEXT only; do not send what must stay secret over a network that you do not trust",
-		Doc:  "How to speak to brokers.",
+		Name: "security.protocol", Default: "PLAINTEXT", Choices: []string{"PLAINTEXT", saslPlaintext}, IgnoreCase: true,
+		Doc: "How to speak to brokers: `SASL_PLAINTEXT` proves to them who the client is. There is no TLS in this client; do not send what must stay secret over a network that you do not trust.",
+	})
+	SaslMechanism = Common.String(setting.String{
+		Name: "sasl.mechanism", Default: "GSSAPI",
+		Doc: "How to prove to brokers who the client is: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`. The default, which is Kafka's, this client does not have.",
+	})
+	SaslLogin = Common.Password(setting.String{
+		Name: "sasl.jaas.config", Null: true,
+		Doc: "Who the client is, in Kafka's form: `org.apache.kafka.common.security.scram.ScramLoginModule required username=\"alice\" password=\"secret\";`, or the same with `plain.PlainLoginModule`.",
 	})
 	InterceptorClasses = Common.List(setting.List{
 		Name: "interceptor.classes",
@@ -98,7 +105,7 @@ var (
 		setting.Row{Name: "socket.connection.setup.timeout.max.ms", Type: setting.TypeLong, Default: "30000", Doc: "How long it may take to connect at most."},
 	)
 	_ = Keys.Family("ssl.", "there is no TLS in this client")
-	_ = Keys.Family("sasl.", "there is no SASL in this client")
+	_ = Keys.Family("sasl.", "of SASL this client knows sasl.mechanism and sasl.jaas.config")
 )
 
 // checkServers says what is wrong with a list of brokers.

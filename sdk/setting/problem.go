@@ -91,7 +91,7 @@ func (s *Set) problem(name, text string) (Problem, bool) {
 
 // stranger explains a name that no setting has.
 func (s *Set) stranger(name string) (Problem, bool) {
-	if f, ok := s.family(name); ok && f.Open() {
+	if f, ok := s.family(name); ok && f.Reads(name) {
 		return Problem{}, false
 	} else if ok {
 		return Problem{Kind: NoEffect, Key: name, Why: f.Note}, true

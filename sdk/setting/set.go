@@ -45,20 +45,36 @@ type Family struct {
 	Prefix string
 	Note   string
 	Doc    string // of an open family
+
+	read func(name string) bool // of one that is not open: keys that somebody reads after all; nil: none
 }
 
 // Open reports whether somebody reads the keys.
 func (f Family) Open() bool { return f.Doc != "" }
 
+// Reads reports whether somebody reads the key of that name.
+func (f Family) Reads(name string) bool { return f.Open() || f.read != nil && f.read(name) }
+
+// sensitive are words in the names of what must never be shown.
+var sensitive = []string{"password", "passphrase", "secret", "credential", "jaas", "token"}
+
 // Sensitive reports whether the value of a key must never be shown: what a key is for that
 // nobody declared can only be told by its name.
 func (f Family) Sensitive(name string) bool {
-	return strings.Contains(name, "password") || strings.Contains(name, "secret")
+	return slices.ContainsFunc(sensitive, func(word string) bool { return strings.Contains(strings.ToLower(name), word) })
 }
 
 // Family accepts every key that begins with prefix; giving one is a warning that says note.
 func (s *Set) Family(prefix, note string) Family {
 	f := Family{Prefix: prefix, Note: note}
+	s.families = append(s.families, f)
+	return f
+}
+
+// PartFamily accepts every key that begins with prefix. Those that read says so of are read at the
+// start; giving another one is a warning that says note.
+func (s *Set) PartFamily(prefix, note string, read func(name string) bool) Family {
+	f := Family{Prefix: prefix, Note: note, read: read}
 	s.families = append(s.families, f)
 	return f
 }

@@ -3,15 +3,17 @@ package session
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/millrace/millrace/sdk/jaas"
 )
 
 // securityOptions reads security.protocol and what belongs to it.
@@ -42,9 +44,9 @@ func securityOptions(p Properties) ([]kgo.Opt, error) {
 // saslMechanism takes user name and password from sasl.jaas.config, where
 // Kafka's users have them.
 func saslMechanism(p Properties) (sasl.Mechanism, error) {
-	user, pass := jaas(p["sasl.jaas.config"], "username"), jaas(p["sasl.jaas.config"], "password")
-	if user == "" {
-		return nil, fmt.Errorf("sasl.jaas.config holds no username=\"…\"")
+	user, pass, err := login(p["sasl.jaas.config"])
+	if err != nil {
+		return nil, fmt.Errorf("sasl.jaas.config: %w", err)
 	}
 	switch mechanism := p["sasl.mechanism"]; mechanism {
 	case "PLAIN":
@@ -58,18 +60,16 @@ func saslMechanism(p Properties) (sasl.Mechanism, error) {
 	}
 }
 
-var jaasOption = regexp.MustCompile(`(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s;"']+))`)
-
-// jaas is the value of one option of a JAAS line:
-//
-//	org.apache…PlainLoginModule required username="alice" password="secret";
-func jaas(line, option string) string {
-	for _, m := range jaasOption.FindAllStringSubmatch(line, -1) {
-		if m[1] == option {
-			return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(m[2]) + m[3] + m[4]
-		}
+// login reads who somebody is, and how they prove it.
+func login(text string) (user, password string, err error) {
+	l, err := jaas.One(text)
+	if err != nil {
+		return "", "", err
 	}
-	return ""
+	if l.Options["username"] == "" || l.Options["password"] == "" {
+		return "", "", errors.New("it has no username=\"…\" or no password=\"…\"")
+	}
+	return l.Options["username"], l.Options["password"], nil
 }
 
 // tlsConfig reads PEM stores, from files or given in place.

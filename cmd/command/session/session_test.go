@@ -118,7 +118,7 @@ func TestOpenMistakes(t *testing.T) {
 		"Invalid value two for configuration acks":    {Servers: "127.0.0.1:1", Role: Producer, Properties: Properties{"acks": "two"}},
 		"in order to use the idempotent producer":     {Servers: "127.0.0.1:1", Role: Producer, Properties: Properties{"acks": "1", "enable.idempotence": "true"}},
 		"security.protocol=SECRET":                    {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "secret"}},
-		"sasl.jaas.config holds no username":          {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SASL_PLAINTEXT"}},
+		"sasl.jaas.config: there is no login module":          {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SASL_PLAINTEXT"}},
 		"only PEM stores can be read":                 {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SSL", "ssl.truststore.location": "x.jks", "ssl.truststore.type": "JKS"}},
 	} {
 		if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
@@ -173,18 +173,16 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestJAAS(t *testing.T) {
-	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="al\"ice" password='pa ss' serviceName=kafka;`
-	for option, want := range map[string]string{"username": `al"ice`, "password": "pa ss", "serviceName": "kafka", "none": ""} {
-		if got := jaas(line, option); got != want {
-			t.Errorf("%s = %q, want %q", option, got, want)
+func TestLogin(t *testing.T) {
+	user, password, err := login(`org.apache.kafka.common.security.scram.ScramLoginModule required username="al\"ice" password='pa ss' serviceName=kafka;`)
+	if err != nil || user != `al"ice` || password != "pa ss" {
+		t.Errorf("%q %q, %v", user, password, err)
+	}
+	for _, text := range []string{"", "x required;", `x required username="a";`, `x required username="a" password="secret"`} {
+		if _, _, err := login(text); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
-}
-
-func FuzzJAAS(f *testing.F) {
-	f.Add(`x required username="a" password="b";`)
-	f.Fuzz(func(_ *testing.T, line string) { jaas(line, "username") })
 }
 
 // SASL and TLS, as Kafka's users set them up.

@@ -20,6 +20,7 @@ import (
 var (
 	errMoved      = errors.New("the broker has another address now")
 	errIdle       = errors.New("nobody used the connection for connections.max.idle.ms")
+	errStale      = errors.New("the broker wants it proved anew who the client is")
 	errUnanswered = errors.New("the broker's answer does not speak of the batch")
 )
 
@@ -39,7 +40,7 @@ func (b *broker) able(s *sender, now int64) bool {
 	if b.c == nil {
 		return b.address != "" && now >= b.retryAt && !s.abandoned
 	}
-	return !b.c.ending && len(b.c.inflight) < s.o.MaxInFlight
+	return !b.c.ending && now < b.c.renewAt && len(b.c.inflight) < s.o.MaxInFlight
 }
 
 // ableAt is when that changes without an event.
@@ -83,7 +84,7 @@ func (b *broker) send(s *sender, now int64) bool {
 
 func (b *broker) connect(s *sender) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	c := &connection{broker: b, address: b.address, o: s.o, events: s.events, cancel: cancel,
+	c := &connection{broker: b, address: b.address, o: s.o, events: s.events, cancel: cancel, renewAt: never,
 		requests: make(chan *request, s.o.MaxInFlight), awaiting: make(chan *request, s.o.MaxInFlight+1)}
 	b.c = c
 	s.wait.Go(func() {
@@ -108,11 +109,14 @@ func (b *broker) tend(s *sender, now int64) int64 {
 		}
 		b.hangUp(fmt.Errorf("broker %d at %s did not answer within request.timeout.ms=%d: %w", b.id, c.address, s.o.RequestTimeout.Milliseconds(), ErrTimeout))
 		return never
-	case s.o.MaxIdle < 0:
+	case now >= c.renewAt:
+		b.hangUp(errStale)
 		return never
+	case s.o.MaxIdle < 0:
+		return c.renewAt
 	}
 	if at := b.used + int64(s.o.MaxIdle); at > now {
-		return at
+		return min(at, c.renewAt)
 	}
 	b.hangUp(errIdle)
 	return never
@@ -141,13 +145,20 @@ type connection struct {
 	inflight []*request
 	up       bool
 	ending   bool
+	renewAt  int64 // from then on nothing is sent: it must be proved anew who the client is
 }
 
-// up is that a connection can be used.
-type up struct{ c *connection }
+// up is that a connection can be used, for some time or (0) for ever.
+type up struct {
+	c     *connection
+	lasts time.Duration
+}
 
 func (u *up) happen(s *sender) {
 	u.c.up = true
+	if u.lasts > 0 {
+		u.c.renewAt = s.p.now() + int64(u.lasts)
+	}
 	for _, r := range u.c.inflight {
 		r.deadline = s.p.now() + int64(s.o.RequestTimeout)
 	}
@@ -162,7 +173,7 @@ type ended struct {
 func (e *ended) happen(s *sender) {
 	b, now := e.c.broker, s.p.now()
 	b.c = nil
-	if !errors.Is(e.err, errIdle) && !errors.Is(e.err, errMoved) {
+	if !errors.Is(e.err, errIdle) && !errors.Is(e.err, errMoved) && !errors.Is(e.err, errStale) {
 		b.failures++
 		b.retryAt = now + int64(s.o.ReconnectBackoff(b.failures))
 		s.metadata.needed = true
@@ -186,11 +197,11 @@ func (c *connection) serve(ctx context.Context) error {
 	}
 	defer socket.Close()
 	defer context.AfterFunc(ctx, func() { socket.Close() })()
-	version, err := c.greet(socket)
+	version, lasts, err := c.greet(ctx, socket)
 	if err != nil {
 		return fmt.Errorf("greet broker %d at %s: %w", c.broker.id, c.address, err)
 	}
-	c.events <- &up{c}
+	c.events <- &up{c, lasts}
 	read := make(chan error, 1)
 	go func() { read <- c.read(socket, version) }()
 	err = c.write(ctx, socket, version, read)
@@ -204,11 +215,15 @@ func (c *connection) serve(ctx context.Context) error {
 	return err
 }
 
-// greet finds the version of Produce to speak.
-func (c *connection) greet(socket net.Conn) (version int16, err error) {
+// greet finds the version of Produce to speak, and proves who the client is; lasts is for how long, 0
+// for ever.
+func (c *connection) greet(ctx context.Context, socket net.Conn) (version int16, lasts time.Duration, err error) {
 	versions, err := askVersions(socket, c.o)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
+	}
+	if lasts, err = prove(ctx, socket, c.o, versions, c.address); err != nil {
+		return 0, 0, err
 	}
 	for _, key := range versions {
 		if key.ApiKey != wire.KeyProduce {
@@ -217,11 +232,11 @@ func (c *connection) greet(socket net.Conn) (version int16, err error) {
 		// From 13 on topics have ids instead of names, which recreated topics change.
 		version = min(key.MaxVersion, wire.ProduceTopicIDs-1)
 		if version < max(key.MinVersion, wire.MinProduceVersion) {
-			return 0, fmt.Errorf("it speaks Produce %d to %d, this client %d to %d", key.MinVersion, key.MaxVersion, wire.MinProduceVersion, wire.ProduceTopicIDs-1)
+			return 0, 0, fmt.Errorf("it speaks Produce %d to %d, this client %d to %d", key.MinVersion, key.MaxVersion, wire.MinProduceVersion, wire.ProduceTopicIDs-1)
 		}
-		return version, socket.SetDeadline(time.Time{})
+		return version, lasts, socket.SetDeadline(time.Time{})
 	}
-	return 0, errors.New("it does not take Produce")
+	return 0, 0, errors.New("it does not take Produce")
 }
 
 // write sends requests until it is told to stop or the other half ends: all that are there

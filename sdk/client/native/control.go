@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -19,7 +20,8 @@ type control struct {
 	events      chan<- event
 	socket      net.Conn // nil: none
 	versions    map[int16]int16
-	known       []string // brokers of the last metadata
+	renew       time.Time // when it must be proved anew who the client is; zero: never
+	known       []string  // brokers of the last metadata
 	turn        int
 	correlation int32
 }
@@ -87,9 +89,10 @@ func (c *control) interrupt(socket net.Conn) func() { return func() { socket.Clo
 
 // connect has a connection, to the next broker if there is none.
 func (c *control) connect(ctx context.Context) error {
-	if c.socket != nil {
+	if c.socket != nil && (c.renew.IsZero() || time.Now().Before(c.renew)) {
 		return nil
 	}
+	c.hangUp()
 	addresses := append(append([]string{}, c.known...), c.o.Servers...)
 	address := addresses[c.turn%len(addresses)]
 	c.turn++
@@ -100,9 +103,16 @@ func (c *control) connect(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, c.interrupt(socket))
 	defer stop()
 	keys, err := askVersions(socket, c.o)
+	var lasts time.Duration
+	if err == nil {
+		lasts, err = prove(ctx, socket, c.o, keys, address)
+	}
 	if err != nil {
 		socket.Close()
 		return fmt.Errorf("greet the broker at %s: %w", address, err)
+	}
+	if c.renew = (time.Time{}); lasts > 0 {
+		c.renew = time.Now().Add(lasts)
 	}
 	c.socket, c.versions = socket, map[int16]int16{}
 	for _, key := range keys {

@@ -223,6 +223,7 @@ func (d *described) happen(s *sender) {
 		m.tries++
 		m.needed = true
 		s.o.Log.Warn("no broker tells what topics there are", "tries", m.tries, "why", d.err)
+		s.turnedAway(d.err)
 		return
 	}
 	m.tries = 0

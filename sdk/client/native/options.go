@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/sasl"
+
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -22,6 +24,7 @@ var (
 type Options struct {
 	Servers         []string // host:port
 	ClientID        string
+	Proof           sasl.Mechanism // of who the client is. Nil: brokers do not ask
 	BatchBytes      int
 	Linger          time.Duration
 	MaxBlock        time.Duration
