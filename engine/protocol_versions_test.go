@@ -7,6 +7,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/security/acl"
+	"github.com/millrace/millrace/sdk"
 )
 
 // coordinated waits until groups can be used; the first question makes their topic.
@@ -203,7 +206,7 @@ func asked[A kmsg.Response](request func(version int16, s subject) kmsg.Request,
 // record in its only partition.
 func exercises() map[kmsg.Key]exercise {
 	all := map[kmsg.Key]exercise{}
-	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), adminExercises(), transactionExercises(), securityExercises()} {
+	for _, some := range []map[kmsg.Key]exercise{recordExercises(), memberExercises(), groupExercises(), topicExercises(), configExercises(), clusterExercises(), aclExercises(), adminExercises(), transactionExercises(), securityExercises()} {
 		for key, e := range some {
 			all[key] = e
 		}
@@ -534,6 +537,35 @@ func clusterExercises() map[kmsg.Key]exercise {
 			return kmsg.NewPtrDescribeClusterRequest()
 		}, func(version int16, _ subject, a *kmsg.DescribeClusterResponse) bool {
 			return a.ErrorCode != 0 || a.ClusterID == "" || len(a.Brokers) != 1 || a.Brokers[0].Port == 0 || version >= 1 && a.EndpointType != 1
+		}),
+	}
+}
+
+// aclExercises ask for rules where there is no authorizer to have any.
+func aclExercises() map[kmsg.Key]exercise {
+	return map[kmsg.Key]exercise{
+		kmsg.DescribeACLs: asked(func(int16, subject) kmsg.Request {
+			q := kmsg.NewPtrDescribeACLsRequest()
+			q.ResourceType, q.Operation, q.PermissionType = kmsg.ACLResourceTypeAny, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+			return q
+		}, func(_ int16, _ subject, a *kmsg.DescribeACLsResponse) bool {
+			return a.ErrorCode != kerr.SecurityDisabled.Code
+		}),
+		kmsg.CreateACLs: asked(func(_ int16, s subject) kmsg.Request {
+			q := kmsg.NewPtrCreateACLsRequest()
+			q.Creations = append(q.Creations, creation(acl.Allow, acl.Wildcard, right{sdk.OperationRead, sdk.ResourceTopic, s.name}))
+			return q
+		}, func(_ int16, _ subject, a *kmsg.CreateACLsResponse) bool {
+			return len(a.Results) != 1 || a.Results[0].ErrorCode != kerr.SecurityDisabled.Code
+		}),
+		kmsg.DeleteACLs: asked(func(int16, subject) kmsg.Request {
+			q := kmsg.NewPtrDeleteACLsRequest()
+			f := kmsg.NewDeleteACLsRequestFilter()
+			f.ResourceType, f.Operation, f.PermissionType = kmsg.ACLResourceTypeAny, kmsg.ACLOperationAny, kmsg.ACLPermissionTypeAny
+			q.Filters = append(q.Filters, f)
+			return q
+		}, func(_ int16, _ subject, a *kmsg.DeleteACLsResponse) bool {
+			return len(a.Results) != 1 || a.Results[0].ErrorCode != kerr.SecurityDisabled.Code
 		}),
 	}
 }
