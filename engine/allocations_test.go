@@ -31,6 +31,12 @@ func steady(t *testing.T, b *Broker, request []byte) float64 {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	return steadyOn(t, c, request)
+}
+
+// steadyOn is steady on a connection that there is.
+func steadyOn(t *testing.T, c net.Conn, request []byte) float64 {
+	t.Helper()
 	answer := make([]byte, 1<<20)
 	once := func() {
 		if _, err := c.Write(request); err != nil {

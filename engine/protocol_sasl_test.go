@@ -402,6 +402,23 @@ func TestClientsRenewTheirProofs(t *testing.T) {
 	}
 }
 
+// Who has proved who it is costs no more than anybody: also while the proof will have to be renewed.
+func TestAProvenConnectionAllocatesNothing(t *testing.T) {
+	onlyOurs(t)
+	if raceEnabled {
+		t.Skip("the race detector allocates, and makes pools forget on purpose")
+	}
+	b := proving(t, "connections.max.reauth.ms=3600000")
+	produce(t, client(t, b, kgo.SeedBrokers(b.Addresses()[0])), "steady", 1)
+	for name, request := range map[string][]byte{"produce": encoded(steadyProduce(b, t, -1), 9), "fetch": encoded(steadyFetch(b), 17)} {
+		p := stranger(t, b)
+		p.proved(1, "\x00alice\x00alice-hush")
+		if n := steadyOn(t, p.conn, request); n != 0 {
+			t.Errorf("%s: %v allocations for a request and its answer, want 0", name, n)
+		}
+	}
+}
+
 // Nothing that the broker prints or serves has a password in it.
 func TestPasswordsAreNowhere(t *testing.T) {
 	onlyOurs(t)

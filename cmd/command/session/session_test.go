@@ -118,7 +118,7 @@ func TestOpenMistakes(t *testing.T) {
 		"Invalid value two for configuration acks":    {Servers: "127.0.0.1:1", Role: Producer, Properties: Properties{"acks": "two"}},
 		"in order to use the idempotent producer":     {Servers: "127.0.0.1:1", Role: Producer, Properties: Properties{"acks": "1", "enable.idempotence": "true"}},
 		"security.protocol=SECRET":                    {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "secret"}},
-		"sasl.jaas.config: there is no login module":          {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SASL_PLAINTEXT"}},
+		"sasl.jaas.config: there is no login module":  {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SASL_PLAINTEXT"}},
 		"only PEM stores can be read":                 {Servers: "127.0.0.1:1", Properties: Properties{"security.protocol": "SSL", "ssl.truststore.location": "x.jks", "ssl.truststore.type": "JKS"}},
 	} {
 		if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {

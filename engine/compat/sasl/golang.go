@@ -98,7 +98,7 @@ func withSarama(l login, handshake int16) error {
 	if err != nil {
 		return err
 	}
-	defer producer.Close()
+	defer producer.Close() //nolint:errcheck // it tells nothing that calls have not told before
 	if _, _, err := producer.SendMessage(&kafka.ProducerMessage{Topic: l.topic, Value: kafka.StringEncoder("one")}); err != nil {
 		return err
 	}
@@ -106,12 +106,12 @@ func withSarama(l login, handshake int16) error {
 	if err != nil {
 		return err
 	}
-	defer consumer.Close()
+	defer consumer.Close() //nolint:errcheck // it tells nothing that calls have not told before
 	partition, err := consumer.ConsumePartition(l.topic, 0, kafka.OffsetOldest)
 	if err != nil {
 		return err
 	}
-	defer partition.Close()
+	defer partition.Close() //nolint:errcheck // it tells nothing that calls have not told before
 	limit := time.NewTimer(20 * time.Second)
 	defer limit.Stop()
 	select {
