@@ -36,6 +36,7 @@ func (p *producing) nativeOptions() native.Options {
 		BatchBytes: max(BatchSize.Of(v), batch.HeaderSize), Linger: Linger.Of(v), MaxBlock: MaxBlock.Of(v), BufferBytes: BufferMemory.Of(v),
 		MaxRequestBytes: MaxRequestSize.Of(v), Acks: p.acks, Retries: Retries.Of(v), DeliveryTimeout: DeliveryTimeout.Of(v),
 		RequestTimeout: RequestTimeout.Of(v), MaxInFlight: p.inFlight, Idempotent: p.idempotent, Codec: p.codec, Level: p.level,
+		TransactionalID: p.transactionalID(), TransactionTimeout: TransactionTimeout.Of(v),
 		MetadataMaxAge: MetadataMaxAge.Of(v), MaxIdle: ConnectionsMaxIdle.Of(v), Dial: p.dial,
 		RetryBackoff: p.retryBackoff(), ReconnectBackoff: p.reconnectBackoff(),
 	}

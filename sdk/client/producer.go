@@ -79,11 +79,14 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K,
 	}
 	p.txn.id = s.transactionalID()
 	if s.engine == EngineKgo {
-		if p.engine, err = newFranz(s); err != nil {
+		franz, err := newFranz(s)
+		if err != nil {
 			return nil, err
 		}
+		p.engine, p.txn.engine = franz, franz
 	} else {
-		p.engine = native.New(s.nativeOptions())
+		own := native.New(s.nativeOptions())
+		p.engine, p.txn.engine = own, nativeTransactions{own}
 	}
 	return p, nil
 }
@@ -329,7 +332,8 @@ func (p *Producer[K, V]) Flush(ctx context.Context) error {
 
 // Close waits until what was sent was acknowledged or has failed, and ends the producer.
 // When ctx is done before, what is left fails with ErrClosed, and the error says so. A
-// transaction that was not ended is left to be aborted. It may be called again.
+// transaction that was not ended is aborted; with kgo it is left to its time limit. It may be
+// called again.
 func (p *Producer[K, V]) Close(ctx context.Context) error {
 	p.closed.Store(true)
 	return p.engine.Close(ctx)

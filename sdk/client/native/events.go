@@ -89,15 +89,7 @@ func (c *closing) happen(s *sender) {
 		close(w.done)
 	}
 	s.wanted = nil
-	for _, parts := range s.parts {
-		for _, part := range parts {
-			part.mu.Lock()
-			part.closed = true
-			part.mu.Unlock()
-			part.gather(true)
-			s.activate(part)
-		}
-	}
+	s.gatherAll() // nothing is appended any more
 }
 
 // abandoning is that nobody waits any more for what is left.
@@ -135,7 +127,7 @@ func (s *sender) ask(now int64) {
 		s.control <- job{topics: topics}
 	}
 	i := &s.identity
-	if !i.known && !i.asked && now >= i.at && len(s.active) > 0 && !s.abandoned {
+	if s.txn == nil && !i.known && !i.asked && now >= i.at && len(s.active) > 0 && !s.abandoned {
 		i.asked = true
 		s.control <- job{identity: true}
 	}
@@ -159,7 +151,7 @@ func (s *sender) nextAsk(now int64) int64 {
 	} else if len(m.topics) > 0 && m.at > 0 {
 		at = m.at + int64(s.o.MetadataMaxAge)
 	}
-	if i := &s.identity; !i.known && !i.asked && len(s.active) > 0 {
+	if i := &s.identity; s.txn == nil && !i.known && !i.asked && len(s.active) > 0 {
 		at = min(at, max(i.at, now+1))
 	}
 	return at
@@ -297,7 +289,7 @@ func (s *sender) refuse(t *topicAt) (again bool) {
 func (s *sender) place(t *topicAt, racks map[int32]string, before *Topic) *Topic {
 	parts := s.parts[t.name]
 	for i := len(parts); i < len(t.leaders); i++ {
-		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1, closed: s.closing})
+		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1})
 	}
 	s.parts[t.name] = parts
 	for _, gone := range parts[len(t.leaders):] {

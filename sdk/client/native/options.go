@@ -35,8 +35,11 @@ type Options struct {
 	Idempotent      bool
 	Codec           batch.Codec
 	Level           int // zero: the codec's own
-	MetadataMaxAge  time.Duration
-	MaxIdle         time.Duration // of a connection
+	// TransactionalID is what transactions go on under; "": there are none. It needs Idempotent.
+	TransactionalID    string
+	TransactionTimeout time.Duration
+	MetadataMaxAge     time.Duration
+	MaxIdle            time.Duration // of a connection
 	// RetryBackoff and ReconnectBackoff are how long to wait before another try.
 	RetryBackoff, ReconnectBackoff func(tries int) time.Duration
 	Dial                           func(ctx context.Context, network, address string) (net.Conn, error)

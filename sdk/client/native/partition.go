@@ -53,7 +53,6 @@ type partition struct {
 	sealed  []*recordBatch // full, and the sender has not taken them yet
 	told    bool           // the sender will look, because it was told
 	watched bool           // the sender will look anyway, because something is queued
-	closed  bool
 	clock   recordClock
 	got     int // bytes of records since one was reported to have filled a batch
 

@@ -173,7 +173,7 @@ func TestHalves(t *testing.T) {
 func TestRequestIsWhatKmsgWrites(t *testing.T) {
 	o := &Options{ClientID: "me", Acks: -1, RequestTimeout: 30 * time.Second}
 	for version := int16(wire.MinProduceVersion); version < wire.ProduceTopicIDs; version++ {
-		r := &request{correlation: 42}
+		r := &request{correlation: 42, version: version}
 		q := kmsg.NewPtrProduceRequest()
 		q.Version, q.Acks, q.TimeoutMillis = version, -1, 30000
 		for _, of := range []struct {
@@ -197,7 +197,7 @@ func TestRequestIsWhatKmsgWrites(t *testing.T) {
 		for _, requests := range []int{1, 3, 2} {
 			e.begin()
 			for range requests {
-				e.add(r, o, version)
+				e.add(r, o)
 			}
 			var got bytes.Buffer
 			pieces := net.Buffers(append(net.Buffers{}, e.all()...))

@@ -16,7 +16,7 @@ type Producer struct {
 	began   time.Time // what monotonic times count from
 	memory  *Memory
 	topics  atomic.Pointer[map[string]*Topic]
-	closed  atomic.Bool
+	refusal atomic.Pointer[error] // why no record may be appended; nil: they may
 	ready   readyList
 	spare   spareBatches
 	sender  *sender
@@ -85,8 +85,8 @@ func (p *Producer) tell(e event) error {
 // Append encodes a record into the open batch of a partition, and waits for memory if it
 // must. Full: that batch is, or the partition got twice as much since the last time.
 func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) (full bool, err error) {
-	if p.closed.Load() {
-		return false, ErrClosed
+	if why := p.refusal.Load(); why != nil {
+		return false, *why
 	}
 	part := t.parts[index]
 	need := recordRoom(&r)
@@ -99,8 +99,8 @@ func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) 
 		fresh = true
 	}
 	defer part.mu.Unlock()
-	if part.closed {
-		return false, ErrClosed
+	if why := p.refusal.Load(); why != nil { // under the lock: who refuses gathers afterwards
+		return false, *why
 	}
 	b := part.open
 	timestamp := r.Timestamp
@@ -186,7 +186,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 // Close sends what was appended and ends the producer. When ctx is done first, what is
 // left fails with ErrClosed.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closed.Store(true)
+	p.refuse(ErrClosed)
 	p.memory.Close()
 	if p.tell(&closing{}) != nil {
 		return nil // closed before
