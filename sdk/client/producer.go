@@ -33,7 +33,9 @@ type ProducerOptions[K, V any] struct {
 	ValueSerializer sdk.Serializer[V]         // nil: value.serializer
 	Partitioner     sdk.Partitioner           // nil: partitioner.class
 	Interceptors    []sdk.ProducerInterceptor // behind those of interceptor.classes
-	Log             *slog.Logger              // nil: slog.Default
+	// BatchInterceptors are behind those of interceptors, and this producer's alone.
+	BatchInterceptors []sdk.Interceptor
+	Log               *slog.Logger // nil: slog.Default
 }
 
 // Producer sends records. Any goroutine may call it.
@@ -49,6 +51,7 @@ type Producer[K, V any] struct {
 	maxRequest   int
 	closed       atomic.Bool
 	txn          transactions
+	plugins      []any // to be closed, once
 }
 
 // NewProducer makes a producer of its settings. It connects when there is something to send.
@@ -78,14 +81,23 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K,
 		return nil, err
 	}
 	p.txn.id = s.transactionalID()
+	plugins, made, err := s.batchInterceptors(o.BatchInterceptors)
+	if err != nil {
+		return nil, err
+	}
 	if s.engine == EngineKgo {
+		if len(plugins) > 0 {
+			return nil, errors.Join(fmt.Errorf("%s: the engine kgo makes its batches where nobody sees them: use client.engine=native, or interceptor.classes for single records", BatchInterceptors.Name), closeAll(made))
+		}
 		franz, err := newFranz(s)
 		if err != nil {
 			return nil, err
 		}
 		p.engine, p.txn.engine = franz, franz
 	} else {
-		own := native.New(s.nativeOptions())
+		options := s.nativeOptions()
+		options.Plugins, p.plugins = plugins, made
+		own := native.New(options)
 		p.engine, p.txn.engine = own, nativeTransactions{own}
 	}
 	return p, nil
@@ -335,8 +347,12 @@ func (p *Producer[K, V]) Flush(ctx context.Context) error {
 // transaction that was not ended is aborted; with kgo it is left to its time limit. It may be
 // called again.
 func (p *Producer[K, V]) Close(ctx context.Context) error {
-	p.closed.Store(true)
-	return p.engine.Close(ctx)
+	first := !p.closed.Swap(true)
+	err := p.engine.Close(ctx)
+	if first {
+		err = errors.Join(err, closeAll(p.plugins)) // nobody runs them any more
+	}
+	return err
 }
 
 // InterceptorFaults is how often an interceptor failed and was passed over.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/chain"
 )
 
 // What records fail with, beside the errors that brokers answer.
@@ -40,6 +41,8 @@ type Options struct {
 	TransactionTimeout time.Duration
 	MetadataMaxAge     time.Duration
 	MaxIdle            time.Duration // of a connection
+	// Plugins see batches before they are numbered and sent. Nil: none do.
+	Plugins []chain.Plugin
 	// RetryBackoff and ReconnectBackoff are how long to wait before another try.
 	RetryBackoff, ReconnectBackoff func(tries int) time.Duration
 	Dial                           func(ctx context.Context, network, address string) (net.Conn, error)

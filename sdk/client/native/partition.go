@@ -26,7 +26,9 @@ type recordBatch struct {
 	epoch    int16
 	sequence int32
 	tries    int
-	settled  bool // before its request came back
+	settled  bool  // before its request came back
+	screened bool  // interceptors have seen it
+	refused  error // by them
 	flushes  []*flush
 
 	// Of the connection, while a request has it.

@@ -49,6 +49,7 @@ type sender struct {
 		at    int64 // not before
 	}
 	txn       *transactions // nil: without a transactional id
+	screening *screening    // nil: without interceptors
 	closing   bool
 	abandoned bool
 }
@@ -62,6 +63,9 @@ func newSender(p *Producer) *sender {
 	s.identity.known = !p.options.Idempotent
 	s.identity.id, s.identity.epoch = -1, -1
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if len(p.options.Plugins) > 0 {
+		s.screening = newScreening(p.options.Plugins)
+	}
 	if p.options.TransactionalID != "" {
 		s.txn = &transactions{m: transaction.New(transaction.Options{Backoff: p.options.RetryBackoff}), asks: make(chan *transaction.Ask, 1)}
 		p.refuse(s.txn.m.Refusal())
@@ -199,7 +203,6 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		}
 		wakeAt = min(wakeAt, s.expire(part, now))
 		s.settleNumbers(part)
-		b := part.head(now)
 		switch {
 		case len(part.queue) == 0 && part.begun < 0:
 		case broker == nil:
@@ -209,15 +212,26 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		case len(part.queue) == 0:
 		case part.retryAt > now:
 			wakeAt = min(wakeAt, part.retryAt)
-		case b != nil && s.admitted(part) && s.enrol(part, b) && broker.add(s, b):
-			part.queue = slices.Delete(part.queue, 0, 1)
-			part.inflight = append(part.inflight, b)
+		default:
+			s.offer(part, broker, now)
 		}
 		if part.watch(len(part.queue) > 0) {
 			wakeAt = now
 		}
 	}
 	return wakeAt
+}
+
+// offer puts the head of a partition's queue into the request of its leader, if it may go.
+func (s *sender) offer(part *partition, broker *broker, now int64) {
+	b := part.head(now)
+	if s.screening != nil {
+		b = s.screen(part, now)
+	}
+	if b != nil && s.admitted(part) && s.enrol(part, b) && broker.add(s, b) {
+		part.queue = slices.Delete(part.queue, 0, 1)
+		part.inflight = append(part.inflight, b)
+	}
 }
 
 // settleNumbers goes on under a new epoch where batches left a gap.
@@ -426,7 +440,7 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		a := Ack{Topic: part.topic, Partition: part.index, Offset: -1, Timestamp: l.timestamp}
-		if base >= 0 {
+		if base >= 0 && l.delta >= 0 {
 			a.Offset = base + int64(l.delta)
 		}
 		if appendTime >= 0 {
@@ -477,7 +491,7 @@ type failures struct {
 const failuresEvery = int64(10 * time.Second)
 
 func (f *failures) note(s *sender, records int, why error) {
-	if records == 0 {
+	if records <= 0 {
 		return
 	}
 	f.records += int64(records)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,19 +165,26 @@ func wrong(name string) error {
 }
 
 func partition(text string) Partition {
-	var index int32
 	at := strings.LastIndexByte(text, '-')
-	fmt.Sscan(text[at+1:], &index)
-	return Partition{text[:at], index}
+	return Partition{text[:at], int32(number(text[at+1:]))}
+}
+
+func number(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 // answered is an Answer: err=NAME broker=… id=… epoch=… version=… refused=(t-0:NAME,…).
 func answered(d *datadriven.TestData) *Answer {
 	a := &Answer{Err: wrong(word(d, "err")), Broker: word(d, "broker"), ProducerID: -1, Epoch: -1, Version: -1}
-	for key, to := range map[string]any{"id": &a.ProducerID, "epoch": &a.Epoch, "version": &a.Version} {
-		if text := word(d, key); text != "" {
-			fmt.Sscan(text, to)
-		}
+	if text := word(d, "id"); text != "" {
+		a.ProducerID, a.Epoch = number(text), int16(number(word(d, "epoch")))
+	}
+	if text := word(d, "version"); text != "" {
+		a.Version = int(number(text))
 	}
 	for _, arg := range d.CmdArgs {
 		if arg.Key == "refused" {
