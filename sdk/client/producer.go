@@ -41,6 +41,7 @@ type ProducerOptions[K, V any] struct {
 // Producer sends records. Any goroutine may call it.
 type Producer[K, V any] struct {
 	engine       engine
+	own          *native.Producer // engine, if it is that: called without an interface
 	keys         serializing[K]
 	values       serializing[V]
 	partitioner  sdk.Partitioner   // nil: the one of Kafka
@@ -97,8 +98,8 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (*Producer[K,
 	} else {
 		options := s.nativeOptions()
 		options.Plugins, p.plugins = plugins, made
-		own := native.New(options)
-		p.engine, p.txn.engine = own, nativeTransactions{own}
+		p.own = native.New(options)
+		p.engine, p.txn.engine = p.own, nativeTransactions{p.own}
 	}
 	return p, nil
 }
@@ -197,7 +198,13 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		r = p.intercept(given)
 		at.Topic = r.Topic
 	}
-	t, err := p.engine.Topic(ctx, r.Topic, p.maxBlock)
+	var t *native.Topic
+	var left time.Duration // of max.block.ms
+	if p.own != nil {
+		t, left, err = p.own.Topic(ctx, r.Topic, p.maxBlock)
+	} else {
+		t, left, err = p.engine.Topic(ctx, r.Topic, p.maxBlock)
+	}
 	if err != nil {
 		return at, err
 	}
@@ -224,7 +231,12 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	if err != nil {
 		return at, err
 	}
-	full, err := p.engine.Append(ctx, t, at.Partition, out)
+	var full bool
+	if p.own != nil {
+		full, err = p.own.Put(ctx, t, at.Partition, &out, left)
+	} else {
+		full, err = p.engine.Append(ctx, t, at.Partition, out, left)
+	}
 	if err != nil {
 		return at, err
 	}

@@ -25,8 +25,7 @@ func (w *wanting) happen(s *sender) {
 	}
 	s.wanted = append(s.wanted, w)
 	if !s.metadata.topics[w.topic] {
-		s.metadata.topics[w.topic] = true
-		s.metadata.at = 0 // at once
+		s.metadata.topics[w.topic], s.metadata.added = true, true
 	}
 	s.metadata.needed = true
 }
@@ -119,7 +118,7 @@ func (s *sender) ask(now int64) {
 		m.needed = true
 	}
 	if m.needed && !m.asked && now >= s.metadataAt() && !s.abandoned {
-		m.asked, m.needed = true, false
+		m.asked, m.needed, m.added = true, false, false
 		topics := make([]string, 0, len(m.topics))
 		for name := range m.topics {
 			topics = append(topics, name)
@@ -136,10 +135,10 @@ func (s *sender) ask(now int64) {
 // metadataAt is when metadata may be asked for again.
 func (s *sender) metadataAt() int64 {
 	m := &s.metadata
-	if m.at == 0 {
+	if m.at == 0 || m.added && m.tries == 0 {
 		return 0
 	}
-	return m.at + int64(s.o.RetryBackoff(max(m.tries, m.unknown, 1)))
+	return m.at + int64(s.o.RetryBackoff(max(m.tries, m.missing, 1)))
 }
 
 // nextAsk is when ask has something to do.
@@ -233,7 +232,7 @@ func (d *described) happen(s *sender) {
 		topics[t.name] = s.place(t, racks, topics[t.name])
 		again = again || len(topics[t.name].Available) < len(t.leaders)
 	}
-	s.p.topics.Store(&topics)
+	s.p.publish(topics)
 	s.wanted = slices.DeleteFunc(s.wanted, func(w *wanting) bool {
 		if topics[w.topic] == nil {
 			return false
@@ -241,9 +240,10 @@ func (d *described) happen(s *sender) {
 		close(w.done)
 		return true
 	})
-	m.needed = m.needed || again || len(s.wanted) > 0
-	if m.unknown++; len(s.wanted) == 0 {
-		m.unknown = 0
+	again = again || len(s.wanted) > 0
+	m.needed = m.needed || again
+	if m.missing++; !again {
+		m.missing = 0
 	}
 }
 

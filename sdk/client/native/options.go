@@ -25,7 +25,6 @@ type Options struct {
 	ClientID        string
 	BatchBytes      int
 	Linger          time.Duration
-	MaxBlock        time.Duration
 	BufferBytes     int64
 	MaxRequestBytes int
 	Acks            int16

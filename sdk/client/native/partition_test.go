@@ -260,12 +260,12 @@ func TestRecordClockReadsSeldomUnderLoad(t *testing.T) {
 		if c.left == 0 {
 			reads++
 		}
-		c.read(began, false)
+		c.at(began, false)
 	}
 	if reads > 500 {
 		t.Errorf("%d readings for 2000 records in a row", reads)
 	}
-	c.read(began, true)
+	c.at(began, true)
 	if now := time.Now().UnixMilli(); c.millis < now-5 || c.millis > now {
 		t.Errorf("a fresh reading is %d ms old", now-c.millis)
 	}

@@ -236,7 +236,7 @@ func (b *recordBatch) is(a *wire.Produced) bool {
 func halves(b *recordBatch) (first, second *recordBatch) {
 	count := b.builder.Count()
 	half := func(from int32) *recordBatch {
-		part := &recordBatch{partition: b.partition, capacity: b.capacity, begun: b.begun, span: max(b.span/2, 1),
+		part := &recordBatch{partition: b.partition, begun: b.begun, span: max(b.span/2, 1),
 			serial: b.serial, numbered: b.numbered, id: b.id, epoch: b.epoch, sequence: b.sequence, tries: max(b.tries, 1)}
 		if from > 0 {
 			part.serial += part.span

@@ -38,7 +38,8 @@ type sender struct {
 		at      int64 // when it came last, or failed
 		tries   int   // that failed in a row
 		topics  map[string]bool
-		unknown int // rounds in which a topic that is wanted was not there
+		added   bool // topics that nobody has asked for
+		missing int  // rounds in a row in which a topic or a leader was not there
 	}
 	identity struct {
 		asked bool
@@ -477,7 +478,7 @@ func (s *sender) split(b *recordBatch) {
 	for _, f := range b.flushes {
 		f.settled()
 	}
-	b.flushes, b.listeners, b.settled = nil, b.listeners[:0], true
+	b.flushes, b.settled = nil, true // its listeners are those of the halves
 	s.o.Log.Debug("a batch is too large for the broker and is split", "topic", part.topic, "partition", part.index, "records", first.builder.Count()+second.builder.Count())
 	s.release(b)
 }
