@@ -167,7 +167,7 @@ func (s *sender) send(due int64) error {
 		p.arrivals = s.schedule.Arrivals(s.next)
 	}
 	c := s.c
-	c.out = wire.AppendProduce(c.out[:0], s.version, s.sent, clientID, s.Acks, produceTimeoutMS, 1)
+	c.out = wire.AppendProduce(c.out[:0], s.version, s.sent, clientID, "", s.Acks, produceTimeoutMS, 1)
 	c.out = wire.AppendProduceTopic(c.out, s.version, &s.topic, p.batches)
 	for range p.batches {
 		partition := s.spread.order[s.turn%len(s.spread.order)]

@@ -80,6 +80,7 @@ type Runner struct {
 	borrowed int
 	asides   []aside
 	names    []batch.Header
+	kept     []int32 // of Refill
 }
 
 type aside struct {

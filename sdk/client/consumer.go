@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -50,6 +49,7 @@ type ConsumerOptions[K, V any] struct {
 	ValueDeserializer sdk.Deserializer[V]
 	Interceptors      []sdk.ConsumerInterceptor // behind those of interceptor.classes
 	Assignors         []sdk.Assignor            // before those of partition.assignment.strategy
+	BatchInterceptors []sdk.Interceptor         // behind those of interceptors, and this consumer's alone
 	Log               *slog.Logger              // nil: slog.Default()
 }
 
@@ -88,9 +88,15 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 	for _, i := range o.Interceptors {
 		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
 	}
+	batches, made, err := s.batchInterceptors(o.BatchInterceptors)
+	if err != nil {
+		return nil, err
+	}
+	c.plugins = append(c.plugins, made...)
 	if c.Subscriber, err = newSubscriber(s, interceptors, o.Assignors); err != nil {
 		return nil, err
 	}
+	c.screening = newScreening(batches, ClientID.Of(s.Values))
 	c.plugins = append(c.plugins, named(c.dealers)...)
 	return c, nil
 }
@@ -263,11 +269,4 @@ func (c *Consumer[K, V]) Close(ctx context.Context) error {
 }
 
 // closePlugins closes plugins that can be.
-func (c *Consumer[K, V]) closePlugins() (err error) {
-	for _, p := range c.plugins {
-		if closer, ok := p.(io.Closer); ok {
-			err = errors.Join(err, closer.Close())
-		}
-	}
-	return err
-}
+func (c *Consumer[K, V]) closePlugins() error { return closeAll(c.plugins) }

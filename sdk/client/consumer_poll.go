@@ -123,7 +123,7 @@ func (c *Subscriber) fetch(call context.Context, patient bool) {
 			c.trouble(sdk.TopicPartition{Topic: p.Topic, Partition: p.Partition}, p.Err)
 		}
 		if len(p.Records) > 0 {
-			c.backlog = append(c.backlog, chunk{sdk.TopicPartition{Topic: p.Topic, Partition: p.Partition}, p.Records})
+			c.backlog = append(c.backlog, chunk{TopicPartition: sdk.TopicPartition{Topic: p.Topic, Partition: p.Partition}, records: p.Records})
 		}
 	})
 }
@@ -176,6 +176,14 @@ func (c *Subscriber) deliver(take func(*kgo.Record) error) (taken int, first err
 			continue // of before a rebalance or a seek
 		}
 		if !p.paused {
+			if c.screening != nil && !k.shown {
+				if err := c.screening.see(&k); err != nil {
+					if kept, c.halts = append(kept, k), true; first == nil {
+						first = fmt.Errorf("%s-%d at offset %d: interceptors: %w", k.Topic, k.Partition, p.offset, err)
+					}
+					continue
+				}
+			}
 			n, err := k.deliver(p, room-taken, take)
 			taken += n
 			if err != nil && first == nil {
@@ -199,7 +207,7 @@ func (c *Subscriber) deliver(take func(*kgo.Record) error) (taken int, first err
 func (k *chunk) deliver(p *place, room int, take func(*kgo.Record) error) (taken int, err error) {
 	for len(k.records) > 0 && taken < room {
 		r := k.records[0]
-		if r.Offset >= p.offset && !r.Attrs.IsControl() {
+		if r.Offset >= p.offset && !r.Attrs.IsControl() && (k.dropped == nil || !k.dropped[r]) {
 			if err = take(r); err != nil {
 				return taken, err
 			}

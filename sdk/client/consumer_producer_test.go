@@ -28,7 +28,7 @@ func TestConsumerInATransactionOfAProducer(t *testing.T) {
 		c := a.consumer(append(group, "isolation.level", "read_committed", "max.poll.records", "2")...)
 		a.must(c.Subscribe([]string{in}, nil))
 		for step, commit := range []bool{true, false, true} {
-			a.must(producer.BeginTxn())
+			a.must(producer.BeginTransaction())
 			offsets := map[sdk.TopicPartition]sdk.OffsetAndMetadata{}
 			for _, r := range a.read(c, 2) {
 				_, err := producer.Send(a.ctx, &client.ProducerRecord[string, string]{Topic: out, Value: "out " + r.Value}).Get(a.ctx)
@@ -39,10 +39,10 @@ func TestConsumerInATransactionOfAProducer(t *testing.T) {
 			a.must(err)
 			a.must(producer.SendOffsetsToTransaction(a.ctx, offsets, m))
 			if commit {
-				a.must(producer.CommitTxn(a.ctx))
+				a.must(producer.CommitTransaction(a.ctx))
 				continue
 			}
-			a.must(producer.AbortTxn(a.ctx))
+			a.must(producer.AbortTransaction(a.ctx))
 			back, err := c.Committed(a.ctx, at(in, 0))
 			if err != nil || back[at(in, 0)].Offset != 2 {
 				a.Fatalf("after step %d %v is committed, %v, want 2", step, back, err)

@@ -32,6 +32,7 @@ type Subscriber struct {
 	reset        reset
 	dealers      []kgo.GroupBalancer
 	interceptors []sdk.ConsumerInterceptor
+	screening    *screening // nil: there are no interceptors of batches
 
 	turn    turn
 	mail    *mailbox
@@ -85,6 +86,8 @@ type place struct {
 type chunk struct {
 	sdk.TopicPartition
 	records []*kgo.Record
+	shown   bool                 // to interceptors, if there are any
+	dropped map[*kgo.Record]bool // by them
 }
 
 // enter begins a call; what it answers ends it.

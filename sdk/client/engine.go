@@ -11,11 +11,12 @@ import (
 
 // engine carries serialized records of one producer to brokers.
 type engine interface {
-	// Topic is what is known of a topic; it waits for that up to a time.
-	Topic(ctx context.Context, name string, most time.Duration) (*native.Topic, error)
-	// Append takes a record whose partition is one of the topic's, and waits for memory up to
-	// max.block.ms. Full: the partition's batch is complete.
-	Append(ctx context.Context, t *native.Topic, partition int32, r native.Record) (full bool, err error)
+	// Topic is what is known of a topic; it waits for that up to a time, and says what is left
+	// of that.
+	Topic(ctx context.Context, name string, most time.Duration) (t *native.Topic, left time.Duration, err error)
+	// Append takes a record whose partition is one of the topic's, and waits for memory up to a
+	// time. Full: the partition's batch is complete.
+	Append(ctx context.Context, t *native.Topic, partition int32, r native.Record, most time.Duration) (full bool, err error)
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
 }
@@ -33,9 +34,10 @@ func (p *producing) nativeOptions() native.Options {
 	v := p.Values
 	return native.Options{
 		Servers: BootstrapServers.Of(v), ClientID: ClientID.Of(v), Log: p.log, Proof: p.proof,
-		BatchBytes: max(BatchSize.Of(v), batch.HeaderSize), Linger: Linger.Of(v), MaxBlock: MaxBlock.Of(v), BufferBytes: BufferMemory.Of(v),
+		BatchBytes: max(BatchSize.Of(v), batch.HeaderSize), Linger: Linger.Of(v), BufferBytes: BufferMemory.Of(v),
 		MaxRequestBytes: MaxRequestSize.Of(v), Acks: p.acks, Retries: Retries.Of(v), DeliveryTimeout: DeliveryTimeout.Of(v),
 		RequestTimeout: RequestTimeout.Of(v), MaxInFlight: p.inFlight, Idempotent: p.idempotent, Codec: p.codec, Level: p.level,
+		TransactionalID: p.transactionalID(), TransactionTimeout: TransactionTimeout.Of(v),
 		MetadataMaxAge: MetadataMaxAge.Of(v), MaxIdle: ConnectionsMaxIdle.Of(v), Dial: p.dial,
 		RetryBackoff: p.retryBackoff(), ReconnectBackoff: p.reconnectBackoff(),
 	}

@@ -24,7 +24,6 @@ import (
 type franzEngine struct {
 	client     *kgo.Client
 	memory     *native.Memory
-	maxBlock   time.Duration
 	delivery   time.Duration
 	maxAge     time.Duration
 	backoff    func(tries int) time.Duration
@@ -52,7 +51,7 @@ type franzTopic struct {
 
 func newFranz(p *producing) (*franzEngine, error) {
 	v := p.Values
-	e := &franzEngine{memory: native.NewMemory(BufferMemory.Of(v)), maxBlock: MaxBlock.Of(v), delivery: DeliveryTimeout.Of(v), maxAge: MetadataMaxAge.Of(v),
+	e := &franzEngine{memory: native.NewMemory(BufferMemory.Of(v)), delivery: DeliveryTimeout.Of(v), maxAge: MetadataMaxAge.Of(v),
 		backoff: p.retryBackoff(), acks: p.acks, batchBytes: max(BatchSize.Of(v), 1), asking: make(chan struct{}, 1), id: p.transactionalID()}
 	e.topics.Store(&map[string]*franzTopic{})
 	var err error
@@ -110,11 +109,18 @@ func franzCodec(c batch.Codec) kgo.CompressionCodec {
 }
 
 // Topic is engine's. One caller at a time asks, the others wait for what it learns.
-func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration) (*native.Topic, error) {
+func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration) (_ *native.Topic, left time.Duration, err error) {
 	known := (*e.topics.Load())[name]
 	if known != nil && (time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions)) {
-		return known.Topic, nil
+		return known.Topic, most, nil
 	}
+	begin := time.Now()
+	t, err := e.learn(ctx, name, known, most)
+	return t, max(0, most-time.Since(begin)), err
+}
+
+// learn asks for a topic, of which something may be known, until it is there.
+func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic, most time.Duration) (*native.Topic, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("there is no metadata after max.block.ms=%d: %w", most.Milliseconds(), ErrTimeout))
 	defer cancel()
 	select {
@@ -201,12 +207,12 @@ func (e *franzEngine) describe(ctx context.Context, name string, before *franzTo
 }
 
 // Append is engine's.
-func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int32, r native.Record) (full bool, err error) {
+func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int32, r native.Record, most time.Duration) (full bool, err error) {
 	bytesOf := batch.RecordSize(r.Key, r.Value)
 	for i := range r.Headers {
 		bytesOf += len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
-	if err := e.memory.Take(ctx, bytesOf, e.maxBlock); err != nil {
+	if err := e.memory.Take(ctx, bytesOf, most); err != nil {
 		return false, err
 	}
 	record := &kgo.Record{Topic: t.Name, Partition: partition, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)}

@@ -126,7 +126,7 @@ func ExampleProducer_SendFunc() {
 	// Output: audit-0 at offset 0
 }
 
-func ExampleProducer_BeginTxn() {
+func ExampleProducer_BeginTransaction() {
 	address, stop := exampleBroker()
 	defer stop()
 	ctx := context.Background()
@@ -142,13 +142,13 @@ func ExampleProducer_BeginTxn() {
 	if err := producer.InitTransactions(ctx); err != nil {
 		log.Fatal(err)
 	}
-	if err := producer.BeginTxn(); err != nil {
+	if err := producer.BeginTransaction(); err != nil {
 		log.Fatal(err)
 	}
 	producer.Send(ctx, &client.ProducerRecord[string, string]{Topic: "accounts", Key: "ann", Value: "-10"})
 	producer.Send(ctx, &client.ProducerRecord[string, string]{Topic: "accounts", Key: "bob", Value: "+10"})
-	if err := producer.CommitTxn(ctx); err != nil { // also when one of the two failed
-		if err := producer.AbortTxn(ctx); err != nil {
+	if err := producer.CommitTransaction(ctx); err != nil { // also when one of the two failed
+		if err := producer.AbortTransaction(ctx); err != nil {
 			log.Fatal(err)
 		}
 	}

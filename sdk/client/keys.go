@@ -84,6 +84,10 @@ var (
 		Name: "interceptor.classes",
 		Doc:  "Interceptors of producers and consumers, by the names that they are registered under, in the order in which they see records.",
 	})
+	BatchInterceptors = Common.List(setting.List{
+		Name: "interceptors",
+		Doc:  "Names of interceptors that see whole batches, as a broker's do (`interceptors` there): a producer's before it sends them, a consumer's once they were fetched. What each of them is stands under `plugin.<name>.`, as for a broker. `client.engine=native` only. Kafka has no such setting.",
+	})
 )
 
 var (

@@ -24,7 +24,7 @@ const (
 var (
 	Engine = ProducerKeys.String(setting.String{
 		Name: "client.engine", Default: EngineNative, Choices: []string{EngineNative, EngineKgo},
-		Doc: "What carries records: `native`, which encodes them straight into the batches that are sent, or `kgo`, which is franz-go. Kafka has no such setting. Transactions are always carried by kgo.",
+		Doc: "What carries records: `native`, which encodes them straight into the batches that are sent, or `kgo`, which is franz-go. Kafka has no such setting.",
 	})
 	KeySerializer = ProducerKeys.Class(setting.String{
 		Name: "key.serializer",
@@ -177,12 +177,6 @@ func resolveProducer(c Config, log *slog.Logger) (*producing, error) {
 	}
 	if len(wrong) > 0 {
 		return nil, fmt.Errorf("settings of the producer: %w", errors.Join(wrong...))
-	}
-	if transactional && p.engine == EngineNative {
-		p.engine = EngineKgo
-		if _, given := c[Engine.Name]; given {
-			s.log.Info("transactions are carried by the engine kgo", "client.engine", EngineNative, "transactional.id", p.transactionalID())
-		}
 	}
 	return p, nil
 }

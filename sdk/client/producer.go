@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -34,24 +33,27 @@ type ProducerOptions[K, V any] struct {
 	ValueSerializer sdk.Serializer[V]         // nil: value.serializer
 	Partitioner     sdk.Partitioner           // nil: partitioner.class
 	Interceptors    []sdk.ProducerInterceptor // behind those of interceptor.classes
-	Log             *slog.Logger              // nil: slog.Default
+	// BatchInterceptors are behind those of interceptors, and this producer's alone.
+	BatchInterceptors []sdk.Interceptor
+	Log               *slog.Logger // nil: slog.Default
 }
 
 // Producer sends records. Any goroutine may call it.
 type Producer[K, V any] struct {
 	engine       engine
+	own          *native.Producer // engine, if it is that: called without an interface
 	keys         serializing[K]
 	values       serializing[V]
 	partitioner  sdk.Partitioner   // nil: the one of Kafka
 	chooser      sdk.Chooser       // the partitioner; nil: it cannot fail
 	listens      sdk.BatchListener // nil: the partitioner is none
-	made         []any             // plugins that settings named, to be closed
 	interceptors *interceptors     // nil: none
 	ignoreKeys   bool
 	maxBlock     time.Duration
 	maxRequest   int
 	closed       atomic.Bool
 	txn          transactions
+	plugins      []any // to be closed, once
 }
 
 // NewProducer makes a producer of its settings. It connects when there is something to send.
@@ -64,17 +66,17 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v), maxRequest: MaxRequestSize.Of(v)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, closeAll(p.made))
+			err = errors.Join(err, closeAll(p.plugins))
 		}
 	}()
 	if p.keys, err = newSerializing(s.settings, KeySerializer.Name, KeySerializer.Of(v), o.KeySerializer); err != nil {
 		return nil, err
 	}
-	p.made = append(p.made, p.keys.made())
+	p.plugins = append(p.plugins, p.keys.made())
 	if p.values, err = newSerializing(s.settings, ValueSerializer.Name, ValueSerializer.Of(v), o.ValueSerializer); err != nil {
 		return nil, err
 	}
-	p.made = append(p.made, p.values.made())
+	p.plugins = append(p.plugins, p.values.made())
 	if name := PartitionerClass.Of(v); name != "" && p.partitioner == nil {
 		if ours := javaPartitioners[name]; ours != "" {
 			name = ours
@@ -83,7 +85,7 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 		if p.partitioner, err = sdk.Partitioners.New(kind, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", PartitionerClass.Name, err)
 		}
-		p.made = append(p.made, p.partitioner)
+		p.plugins = append(p.plugins, p.partitioner)
 	}
 	p.chooser, _ = p.partitioner.(sdk.Chooser)
 	p.listens, _ = p.partitioner.(sdk.BatchListener)
@@ -91,12 +93,25 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 		return nil, err
 	}
 	p.txn.id = s.transactionalID()
+	plugins, made, err := s.batchInterceptors(o.BatchInterceptors)
+	if err != nil {
+		return nil, err
+	}
 	if s.engine == EngineKgo {
-		if p.engine, err = newFranz(s); err != nil {
+		if len(plugins) > 0 {
+			return nil, errors.Join(fmt.Errorf("%s: the engine kgo makes its batches where nobody sees them: use client.engine=native, or interceptor.classes for single records", BatchInterceptors.Name), closeAll(made))
+		}
+		franz, err := newFranz(s)
+		if err != nil {
 			return nil, err
 		}
+		p.engine, p.txn.engine = franz, franz
 	} else {
-		p.engine = native.New(s.nativeOptions())
+		options := s.nativeOptions()
+		options.Plugins = plugins
+		p.plugins = append(p.plugins, made...)
+		p.own = native.New(options)
+		p.engine, p.txn.engine = p.own, nativeTransactions{p.own}
 	}
 	return p, nil
 }
@@ -195,7 +210,13 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		r = p.intercept(given)
 		at.Topic = r.Topic
 	}
-	t, err := p.engine.Topic(ctx, r.Topic, p.maxBlock)
+	var t *native.Topic
+	var left time.Duration // of max.block.ms
+	if p.own != nil {
+		t, left, err = p.own.Topic(ctx, r.Topic, p.maxBlock)
+	} else {
+		t, left, err = p.engine.Topic(ctx, r.Topic, p.maxBlock)
+	}
 	if err != nil {
 		return at, err
 	}
@@ -222,7 +243,12 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	if err != nil {
 		return at, err
 	}
-	full, err := p.engine.Append(ctx, t, at.Partition, out)
+	var full bool
+	if p.own != nil {
+		full, err = p.own.Put(ctx, t, at.Partition, &out, left)
+	} else {
+		full, err = p.engine.Append(ctx, t, at.Partition, out, left)
+	}
 	if err != nil {
 		return at, err
 	}
@@ -353,25 +379,15 @@ func (p *Producer[K, V]) Flush(ctx context.Context) error {
 
 // Close waits until what was sent was acknowledged or has failed, and ends the producer.
 // When ctx is done before, what is left fails with ErrClosed, and the error says so. A
-// transaction that was not ended is left to be aborted. It may be called again.
+// transaction that was not ended is aborted; with kgo it is left to its time limit. It may be
+// called again.
 func (p *Producer[K, V]) Close(ctx context.Context) error {
 	first := !p.closed.Swap(true)
 	err := p.engine.Close(ctx)
 	if first {
-		err = errors.Join(err, closeAll(p.made))
+		err = errors.Join(err, closeAll(p.plugins)) // nobody runs them any more
 	}
 	return err
-}
-
-// closeAll closes the plugins that have something to close.
-func closeAll(plugins []any) error {
-	var wrong []error
-	for _, plugin := range plugins {
-		if c, ok := plugin.(io.Closer); ok {
-			wrong = append(wrong, c.Close())
-		}
-	}
-	return errors.Join(wrong...)
 }
 
 // InterceptorFaults is how often an interceptor failed and was passed over.

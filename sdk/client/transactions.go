@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/client/native"
+	"github.com/millrace/millrace/sdk/client/native/transaction"
 )
 
 // GroupMetadata is who reads in a group: offsets of a transaction are refused from a member
@@ -25,8 +27,9 @@ type GroupMetadata struct {
 
 // transactions is how far a producer is with its transactions.
 type transactions struct {
-	id    string // "": it has none
-	state atomic.Int32
+	id     string // "": it has none
+	state  atomic.Int32
+	engine transacting
 }
 
 // How far a transactional producer is.
@@ -40,7 +43,7 @@ const (
 var (
 	errNoTransactions = errors.New("the producer has no transactions: give it a transactional.id")
 	errNotInitialised = errors.New("call InitTransactions first, once")
-	errNotBegun       = errors.New("no transaction was begun: call BeginTxn")
+	errNotBegun       = errors.New("no transaction was begun: call BeginTransaction")
 	errBegun          = errors.New("a transaction is under way: commit or abort it")
 )
 
@@ -84,31 +87,31 @@ func (p *Producer[K, V]) InitTransactions(ctx context.Context) error {
 	}
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
-	if err := p.engine.(transacting).initTransactions(ctx); err != nil {
+	if err := p.txn.engine.initTransactions(ctx); err != nil {
 		return fmt.Errorf("begin with the transactions of %s: %w", p.txn.id, err)
 	}
 	p.txn.state.Store(txnReady)
 	return nil
 }
 
-// BeginTxn begins a transaction: all that is sent until its end is part of it.
-func (p *Producer[K, V]) BeginTxn() error {
+// BeginTransaction begins a transaction: all that is sent until its end is part of it.
+func (p *Producer[K, V]) BeginTransaction() error {
 	if err := p.txn.in(txnReady); err != nil {
 		return err
 	}
-	if err := p.engine.(transacting).beginTxn(); err != nil {
+	if err := p.txn.engine.beginTxn(); err != nil {
 		return fmt.Errorf("begin a transaction of %s: %w", p.txn.id, err)
 	}
 	p.txn.state.Store(txnBegun)
 	return nil
 }
 
-// CommitTxn waits for what was sent and commits the transaction. When a record of it
-// failed, nothing is committed: abort it.
-func (p *Producer[K, V]) CommitTxn(ctx context.Context) error { return p.endTxn(ctx, true) }
+// CommitTransaction waits for what was sent and commits the transaction. When a record of it
+// failed, nothing is committed: abort it. When it runs out of time it may be called again.
+func (p *Producer[K, V]) CommitTransaction(ctx context.Context) error { return p.endTxn(ctx, true) }
 
-// AbortTxn drops what was not sent yet and aborts the transaction.
-func (p *Producer[K, V]) AbortTxn(ctx context.Context) error { return p.endTxn(ctx, false) }
+// AbortTransaction drops what was not sent yet and aborts the transaction.
+func (p *Producer[K, V]) AbortTransaction(ctx context.Context) error { return p.endTxn(ctx, false) }
 
 func (p *Producer[K, V]) endTxn(ctx context.Context, commit bool) error {
 	if err := p.txn.in(txnBegun); err != nil {
@@ -116,7 +119,7 @@ func (p *Producer[K, V]) endTxn(ctx context.Context, commit bool) error {
 	}
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
-	if err := p.engine.(transacting).endTxn(ctx, commit); err != nil {
+	if err := p.txn.engine.endTxn(ctx, commit); err != nil {
 		if !commit {
 			return fmt.Errorf("abort the transaction of %s: %w", p.txn.id, err)
 		}
@@ -134,10 +137,39 @@ func (p *Producer[K, V]) SendOffsetsToTransaction(ctx context.Context, offsets m
 	}
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
-	if err := p.engine.(transacting).sendOffsets(ctx, group, offsets); err != nil {
+	if err := p.txn.engine.sendOffsets(ctx, group, offsets); err != nil {
 		return fmt.Errorf("send offsets of group %s with the transaction of %s: %w", group.Group, p.txn.id, err)
 	}
 	return nil
+}
+
+// nativeTransactions are those of the native engine.
+type nativeTransactions struct{ p *native.Producer }
+
+func (n nativeTransactions) initTransactions(ctx context.Context) error {
+	return n.p.InitTransactions(ctx)
+}
+
+func (n nativeTransactions) beginTxn() error {
+	return n.p.BeginTransaction(context.Background()) // its sender answers at once
+}
+
+func (n nativeTransactions) endTxn(ctx context.Context, commit bool) error {
+	if commit {
+		return n.p.CommitTransaction(ctx)
+	}
+	return n.p.AbortTransaction(ctx)
+}
+
+func (n nativeTransactions) sendOffsets(ctx context.Context, group GroupMetadata, offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) error {
+	o := &transaction.Offsets{Group: group.Group, Generation: group.Generation, Member: group.Member, Instance: group.Instance}
+	if group.Member == "" {
+		o.Generation = -1
+	}
+	for at, offset := range offsets {
+		o.All = append(o.All, transaction.Offset{Partition: transaction.Partition{Topic: at.Topic, Index: at.Partition}, At: offset.Offset, Epoch: offset.LeaderEpoch, Metadata: offset.Metadata})
+	}
+	return n.p.SendOffsets(ctx, o)
 }
 
 func (e *franzEngine) initTransactions(ctx context.Context) error {

@@ -42,6 +42,7 @@ const maxPlain = 64 << 20
 func Interceptor(t *testing.T, s Subject) {
 	t.Helper()
 	t.Run("batches", func(t *testing.T) { checkBatches(t, s) })
+	t.Run("client", func(t *testing.T) { checkClient(t, s, s.native) })
 	t.Run("settings", func(t *testing.T) { checkSettings(t, s) })
 	if !raceEnabled {
 		t.Run("allocations", func(t *testing.T) { checkAllocations(t, s) })
@@ -53,6 +54,11 @@ func Interceptor(t *testing.T, s Subject) {
 		}
 		defer closed(kept)
 		t.Run("module", func(t *testing.T) { checkModule(t, s) })
+		t.Run("module in a client", func(t *testing.T) {
+			checkClient(t, s, func() (sdk.Interceptor, error) {
+				return s.module(map[string]string{"deadline.ms": "10000", "output.max": "8388608"})
+			})
+		})
 		t.Run("limits", func(t *testing.T) { checkLimits(t, s) })
 	}
 }

@@ -209,3 +209,14 @@ func TestSerializers(t *testing.T) {
 		}
 	}
 }
+
+// A module that is another plugin than the native one is found out in a client, too.
+func TestTheSuiteComparesBrokersWithClients(t *testing.T) {
+	s := Subject{New: making(upper)}
+	var same, other listener
+	checkClient(&same, s, s.native)
+	checkClient(&other, s, func() (sdk.Interceptor, error) { return sdk.Nop{}, nil })
+	if len(same.heard) > 0 || len(other.heard) == 0 || !strings.Contains(other.heard[0], "a client leaves") {
+		t.Errorf("heard is %q of the same, %q of another plugin", same.heard, other.heard)
+	}
+}

@@ -11,15 +11,23 @@ const (
 	produceErrorDetail = 8
 )
 
-// AppendProduce begins a Produce request, up to how many topics it has. For each follows
+// ProduceAdds is the version from which a broker adds the partitions of a transaction to it
+// (KIP-890). Below, the producer has done that before.
+const ProduceAdds = 12
+
+// AppendProduce begins a Produce request, up to how many topics it has; transactional is the
+// id of the producer, "" for one without. For each follows
 // AppendProduceTopic, and AppendTags after its partitions; for each of those
 // AppendProducePartition, the batch, and AppendTags. AppendTags ends the request.
-func AppendProduce(p []byte, version int16, correlation int32, client string, acks int16, timeoutMillis int32, topics int) []byte {
+func AppendProduce(p []byte, version int16, correlation int32, client, transactional string, acks int16, timeoutMillis int32, topics int) []byte {
 	flexible := version >= ProduceFlexible
 	p = AppendHeader(p, KeyProduce, version, correlation, client, flexible)
-	if flexible {
-		p = append(p, 0) // transactional id: null
-	} else {
+	switch {
+	case transactional != "":
+		p = AppendText(p, transactional, flexible)
+	case flexible:
+		p = append(p, 0) // null
+	default:
 		p = AppendInt16(p, -1)
 	}
 	p = AppendInt16(p, acks)

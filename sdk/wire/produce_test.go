@@ -12,13 +12,24 @@ import (
 var testTopic = Topic{Name: "bench", ID: [16]byte{1, 2, 3}}
 
 func TestProduceIsWhatKmsgWrites(t *testing.T) {
-	for version := int16(MinProduceVersion); version <= MaxProduceVersion; version++ {
+	for _, transactional := range []string{"", "transfers"} {
+		for version := int16(MinProduceVersion); version <= MaxProduceVersion; version++ {
+			produceIsWhatKmsgWrites(t, version, transactional)
+		}
+	}
+}
+
+func produceIsWhatKmsgWrites(t *testing.T, version int16, transactional string) {
+	{
 		q := kmsg.NewPtrProduceRequest()
 		q.Version, q.Acks, q.TimeoutMillis = version, -1, 30000
+		if transactional != "" {
+			q.TransactionID = &transactional
+		}
 		topic := kmsg.NewProduceRequestTopic()
 		topic.Topic, topic.TopicID = testTopic.Name, testTopic.ID
 		batches := [][]byte{bytes.Repeat([]byte{7}, 300), {8, 9}}
-		ours := AppendProduce(nil, version, 42, "me", -1, 30000, 1)
+		ours := AppendProduce(nil, version, 42, "me", transactional, -1, 30000, 1)
 		ours = AppendProduceTopic(ours, version, &testTopic, len(batches))
 		for i, b := range batches {
 			p := kmsg.NewProduceRequestTopicPartition()

@@ -436,58 +436,6 @@ func TestRecordsWithoutKeysAreSpread(t *testing.T) {
 	})
 }
 
-func TestTransactions(t *testing.T) {
-	address := serving(t)
-	name := topic(t, address, 1)
-	p := producer(t, client.EngineNative, address, "transactional.id", name) // carried by kgo
-	ctx := limited(t)
-	if err := p.BeginTxn(); err == nil {
-		t.Error("a transaction began before InitTransactions")
-	}
-	if err := p.InitTransactions(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Fire(ctx, numbered(name, 0)); err == nil {
-		t.Error("a record was sent outside of a transaction")
-	}
-	group := "group-of-" + name
-	offsets := func(n int64) map[sdk.TopicPartition]sdk.OffsetAndMetadata {
-		return map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: name}: {Offset: n, LeaderEpoch: -1}}
-	}
-	for i, step := range []struct{ records, commit, offsets bool }{
-		{true, true, false}, {true, false, true}, {true, true, true}, {false, true, true}, {false, true, false},
-	} {
-		if err := p.BeginTxn(); err != nil {
-			t.Fatal(err)
-		}
-		if step.records {
-			p.Send(ctx, numbered(name, i))
-		}
-		if step.offsets {
-			if err := p.SendOffsetsToTransaction(ctx, offsets(int64(10+i)), client.GroupMetadata{Group: group}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		end := p.AbortTxn
-		if step.commit {
-			end = p.CommitTxn
-		}
-		if err := end(ctx); err != nil {
-			t.Fatalf("transaction %d: %v", i, err)
-		}
-	}
-	var got []int
-	for _, r := range stored(t, address, name, kgo.FetchIsolationLevel(kgo.ReadCommitted())) {
-		got = append(got, numberOf(t, r))
-	}
-	if !slices.Equal(got, []int{0, 2}) {
-		t.Errorf("committed are %v, want 0 and 2", got)
-	}
-	if at := committed(t, address, group, name); at != 13 {
-		t.Errorf("the group is at %d, want 13", at)
-	}
-}
-
 // One record after the other, and now and then a few at once, through trouble at random:
 // what nobody wakes up for stays unsent until the test ends.
 func TestTroubleAtRandom(t *testing.T) {

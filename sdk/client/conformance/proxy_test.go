@@ -34,6 +34,10 @@ type proxy struct {
 	// than 0 answers it without the broker), and before the client sees what became of it.
 	request, answer func(n int) verdict
 	seen            int
+
+	// lost has answers to other requests, of that key, cut off: the nth each.
+	lost  map[int16]int
+	asked map[int16]int
 }
 
 func newProxy(t testing.TB, broker string) *proxy {
@@ -91,6 +95,27 @@ func (p *proxy) script(request, answer func(n int) verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.request, p.answer, p.seen = request, answer, 0
+}
+
+// lose cuts the connection instead of every nth answer to requests of a kind.
+func (p *proxy) lose(key kmsg.Key, nth int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost == nil {
+		p.lost, p.asked = map[int16]int{}, map[int16]int{}
+	}
+	p.lost[key.Int16()] = nth
+}
+
+// loses reports whether this answer is to be lost.
+func (p *proxy) loses(key int16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost[key] == 0 {
+		return false
+	}
+	p.asked[key]++
+	return p.asked[key]%p.lost[key] == 0
 }
 
 // count numbers a Produce request.
@@ -168,7 +193,7 @@ func (p *proxy) exchange(broker net.Conn, request []byte) ([]byte, error) {
 		after = onAnswer(n)
 	}
 	switch {
-	case after.cut:
+	case after.cut, p.loses(key):
 		return nil, errCut
 	case after.garble:
 		binary.BigEndian.PutUint32(answer, 0xdeadbeef)
@@ -176,6 +201,8 @@ func (p *proxy) exchange(broker net.Conn, request []byte) ([]byte, error) {
 		return refuse(request, version, after.code), nil
 	case key == kmsg.Metadata.Int16():
 		return p.pose(answer, version), nil
+	case key == kmsg.FindCoordinator.Int16():
+		return p.coordinate(answer, version), nil
 	}
 	return answer, nil
 }
@@ -239,6 +266,26 @@ func (p *proxy) pose(answer []byte, version int16) []byte {
 	number, _ := strconv.Atoi(port)
 	for i := range a.Brokers {
 		a.Brokers[i].Host, a.Brokers[i].Port = host, int32(number)
+	}
+	return a.AppendTo(answer[:at:at])
+}
+
+// coordinate has the answer to FindCoordinator say that the coordinator is where the proxy is.
+func (p *proxy) coordinate(answer []byte, version int16) []byte {
+	a := kmsg.NewPtrFindCoordinatorResponse()
+	a.Version = version
+	at := 4
+	if a.IsFlexible() {
+		at++
+	}
+	if err := a.ReadFrom(answer[at:]); err != nil {
+		panic(err)
+	}
+	host, port, _ := net.SplitHostPort(p.address())
+	number, _ := strconv.Atoi(port)
+	a.Host, a.Port = host, int32(number)
+	for i := range a.Coordinators {
+		a.Coordinators[i].Host, a.Coordinators[i].Port = host, int32(number)
 	}
 	return a.AppendTo(answer[:at:at])
 }

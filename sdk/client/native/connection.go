@@ -57,6 +57,7 @@ func (b *broker) add(s *sender, one *recordBatch) bool {
 	size := one.builder.Len() + around + len(one.partition.topic)
 	if b.filling == nil {
 		b.filling = s.request()
+		b.filling.adds = s.txn != nil && s.txn.m.Version2()
 	} else if len(b.filling.batches) > 0 && b.filling.bytes+size > s.o.MaxRequestBytes {
 		return false
 	}
@@ -203,7 +204,7 @@ func (c *connection) serve(ctx context.Context) error {
 	}
 	c.events <- &up{c, lasts}
 	read := make(chan error, 1)
-	go func() { read <- c.read(socket, version) }()
+	go func() { read <- c.read(socket) }()
 	err = c.write(ctx, socket, version, read)
 	socket.Close()
 	if ended := <-read; err == nil {
@@ -240,7 +241,7 @@ func (c *connection) greet(ctx context.Context, socket net.Conn) (version int16,
 }
 
 // write sends requests until it is told to stop or the other half ends: all that are there
-// with one write.
+// with one write. The broker understands Produce up to version.
 func (c *connection) write(ctx context.Context, socket net.Conn, version int16, read chan error) error {
 	var e encoder
 	var sent []*request
@@ -268,7 +269,10 @@ func (c *connection) write(ctx context.Context, socket net.Conn, version int16, 
 		for _, r := range sent {
 			r.correlation = correlation
 			correlation = (correlation + 1) & (1<<31 - 1)
-			e.add(r, c.o, version)
+			if err := r.speak(version, c.o); err != nil {
+				return fmt.Errorf("write to broker %d at %s: %w", c.broker.id, c.address, err)
+			}
+			e.add(r, c.o)
 			if c.o.Acks != 0 {
 				c.awaiting <- r
 			}
@@ -290,7 +294,7 @@ func (c *connection) write(ctx context.Context, socket net.Conn, version int16, 
 const maxAnswer = 64 << 20
 
 // read takes answers, which come in the order of the requests.
-func (c *connection) read(socket net.Conn, version int16) error {
+func (c *connection) read(socket net.Conn) error {
 	in := bufio.NewReaderSize(socket, 4<<10)
 	var frame []byte
 	var answers []wire.Produced
@@ -308,7 +312,7 @@ func (c *connection) read(socket net.Conn, version int16) error {
 		if got := int32(binary.BigEndian.Uint32(frame)); got != r.correlation {
 			return fmt.Errorf("broker %d: answer %d came where %d was due: %w", c.broker.id, got, r.correlation, wire.ErrMalformed)
 		}
-		if answers, err = wire.ReadProduce(frame[4:], version, answers[:0]); err != nil {
+		if answers, err = wire.ReadProduce(frame[4:], r.version, answers[:0]); err != nil {
 			return fmt.Errorf("broker %d: %w", c.broker.id, err)
 		}
 		r.take(answers)

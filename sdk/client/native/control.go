@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk/client/native/transaction"
 )
 
 // control asks what is asked seldom, over a connection of its own to any broker. Its
@@ -26,10 +28,11 @@ type control struct {
 	correlation int32
 }
 
-// job is a question: which topics there are, or a producer id.
+// job is a question: which topics there are, a producer id, or who coordinates.
 type job struct {
 	topics   []string
 	identity bool
+	find     *transaction.Ask
 }
 
 func (c *control) run(ctx context.Context, jobs <-chan job) {
@@ -37,9 +40,12 @@ func (c *control) run(ctx context.Context, jobs <-chan job) {
 	for {
 		select {
 		case j := <-jobs:
-			if j.identity {
+			switch {
+			case j.identity:
 				c.events <- c.identify(ctx)
-			} else {
+			case j.find != nil:
+				c.events <- &answered{c.locate(ctx, j.find)}
+			default:
 				c.events <- c.describe(ctx, j.topics)
 			}
 		case <-ctx.Done():
@@ -57,6 +63,11 @@ func (c *control) hangUp() {
 
 // ask sends a request to the broker that answered last, or to the next that can be reached.
 func (c *control) ask(ctx context.Context, q kmsg.Request) (kmsg.Response, error) {
+	return c.askWithin(ctx, q, 0, q.MaxVersion())
+}
+
+// askWithin is ask with a version that is neither below least nor above most.
+func (c *control) askWithin(ctx context.Context, q kmsg.Request, least, most int16) (kmsg.Response, error) {
 	var all []error
 	for range 1 + len(c.known) + len(c.o.Servers) {
 		if ctx.Err() != nil {
@@ -66,11 +77,11 @@ func (c *control) ask(ctx context.Context, q kmsg.Request) (kmsg.Response, error
 			all = append(all, err)
 			continue
 		}
-		most, knows := c.versions[q.Key()]
-		if !knows {
-			return nil, fmt.Errorf("the broker at %s does not know %s", c.socket.RemoteAddr(), kmsg.NameForKey(q.Key()))
+		knows, any := c.versions[q.Key()]
+		if !any || knows < least {
+			return nil, fmt.Errorf("the broker at %s does not know %s of version %d: %w", c.socket.RemoteAddr(), kmsg.NameForKey(q.Key()), least, kerr.UnsupportedVersion)
 		}
-		q.SetVersion(min(most, q.MaxVersion()))
+		q.SetVersion(min(knows, most))
 		c.correlation++
 		stop := context.AfterFunc(ctx, c.interrupt(c.socket))
 		answer, err := exchange(c.socket, c.o, q, c.correlation)

@@ -9,7 +9,9 @@
 //
 // Callers hold the lock of one partition while they encode. All that decides (queues,
 // sequence numbers, retries, expiry, who leads what) is the sender's alone: others tell it
-// through its events. Connections do the I/O; control asks for metadata and producer ids.
+// through its events. Connections do the I/O; control asks for metadata, producer ids and who
+// coordinates; coordinators carry what a transaction needs (package transaction decides what).
+// Interceptors see a batch on the sender's goroutine, before it is numbered.
 //
 // What must stay true:
 //
@@ -19,5 +21,8 @@
 //   - Each record is settled once: acknowledged, failed or expired. Its memory is given back
 //     once no connection can read it any more.
 //   - A batch that was numbered and not acknowledged leaves a gap. The partition goes on
-//     under a new epoch, numbered from 0, when nothing of it is under way (KIP-360).
+//     under a new epoch, numbered from 0, when nothing of it is under way (KIP-360). In a
+//     transaction the coordinator gives that epoch, at its end.
+//   - What is appended is part of the transaction that was begun, or refused: who ends it
+//     closes the door (Producer.refusal) before partitions are emptied.
 package native

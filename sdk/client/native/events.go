@@ -25,8 +25,7 @@ func (w *wanting) happen(s *sender) {
 	}
 	s.wanted = append(s.wanted, w)
 	if !s.metadata.topics[w.topic] {
-		s.metadata.topics[w.topic] = true
-		s.metadata.at = 0 // at once
+		s.metadata.topics[w.topic], s.metadata.added = true, true
 	}
 	s.metadata.needed = true
 }
@@ -89,15 +88,7 @@ func (c *closing) happen(s *sender) {
 		close(w.done)
 	}
 	s.wanted = nil
-	for _, parts := range s.parts {
-		for _, part := range parts {
-			part.mu.Lock()
-			part.closed = true
-			part.mu.Unlock()
-			part.gather(true)
-			s.activate(part)
-		}
-	}
+	s.gatherAll() // nothing is appended any more
 }
 
 // abandoning is that nobody waits any more for what is left.
@@ -127,7 +118,7 @@ func (s *sender) ask(now int64) {
 		m.needed = true
 	}
 	if m.needed && !m.asked && now >= s.metadataAt() && !s.abandoned {
-		m.asked, m.needed = true, false
+		m.asked, m.needed, m.added = true, false, false
 		topics := make([]string, 0, len(m.topics))
 		for name := range m.topics {
 			topics = append(topics, name)
@@ -135,7 +126,7 @@ func (s *sender) ask(now int64) {
 		s.control <- job{topics: topics}
 	}
 	i := &s.identity
-	if !i.known && !i.asked && now >= i.at && len(s.active) > 0 && !s.abandoned {
+	if s.txn == nil && !i.known && !i.asked && now >= i.at && len(s.active) > 0 && !s.abandoned {
 		i.asked = true
 		s.control <- job{identity: true}
 	}
@@ -144,10 +135,10 @@ func (s *sender) ask(now int64) {
 // metadataAt is when metadata may be asked for again.
 func (s *sender) metadataAt() int64 {
 	m := &s.metadata
-	if m.at == 0 {
+	if m.at == 0 || m.added && m.tries == 0 {
 		return 0
 	}
-	return m.at + int64(s.o.RetryBackoff(max(m.tries, m.unknown, 1)))
+	return m.at + int64(s.o.RetryBackoff(max(m.tries, m.missing, 1)))
 }
 
 // nextAsk is when ask has something to do.
@@ -159,7 +150,7 @@ func (s *sender) nextAsk(now int64) int64 {
 	} else if len(m.topics) > 0 && m.at > 0 {
 		at = m.at + int64(s.o.MetadataMaxAge)
 	}
-	if i := &s.identity; !i.known && !i.asked && len(s.active) > 0 {
+	if i := &s.identity; s.txn == nil && !i.known && !i.asked && len(s.active) > 0 {
 		at = min(at, max(i.at, now+1))
 	}
 	return at
@@ -242,7 +233,7 @@ func (d *described) happen(s *sender) {
 		topics[t.name] = s.place(t, racks, topics[t.name])
 		again = again || len(topics[t.name].Available) < len(t.leaders)
 	}
-	s.p.topics.Store(&topics)
+	s.p.publish(topics)
 	s.wanted = slices.DeleteFunc(s.wanted, func(w *wanting) bool {
 		if topics[w.topic] == nil {
 			return false
@@ -250,9 +241,10 @@ func (d *described) happen(s *sender) {
 		close(w.done)
 		return true
 	})
-	m.needed = m.needed || again || len(s.wanted) > 0
-	if m.unknown++; len(s.wanted) == 0 {
-		m.unknown = 0
+	again = again || len(s.wanted) > 0
+	m.needed = m.needed || again
+	if m.missing++; !again {
+		m.missing = 0
 	}
 }
 
@@ -298,7 +290,7 @@ func (s *sender) refuse(t *topicAt) (again bool) {
 func (s *sender) place(t *topicAt, racks map[int32]string, before *Topic) *Topic {
 	parts := s.parts[t.name]
 	for i := len(parts); i < len(t.leaders); i++ {
-		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1, closed: s.closing})
+		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1})
 	}
 	s.parts[t.name] = parts
 	for _, gone := range parts[len(t.leaders):] {

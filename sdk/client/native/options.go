@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/chain"
 )
 
 // What records fail with, beside the errors that brokers answer.
@@ -27,7 +28,6 @@ type Options struct {
 	Proof           sasl.Mechanism // of who the client is. Nil: brokers do not ask
 	BatchBytes      int
 	Linger          time.Duration
-	MaxBlock        time.Duration
 	BufferBytes     int64
 	MaxRequestBytes int
 	Acks            int16
@@ -38,8 +38,13 @@ type Options struct {
 	Idempotent      bool
 	Codec           batch.Codec
 	Level           int // zero: the codec's own
-	MetadataMaxAge  time.Duration
-	MaxIdle         time.Duration // of a connection
+	// TransactionalID is what transactions go on under; "": there are none. It needs Idempotent.
+	TransactionalID    string
+	TransactionTimeout time.Duration
+	MetadataMaxAge     time.Duration
+	MaxIdle            time.Duration // of a connection
+	// Plugins see batches before they are numbered and sent. Nil: none do.
+	Plugins []chain.Plugin
 	// RetryBackoff and ReconnectBackoff are how long to wait before another try.
 	RetryBackoff, ReconnectBackoff func(tries int) time.Duration
 	Dial                           func(ctx context.Context, network, address string) (net.Conn, error)

@@ -26,7 +26,9 @@ type recordBatch struct {
 	epoch    int16
 	sequence int32
 	tries    int
-	settled  bool // before its request came back
+	settled  bool  // before its request came back
+	screened bool  // interceptors have seen it
+	refused  error // by them
 	flushes  []*flush
 
 	// Of the connection, while a request has it.
@@ -53,7 +55,6 @@ type partition struct {
 	sealed  []*recordBatch // full, and the sender has not taken them yet
 	told    bool           // the sender will look, because it was told
 	watched bool           // the sender will look anyway, because something is queued
-	closed  bool
 	clock   recordClock
 	got     int // bytes of records since one was reported to have filled a batch
 
@@ -81,7 +82,7 @@ type recordClock struct {
 	millis int64
 	last   int64 // monotonic nanoseconds of the reading
 	stride int32
-	left   int32
+	left   int32 // records that have it still
 }
 
 const (
@@ -89,12 +90,17 @@ const (
 	closeEnough = int64(time.Millisecond) / 4
 )
 
-// read is the time in milliseconds. A batch begins with a reading of its own.
-func (c *recordClock) read(since time.Time, fresh bool) int64 {
-	if c.left > 0 && !fresh {
-		c.left--
-		return c.millis
+// at is the time of the next record in milliseconds. A batch begins with a reading of its own.
+func (c *recordClock) at(since time.Time, fresh bool) int64 {
+	if c.left == 0 || fresh {
+		c.read(since)
 	}
+	c.left--
+	return c.millis
+}
+
+// read reads the time, for the next record and those that it serves besides.
+func (c *recordClock) read(since time.Time) {
 	now := time.Now()
 	at := int64(now.Sub(since))
 	switch elapsed := at - c.last; {
@@ -103,17 +109,18 @@ func (c *recordClock) read(since time.Time, fresh bool) int64 {
 	case elapsed < closeEnough/2:
 		c.stride = min(2*c.stride+1, mostStride)
 	}
-	c.last, c.left, c.millis = at, c.stride, now.UnixMilli()
-	return c.millis
+	c.last, c.left, c.millis = at, c.stride+1, now.UnixMilli()
 }
 
 // seal hands the open batch to the sender, if it has records: somebody may be waiting to
-// append the first.
-func (p *partition) seal() {
-	if p.open != nil && p.open.builder.Count() > 0 {
-		p.sealed = append(p.sealed, p.open)
-		p.open = nil
+// append the first. It reports whether it had.
+func (p *partition) seal() bool {
+	if p.open == nil || p.open.builder.Count() == 0 {
+		return false
 	}
+	p.sealed = append(p.sealed, p.open)
+	p.open = nil
+	return true
 }
 
 // gather moves what callers sealed to the queue, and the open batch too if all is set.

@@ -173,7 +173,7 @@ func TestHalves(t *testing.T) {
 func TestRequestIsWhatKmsgWrites(t *testing.T) {
 	o := &Options{ClientID: "me", Acks: -1, RequestTimeout: 30 * time.Second}
 	for version := int16(wire.MinProduceVersion); version < wire.ProduceTopicIDs; version++ {
-		r := &request{correlation: 42}
+		r := &request{correlation: 42, version: version}
 		q := kmsg.NewPtrProduceRequest()
 		q.Version, q.Acks, q.TimeoutMillis = version, -1, 30000
 		for _, of := range []struct {
@@ -197,7 +197,7 @@ func TestRequestIsWhatKmsgWrites(t *testing.T) {
 		for _, requests := range []int{1, 3, 2} {
 			e.begin()
 			for range requests {
-				e.add(r, o, version)
+				e.add(r, o)
 			}
 			var got bytes.Buffer
 			pieces := net.Buffers(append(net.Buffers{}, e.all()...))
@@ -260,12 +260,12 @@ func TestRecordClockReadsSeldomUnderLoad(t *testing.T) {
 		if c.left == 0 {
 			reads++
 		}
-		c.read(began, false)
+		c.at(began, false)
 	}
 	if reads > 500 {
 		t.Errorf("%d readings for 2000 records in a row", reads)
 	}
-	c.read(began, true)
+	c.at(began, true)
 	if now := time.Now().UnixMilli(); c.millis < now-5 || c.millis > now {
 		t.Errorf("a fresh reading is %d ms old", now-c.millis)
 	}

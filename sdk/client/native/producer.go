@@ -16,7 +16,8 @@ type Producer struct {
 	began   time.Time // what monotonic times count from
 	memory  *Memory
 	topics  atomic.Pointer[map[string]*Topic]
-	closed  atomic.Bool
+	recent  atomic.Pointer[Topic] // one of topics, found without hashing its name
+	refusal atomic.Pointer[error] // why no record may be appended; nil: they may
 	ready   readyList
 	spare   spareBatches
 	sender  *sender
@@ -43,11 +44,35 @@ func New(o Options) *Producer {
 // now is monotonic, in nanoseconds.
 func (p *Producer) now() int64 { return int64(time.Since(p.began)) }
 
-// Topic is what is known of a topic, which is asked for when nothing is.
-func (p *Producer) Topic(ctx context.Context, name string, most time.Duration) (*Topic, error) {
-	if t := (*p.topics.Load())[name]; t != nil {
-		return t, nil
+// Topic is what is known of a topic, which is asked for when nothing is, for as long as most;
+// what it leaves of that is for memory.
+func (p *Producer) Topic(ctx context.Context, name string, most time.Duration) (_ *Topic, left time.Duration, err error) {
+	if t := p.recent.Load(); t != nil && t.Name == name {
+		return t, most, nil
 	}
+	all := p.topics.Load()
+	t := (*all)[name]
+	if t == nil {
+		begin := time.Now()
+		t, err = p.wait(ctx, name, most)
+		return t, max(0, most-time.Since(begin)), err
+	}
+	// Whoever publishes other topics forgets the recent one afterwards. Only the first topic is
+	// remembered: with several, all would write here.
+	if p.recent.Load() == nil && p.recent.CompareAndSwap(nil, t) && p.topics.Load() != all {
+		p.recent.CompareAndSwap(t, nil)
+	}
+	return t, most, nil
+}
+
+// publish makes topics known.
+func (p *Producer) publish(topics map[string]*Topic) {
+	p.topics.Store(&topics)
+	p.recent.Store(nil)
+}
+
+// wait asks for a topic and waits for it.
+func (p *Producer) wait(ctx context.Context, name string, most time.Duration) (*Topic, error) {
 	w := &wanting{topic: name, done: make(chan struct{})}
 	if err := p.tell(w); err != nil {
 		return nil, err
@@ -83,29 +108,39 @@ func (p *Producer) tell(e event) error {
 }
 
 // Append encodes a record into the open batch of a partition, and waits for memory if it
-// must. Full: that batch is, or the partition got twice as much since the last time.
-func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) (full bool, err error) {
-	if p.closed.Load() {
-		return false, ErrClosed
-	}
+// must, for as long as most. Full: that batch is, or the partition got twice as much since the last time.
+func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record, most time.Duration) (full bool, err error) {
+	return p.Put(ctx, t, index, &r, most)
+}
+
+// Put is Append of a record that need not be copied.
+func (p *Producer) Put(ctx context.Context, t *Topic, index int32, r *Record, most time.Duration) (full bool, err error) {
 	part := t.parts[index]
-	need := recordRoom(&r)
+	need := recordRoom(r)
 	part.mu.Lock()
 	fresh := false
 	for part.open == nil || part.open.builder.Len()+need > part.open.capacity {
-		if err := p.roll(ctx, part, need); err != nil {
+		if err := p.roll(ctx, part, need, most); err != nil {
 			return false, err // unlocked
 		}
 		fresh = true
 	}
-	defer part.mu.Unlock()
-	if part.closed {
-		return false, ErrClosed
+	if why := p.refusal.Load(); why != nil { // under the lock: who refuses gathers afterwards
+		part.mu.Unlock()
+		return false, *why
 	}
+	full = p.encode(part, r, need, fresh)
+	part.mu.Unlock()
+	return full, nil
+}
+
+// encode appends a record to the open batch of a partition, whose lock is held. Fresh: the
+// batch was begun for it.
+func (p *Producer) encode(part *partition, r *Record, need int, fresh bool) (full bool) {
 	b := part.open
 	timestamp := r.Timestamp
 	if timestamp == Now {
-		timestamp = part.clock.read(p.began, fresh || p.exact)
+		timestamp = part.clock.at(p.began, fresh || p.exact)
 	}
 	if r.Listener != nil {
 		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), timestamp})
@@ -113,10 +148,9 @@ func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) 
 	b.builder.Append(timestamp, r.Key, r.Value, r.Headers)
 	part.got += need
 	if left := b.capacity - b.builder.Len(); left < min(need, p.options.BatchBytes/16) {
-		part.seal()
-		p.ready.add(part, 0)
+		p.seal(part)
 		part.got = 0
-		return true, nil
+		return true
 	}
 	if full = part.got >= 2*p.options.BatchBytes; full {
 		part.got = 0
@@ -124,7 +158,7 @@ func (p *Producer) Append(ctx context.Context, t *Topic, index int32, r Record) 
 	if fresh {
 		p.ready.add(part, b.begun+int64(p.options.Linger))
 	}
-	return full, nil
+	return full
 }
 
 // recordRoom is how many bytes a record takes at most.
@@ -138,16 +172,17 @@ func recordRoom(r *Record) int {
 
 // roll begins a new batch of a partition, whose lock is held, in which there is room. It
 // lets go of the lock while it waits for memory, and for good when it fails.
-func (p *Producer) roll(ctx context.Context, part *partition, need int) error {
-	if part.open != nil {
-		part.seal()
-		p.ready.add(part, 0)
+func (p *Producer) roll(ctx context.Context, part *partition, need int, most time.Duration) error {
+	if why := p.refusal.Load(); why != nil {
+		part.mu.Unlock()
+		return *why
 	}
+	p.seal(part)
 	capacity := max(p.options.BatchBytes, batch.HeaderSize+need)
 	if !p.memory.TryTake(capacity) {
 		part.mu.Unlock()
 		p.ready.rouse() // what others began may have to go at once
-		if err := p.memory.Take(ctx, capacity, p.options.MaxBlock); err != nil {
+		if err := p.memory.Take(ctx, capacity, most); err != nil {
 			return err
 		}
 		part.mu.Lock()
@@ -155,7 +190,7 @@ func (p *Producer) roll(ctx context.Context, part *partition, need int) error {
 			p.memory.Give(capacity)
 			return nil
 		}
-		part.seal()
+		p.seal(part) // somebody has filled another meanwhile
 	}
 	if empty := part.open; empty != nil { // with too little room for this record
 		p.memory.Give(empty.charged)
@@ -164,6 +199,13 @@ func (p *Producer) roll(ctx context.Context, part *partition, need int) error {
 	b.partition, b.charged, b.begun = part, capacity, p.now()
 	part.open = b
 	return nil
+}
+
+// seal hands the open batch of a partition, whose lock is held, to the sender.
+func (p *Producer) seal(part *partition) {
+	if part.seal() {
+		p.ready.add(part, 0)
+	}
 }
 
 // Flush sends what was appended so far without waiting for linger.ms, and waits until all
@@ -186,7 +228,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 // Close sends what was appended and ends the producer. When ctx is done first, what is
 // left fails with ErrClosed.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closed.Store(true)
+	p.refuse(ErrClosed)
 	p.memory.Close()
 	if p.tell(&closing{}) != nil {
 		return nil // closed before

@@ -22,6 +22,8 @@ type request struct {
 	bytes       int
 	deadline    int64
 	correlation int32
+	adds        bool  // brokers add its partitions to the transaction: version 2
+	version     int16 // once it was encoded
 }
 
 // result is what became of one batch.
@@ -63,6 +65,7 @@ func (s *sender) settleRequest(r *request, now int64) {
 func (s *sender) recycle(r *request) {
 	clear(r.batches)
 	clear(r.results)
+	r.adds = false
 	r.c, r.batches, r.results, r.bytes = nil, r.batches[:0], r.results[:0], 0
 	s.requests = append(s.requests, r)
 }
@@ -89,7 +92,7 @@ func (b *recordBatch) finish(o *Options) {
 		}
 		return
 	}
-	how := batch.BatchOptions{Codec: o.Codec, Level: o.Level, LeaderEpoch: -1, ProducerID: id, ProducerEpoch: epoch, BaseSequence: sequence}
+	how := batch.BatchOptions{Transactional: o.TransactionalID != "", Codec: o.Codec, Level: o.Level, LeaderEpoch: -1, ProducerID: id, ProducerEpoch: epoch, BaseSequence: sequence}
 	var err error
 	if b.wire, err = b.builder.Finish(how); err != nil {
 		o.Log.Warn("a batch goes uncompressed", "topic", b.partition.topic, "why", err)
@@ -117,8 +120,25 @@ func (e *encoder) begin() {
 	e.batches = e.batches[:0]
 }
 
-// add encodes one more request.
-func (e *encoder) add(r *request, o *Options, version int16) {
+// errTooOld is a broker that does not add partitions to transactions, in a cluster that does.
+var errTooOld = fmt.Errorf("it speaks Produce below version %d, which version 2 of transactions needs", wire.ProduceAdds)
+
+// speak decides the version of a request, of a broker that understands up to most.
+func (r *request) speak(most int16, o *Options) error {
+	r.version = most
+	switch {
+	case o.TransactionalID == "":
+	case !r.adds:
+		r.version = min(most, wire.ProduceAdds-1)
+	case most < wire.ProduceAdds:
+		return errTooOld
+	}
+	return nil
+}
+
+// add encodes one more request, whose version was decided.
+func (e *encoder) add(r *request, o *Options) {
+	version := r.version
 	e.parts = append(e.parts[:0], r.batches...)
 	slices.SortStableFunc(e.parts, func(a, b *recordBatch) int {
 		if a.partition.topic == b.partition.topic {
@@ -128,7 +148,7 @@ func (e *encoder) add(r *request, o *Options, version int16) {
 	})
 	flexible := version >= wire.ProduceFlexible
 	begin, elsewhere := len(e.own), 0
-	p := wire.AppendProduce(e.own, version, r.correlation, o.ClientID, o.Acks, int32(o.RequestTimeout.Milliseconds()), e.topics())
+	p := wire.AppendProduce(e.own, version, r.correlation, o.ClientID, o.TransactionalID, o.Acks, int32(o.RequestTimeout.Milliseconds()), e.topics())
 	for i, b := range e.parts {
 		b.finish(o)
 		if i == 0 || e.parts[i-1].partition.topic != b.partition.topic {
@@ -216,7 +236,7 @@ func (b *recordBatch) is(a *wire.Produced) bool {
 func halves(b *recordBatch) (first, second *recordBatch) {
 	count := b.builder.Count()
 	half := func(from int32) *recordBatch {
-		part := &recordBatch{partition: b.partition, capacity: b.capacity, begun: b.begun, span: max(b.span/2, 1),
+		part := &recordBatch{partition: b.partition, begun: b.begun, span: max(b.span/2, 1),
 			serial: b.serial, numbered: b.numbered, id: b.id, epoch: b.epoch, sequence: b.sequence, tries: max(b.tries, 1)}
 		if from > 0 {
 			part.serial += part.span

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/sdk/client/native/transaction"
 )
 
 // sender decides what goes where and when, and what becomes of what came back. Its
@@ -36,7 +38,8 @@ type sender struct {
 		at      int64 // when it came last, or failed
 		tries   int   // that failed in a row
 		topics  map[string]bool
-		unknown int // rounds in which a topic that is wanted was not there
+		added   bool // topics that nobody has asked for
+		missing int  // rounds in a row in which a topic or a leader was not there
 	}
 	identity struct {
 		asked bool
@@ -46,6 +49,8 @@ type sender struct {
 		tries int
 		at    int64 // not before
 	}
+	txn       *transactions // nil: without a transactional id
+	screening *screening    // nil: without interceptors
 	closing   bool
 	abandoned bool
 }
@@ -59,6 +64,13 @@ func newSender(p *Producer) *sender {
 	s.identity.known = !p.options.Idempotent
 	s.identity.id, s.identity.epoch = -1, -1
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if len(p.options.Plugins) > 0 {
+		s.screening = newScreening(p.options.Plugins)
+	}
+	if p.options.TransactionalID != "" {
+		s.txn = &transactions{m: transaction.New(transaction.Options{Backoff: p.options.RetryBackoff}), asks: make(chan *transaction.Ask, 1)}
+		p.refuse(s.txn.m.Refusal())
+	}
 	return s
 }
 
@@ -66,6 +78,11 @@ func (s *sender) run() {
 	jobs := make(chan job, 4)
 	s.control = jobs
 	s.wait.Go(func() { (&control{o: s.o, events: s.events}).run(s.ctx, jobs) })
+	if s.txn != nil {
+		s.wait.Go(func() {
+			(&coordinators{o: s.o, events: s.events, at: map[string]*coordinator{}}).run(s.ctx, s.txn.asks)
+		})
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -73,6 +90,7 @@ func (s *sender) run() {
 		s.look()
 		s.ask(now)
 		wakeAt := s.dispatch(now)
+		wakeAt = min(wakeAt, s.transact(now))
 		if s.over() {
 			break
 		}
@@ -119,7 +137,7 @@ func (s *sender) over() bool {
 			return false
 		}
 	}
-	return true
+	return s.abandoned || s.txn.over()
 }
 
 // end closes what is open and waits for it.
@@ -186,7 +204,6 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		}
 		wakeAt = min(wakeAt, s.expire(part, now))
 		s.settleNumbers(part)
-		b := part.head(now)
 		switch {
 		case len(part.queue) == 0 && part.begun < 0:
 		case broker == nil:
@@ -196,15 +213,26 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		case len(part.queue) == 0:
 		case part.retryAt > now:
 			wakeAt = min(wakeAt, part.retryAt)
-		case b != nil && s.enrol(part, b) && broker.add(s, b):
-			part.queue = slices.Delete(part.queue, 0, 1)
-			part.inflight = append(part.inflight, b)
+		default:
+			s.offer(part, broker, now)
 		}
 		if part.watch(len(part.queue) > 0) {
 			wakeAt = now
 		}
 	}
 	return wakeAt
+}
+
+// offer puts the head of a partition's queue into the request of its leader, if it may go.
+func (s *sender) offer(part *partition, broker *broker, now int64) {
+	b := part.head(now)
+	if s.screening != nil {
+		b = s.screen(part, now)
+	}
+	if b != nil && s.admitted(part) && s.enrol(part, b) && broker.add(s, b) {
+		part.queue = slices.Delete(part.queue, 0, 1)
+		part.inflight = append(part.inflight, b)
+	}
 }
 
 // settleNumbers goes on under a new epoch where batches left a gap.
@@ -220,6 +248,9 @@ func (s *sender) settleNumbers(part *partition) {
 		return
 	}
 	if part.id == s.identity.id && part.epoch == s.identity.epoch {
+		if s.txn != nil {
+			return // its end comes with a new epoch
+		}
 		if s.identity.epoch == 1<<15-1 {
 			s.identity.known = false // a new one is asked for
 			return
@@ -324,6 +355,10 @@ func (s *sender) landed(b *recordBatch, r *result, now int64) {
 		return
 	}
 	failure := kerr.ErrorForCode(r.code)
+	if s.txn != nil && s.failsTransaction(b, failure) {
+		s.fail(b, r.wrap(failure))
+		return
+	}
 	switch {
 	case failure == nil, failure == error(kerr.DuplicateSequenceNumber):
 		part.acknowledged(b)
@@ -340,11 +375,24 @@ func (s *sender) landed(b *recordBatch, r *result, now int64) {
 		}
 		part.renumber = true
 		s.again(b, failure, now)
-	case kerr.IsRetriable(failure):
-		s.metadata.needed = true
+	case kerr.IsRetriable(failure), failure == error(kerr.ConcurrentTransactions):
+		s.metadata.needed = s.metadata.needed || failure != error(kerr.ConcurrentTransactions)
 		s.again(b, failure, now)
 	default:
 		s.fail(b, r.wrap(failure))
+	}
+}
+
+// failsTransaction reports whether an error that an idempotent producer goes on after under
+// another epoch is the end of the transaction: the coordinator has to give that epoch.
+func (s *sender) failsTransaction(b *recordBatch, failure error) bool {
+	switch failure {
+	case error(kerr.InvalidProducerEpoch), error(kerr.InvalidProducerIDMapping):
+		return true
+	case error(kerr.OutOfOrderSequenceNumber), error(kerr.UnknownProducerID):
+		return b.partition.isOldest(b) // else one before it goes again, and so does this
+	default:
+		return false
 	}
 }
 
@@ -354,6 +402,8 @@ func (s *sender) again(b *recordBatch, why error, now int64) {
 	switch {
 	case s.abandoned:
 		s.fail(b, ErrClosed)
+	case s.txn != nil && s.txn.m.Dropping() != nil:
+		s.fail(b, fmt.Errorf("%w (last: %w)", s.txn.m.Dropping(), why))
 	case b.tries > s.o.Retries:
 		s.fail(b, why)
 	case b.begun+int64(s.o.DeliveryTimeout) <= now:
@@ -382,12 +432,16 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 	part := b.partition
 	if failure != nil {
 		failure = fmt.Errorf("%s-%d: %w", part.topic, part.index, failure)
-		s.failed.note(s, b.builder.Count()-len(b.listeners), failure)
+		if s.txn != nil {
+			s.txn.m.Lost(failure, b.numbered) // and the end of the transaction tells
+		} else {
+			s.failed.note(s, b.builder.Count()-len(b.listeners), failure)
+		}
 	}
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		a := Ack{Topic: part.topic, Partition: part.index, Offset: -1, Timestamp: l.timestamp}
-		if base >= 0 {
+		if base >= 0 && l.delta >= 0 {
 			a.Offset = base + int64(l.delta)
 		}
 		if appendTime >= 0 {
@@ -424,7 +478,7 @@ func (s *sender) split(b *recordBatch) {
 	for _, f := range b.flushes {
 		f.settled()
 	}
-	b.flushes, b.listeners, b.settled = nil, b.listeners[:0], true
+	b.flushes, b.settled = nil, true // its listeners are those of the halves
 	s.o.Log.Debug("a batch is too large for the broker and is split", "topic", part.topic, "partition", part.index, "records", first.builder.Count()+second.builder.Count())
 	s.release(b)
 }
@@ -438,7 +492,7 @@ type failures struct {
 const failuresEvery = int64(10 * time.Second)
 
 func (f *failures) note(s *sender, records int, why error) {
-	if records == 0 {
+	if records <= 0 {
 		return
 	}
 	f.records += int64(records)

@@ -1,0 +1,44 @@
+package chain
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/sdk/batch"
+)
+
+// Refill has the plugins see the records of a builder, as a producer does before it numbers
+// and sends them, and leaves in it what is to be sent. There nothing is missing in between:
+// brokers take no gaps from producers. Of the input topic, partition, client, size and keys
+// count.
+//
+// Kept are the places, in ascending order, of the records that are left; nil: nothing was
+// changed. The error is a *Refusal, and then the builder is as it was.
+//
+// Ownership: kept is the runner's, until its next call.
+func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []int32, err error) {
+	if in.Batch, err = b.Finish(batch.NoProducer()); err != nil {
+		return nil, err
+	}
+	out, err := r.Run(plugins, in)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(out.Aside) > 0:
+		return nil, &Refusal{Cause: Faulted, Reason: fmt.Sprintf("a plugin sends records to topic %s, which a broker can do and a client cannot", out.Aside[0].Topic)}
+	case !out.Rebuilt:
+		return nil, nil
+	}
+	base := out.Batch.BaseTimestamp()
+	b.Reset()
+	r.kept = r.kept[:0]
+	records := batch.Walk(out.Batch[batch.HeaderSize:], out.Batch.Count())
+	for records.Next() {
+		one := records.Record()
+		b.Append(base+one.TimestampDelta, one.Key, one.Value, one.Headers)
+		r.kept = append(r.kept, one.OffsetDelta)
+	}
+	if r.kept == nil {
+		r.kept = []int32{}
+	}
+	return r.kept, records.Err()
+}

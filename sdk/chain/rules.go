@@ -1,0 +1,69 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/millrace/millrace/sdk"
+)
+
+// The settings of a plugin that are the host's; all others are the plugin's own.
+const (
+	keyType       = "type"
+	keyOnError    = "on.error"
+	keyDeadLetter = "dlq.topic"
+	keyFaults     = "breaker.faults"
+	keyWindow     = "breaker.window.ms"
+	keyCoolDown   = "breaker.cooldown.ms"
+)
+
+// Rules reads what the settings of a plugin, without "plugin.<name>.", say to its host: how
+// its faults are treated, by which name it is registered, and what is left for itself.
+func Rules(name string, texts map[string]string) (rules Plugin, kind string, own map[string]string, err error) {
+	host := map[string]string{}
+	own = map[string]string{}
+	for key, text := range texts {
+		switch key {
+		case keyType, keyOnError, keyDeadLetter, keyFaults, keyWindow, keyCoolDown:
+			host[key] = text
+		default:
+			own[key] = text
+		}
+	}
+	c := sdk.NewConfig(host)
+	kind = c.String(keyType, name)
+	rules = Plugin{Name: name, DeadLetter: c.String(keyDeadLetter, "")}
+	if rules.OnError, err = ParsePolicy(c.String(keyOnError, Fail.String())); err != nil {
+		c.Wrong(keyOnError, err.Error())
+	}
+	faults := c.Int(keyFaults, 10)
+	window, coolDown := c.Duration(keyWindow, 10*time.Second), c.Duration(keyCoolDown, 30*time.Second)
+	if faults > 10_000 {
+		c.Wrong(keyFaults, "at most 10000")
+	}
+	rules.Breaker = NewBreaker(int(faults), window, coolDown)
+	return rules, kind, own, c.Err()
+}
+
+// Make makes an instance of a plugin that is registered by that name. A panic of it is an
+// error.
+func Make(kind string, c sdk.Config) (made sdk.Interceptor, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("interceptor %q: panic: %v", kind, cause)
+		}
+	}()
+	return sdk.Interceptors.New(kind, c)
+}
+
+// errClient is a policy that only brokers have.
+var errClient = errors.New("on.error=dlq is for brokers: a client has no other topics to put records into, use fail or skip")
+
+// CheckClient says what is wrong with p in a client.
+func (p *Plugin) CheckClient() error {
+	if p.OnError == DeadLetter {
+		return fmt.Errorf("plugin %s: %w", p.Name, errClient)
+	}
+	return p.Check()
+}
