@@ -24,7 +24,7 @@ import (
 
 // Figures of the probe that compares producers. What the broker spends is not in them.
 const (
-	clientCPU   = "client CPU"  // of the producer's process, for a record
+	clientCPU  = "client CPU"  // of the producer's process, for a record
 	clientRate = "record rate" // sent and acknowledged in a second
 )
 
