@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,8 +94,8 @@ func (s *settings) file() ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			defer root.Close()
-			return root.OpenFile(name, flags, 0)
+			file, err := root.OpenFile(name, flags, 0)
+			return file, errors.Join(err, root.Close())
 		}
 	}
 	file, err := open()
