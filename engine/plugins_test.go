@@ -271,6 +271,33 @@ func TestARequestHasOldAndNew(t *testing.T) {
 	}
 }
 
+// Records that are dropped leave their transaction as it is, and what is sent again within it is
+// stored once.
+func TestATransactionThroughInterceptors(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t, "plugins=obedient")
+	s := p.topic(1, "interceptors.produce", "obedient")
+	x := p.transactor("thinned")
+	for i, commit := range []bool{true, false, true} {
+		sent, bases := x.batch(0, "drop", fmt.Sprint("edit ", i)), map[int64]bool{}
+		for range 2 {
+			q := produceRequest(12, s, 0, -1, bytes.Clone(sent))
+			q.TransactionID = &x.id
+			r := repeated(p, 12, q, func(a *kmsg.ProduceResponse) int16 { return a.Topics[0].Partitions[0].ErrorCode }).Topics[0].Partitions[0]
+			want(t, "produce", r.ErrorCode, nil)
+			bases[r.BaseOffset] = true
+		}
+		if len(bases) != 1 {
+			t.Errorf("the batch and its repetition are at %v", bases)
+		}
+		want(t, "end", x.end(5, commit), nil)
+	}
+	p.stable(s, 0)
+	if got, _ := p.committedOnly(12, s, 0); strings.Join(got, ", ") != "EDIT 0, EDIT 2" {
+		t.Errorf("committed are %q", got)
+	}
+}
+
 func sequencedValues(sequence int32, values ...string) []byte {
 	o := batch.NoProducer()
 	o.ProducerID, o.ProducerEpoch, o.BaseSequence = 7, 0, sequence

@@ -13,12 +13,13 @@
 //	plugin.mask.config.secret=…                    key of the hash (HMAC-SHA256): without it anybody
 //	                                               could try out all card numbers
 //
-// All other bytes of a value stay as they are. The expression looks at the bytes of a value, and
-// replaces them, as they are: within JSON a character that is written otherwise (\u0034 for 4) is
-// another one to it, and a replacement with quotes in it breaks the text that it is put into. Where
-// values are JSON, name fields. With fields, a value that is no JSON is bad:
-// on.error decides, and cannot be skip, for nothing must get past unseen (fail_closed). Keys
-// and headers of records are not masked.
+// All other bytes of a value stay as they are. The expression and digits look at the bytes of a
+// value, and replace them, as they are: within JSON a character that is written otherwise (\u0034
+// for 4) is another one to them, a replacement with quotes in it breaks the text that it is put
+// into, and asterisks are no number. Where values are JSON, name fields.
+//
+// With fields, a value that is no JSON is bad: on.error decides, and cannot be skip, for nothing
+// must get past unseen (fail_closed). Keys and headers of records are not masked.
 package mask
 
 import (

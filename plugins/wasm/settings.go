@@ -2,10 +2,12 @@ package wasm
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/plugins/wasm/fuel"
@@ -76,7 +78,8 @@ func (s *settings) rewriting() fuel.Options {
 
 // file reads the module. With a dir, it must lie in it.
 func (s *settings) file() ([]byte, error) {
-	open := func() (*os.File, error) { return os.Open(s.path) }
+	const flags = os.O_RDONLY | syscall.O_NONBLOCK // a pipe is refused below, and waited for by nobody
+	open := func() (*os.File, error) { return os.OpenFile(s.path, flags, 0) }
 	if s.dir != "" {
 		name := s.path
 		if filepath.IsAbs(name) {
@@ -85,7 +88,14 @@ func (s *settings) file() ([]byte, error) {
 				return nil, fmt.Errorf("%s does not lie in %s: copy it there, or change plugin.dir", s.path, s.dir)
 			}
 		}
-		open = func() (*os.File, error) { return os.OpenInRoot(s.dir, name) }
+		open = func() (*os.File, error) {
+			root, err := os.OpenRoot(s.dir)
+			if err != nil {
+				return nil, err
+			}
+			file, err := root.OpenFile(name, flags, 0)
+			return file, errors.Join(err, root.Close())
+		}
 	}
 	file, err := open()
 	if err != nil {

@@ -142,21 +142,23 @@ final class Plugins {
         }
     }
 
-    /** Transactions through a chain that drops, and one that refuses. */
+    /** Transactions through a chain that refuses what is bad, and through one that takes none. */
     static void transactions() throws Exception {
         String dead = Compat.topic("tx-dead", 1);
         brokers("plugins", "once,strict", "plugin.once.type", "dedupe",
             "plugin.strict.type", "json-schema", "plugin.strict.config.schema", "{\"type\":\"object\",\"required\":[\"id\"]}",
             "plugin.strict.on.error", "dlq", "plugin.strict.dlq.topic", dead);
         String topic = Compat.topic("tx", 1);
-        topic(topic, "interceptors.produce", "strict,once");
+        topic(topic, "interceptors.produce", "strict");
+        String apart = Compat.topic("tx-apart", 1);
+        topic(apart, "interceptors.produce", "once");
         int committed = 0;
         try (var producer = Compat.producer("transactional.id", Compat.name("tx"))) {
             producer.initTransactions();
             for (int i = 0; i < 20; i++) {
                 producer.beginTransaction();
-                for (int j = 0; j < 10; j++) {
-                    producer.send(order(topic, 10 * i + j / 2, false)); // each key twice
+                for (int j = 0; j < 5; j++) {
+                    producer.send(order(topic, 10 * i + j, false));
                 }
                 boolean refused = i % 4 == 2;
                 if (refused) {
@@ -170,6 +172,10 @@ final class Plugins {
                     committed += 5;
                 }
             }
+            producer.beginTransaction();
+            Throwable why = failure(producer, order(apart, 0, false));
+            Compat.expect(why instanceof InvalidRecordException && why.getMessage().contains("transaction"), "keys of a transaction cannot be kept apart: %s", why);
+            producer.abortTransaction();
         }
         try (var consumer = Compat.consumer("isolation.level", "read_committed")) {
             var partition = new TopicPartition(topic, 0);
