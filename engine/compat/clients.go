@@ -171,7 +171,7 @@ var clients = []client{
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"assign", "reset", "time", "pause", "group", "cooperative", "static", "pattern", "commit",
 			"consumer-group", "consumer-range", "consumer-static", "consumer-pattern", "consumer-migrate",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets",
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "max-time", "group-offsets", "acls",
 			"transactions", "transform", "fencing"},
 		prepare: python,
 	},

@@ -15,8 +15,8 @@ from confluent_kafka import (
     KafkaException, Producer, TopicCollection, TopicPartition,
 )
 from confluent_kafka.admin import (
-    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions, NewTopic, OffsetSpec,
-    ResourceType,
+    AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, NewPartitions, NewTopic, OffsetSpec,
+    ResourcePatternType, ResourceType,
 )
 
 BOOTSTRAP = os.environ["COMPAT_BOOTSTRAP"]
@@ -661,6 +661,37 @@ def group_offsets():
     expect(found == {0: 10, 1: 11}, f"offsets {found}")
 
 
+def acls():
+    """A rule that denies, made, described and deleted; a producer is denied and allowed again while it is connected.
+    Brokers of this suite allow everybody what no rule is about."""
+    a, where, p = admin(), topic("acls"), producer()
+    rule = AclBinding(ResourceType.TOPIC, where, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
+    all_ = AclBindingFilter(ResourceType.TOPIC, where, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY)
+
+    def produce():
+        told = []
+        p.produce(where, value=b"x", partition=0, on_delivery=lambda error, _: told.append(error))
+        expect(p.flush(LIMIT) == 0 and len(told) == 1, f"told {told}")
+        return told[0]
+
+    def allowed():
+        error = produce()
+        expect(error is None, f"denied: {error}")
+
+    def denied():
+        error = produce()
+        expect(error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, f"not denied: {error}")
+
+    allowed()
+    a.create_acls([rule])[rule].result(20)
+    eventually(denied)
+    found = a.describe_acls(all_).result(20)
+    expect(found == [rule], f"described {found}")
+    gone = a.delete_acls([all_])[all_].result(20)
+    expect(gone == [rule], f"deleted {gone}")
+    eventually(allowed)
+
+
 # --- report
 
 
@@ -781,7 +812,7 @@ def main():
         "consumer-pattern": consumer_pattern, "consumer-migrate": consumer_migrate,
         "static": static, "pattern": pattern, "commit": commit, "topics": topics, "partitions": partitions,
         "configs": configs, "delete-records": delete_records, "groups": groups, "offsets": offsets, "max-time": max_time,
-        "group-offsets": group_offsets, "drops": drops, "transactions": transactions, "transform": transform,
+        "group-offsets": group_offsets, "acls": acls, "drops": drops, "transactions": transactions, "transform": transform,
         "fencing": fencing,
     }.items():
         check(what, run)
