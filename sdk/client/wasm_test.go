@@ -24,8 +24,8 @@ import (
 // celsius is a type that nothing here is registered for.
 type celsius int32
 
-// module is the settings that name a module in testdata of plugins/wasm as a plugin.
-func module(t *testing.T, name, file string) client.Config {
+// wasmModule is the settings that name a module in testdata of plugins/wasm as a plugin.
+func wasmModule(t *testing.T, name, file string) client.Config {
 	t.Helper()
 	path := filepath.Join("../../plugins/wasm/testdata", file+".wasm")
 	text, err := os.ReadFile(path)
@@ -61,7 +61,7 @@ func runInClients(t *testing.T, engine string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	base := client.Config{"bootstrap.servers": broker.Address()}
-	producer, err := client.NewProducer(merged(base, module(t, "by-byte", "partitioner"), module(t, "reading", "serializer"), client.Config{
+	producer, err := client.NewProducer(merged(base, wasmModule(t, "by-byte", "partitioner"), wasmModule(t, "reading", "serializer"), client.Config{
 		"client.engine": engine, "partitioner.class": "by-byte", "value.serializer": "reading", "plugin.reading.config.header": "unit", "plugin.by-byte.config.first": "3",
 	}), client.ProducerOptions[[]byte, celsius]{})
 	if err != nil {
@@ -114,7 +114,7 @@ func seenByFranz(ctx context.Context, t *testing.T, address string, records int)
 // seenByMembers reads it with a group of two, whose assignor and deserializer are modules.
 func seenByMembers(ctx context.Context, t *testing.T, base client.Config, records int) {
 	t.Helper()
-	config := merged(base, module(t, "reading", "serializer"), module(t, "fair", "assignor"), client.Config{
+	config := merged(base, wasmModule(t, "reading", "serializer"), wasmModule(t, "fair", "assignor"), client.Config{
 		"group.id": "readers", "auto.offset.reset": "earliest", "value.deserializer": "reading", "partition.assignment.strategy": "fair", "heartbeat.interval.ms": "100",
 	})
 	var members []*client.Consumer[[]byte, celsius]
@@ -201,22 +201,22 @@ func TestABrokenModuleIsToldToTheSender(t *testing.T) {
 
 func TestModulesThatClientsRefuse(t *testing.T) {
 	base := client.Config{"bootstrap.servers": "127.0.0.1:1"}
-	pinned := module(t, "m", "partitioner").With("plugin.m.sha256", strings.Repeat("0", 64))
+	pinned := wasmModule(t, "m", "partitioner").With("plugin.m.sha256", strings.Repeat("0", 64))
 	for name, test := range map[string]struct {
 		config client.Config
 		want   string
 	}{
 		"another file": {pinned.With("partitioner.class", "m"), "not the one that sha256 pins"},
-		"another kind": {module(t, "m", "serializer").With("partitioner.class", "m"), "does not export millrace_partition"},
-		"a setting":    {module(t, "m", "partitioner").With("partitioner.class", "m").With("plugin.m.config.fist", "1"), "unknown setting fist"},
-		"a limit":      {module(t, "m", "partitioner").With("partitioner.class", "m").With("plugin.m.memory", "1"), `unknown setting "memory"`},
+		"another kind": {wasmModule(t, "m", "serializer").With("partitioner.class", "m"), "does not export millrace_partition"},
+		"a setting":    {wasmModule(t, "m", "partitioner").With("partitioner.class", "m").With("plugin.m.config.fist", "1"), "unknown setting fist"},
+		"a limit":      {wasmModule(t, "m", "partitioner").With("partitioner.class", "m").With("plugin.m.memory", "1"), `unknown setting "memory"`},
 		"no type":      {client.Config{"partitioner.class": "m", "plugin.m.path": "x"}, `there is no partitioner "m"`},
 	} {
 		if _, err := client.NewProducer(merged(base, test.config), client.ProducerOptions[string, string]{}); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
 	}
-	if _, err := client.NewConsumer[string, string](merged(base, module(t, "m", "partitioner"), client.Config{"partition.assignment.strategy": "m"}),
+	if _, err := client.NewConsumer[string, string](merged(base, wasmModule(t, "m", "partitioner"), client.Config{"partition.assignment.strategy": "m"}),
 		client.ConsumerOptions[string, string]{}); err == nil || !strings.Contains(err.Error(), "does not export millrace_assign") {
 		t.Errorf("a consumer with another kind: %v", err)
 	}
