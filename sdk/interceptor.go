@@ -233,8 +233,8 @@ const (
 	editSize   = int(unsafe.Sizeof(Edit{}))
 	headerSize = int(unsafe.Sizeof(batch.Header{}))
 
-	chunk      = 1 << 20   // most by which memory grows that cannot be moved
-	fewerNames = 256 << 10 // bytes of headers whose names nobody is asked for memory for
+	chunk        = 1 << 20  // most by which memory grows that cannot be moved
+	smallSection = 64 << 10 // bytes of records that become less than 3 MiB in lists, whatever they hold
 )
 
 // Weight is how many bytes a Batch may take to show records of that size, with an edit of
@@ -323,34 +323,44 @@ func (b *Batch) Reopen(section []byte, count int) error {
 }
 
 // read counts before it takes memory: a header of two bytes takes twenty times as many here.
-func (b *Batch) read(section []byte) (err error) {
+// Of a small section it cannot become so much that anybody has to be asked.
+func (b *Batch) read(section []byte) error {
 	b.clear()
-	if b.size, err = batch.Count(section, b.Header.Count()); err != nil {
-		return err
+	small := len(section) <= smallSection
+	if !small {
+		var err error
+		if b.size, err = batch.Count(section, b.Header.Count()); err != nil {
+			return err
+		}
+		if err := b.room(); err != nil {
+			return err
+		}
 	}
-	if err := b.room(); err != nil {
-		return err
-	}
-	b.section, b.headers = section, b.headers[:b.size.Headers]
-	records := &b.reader
+	b.section = section
+	records, headers := &b.reader, 0
 	records.Begin(section, b.Header.Count())
 	records.Remember(&b.names)
 	records.Collect(b.headers)
 	for records.Next() {
 		r := records.Record()
+		headers += len(r.Headers)
 		b.views = append(b.views, View{r.OffsetDelta, r.TimestampDelta, r.Key, r.Value, r.Headers[:len(r.Headers):len(r.Headers)]})
 		b.ends = append(b.ends, len(section)-len(records.Buffer()))
 	}
+	if small {
+		b.size = batch.Size{Bytes: len(section), Records: len(b.views), Headers: headers}
+	}
+	if headers > cap(b.headers) { // the next batch finds room in one piece
+		b.headers = make([]batch.Header, 0, headers)
+		return records.Err()
+	}
+	b.headers = b.headers[:headers]
 	return records.Err()
 }
 
 // room sees to it that there is memory for what was counted.
 func (b *Batch) room() error {
-	views, headers, names := b.size.Records > cap(b.views), b.size.Headers > cap(b.headers), 0
-	if b.size.Named > fewerNames {
-		names = b.size.Named
-	}
-	need := names
+	views, headers, need := b.size.Records > cap(b.views), b.size.Headers > cap(b.headers), b.size.Named
 	if views {
 		need += b.size.Records * viewSize
 	}
