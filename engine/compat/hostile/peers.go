@@ -48,8 +48,8 @@ var peers = []peer{
 	{"lengths", "claim frames of 2 GiB, of 101 MiB and of negative length", 1_000, 32 << 20, false, false, lengths},
 	{"arrays", "claim two billion elements, in every array of every version of every request that is served", 1_000, 64 << 20, false, false, arrays},
 	{"bombs", "send 128 MiB of zeros in small batches of every codec, to topics that are compressed anew, compacted, or searched by time", 8, 128 << 20, false, false, bombs},
-	{"crowds", "send small batches that are nearly all headers, or nearly all records, to topics with interceptors, and read them through interceptors", 8, 192 << 20, false, true, crowds},
-	{"unread-seen", "ask for a mebibyte through interceptors 64 times and read nothing", 200, 192 << 20, true, true, unreadSeen},
+	{"crowds", "send small batches that are nearly all headers, or nearly all records, to topics with interceptors, and read them through interceptors", 8, 256 << 20, false, true, crowds},
+	{"unread-seen", "ask for a mebibyte through interceptors 64 times and read nothing", 200, 256 << 20, true, true, unreadSeen},
 }
 
 // A scene is one broker and who misbehaves towards it.
