@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"iter"
+	"unsafe"
 
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -97,14 +98,21 @@ type Batch struct {
 
 	head    [batch.HeaderSize]byte // Header, once a host has opened the batch
 	section []byte                 // the records, uncompressed
+	size    batch.Size             // of section
 	ends    []int                  // of each record in section
 	views   []View
-	edits   []Edit // as many as views once there is one, else empty
-	changed int    // edits that are not Kept
-	headers []batch.Header
+	edits   []Edit         // as many as views once there is one, else empty
+	changed int            // edits that are not Kept
+	headers []batch.Header // of all records, as they are in section
+	added   []batch.Header // the lists that AddHeader has made, whole
+	tail    int            // one more than the record whose list ends added; 0: none
 	reader  batch.Reader
 	names   batch.Names
 	arena   []byte
+
+	memory   batch.Memory // that lends what is above, beyond what was there. Nil: whatever it takes
+	borrowed int
+	lack     error // of memory that an edit took
 }
 
 // Len is how many records there are, with those that were dropped.
@@ -138,10 +146,10 @@ func (b *Batch) All() iter.Seq2[int, *View] {
 func (b *Batch) edit(i int, fate Fate) *Edit {
 	if len(b.edits) == 0 && len(b.views) > 0 {
 		if cap(b.edits) < len(b.views) {
+			b.owe(len(b.views) * editSize)
 			b.edits = make([]Edit, len(b.views))
 		}
 		b.edits = b.edits[:len(b.views)]
-		clear(b.edits)
 	}
 	e := &b.edits[i]
 	if e.Fate == Kept {
@@ -159,14 +167,31 @@ func (b *Batch) SetKey(i int, key []byte) { b.edit(i, Edited).Key = key }
 func (b *Batch) SetValue(i int, value []byte) { b.edit(i, Edited).Value = value }
 
 // SetHeaders replaces the headers of record i.
-func (b *Batch) SetHeaders(i int, headers []batch.Header) { b.edit(i, Edited).Headers = headers }
+func (b *Batch) SetHeaders(i int, headers []batch.Header) {
+	b.edit(i, Edited).Headers = headers
+	if b.tail == i+1 {
+		b.tail = 0
+	}
+}
 
 // AddHeader adds a header behind those that record i has.
 func (b *Batch) AddHeader(i int, key string, value []byte) {
 	e := b.edit(i, Edited)
-	at := len(b.headers)
-	b.headers = append(append(b.headers, e.Headers...), batch.Header{Key: key, Value: value})
-	e.Headers = b.headers[at:len(b.headers):len(b.headers)]
+	one := batch.Header{Key: key, Value: value}
+	if b.tail == i+1 && len(b.added) < cap(b.added) { // its list is the last, and can grow where it is
+		b.added = append(b.added, one)
+		e.Headers = b.added[len(b.added)-1-len(e.Headers) : len(b.added) : len(b.added)]
+		return
+	}
+	if need := len(e.Headers) + 1; cap(b.added)-len(b.added) < need {
+		size := max(min(2*cap(b.added), chunk/headerSize), need+need/4, 64) // with room for the next header of the same record
+		b.owe(size * headerSize)
+		b.added = make([]batch.Header, 0, size) // what points into the old one keeps it
+	}
+	at := len(b.added)
+	b.added = append(append(b.added, e.Headers...), one)
+	e.Headers = b.added[at:len(b.added):len(b.added)]
+	b.tail = i + 1
 }
 
 // Drop leaves record i out. The producer hears that it was stored.
@@ -188,7 +213,9 @@ func (b *Batch) Fail(i int, reason string) { b.edit(i, Failed).Reason = reason }
 // Alloc is n bytes that live as long as the call, for values given to Set.
 func (b *Batch) Alloc(n int) []byte {
 	if cap(b.arena)-len(b.arena) < n {
-		b.arena = make([]byte, 0, max(2*cap(b.arena), n, 4<<10)) // what points into the old one keeps it
+		size := max(min(2*cap(b.arena), chunk), n, 4<<10)
+		b.owe(size)
+		b.arena = make([]byte, 0, size) // what points into the old one keeps it
 	}
 	at := len(b.arena)
 	b.arena = b.arena[:at+n]
@@ -207,6 +234,85 @@ func (b *Batch) Edits() []Edit {
 	return b.edits
 }
 
+// Sizes in memory, in bytes.
+const (
+	viewSize   = int(unsafe.Sizeof(View{})) + int(unsafe.Sizeof(0)) // with its end
+	editSize   = int(unsafe.Sizeof(Edit{}))
+	headerSize = int(unsafe.Sizeof(batch.Header{}))
+
+	chunk        = 1 << 20  // most by which memory grows that cannot be moved
+	smallSection = 64 << 10 // bytes of records that become less than 3 MiB in lists, whatever they hold
+)
+
+// Weight is how many bytes a Batch may take to show records of that size, with an edit of
+// each and a header added to each. Hosts reserve it.
+func Weight(s batch.Size) int {
+	return s.Records*(viewSize+editSize) + (2*s.Headers+s.Headers/4+2*s.Records)*headerSize + s.Named
+}
+
+// Lend has b borrow from m what it takes beyond what it has, until Forget. Hosts call it
+// before Open.
+func (b *Batch) Lend(m batch.Memory) { b.memory = m }
+
+// Lack is why there was no memory for edits; nil when there was. Hosts ask after each call
+// of a plugin, which cannot be told.
+func (b *Batch) Lack() error { return b.lack }
+
+// Size is what the records in Section come to. Hosts read it.
+func (b *Batch) Size() batch.Size { return b.size }
+
+// Forget has b let go of its records, give back what it has borrowed, and keep no more than
+// so many bytes of memory of each kind for other ones. Hosts call it when they are done.
+func (b *Batch) Forget(keep int) {
+	b.clear()
+	b.section, b.size, b.reader = nil, batch.Size{}, batch.Reader{}
+	if cap(b.views)*viewSize > keep {
+		b.views, b.ends = nil, nil
+	}
+	if cap(b.edits)*editSize > keep {
+		b.edits = nil
+	}
+	if cap(b.headers)*headerSize > keep {
+		b.headers = nil
+	}
+	if cap(b.added)*headerSize > keep {
+		b.added = nil
+	}
+	if cap(b.arena) > keep {
+		b.arena = nil
+	}
+	if b.borrowed > 0 {
+		b.memory.Return(b.borrowed)
+	}
+	b.borrowed, b.memory, b.lack = 0, nil, nil
+}
+
+// clear lets go of all records, and of what points at them.
+func (b *Batch) clear() {
+	b.Revert()
+	clear(b.views)
+	clear(b.headers)
+	b.views, b.ends, b.headers, b.arena = b.views[:0], b.ends[:0], b.headers[:0], b.arena[:0]
+}
+
+func (b *Batch) borrow(bytes int) error {
+	if b.memory == nil || bytes == 0 {
+		return nil
+	}
+	if err := b.memory.Borrow(bytes); err != nil {
+		return err
+	}
+	b.borrowed += bytes
+	return nil
+}
+
+// owe is borrow for an edit, which cannot fail: what there was no memory for is told by Lack.
+func (b *Batch) owe(bytes int) {
+	if err := b.borrow(bytes); err != nil && b.lack == nil {
+		b.lack = err
+	}
+}
+
 // Open makes b show the records of whole, decompressed into section, which the caller has
 // checked (batch.Check, batch.CheckRecords). Hosts call it, and reuse b.
 func (b *Batch) Open(whole batch.Batch, section []byte) error {
@@ -223,20 +329,61 @@ func (b *Batch) Reopen(section []byte, count int) error {
 	return b.read(section)
 }
 
+// read counts before it takes memory: a header of two bytes takes twenty times as many here.
+// Of a small section it cannot become so much that anybody has to be asked.
 func (b *Batch) read(section []byte) error {
-	b.section, b.views, b.ends, b.headers, b.arena = section, b.views[:0], b.ends[:0], b.headers[:0], b.arena[:0]
-	b.Revert()
-	records := &b.reader
+	b.clear()
+	small := len(section) <= smallSection
+	if !small {
+		var err error
+		if b.size, err = batch.Count(section, b.Header.Count()); err != nil {
+			return err
+		}
+		if err := b.room(); err != nil {
+			return err
+		}
+	}
+	b.section = section
+	records, headers := &b.reader, 0
 	records.Begin(section, b.Header.Count())
 	records.Remember(&b.names)
+	records.Collect(b.headers)
 	for records.Next() {
 		r := records.Record()
-		at := len(b.headers)
-		b.headers = append(b.headers, r.Headers...)
-		b.views = append(b.views, View{r.OffsetDelta, r.TimestampDelta, r.Key, r.Value, b.headers[at:len(b.headers):len(b.headers)]})
+		headers += len(r.Headers)
+		b.views = append(b.views, View{r.OffsetDelta, r.TimestampDelta, r.Key, r.Value, r.Headers[:len(r.Headers):len(r.Headers)]})
 		b.ends = append(b.ends, len(section)-len(records.Buffer()))
 	}
+	if small {
+		b.size = batch.Size{Bytes: len(section), Records: len(b.views), Headers: headers}
+	}
+	if headers > cap(b.headers) { // the next batch finds room in one piece
+		b.headers = make([]batch.Header, 0, headers)
+		return records.Err()
+	}
+	b.headers = b.headers[:headers]
 	return records.Err()
+}
+
+// room sees to it that there is memory for what was counted.
+func (b *Batch) room() error {
+	views, headers, need := b.size.Records > cap(b.views), b.size.Headers > cap(b.headers), b.size.Named
+	if views {
+		need += b.size.Records * viewSize
+	}
+	if headers {
+		need += b.size.Headers * headerSize
+	}
+	if err := b.borrow(need); err != nil {
+		return err
+	}
+	if views {
+		b.views, b.ends = make([]View, 0, b.size.Records), make([]int, 0, b.size.Records)
+	}
+	if headers {
+		b.headers = make([]batch.Header, 0, b.size.Headers)
+	}
+	return nil
 }
 
 // Original is record i as it was before the edits. Hosts read it.
@@ -254,5 +401,7 @@ func (b *Batch) Raw(i int) []byte {
 // Revert forgets all edits. Hosts call it, when the error policy says that a batch goes on
 // as it was.
 func (b *Batch) Revert() {
-	b.edits, b.changed = b.edits[:0], 0
+	clear(b.edits)
+	clear(b.added)
+	b.edits, b.added, b.changed, b.tail = b.edits[:0], b.added[:0], 0, 0
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
 	"github.com/millrace/millrace/sdk"
@@ -37,6 +38,7 @@ type produceCall struct {
 	waiting atomic.Int32 // questions that are not answered, then asides that have not ended
 	// clientID is the session's, which a worker must not read. Set only for interceptors.
 	clientID string
+	purse    unpack.Purse // of the worker, for one batch after the other
 	// foreign says that the transactional id is not theirs who send.
 	foreign bool
 }
@@ -348,7 +350,7 @@ func (p *produceCall) free() {
 		a.Replica, a.Batch, a.Owner, a.Finish = nil, nil, nil, nil
 	}
 	clear(p.packed)
-	p.packed, p.clientID = p.packed[:0], ""
+	p.packed, p.clientID, p.purse = p.packed[:0], "", unpack.Purse{}
 	clear(p.asides)
 	p.asides = p.asides[:0]
 	produceCalls.Put(p)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/intercept"
 	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/wire"
@@ -38,6 +39,7 @@ type fetchCall struct {
 	warmed    bool // and have done so: whatever else is cold now waits for the next fetch
 	answered  bool
 	filtering fetchFilter
+	gone      atomic.Bool // its connection closed; for workers
 	reading   atomic.Int32
 	colds     []coldTarget
 	// judged is the topic that was asked for last whether it may be read, and how that ended.
@@ -62,12 +64,13 @@ type target struct {
 	seen    int64 // committed bytes when it was looked at
 	result  wire.FetchResult
 	found   commitlog.Range
-	allowed int  // bytes that found may have
-	has     bool // found holds a segment
-	cold    bool // what is to be found is not in memory
+	allowed int               // bytes that found may have
+	has     bool              // found holds a segment
+	cold    bool              // what is to be found is not in memory
+	filter  *intercept.Filter // interceptors that are to see what was found; nil: none
 	part    coldPart
 	// filtered is what interceptors have made of what was found; nil: there are none.
-	filtered []byte
+	filtered *filteredRecords
 	silent   bool // nothing new for a session that knows the partition
 }
 
@@ -96,6 +99,7 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f.call, f.frame = c, frame
 	f.session, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, false, false, false, false, false
 	f.filtering = fetchFilter{}
+	f.gone.Store(false)
 	f.parties.Store(1)
 	if err := f.request.Parse(c.version, body); err != nil {
 		f.drop()
@@ -199,10 +203,7 @@ func (f *fetchCall) resume() {
 		f.call.session.unpark(f)
 		f.drop() // of the readers
 	case f.filtering.on:
-		f.filtering.on, f.filtering.done = false, true
-		f.call.session.unpark(f)
-		f.drop() // of the worker
-		f.answer()
+		f.filtered()
 		return
 	}
 	f.proceed()
@@ -219,11 +220,16 @@ func (f *fetchCall) proceed() {
 		f.answer()
 		return
 	}
+	f.waitFor(int64(f.request.MinBytes) - int64(bytes))
+}
+
+// waitFor has the call look again when so many bytes more can be read, or its time is over.
+func (f *fetchCall) waitFor(bytes int64) {
 	f.releaseRanges()
 	for i := range f.targets {
 		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
 	}
-	f.wait.Need = int64(f.request.MinBytes) - int64(bytes)
+	f.wait.Need = bytes
 	passed := f.conn.Loop().Now().Sub(f.received)
 	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
 	f.waiting = true
@@ -257,6 +263,10 @@ func (f *fetchCall) leave() {
 // the party that the wake is.
 func (f *fetchCall) abandon() {
 	f.answered = true
+	f.gone.Store(true)
+	if f.filtering.on && !f.filtering.turn { // no worker has it
+		f.releaseRanges()
+	}
 	if f.waiting {
 		f.waiting = false
 		if f.wait.Cancel() {
@@ -411,6 +421,7 @@ func (f *fetchCall) releaseRanges() {
 
 // releaseRange lets go of all that was found and read of t.
 func (f *fetchCall) releaseRange(t *target) {
+	t.releaseFiltered()
 	f.releaseFound(t)
 	if t.part.tried {
 		t.part.past.Release()
@@ -504,9 +515,8 @@ func (f *fetchCall) topic(begin, end int) {
 // one system call, else by sendfile. The segment stays until they are sent.
 func (f *fetchCall) attach(t *target) {
 	if t.filtered != nil {
-		t.topic.Counts.Fetched(len(t.filtered))
-		f.slot.Attach(t.filtered, nil)
-		f.releaseRange(t)
+		t.topic.Counts.Fetched(t.result.RecordBytes)
+		f.attachFiltered(t)
 		return
 	}
 	t.topic.Counts.Fetched(t.result.RecordBytes)
@@ -542,6 +552,7 @@ func (f *fetchCall) finish() {
 	f.answered = true
 	f.observe()
 	f.slot.Send()
+	f.endFilter()
 	f.drop()
 }
 
@@ -581,6 +592,7 @@ func (s *session) unpark(f *fetchCall) {
 
 // abandonFetches ends what waits for a connection that closed.
 func (s *session) abandonFetches() {
+	s.filters.behind = nil
 	for f := s.waiting; f != nil; {
 		next := f.next
 		f.prev, f.next = nil, nil

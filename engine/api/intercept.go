@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/engine/label"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/sdk/batch"
 	"github.com/millrace/millrace/sdk/chain"
@@ -21,42 +22,104 @@ type asideAppend struct {
 	part  int // in packed
 	topic string
 	err   error
+
+	memory batch.Memory // that has lent what the batch takes
+	lent   int
 }
+
+// Release gives that back, once it was written or is not.
+func (a *asideAppend) Release() { a.memory.Return(a.lent) }
 
 // intercept runs the interceptors of a topic over one batch of p. It runs on a worker.
 func (p *produceCall) intercept(part int) (*kerr.Error, string) {
-	one := &p.packed[part]
-	a := &p.appends[one.index]
-	place := one.settings.Produce.Enter(a.Replica.Index)
-	defer place.Leave()
-	s := one.topic.Settings() // as they are now: instances of earlier ones may be closed
-	if s.Produce == nil {
-		return p.unpack(a, s)
+	p.purse = p.server.Memory.Purse()
+	out, s, err := p.run(part, batch.Size{})
+	if _, ok := errors.AsType[*chain.Unasked](err); ok {
+		var size batch.Size
+		if size, err = p.afford(part); err == nil {
+			out, s, err = p.run(part, size)
+		}
 	}
-	in := chain.Input{
-		Topic: one.topic.Name, Partition: a.Replica.Index, ClientID: p.clientID, Batch: a.Batch,
-		MaxSize: s.MaxMessageBytes, Recompress: s.Recompress, Codec: s.Codec, Level: s.Level, Keys: s.Compacted, Memory: p.server.Memory,
-	}
-	var out chain.Outcome
-	err := a.Rebuild(p.server.Memory, func(into []byte) (batch.Batch, bool, error) {
-		var err error
-		in.Into = into
-		out, err = place.Run(s.Produce, &in)
-		return out.Batch, out.Rebuilt, err
-	})
+	p.purse.Close() // before anything waits for memory
 	if err != nil {
 		return refused(err)
 	}
-	if !out.Rebuilt && s.Recompresses(a.Batch.Codec()) {
-		return unpacked(a.Recompress(s, p.server.Memory))
+	if !out.Rebuilt {
+		if a := &p.appends[p.packed[part].index]; s.Produce == nil || s.Recompresses(a.Batch.Codec()) {
+			return p.unpack(part, s)
+		}
+		return nil, ""
 	}
 	for i := range out.Aside {
 		if err, why := p.putAside(part, &out.Aside[i]); err != nil {
+			for _, rest := range out.Aside[i:] {
+				p.server.Memory.Return(cap(rest.Batch))
+			}
 			p.takeBack(part)
 			return err, why
 		}
 	}
 	return nil, ""
+}
+
+// run has the interceptors see a batch, in their place, with the settings as they are then. Size
+// is what its records come to, if that was measured.
+func (p *produceCall) run(part int, size batch.Size) (out chain.Outcome, s *shard.Settings, err error) {
+	one := &p.packed[part]
+	a := &p.appends[one.index]
+	place := one.settings.Produce.Enter(a.Replica.Index)
+	defer place.Leave()
+	s = one.topic.Settings() // as they are now: instances of earlier ones may be closed
+	if s.Produce == nil {
+		return out, s, nil
+	}
+	in := p.input(one, s)
+	in.Measured = size
+	err = a.Rebuild(p.server.Memory, func(into []byte) (batch.Batch, bool, error) {
+		var err error
+		in.Into = into
+		out, err = place.Run(s.Produce, &in)
+		return out.Batch, out.Rebuilt, err
+	})
+	return out, s, err
+}
+
+func (p *produceCall) input(one *packedPart, s *shard.Settings) chain.Input {
+	a := &p.appends[one.index]
+	in := chain.Input{
+		Topic: one.topic.Name, Partition: a.Replica.Index, ClientID: p.clientID, Batch: a.Batch,
+		MaxSize: s.MaxMessageBytes, Recompress: s.Recompress, Codec: s.Codec, Level: s.Level, Keys: s.Compacted, Memory: &p.purse,
+		AsideSize: p.server.asideSize,
+	}
+	if label.On() {
+		in.Labels = one.topic.ProduceLabels()
+	}
+	return in
+}
+
+// afford waits until there is memory for a batch and what its interceptors may make of it. The
+// worker is in no place meanwhile, and holds none; with other batches of the request in its hands
+// it takes what is free.
+func (p *produceCall) afford(part int) (batch.Size, error) {
+	one := &p.packed[part]
+	in := p.input(one, one.settings)
+	size, err := batch.Measure(in.Batch, chain.MaxPlain, p.memory(part))
+	if err != nil {
+		return size, err
+	}
+	p.purse.Close()
+	if need := in.Need(size, one.settings.Produce.Plugins()); !p.holds(part) {
+		err = p.purse.Wait(need)
+	}
+	return size, err
+}
+
+// sizeOfAside is how large a batch may be that is put aside for a topic.
+func (s *Server) sizeOfAside(topic string) int {
+	if t := s.Registry.Named(topic); t != nil {
+		return t.Settings().MaxMessageBytes
+	}
+	return chain.MaxPlain // putAside refuses it
 }
 
 // refused is the code of a batch that its interceptors have not let pass. What they say of
@@ -89,6 +152,8 @@ func printable(reason string) string {
 
 // putAside prepares the append of what goes to another topic: to the partition of the same
 // number there, or what is left of it when there are fewer.
+//
+// Ownership: the memory of aside passes to the append, but not on an error.
 func (p *produceCall) putAside(part int, aside *chain.Aside) (*kerr.Error, string) {
 	topic := p.server.Registry.Named(aside.Topic)
 	if topic == nil || topic.Internal || topic.Partitions() == 0 {
@@ -99,15 +164,17 @@ func (p *produceCall) putAside(part int, aside *chain.Aside) (*kerr.Error, strin
 	if len(b) > s.MaxMessageBytes {
 		return kerr.MessageTooLarge, fmt.Sprintf("%d records belong in topic %s, and are %d bytes together: more than its max.message.bytes", aside.Records, aside.Topic, len(b))
 	}
-	one := &asideAppend{call: p, part: part, topic: aside.Topic}
+	one := &asideAppend{call: p, part: part, topic: aside.Topic, memory: p.server.Memory, lent: cap(b)}
 	one.Replica, one.Batch, one.Finish = topic.Replica(p.appends[p.packed[part].index].Replica.Index%int32(topic.Partitions())), b, one
+	one.Owner = one
 	switch {
 	case s.Recompresses(b.Codec()):
-		if err := one.Recompress(s, p.server.Memory); err != nil {
+		if err := one.Recompress(s, p.server.Memory.Eager()); err != nil {
 			return unpacked(err)
 		}
+		one.Release() // it has moved
 	case s.Compacted:
-		if err, why := look(b, batch.MaxPlain, p.server.Memory); err != nil {
+		if err, why := look(b, batch.MaxPlain, p.server.Memory.Eager()); err != nil {
 			return err, "a record belongs in topic " + aside.Topic + ": " + why
 		}
 	}

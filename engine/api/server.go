@@ -22,7 +22,6 @@ import (
 	"github.com/millrace/millrace/engine/wire"
 	"github.com/millrace/millrace/netpoll"
 	"github.com/millrace/millrace/sdk"
-	"github.com/millrace/millrace/sdk/batch"
 	"github.com/millrace/millrace/sdk/setting"
 )
 
@@ -50,8 +49,8 @@ type Options struct {
 	// MetadataLog tells how far the metadata log is (any goroutine). Read before the image,
 	// it is never ahead of it.
 	MetadataLog func() MetadataLog
-	Pool        *unpack.Pool // decompresses for loops
-	Memory      batch.Memory // lends what must be held decompressed
+	Pool        *unpack.Pool   // decompresses for loops
+	Memory      *unpack.Budget // lends what must be held decompressed. Nil: 64 MiB
 	// CheckPlugins refuses settings of a resource that name interceptors which cannot be had. It
 	// is asked within decisions of the controller. While plugins are being made its error is a
 	// Later, and it is asked again. Nil: all can.
@@ -72,6 +71,9 @@ type Options struct {
 type Server struct {
 	Options
 	table     [128]*entry
+	answers   *unpack.Share          // of Memory: what waits for sockets, which may be for ever
+	asideSize func(topic string) int // sizeOfAside, made once
+	starved   atomic.Int64           // when it was last said that fetches find no memory
 	sessions  fetchSlots
 	producers producerBlock
 	denials   denials
@@ -85,7 +87,11 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{Options: o, table: table()}
+	if o.Memory == nil {
+		o.Memory = unpack.NewBudget(64 << 20)
+	}
+	s := &Server{Options: o, table: table(), answers: o.Memory.Share(2)}
+	s.asideSize = s.sizeOfAside
 	s.sessions.limit = int32(config.FetchSessionSlots.Of(o.Values()))
 	return s
 }
@@ -119,6 +125,7 @@ type session struct {
 	softwareVersion string
 	fetches         fetchSessions
 	waiting         *fetchCall
+	filters         filterTurns
 	closed          bool
 	guarded         bool   // proof has a say before a request is served
 	proof           *proof // nil: nothing has to be proved

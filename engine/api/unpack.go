@@ -120,7 +120,7 @@ func (p *produceCall) Unpack() {
 		case part.settings.Produce != nil:
 			err, why = p.intercept(i)
 		default:
-			err, why = p.unpack(a, part.settings)
+			err, why = p.unpack(i, part.settings)
 		}
 		if err != nil {
 			p.fail(part, err, why)
@@ -132,14 +132,34 @@ func (p *produceCall) Unpack() {
 }
 
 // unpack does to a batch without interceptors what its topic needs.
-func (p *produceCall) unpack(a *shard.Append, s *shard.Settings) (*kerr.Error, string) {
+func (p *produceCall) unpack(part int, s *shard.Settings) (*kerr.Error, string) {
+	a := &p.appends[p.packed[part].index]
 	switch {
 	case s.Recompresses(a.Batch.Codec()):
-		return unpacked(a.Recompress(s, p.server.Memory))
+		return unpacked(a.Recompress(s, p.memory(part)))
 	case s.Compacted:
-		return look(a.Batch, batch.MaxPlain, p.server.Memory)
+		return look(a.Batch, batch.MaxPlain, p.memory(part))
 	}
 	return nil, ""
+}
+
+// memory lends what a batch takes. It waits for others only as long as no batch of the request
+// before it holds any: else requests that hold some would wait for each other.
+func (p *produceCall) memory(part int) batch.Memory {
+	if p.holds(part) {
+		return p.server.Memory.Eager()
+	}
+	return p.server.Memory
+}
+
+// holds reports whether batches before that one hold memory.
+func (p *produceCall) holds(part int) bool {
+	for i := range p.packed[:part] {
+		if p.appends[p.packed[i].index].Owner != nil {
+			return true
+		}
+	}
+	return len(p.asides) > 0
 }
 
 // unpackedAll has the loop send what was unpacked. It runs on a worker, or on a shard.

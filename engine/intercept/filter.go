@@ -48,6 +48,14 @@ func (h *Host) Filter(topic string, names []string, fetch bool) *Filter {
 	return f
 }
 
+// Plugins is how many there are.
+func (f *Filter) Plugins() int {
+	if len(f.chains) == 0 {
+		return 0
+	}
+	return len(f.chains[0])
+}
+
 // watcher counts calls.
 type watcher struct{ counts *metrics.Plugin }
 

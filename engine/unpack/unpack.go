@@ -3,12 +3,14 @@
 //
 //	loop ──Work──▶ Pool (its workers: one CPU less than there are) ──task──▶ loop
 //	                 │
-//	                 └── Budget: what must be held decompressed, of all of them together
+//	                 ├── Budget: what must be held decompressed, of all of them together
+//	                 └── Purse: of that, what one of them may take without waiting for others
 //
 // Most of what is decompressed is only looked through, in a window (sdk/batch, Scan), and
 // takes no memory to speak of, but time: loops and shards, which others wait for, leave it
 // to the pool. What cannot be done in a window borrows from the budget, and waits its turn
-// when that is spent.
+// when that is spent; who holds some of it already, or the place of an interceptor, takes what is
+// free and does not wait.
 package unpack
 
 import (
@@ -45,7 +47,7 @@ func NewBudget(bytes int64) *Budget {
 // others to give theirs back, and then answers ErrSpent.
 func (b *Budget) Borrow(bytes int) error {
 	if int64(bytes) > b.limit {
-		return fmt.Errorf("the records need %d bytes at once when they are decompressed, and %d are allowed (decompression.buffer.bytes)", bytes, b.limit)
+		return b.tooMuch(bytes)
 	}
 	if !b.turns.TryAcquire(int64(bytes)) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -58,6 +60,22 @@ func (b *Budget) Borrow(bytes int) error {
 	return nil
 }
 
+// Try is Borrow for those who must not wait.
+func (b *Budget) Try(bytes int) error {
+	if int64(bytes) > b.limit {
+		return b.tooMuch(bytes)
+	}
+	if !b.turns.TryAcquire(int64(bytes)) {
+		return ErrSpent
+	}
+	b.used.Add(int64(bytes))
+	return nil
+}
+
+func (b *Budget) tooMuch(bytes int) error {
+	return fmt.Errorf("the records need %d bytes at once when they are decompressed, and %d are allowed (decompression.buffer.bytes)", bytes, b.limit)
+}
+
 // Return gives memory back.
 func (b *Budget) Return(bytes int) {
 	b.used.Add(int64(-bytes))
@@ -67,8 +85,9 @@ func (b *Budget) Return(bytes int) {
 // Used is how many bytes are lent.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// waitingWork is how much may wait for a worker. A connection waits with one request at
-// most.
+// waitingWork is how much may wait for a worker. A connection waits with one request that
+// writes, behind which it is paused, and one fetch that interceptors see, behind which its other
+// such fetches wait.
 const waitingWork = 4096
 
 // Pool has workers for what takes too long for a loop.

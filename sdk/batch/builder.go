@@ -46,6 +46,16 @@ func (b *Builder) Use(buf []byte) {
 	b.Reset()
 }
 
+// Cap is how large the batch may become, uncompressed, before the builder takes more memory.
+func (b *Builder) Cap() int { return cap(b.buf) }
+
+// Grow gives the builder memory for a batch of so many bytes, header and all.
+func (b *Builder) Grow(size int) {
+	if size > cap(b.buf) {
+		b.buf = append(make([]byte, 0, size), b.buf...)
+	}
+}
+
 // Base is the time in milliseconds that the records count from.
 func (b *Builder) Base() int64 { return b.base }
 

@@ -227,6 +227,30 @@ func cutBlock(src []byte, framed bool) (block, rest []byte, err error) {
 	return src[4 : 4+size], src[4+size:], nil
 }
 
+// snappyLen is how long all blocks of src are together once they are decompressed, by what
+// they claim.
+func snappyLen(src []byte) (size int, err error) {
+	framed := bytes.HasPrefix(src, xerialMagic)
+	if framed {
+		if len(src) < xerialHeader {
+			return 0, ErrShort
+		}
+		src = src[xerialHeader:]
+	}
+	for len(src) > 0 {
+		var block []byte
+		if block, src, err = cutBlock(src, framed); err != nil {
+			return 0, err
+		}
+		n, err := blockLen(block)
+		if err != nil {
+			return 0, err
+		}
+		size += n
+	}
+	return size, nil
+}
+
 // blockLen is how long a block of snappy is once it is decompressed. A claim that no such
 // block can make good is refused before there is memory for it.
 func blockLen(block []byte) (int, error) {

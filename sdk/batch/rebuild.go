@@ -29,6 +29,9 @@ func SizeOfRecord(key, value []byte, headers []Header) int {
 // Ownership: the section is in dst, or where that had to grow. By how much is borrowed from
 // m, and the caller returns it; on an error nothing is.
 func Plain(dst []byte, b Batch, max int, m Memory) (section []byte, borrowed int, err error) {
+	if b.Codec() == Snappy {
+		return plainSnappy(dst, b[HeaderSize:], max, m)
+	}
 	out := &growing{bytes: dst[:0], max: max + 1, memory: m}
 	p, err := decompress(b.Codec(), b[HeaderSize:], m)
 	if err != nil {
@@ -53,6 +56,28 @@ func Plain(dst []byte, b Batch, max int, m Memory) (section []byte, borrowed int
 		return nil, 0, err
 	}
 	return out.bytes, out.borrowed, nil
+}
+
+// plainSnappy is Plain for blocks that say how long they are: exactly that is borrowed, once,
+// and there is no second copy of a block.
+func plainSnappy(dst, src []byte, max int, m Memory) ([]byte, int, error) {
+	size, err := snappyLen(src)
+	if err != nil {
+		return nil, 0, fmt.Errorf("decompress snappy: %w", err)
+	}
+	if size > max {
+		return nil, 0, ErrSize
+	}
+	out := &growing{bytes: dst[:0], max: size, memory: m}
+	if err := out.reserve(size); err != nil {
+		return nil, 0, err
+	}
+	section, err := unsnap(out.bytes, src, max)
+	if err != nil {
+		out.giveBack()
+		return nil, 0, err
+	}
+	return section, out.borrowed, nil
 }
 
 // RebuildOptions are what is new about a batch whose records were changed.

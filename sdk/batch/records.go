@@ -47,6 +47,7 @@ type Reader struct {
 	left   int32
 	record Record
 	names  *Names
+	gather bool
 	err    error
 }
 
@@ -55,6 +56,10 @@ func (r *Reader) Begin(section []byte, count int32) { r.rest, r.left, r.err = se
 
 // Remember has r take the names of headers from n where it knows them.
 func (r *Reader) Remember(n *Names) { r.names = n }
+
+// Collect has r put the headers of all records, one after the other, into that list, as far as
+// it has room: then those of earlier records stay as they are when Next moves on.
+func (r *Reader) Collect(into []Header) { r.gather, r.record.Headers = true, into[:0] }
 
 // Buffer is the uncompressed records that are still to be read.
 func (r *Reader) Buffer() []byte { return r.rest }
@@ -70,6 +75,9 @@ func (r *Reader) Next() bool {
 			r.err = fmt.Errorf("%d bytes behind the last record: %w", len(r.rest), ErrCount)
 		}
 		return false
+	}
+	if r.gather {
+		r.record.Headers = r.record.Headers[len(r.record.Headers):]
 	}
 	body, rest, ok := cut(r.rest)
 	if !ok || !r.record.parse(body, r.names) {

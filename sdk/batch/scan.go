@@ -43,6 +43,9 @@ type Scanner struct {
 	used   int64 // bytes before at, since the last settle
 	left   int32 // records
 	head   RecordHead
+	// Of the last record, unless it was held: how many headers it has, and their bytes.
+	headers, named int
+
 	whole  []byte // the record that is held, without its length
 	body   []byte // for one that does not lie in the window
 	record Record
@@ -170,6 +173,7 @@ func (s *Scanner) next() {
 	if s.err == nil && (offset != int64(int32(offset)) || headers < 0 || headers > size/2) {
 		s.err = ErrRecord
 	}
+	s.headers, s.named = int(headers), int(size-s.used)
 	for ; headers > 0 && s.err == nil && s.used <= size; headers-- {
 		s.pass(false)
 		s.pass(true)

@@ -1,7 +1,10 @@
 package chain
 
 import (
+	"errors"
 	"strconv"
+	"strings"
+	"unsafe"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
@@ -18,8 +21,20 @@ const (
 	HeaderTimestamp = "millrace.failed.at"        // milliseconds
 )
 
+// longestReason is how many bytes of what a plugin says a dead letter tells.
+const longestReason = 1000
+
+// mostNames is how many headers of a dead letter a runner keeps room for.
+const mostNames = 1024
+
+// aside is what of a batch goes to one other topic.
+type aside struct {
+	topic   string
+	builder *batch.Builder
+}
+
 // move puts a record aside for another topic. It keeps its time.
-func (r *Runner) move(in *Input, topic string, v *sdk.View, headers []batch.Header) {
+func (r *Runner) move(p *Plugin, in *Input, topic string, v *sdk.View, headers []batch.Header) error {
 	var to *batch.Builder
 	for i := range r.asides {
 		if r.asides[i].topic == topic {
@@ -30,12 +45,59 @@ func (r *Runner) move(in *Input, topic string, v *sdk.View, headers []batch.Head
 		to = new(batch.Builder)
 		r.asides = append(r.asides, aside{topic, to})
 	}
+	most := in.asideSize(topic)
+	if need := to.Len() + batch.SizeOfRecord(v.Key, v.Value, headers); need > to.Cap() {
+		size := max(min(2*to.Cap(), most), need, 1<<10)
+		if err := r.lender.Borrow(size - to.Cap()); err != nil {
+			return err
+		}
+		to.Grow(size)
+	}
 	to.Append(in.Batch.BaseTimestamp()+v.TimestampDelta, v.Key, v.Value, headers)
+	if to.Len() > most {
+		return &Refusal{Plugin: p.Name, Cause: TooLarge, Reason: "the first " + strconv.Itoa(to.Count()) + " of its records that belong in topic " + topic + " are more than the " + strconv.Itoa(most) + " bytes that a batch may have there"}
+	}
+	return nil
+}
+
+// asideSize is how large the records for another topic may become before they are compressed.
+func (in *Input) asideSize(topic string) int {
+	if in.AsideSize == nil || in.Batch.Codec() != batch.None {
+		return in.maxPlain() // it is known once they are
+	}
+	return min(in.AsideSize(topic), in.maxPlain())
+}
+
+// build makes a batch of what is aside, compressed as the records were.
+func (a *aside) build(in *Input, m *lender) (Aside, error) {
+	one := Aside{Topic: a.topic, Records: a.builder.Count()}
+	plain, err := a.builder.Finish(batch.NoProducer())
+	if err != nil {
+		return Aside{}, err
+	}
+	if one.Batch = plain; in.Batch.Codec() == batch.None {
+		return one, nil
+	}
+	one.Batch, err = batch.Repack(nil, plain, batch.RepackOptions{Codec: in.Batch.Codec(), Level: batch.DefaultLevel, MaxSize: in.maxPlain(), Memory: m})
+	if errors.Is(err, batch.ErrGrown) {
+		return Aside{}, &Refusal{Cause: TooLarge, Reason: strconv.Itoa(one.Records) + " records belong in topic " + a.topic + ", and are too large together"}
+	}
+	m.Return(a.builder.Cap())
+	return one, err
 }
 
 // bury puts a record aside for the dead-letter topic of p, with headers that say why. Its
 // offset is not among them: it has none before it is stored, and it never is.
-func (r *Runner) bury(p *Plugin, in *Input, v *sdk.View, why string) {
+func (r *Runner) bury(p *Plugin, in *Input, v *sdk.View, why string) error {
+	if len(why) > longestReason {
+		why = strings.ToValidUTF8(why[:longestReason], "")
+	}
+	if need := len(v.Headers) + 7; need > cap(r.names) {
+		if err := r.lender.Borrow(need * int(unsafe.Sizeof(batch.Header{}))); err != nil {
+			return err
+		}
+		r.names = make([]batch.Header, 0, need)
+	}
 	h := append(r.names[:0], v.Headers...)
 	h = append(h,
 		batch.Header{Key: HeaderPlugin, Value: []byte(p.Name)},
@@ -51,7 +113,8 @@ func (r *Runner) bury(p *Plugin, in *Input, v *sdk.View, why string) {
 		text = strconv.AppendInt(append(text, ':'), int64(batch.AddSequence(b.BaseSequence(), v.OffsetDelta)), 10)
 		h = append(h, batch.Header{Key: HeaderSequence, Value: text})
 	}
-	r.names = h
-	r.move(in, p.DeadLetter, v, h)
-	clear(r.names)
+	err := r.move(p, in, p.DeadLetter, v, h)
+	clear(h)
+	r.names = h[:0]
+	return err
 }

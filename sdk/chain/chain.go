@@ -13,8 +13,12 @@ import (
 	"github.com/millrace/millrace/sdk/batch"
 )
 
-// keep is the most memory that a buffer keeps between batches.
-const keep = 256 << 10
+// keep is the most memory that a buffer keeps between batches, and keepViews what each list of
+// records, headers and edits does: those of a batch of a mebibyte with records of 100 bytes.
+const (
+	keep      = 256 << 10
+	keepViews = 1 << 20
+)
 
 // MaxPlain is what the records of one batch may become, decompressed or edited, when an
 // input does not say.
@@ -39,14 +43,54 @@ type Input struct {
 	Recompress bool
 	Codec      batch.Codec
 	Level      int
-	Keys       bool         // each record must have a key: the topic is compacted
-	Memory     batch.Memory // lends what is held decompressed. Nil: whatever it takes
+	Keys       bool // each record must have a key: the topic is compacted
+	// Memory lends all that a batch takes: decompressed, shown, edited and built anew. One
+	// that is Reserving is asked before the first plugin is. Nil: whatever it takes.
+	Memory batch.Memory
+	// Measured is what the records come to, once the caller has found out (batch.Measure) and
+	// has reserved what they Need. Zero: nobody knows.
+	Measured batch.Size
+	// AsideSize is how large a batch for another topic may be. Nil: as MaxPlain.
+	AsideSize func(topic string) int
+	// Labels are what profiles show of the caller's goroutine, put back after each call of a
+	// plugin. Nil: nobody takes a profile, and plugins have none either.
+	Labels context.Context
 }
+
+// Reserving is a Memory that tells beforehand what it will lend.
+type Reserving interface {
+	batch.Memory
+	// Reserve sees to it that so many bytes more can be borrowed, or says why not.
+	Reserve(bytes int) error
+}
+
+// Need is how many bytes a run over records of that size may borrow, as long as its plugins
+// do not make them larger than they are, but for a few bytes in each.
+func (in *Input) Need(size batch.Size, plugins int) int {
+	need := sdk.Weight(size) + size.Bytes // with the values that plugins make
+	if in.Batch.Codec() != batch.None {
+		need += size.Bytes + 1
+	}
+	edited := size.Bytes + 64*size.Records + 16*size.Headers
+	built := min(2*(size.Bytes+batch.HeaderSize), in.maxSize())
+	return need + min(plugins, 2)*edited + max(built, cap(in.Into))
+}
+
+// Unasked is the error of a run for which there was no memory before the first plugin was
+// asked. The batch may be run again once there is.
+type Unasked struct{ Err error }
+
+func (u *Unasked) Error() string { return u.Err.Error() }
+
+// Unwrap is the error of the memory.
+func (u *Unasked) Unwrap() error { return u.Err }
 
 // Aside is what goes to another topic instead.
 type Aside struct {
-	Topic   string
-	Batch   batch.Batch // in memory of its own
+	Topic string
+	// Ownership: in memory of its own. What it takes, cap of it, is borrowed from Memory, and
+	// the caller returns it.
+	Batch   batch.Batch
 	Records int
 }
 
@@ -66,26 +110,50 @@ type Outcome struct {
 //
 // Ownership: one goroutine's at a time.
 type Runner struct {
-	clock    func() time.Time
-	batch    sdk.Batch
-	call     Call
-	plain    []byte    // the records of the input, decompressed
-	edited   [2][]byte // those that plugins made, in turn
-	turn     int
-	section  []byte // the records as they are now
-	count    int
-	largest  int64 // timestamp in section, from the batch's, once it was encoded here
-	changed  bool
-	last     bool // nobody sees the records after the plugin that is asked
-	borrowed int
-	asides   []aside
-	names    []batch.Header
-	kept     []int32 // of Refill
+	clock   func() time.Time
+	batch   sdk.Batch
+	call    Call
+	plain   []byte    // the records of the input, decompressed
+	edited  [2][]byte // those that plugins made, in turn
+	turn    int
+	section []byte // the records as they are now
+	count   int
+	largest int64 // timestamp in section, from the batch's, once it was encoded here
+	changed bool
+	last    bool // nobody sees the records after the plugin that is asked
+	lender  lender
+	asides  []aside
+	names   []batch.Header
+	kept    []int32 // of Refill
 }
 
-type aside struct {
-	topic   string
-	builder *batch.Builder
+// lender is the Memory of a run. It knows what all parts of it have borrowed, and whether they
+// ever were refused, in which no plugin has a part.
+type lender struct {
+	of      batch.Memory // nil: there is none to ask
+	lent    int
+	refused error
+}
+
+// Borrow lends, and remembers.
+func (l *lender) Borrow(bytes int) error {
+	if l.of == nil {
+		return nil
+	}
+	if err := l.of.Borrow(bytes); err != nil {
+		l.refused = err
+		return err
+	}
+	l.lent += bytes
+	return nil
+}
+
+// Return takes back.
+func (l *lender) Return(bytes int) {
+	if l.of != nil {
+		l.of.Return(bytes)
+		l.lent -= bytes
+	}
 }
 
 // New makes a runner. The clock tells it how long calls take and when faults happen.
@@ -98,8 +166,24 @@ func (r *Runner) Run(plugins []Plugin, in *Input) (Outcome, error) {
 	if len(plugins) == 0 || in.Batch.Control() || in.Batch.Count() == 0 {
 		return Outcome{Batch: in.Batch}, nil
 	}
-	defer r.rest(in)
-	if err := r.open(in); err != nil {
+	r.lender = lender{of: in.Memory}
+	out, err := r.run(plugins, in)
+	if err != nil {
+		out = Outcome{}
+	}
+	r.rest(&out)
+	return out, err
+}
+
+func (r *Runner) run(plugins []Plugin, in *Input) (Outcome, error) {
+	err := r.open(in)
+	if err == nil {
+		err = r.reserve(in, len(plugins))
+	}
+	if err != nil && r.lender.refused != nil {
+		return Outcome{}, &Unasked{err}
+	}
+	if err != nil {
 		return Outcome{}, err
 	}
 	for i := range plugins {
@@ -117,13 +201,19 @@ func (r *Runner) Run(plugins []Plugin, in *Input) (Outcome, error) {
 // open decompresses the records and shows them.
 func (r *Runner) open(in *Input) error {
 	r.count, r.changed, r.section = int(in.Batch.Count()), false, in.Batch[batch.HeaderSize:]
+	r.batch.Lend(&r.lender)
 	if in.Batch.Codec() != batch.None {
-		section, borrowed, err := batch.Plain(r.plain, in.Batch, in.maxPlain(), in.Memory)
+		if n := in.Measured.Bytes + 1; in.Measured.Records > 0 && n > cap(r.plain) {
+			if err := r.lender.Borrow(n); err != nil {
+				return err
+			}
+			r.plain = make([]byte, 0, n) // exactly; else it would grow by doubling
+		}
+		section, _, err := batch.Plain(r.plain, in.Batch, in.maxPlain(), &r.lender)
 		if err != nil {
 			return err
 		}
 		r.plain, r.section = section, section
-		r.borrowed += borrowed
 		if !in.Fetch {
 			if err := batch.CheckRecords(section, in.Batch.Count(), in.Keys); err != nil {
 				return err
@@ -132,6 +222,18 @@ func (r *Runner) open(in *Input) error {
 	}
 	r.batch.Topic, r.batch.Partition, r.batch.ClientID = in.Topic, in.Partition, in.ClientID
 	return r.batch.Open(in.Batch, r.section)
+}
+
+// reserve sees to it that a chain which has begun is not ended by a lack of memory. Who has
+// measured the batch has reserved what there is.
+func (r *Runner) reserve(in *Input, plugins int) error {
+	m, ok := in.Memory.(Reserving)
+	if !ok || in.Measured.Records > 0 {
+		return nil
+	}
+	err := m.Reserve(max(0, in.Need(r.batch.Size(), plugins)-r.lender.lent))
+	r.lender.refused = err
+	return err
 }
 
 func (in *Input) maxPlain() int {
@@ -195,14 +297,19 @@ func (r *Runner) ask(p *Plugin, in *Input) (err error) {
 			err = fmt.Errorf("panic: %v", cause)
 		}
 	}()
-	if p.Labels != nil {
+	if p.Labels != nil && in.Labels != nil {
 		pprof.SetGoroutineLabels(p.Labels)
-		defer pprof.SetGoroutineLabels(context.Background())
+		defer pprof.SetGoroutineLabels(in.Labels)
 	}
 	if in.Fetch {
-		return p.Interceptor.OnFetch(&r.batch)
+		err = p.Interceptor.OnFetch(&r.batch)
+	} else {
+		err = p.Interceptor.OnProduce(&r.batch)
 	}
-	return p.Interceptor.OnProduce(&r.batch)
+	if err == nil {
+		err = r.batch.Lack()
+	}
+	return err
 }
 
 // judge decides what the answer of a plugin means, and does to the records what it asks for.
@@ -214,11 +321,11 @@ func (r *Runner) judge(p *Plugin, in *Input, answer error) error {
 	} else if rejection, ok := errors.AsType[*sdk.Rejection](answer); ok && !in.Fetch {
 		return &Refusal{Plugin: p.Name, Cause: Rejected, Reason: rejection.Reason}
 	}
+	if r.lender.refused != nil {
+		return r.lender.refused
+	}
 	if _, ok := errors.AsType[*Refusal](answer); ok {
 		return answer
-	}
-	if lacking, ok := errors.AsType[*lack](answer); ok {
-		return lacking.error
 	}
 	c := &r.call
 	c.Fault = !c.Off
@@ -240,8 +347,11 @@ func (in *Input) mayMove() bool { return !in.Fetch && !in.Batch.Transactional() 
 // buryAll moves all records to the dead-letter topic.
 func (r *Runner) buryAll(p *Plugin, in *Input, why error) error {
 	r.batch.Revert()
+	reason := why.Error()
 	for _, v := range r.batch.All() {
-		r.bury(p, in, v, why.Error())
+		if err := r.bury(p, in, v, reason); err != nil {
+			return err
+		}
 	}
 	r.call.DeadLettered = r.count
 	r.count, r.changed = 0, true
@@ -266,14 +376,17 @@ func (r *Runner) settle(p *Plugin, in *Input) error {
 	if size > in.maxPlain() {
 		return &Refusal{Plugin: p.Name, Cause: TooLarge, Reason: "its edits make the batch larger than may be held decompressed"}
 	}
-	into, err := r.room(size, in.Memory)
+	into, err := r.room(size)
 	if err != nil {
 		return err
 	}
 	r.largest = math.MinInt64
 	for i := range edits {
 		before := len(into)
-		if into = r.encode(p, in, i, &edits[i], into); len(into) > before {
+		if into, err = r.encode(p, in, i, &edits[i], into); err != nil {
+			return err
+		}
+		if len(into) > before {
 			r.largest = max(r.largest, r.batch.Original(i).TimestampDelta)
 		}
 	}
@@ -286,9 +399,6 @@ func (r *Runner) settle(p *Plugin, in *Input) error {
 	}
 	return r.batch.Reopen(r.section, r.count)
 }
-
-// lack is an error of the memory for edits, of which the plugin is innocent.
-type lack struct{ error }
 
 // weigh checks one edit, counts it, and answers how many bytes the record will take at most.
 func (r *Runner) weigh(p *Plugin, in *Input, i int, e *sdk.Edit) (int, error) {
@@ -330,37 +440,33 @@ func (r *Runner) weigh(p *Plugin, in *Input, i int, e *sdk.Edit) (int, error) {
 }
 
 // encode appends record i as it is now, or moves it aside.
-func (r *Runner) encode(p *Plugin, in *Input, i int, e *sdk.Edit, into []byte) []byte {
+func (r *Runner) encode(p *Plugin, in *Input, i int, e *sdk.Edit, into []byte) ([]byte, error) {
 	switch e.Fate {
 	case sdk.Edited:
-		return batch.AppendRecord(into, e.TimestampDelta, e.OffsetDelta, e.Key, e.Value, e.Headers)
+		return batch.AppendRecord(into, e.TimestampDelta, e.OffsetDelta, e.Key, e.Value, e.Headers), nil
 	case sdk.Dropped:
-		return into
+		return into, nil
 	case sdk.Routed:
-		if !in.Fetch {
-			r.move(in, e.Topic, &e.View, e.Headers)
+		if in.Fetch {
+			return into, nil
 		}
-		return into
+		return into, r.move(p, in, e.Topic, &e.View, e.Headers)
 	case sdk.Failed:
 		if p.OnError == DeadLetter {
-			r.bury(p, in, r.batch.Original(i), e.Reason)
-			return into
+			return into, r.bury(p, in, r.batch.Original(i), e.Reason)
 		}
 	}
-	return append(into, r.batch.Raw(i)...)
+	return append(into, r.batch.Raw(i)...), nil
 }
 
 // room is the buffer for the next section.
-func (r *Runner) room(size int, m batch.Memory) ([]byte, error) {
+func (r *Runner) room(size int) ([]byte, error) {
 	into := r.edited[r.turn]
 	if cap(into) >= size {
 		return into[:0], nil
 	}
-	if m != nil && size > keep {
-		if err := m.Borrow(size); err != nil {
-			return nil, &lack{err}
-		}
-		r.borrowed += size
+	if err := r.lender.Borrow(size); err != nil {
+		return nil, err
 	}
 	return make([]byte, 0, size), nil
 }
@@ -375,18 +481,16 @@ func (r *Runner) finish(in *Input) (Outcome, error) {
 		codec = in.Codec
 	}
 	out := Outcome{Rebuilt: true}
-	var err error
 	for i := range r.asides {
-		one := Aside{Topic: r.asides[i].topic, Records: r.asides[i].builder.Count()}
-		options := batch.NoProducer()
-		options.Codec = in.Batch.Codec() // what was compressed is a batch of that size again
-		if one.Batch, err = r.asides[i].builder.Finish(options); err != nil {
+		one, err := r.asides[i].build(in, &r.lender)
+		if err != nil {
 			return Outcome{}, err
 		}
 		out.Aside = append(out.Aside, one)
 	}
+	var err error
 	out.Batch, err = batch.Rebuild(in.Into, in.Batch, r.section, batch.RebuildOptions{
-		Count: int32(r.count), Largest: in.Batch.BaseTimestamp() + r.largest, Codec: codec, Level: in.Level, MaxSize: in.maxSize(), Memory: in.Memory,
+		Count: int32(r.count), Largest: in.Batch.BaseTimestamp() + r.largest, Codec: codec, Level: in.Level, MaxSize: in.maxSize(), Memory: &r.lender,
 	})
 	if errors.Is(err, batch.ErrGrown) {
 		return Outcome{}, &Refusal{Cause: TooLarge, Reason: "the plugins of the topic made the batch larger than " + strconv.Itoa(in.maxSize()) + " bytes"}
@@ -397,17 +501,28 @@ func (r *Runner) finish(in *Input) (Outcome, error) {
 	return out, nil
 }
 
-// rest gives back what was lent, and forgets the batch.
-func (r *Runner) rest(in *Input) {
-	if r.borrowed > 0 && in.Memory != nil {
-		in.Memory.Return(r.borrowed)
-	}
-	r.borrowed, r.section = 0, nil
+// rest forgets the batch, keeps little of what it took, and gives back what was lent but for
+// what goes on.
+func (r *Runner) rest(out *Outcome) {
+	r.batch.Forget(keepViews)
+	r.section = nil
 	for _, b := range []*[]byte{&r.plain, &r.edited[0], &r.edited[1]} {
 		if cap(*b) > keep {
 			*b = nil
 		}
 	}
+	if cap(r.names) > mostNames {
+		r.names = nil
+	}
 	clear(r.asides) // their batches belong to whoever asked
 	r.asides = r.asides[:0]
+	goesOn := 0
+	if out.Rebuilt {
+		goesOn = cap(out.Batch)
+	}
+	for i := range out.Aside {
+		goesOn += cap(out.Aside[i].Batch)
+	}
+	r.lender.Return(r.lender.lent - goesOn)
+	r.lender = lender{}
 }

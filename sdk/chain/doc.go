@@ -6,8 +6,8 @@
 //	            │ decompressed       ├─▶ refused, with a reason      └─▶ the same bytes, when
 //	            │ into memory lent   └─▶ aside: to other topics          nothing was changed
 //
-// It decides and encodes; it reads no clock, writes nowhere and starts nothing. Brokers,
-// clients and the conformance suite run plugins with it.
+// It decides and encodes; its clock and its memory come in from outside, it writes nowhere and
+// starts nothing. Brokers, clients and the conformance suite run plugins with it.
 //
 // What must stay true:
 //
@@ -19,4 +19,7 @@
 //   - A plugin sees what those before it made of the batch, and nothing of a call that
 //     failed: its edits count when the call has ended well, or not at all.
 //   - Batches without records, and control batches, are shown to nobody.
+//   - Whatever the bytes of a batch make it take is counted before it is taken, and borrowed: a
+//     header of two bytes is forty in a list, a record of seven is a view and an edit. Nothing of
+//     it outlives the run but a few buffers of bounded size.
 package chain

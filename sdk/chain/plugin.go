@@ -42,8 +42,8 @@ type Plugin struct {
 	DeadLetter  string   // topic, with OnError DeadLetter
 	Breaker     *Breaker // shared by all instances of the plugin. Nil: it is never switched off
 	Watcher     Watcher  // hears of each call. Nil: nobody does
-	// Labels carry what profiles show of the goroutine during a call (pprof.WithLabels).
-	// Nil: it keeps its own.
+	// Labels carry what profiles show of the goroutine during a call (pprof.WithLabels), if
+	// the Input has some to put back. Nil: it keeps its own.
 	Labels context.Context
 }
 

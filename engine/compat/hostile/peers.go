@@ -24,6 +24,8 @@ const (
 	dataTopic   = "data"   // some megabytes to fetch
 	packedTopic = "packed" // the broker compresses what comes
 	keyedTopic  = "keyed"  // the broker looks whether records have keys
+	seenTopic   = "seen"   // interceptors see what is written and read
+	readTopic   = "read"   // interceptors see what is read
 )
 
 // A peer is a kind of them.
@@ -33,18 +35,21 @@ type peer struct {
 	connections int
 	bytes       int64 // of memory that all of them together may cost the broker
 	data        bool  // they want data to read
+	plugins     bool  // they want topics with interceptors
 	attack      func(*scene) error
 }
 
 var peers = []peer{
-	{"idle", "ask which versions there are, read the answer and say no more", 10_000, 64 << 20, false, idle},
-	{"unread", "ask for a mebibyte eight times and read nothing", 1_000, 128 << 20, true, unread},
-	{"half", "send half a frame of 8 KiB", 5_000, 64 << 20, false, half},
-	{"promises", "promise a frame of 90 MiB and send ten bytes of it", 5_000, 64 << 20, false, promises},
-	{"dribble", "send a good request byte by byte, again and again", 500, 32 << 20, false, dribble},
-	{"lengths", "claim frames of 2 GiB, of 101 MiB and of negative length", 1_000, 32 << 20, false, lengths},
-	{"arrays", "claim two billion elements, in every array of every version of every request that is served", 1_000, 64 << 20, false, arrays},
-	{"bombs", "send 128 MiB of zeros in small batches of every codec, to topics that are compressed anew, compacted, or searched by time", 8, 128 << 20, false, bombs},
+	{"idle", "ask which versions there are, read the answer and say no more", 10_000, 64 << 20, false, false, idle},
+	{"unread", "ask for a mebibyte eight times and read nothing", 1_000, 128 << 20, true, false, unread},
+	{"half", "send half a frame of 8 KiB", 5_000, 64 << 20, false, false, half},
+	{"promises", "promise a frame of 90 MiB and send ten bytes of it", 5_000, 64 << 20, false, false, promises},
+	{"dribble", "send a good request byte by byte, again and again", 500, 32 << 20, false, false, dribble},
+	{"lengths", "claim frames of 2 GiB, of 101 MiB and of negative length", 1_000, 32 << 20, false, false, lengths},
+	{"arrays", "claim two billion elements, in every array of every version of every request that is served", 1_000, 64 << 20, false, false, arrays},
+	{"bombs", "send 128 MiB of zeros in small batches of every codec, to topics that are compressed anew, compacted, or searched by time", 8, 128 << 20, false, false, bombs},
+	{"crowds", "send small batches that are nearly all headers, or nearly all records, to topics with interceptors, and read them through interceptors", 8, 256 << 20, false, true, crowds},
+	{"unread-seen", "ask for a mebibyte through interceptors 64 times and read nothing", 200, 256 << 20, true, true, unreadSeen},
 }
 
 // A scene is one broker and who misbehaves towards it.
@@ -86,7 +91,35 @@ func (s *scene) each(f func(i int) []byte) error {
 	return nil
 }
 
-var topicSettings = map[string][2]string{packedTopic: {"compression.type", "zstd"}, keyedTopic: {"cleanup.policy", "compact"}}
+var topicSettings = map[string]map[string]string{
+	packedTopic: {"compression.type": "zstd"}, keyedTopic: {"cleanup.policy": "compact"},
+	seenTopic: {"interceptors.produce": "header-stamp", "interceptors.fetch": "mask"}, readTopic: {"interceptors.fetch": "mask"},
+}
+
+// load has the broker load interceptors.
+func (s *scene) load(c net.Conn) error {
+	q := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType = kmsg.ConfigResourceTypeBroker
+	for name, value := range map[string]string{"plugins": "header-stamp,mask", "plugin.mask.fields": "card"} {
+		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		config.Name, config.Value = name, kmsg.StringPtr(value)
+		r.Configs = append(r.Configs, config)
+	}
+	q.Resources = append(q.Resources, r)
+	body, err := exchange(c, format(0, q))
+	if err != nil {
+		return fmt.Errorf("load interceptors: %w", err)
+	}
+	a := kmsg.NewPtrIncrementalAlterConfigsResponse()
+	if err := a.ReadFrom(body[4:]); err != nil {
+		return fmt.Errorf("load interceptors: %w", err)
+	}
+	if r := a.Resources[0]; r.ErrorCode != 0 {
+		return fmt.Errorf("load interceptors: error %d: %s", r.ErrorCode, *r.ErrorMessage)
+	}
+	return nil
+}
 
 // prepare makes the topics.
 func (s *scene) prepare(p peer) error {
@@ -96,12 +129,19 @@ func (s *scene) prepare(p peer) error {
 	}
 	q := kmsg.NewPtrCreateTopicsRequest()
 	q.TimeoutMillis = 5000
-	for _, name := range []string{honestTopic, dataTopic, packedTopic, keyedTopic} {
+	names := []string{honestTopic, dataTopic, packedTopic, keyedTopic}
+	if p.plugins {
+		names = append(names, seenTopic, readTopic)
+		if err := s.load(c); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = name, 1, 1
-		if setting := topicSettings[name]; setting[0] != "" {
+		for setting, value := range topicSettings[name] {
 			config := kmsg.NewCreateTopicsRequestTopicConfig()
-			config.Name, config.Value = setting[0], kmsg.StringPtr(setting[1])
+			config.Name, config.Value = setting, kmsg.StringPtr(value)
 			t.Configs = append(t.Configs, config)
 		}
 		q.Topics = append(q.Topics, t)
@@ -117,6 +157,12 @@ func (s *scene) prepare(p peer) error {
 		if _, err := exchange(c, megabyte); err != nil {
 			return fmt.Errorf("produce: %w", err)
 		}
+	}
+	if !p.plugins {
+		return nil
+	}
+	if _, err := exchange(c, format(7, produce(readTopic, plainBatch(900_000)))); err != nil {
+		return fmt.Errorf("produce: %w", err)
 	}
 	return nil
 }
@@ -137,16 +183,26 @@ func idle(s *scene) error {
 
 // unread peers ask for a megabyte eight times and read nothing.
 func unread(s *scene) error {
+	requests := bytes.Repeat(format(11, fetchMegabyte(dataTopic)), 8)
+	return s.each(func(int) []byte { return requests })
+}
+
+// unreadSeen peers do so 64 times, from a topic whose records interceptors are to see.
+func unreadSeen(s *scene) error {
+	requests := bytes.Repeat(format(11, fetchMegabyte(readTopic)), 64)
+	return s.each(func(int) []byte { return requests })
+}
+
+func fetchMegabyte(topic string) *kmsg.FetchRequest {
 	q := kmsg.NewPtrFetchRequest()
 	q.MaxBytes, q.MinBytes, q.MaxWaitMillis = 1<<20, 1, 500
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic = dataTopic
+	t.Topic = topic
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.PartitionMaxBytes, p.CurrentLeaderEpoch = 1<<20, -1
 	t.Partitions = append(t.Partitions, p)
 	q.Topics = append(q.Topics, t)
-	requests := bytes.Repeat(format(11, q), 8)
-	return s.each(func(int) []byte { return requests })
+	return q
 }
 
 // half peers send half of a frame of 8 KiB.
@@ -293,6 +349,86 @@ func allBombs() (sent [][]byte, err error) {
 	return append(sent, rawBatch(2, xerial.Encode(nil, zeros)), rawBatch(2, s2.EncodeSnappy(nil, zeros))), nil
 }
 
+// crowds are batches that are small in every respect but one: how many headers or records they have. In lists of
+// views, edits and headers each of those takes ten to fifty times what it took in the batch.
+func crowds(s *scene) error {
+	sent, err := allCrowds()
+	if err != nil {
+		return err
+	}
+	wrong := make(chan error, s.connections)
+	for range s.connections {
+		c, err := s.dial()
+		if err != nil {
+			return err
+		}
+		go func() { wrong <- crowd(c, sent) }()
+	}
+	var all error
+	for range s.connections {
+		all = errors.Join(all, <-wrong)
+	}
+	return all
+}
+
+// crowd sends all of them, whether they are taken or refused, and reads what was stored.
+func crowd(c net.Conn, sent [][]byte) error {
+	for _, b := range sent {
+		for _, topic := range []string{seenTopic, readTopic} {
+			if _, err := exchange(c, format(7, produce(topic, b))); err != nil {
+				return fmt.Errorf("send a crowd to %s: %w", topic, err)
+			}
+			if _, err := exchange(c, format(11, fetchMegabyte(topic))); err != nil {
+				return fmt.Errorf("read a crowd from %s: %w", topic, err)
+			}
+		}
+	}
+	return nil
+}
+
+// allCrowds are batches of one record with many headers, and of many records: as many as there may be memory for, and
+// far more.
+func allCrowds() (sent [][]byte, err error) {
+	for _, count := range []int{250_000, 8_000_000} {
+		for _, one := range []struct {
+			records int
+			plain   []byte
+		}{{1, recordOfHeaders(count)}, {count / 4, emptyRecords(count / 4)}} {
+			var out bytes.Buffer
+			to, err := zstd.NewWriter(&out, zstd.WithWindowSize(1<<20))
+			if err == nil {
+				_, err = to.Write(one.plain)
+			}
+			if err == nil {
+				err = to.Close()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("make a crowd: %w", err)
+			}
+			sent = append(sent, batchOf(4, one.records, out.Bytes()))
+		}
+	}
+	return sent, nil
+}
+
+// recordOfHeaders is a record whose headers have no name and no value.
+func recordOfHeaders(count int) []byte {
+	headers := binary.AppendVarint(nil, int64(count))
+	body := append([]byte{0, 0, 0, 1, 1}, headers...) // attributes, time, offset, no key, no value
+	body = append(body, bytes.Repeat([]byte{0, 1}, count)...)
+	return append(binary.AppendVarint(nil, int64(len(body))), body...)
+}
+
+// emptyRecords have neither key nor value.
+func emptyRecords(count int) (all []byte) {
+	for i := range count {
+		body := binary.AppendVarint([]byte{0, 0}, int64(i))
+		body = append(body, 1, 1, 0)
+		all = append(binary.AppendVarint(all, int64(len(body))), body...)
+	}
+	return all
+}
+
 // record is a record of zeros.
 func record(size int) []byte {
 	r := kmsg.Record{Key: []byte("key"), Value: make([]byte, size)}
@@ -340,9 +476,12 @@ func produce(topic string, batch []byte) *kmsg.ProduceRequest {
 func plainBatch(size int) []byte { return rawBatch(0, record(size)) }
 
 // rawBatch is a batch that says it has one record.
-func rawBatch(attributes int16, records []byte) []byte {
+func rawBatch(attributes int16, records []byte) []byte { return batchOf(attributes, 1, records) }
+
+// batchOf is a batch that says it has so many.
+func batchOf(attributes int16, count int, records []byte) []byte {
 	b := kmsg.RecordBatch{Magic: 2, Attributes: attributes, FirstTimestamp: 1000, MaxTimestamp: 1000, ProducerID: -1, ProducerEpoch: -1, FirstSequence: -1,
-		NumRecords: 1, Records: records, PartitionLeaderEpoch: -1}
+		NumRecords: int32(count), LastOffsetDelta: int32(count - 1), Records: records, PartitionLeaderEpoch: -1}
 	b.Length = int32(len(b.AppendTo(nil)) - 12)
 	raw := b.AppendTo(nil)
 	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
