@@ -34,9 +34,8 @@ func descriptor(p *netpoll.Poller) (int, error) {
 //
 // gnet's own Polling calls runtime.Gosched whenever there is nothing to do, which wakes
 // another processor to look for work, and looks once more before it sleeps. Here the loop
-// gives way only when it has handed work to others in this process (and not Parked it): they
-// then run at once, where the loop was, and do not wait until the runtime has noticed that it
-// sleeps.
+// gives way only when it has handed work to others in this process: they then run at
+// once, where the loop was, and do not wait until the runtime has noticed that it sleeps.
 // It also does so now and then: of a goroutine that was in no queue for 10 ms the runtime
 // takes the processor away whenever it waits, and watches it every 20 µs to do so.
 func (l *Loop) poll() error {

@@ -31,27 +31,3 @@ func TestDescriptorIsThePollers(t *testing.T) {
 		t.Fatalf("%d events, %v: %v", n, events[:max(n, 0)], err)
 	}
 }
-
-// A reply that is parked is no reason to give way, and is not counted again when it comes.
-func TestParkedRepliesAreNotOwed(t *testing.T) {
-	owed := make(chan [3]int, 2)
-	s := serve(t, Options{Loops: 1}, &served{frame: func(c *Conn, f *Frame) {
-		before := c.loop.owed
-		slot := c.Reserve()
-		reserved := c.loop.owed
-		slot.Parked()
-		slot.Parked()
-		owed <- [3]int{before, reserved, c.loop.owed}
-		slot.Write(f.Bytes())
-		f.Release()
-		slot.Send()
-	}})
-	c := dial(t, s)
-	for range 2 {
-		write(t, c, framed([]byte("ping")))
-		if got := <-owed; got != [3]int{0, 1, 0} {
-			t.Fatalf("owed before, with and after a parked reply: %v", got)
-		}
-		expect(t, c, []byte("ping"))
-	}
-}

@@ -144,15 +144,6 @@ func (s *Slot) Send() {
 	s.complete(false)
 }
 
-// Parked says that the reply waits for what is under way already, or was set going without
-// this loop: its goroutine need not give way for the sake of it. On the loop, before Send.
-func (s *Slot) Parked() {
-	if l := s.conn.loop; s.round == l.round {
-		l.owed--
-		s.round = 0
-	}
-}
-
 // Discard completes the slot without a reply.
 //
 // Ownership: as Send.

@@ -104,7 +104,6 @@ func (p *produceCall) send() {
 	if p.request.Acks == 0 {
 		p.slot.Discard() // later answers of the connection need not wait for this one
 	}
-	quiet := true
 	for i := range p.appends {
 		if p.results[i].Error != 0 {
 			continue
@@ -114,10 +113,7 @@ func (p *produceCall) send() {
 			a.Owner = p.frame
 			p.frame.Retain()
 		}
-		quiet = p.appends[i].Send() && quiet
-	}
-	if quiet && p.request.Acks != 0 {
-		p.slot.Parked()
+		p.appends[i].Send()
 	}
 	p.ended()
 }

@@ -44,9 +44,8 @@ type Append struct {
 type Finisher interface{ Appended(a *Append) }
 
 // Send hands a to the shard of its replica, from any goroutine. It may have ended when
-// Send returns. It reports whether nobody was woken for it: a has ended, or is written and
-// waits for a sync that comes after the one under way.
-func (a *Append) Send() (quiet bool) { return a.Replica.shard.Visit(&a.Node, a) }
+// Send returns.
+func (a *Append) Send() { a.Replica.shard.Visit(&a.Node, a) }
 
 // Run admits the batch; it is written at the end of the turn.
 func (a *Append) Run(*Shard) {

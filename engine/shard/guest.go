@@ -40,54 +40,44 @@ type light interface {
 }
 
 // Visit runs t at once on the caller's goroutine when nobody works on the shard and the
-// task is small, and posts it otherwise (any goroutine). It reports whether t has run and no
-// other goroutine was woken for it.
-func (s *Shard) Visit(n *Node, t light) (quiet bool) {
-	if s.guests {
-		if ran, quiet := s.guest(t); ran {
-			return quiet
-		}
+// task is small, and posts it otherwise (any goroutine).
+func (s *Shard) Visit(n *Node, t light) {
+	if !s.guests || !s.guest(t) {
+		s.Post(n, t)
 	}
-	s.Post(n, t)
-	return false
 }
 
 // Return is Visit for the syncer of the shard's own disk, which may be a guest also where
 // event loops may not: what it would wait for there it waits for anyhow.
 func (s *Shard) Return(n *Node, t light) {
-	if s.stepped {
+	if s.stepped || !s.guest(t) {
 		s.Post(n, t)
 		return
 	}
-	if ran, _ := s.guest(t); !ran {
-		s.Post(n, t)
-	} else if label.On() {
+	if label.On() {
 		label.Set(label.Syncer)
 	}
 }
 
-// guest reports whether it has run t, and whether that woke nobody.
-func (s *Shard) guest(t light) (ran, quiet bool) {
+// guest reports whether it has run t.
+func (s *Shard) guest(t light) bool {
 	if s.queue.head.Load() != nil || !s.held.CompareAndSwap(false, true) {
-		return false, false
+		return false
 	}
 	s.visited.Store(true)
 	s.now = s.clock()
-	s.asking = false
-	ran = s.queue.head.Load() == nil && s.backlog == nil && !s.now.Before(s.calm) && t.light(s)
+	ran := s.queue.head.Load() == nil && s.backlog == nil && !s.now.Before(s.calm) && t.light(s)
 	if ran {
 		s.visit(t)
 	}
 	idle := s.backlog == nil
-	quiet = !s.asking
 	s.visited.Store(false)
 	s.held.Store(false)
 	// What was posted until here has not woken the goroutine, or it has found the shard held.
 	if !idle || s.queue.head.Load() != nil || s.owed.Load() && s.owed.Swap(false) {
 		s.rouse()
-		quiet = false
 	}
-	return ran, quiet
+	return ran
 }
 
 // visit runs t, and then small tasks that were posted meanwhile.

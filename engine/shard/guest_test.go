@@ -260,32 +260,3 @@ func TestManyAreAnsweredByTheShard(t *testing.T) {
 		}
 	}
 }
-
-// TestGuestSaysWhomItWoke: who asks the disk for a sync has woken the syncer; who comes while one is under
-// way, or is acknowledged from the page cache, has woken nobody; who posts has woken the shard.
-func TestGuestSaysWhomItWoke(t *testing.T) {
-	syncer := &handSyncer{}
-	h := newHouse(t, diskio.NewMemory(), syncer)
-	durable, cached := h.topic("d", 1, 1, testSettings(true)).Replica(0), h.topic("c", 2, 1, testSettings(false)).Replica(0)
-	quiet := func(r *Replica) bool {
-		asleep(h.shard)
-		s := &sent{ended: make(chan struct{})}
-		s.Append = Append{Replica: r, Batch: records(t, batch.NoProducer(), "value"), Owner: &s.owner, Finish: s}
-		return s.Send()
-	}
-	for i, want := range []bool{false, false, true, true} { // posted, for the log is opened; asking; behind that; again
-		if i == 1 {
-			h.settled()
-			syncer.release()
-		}
-		if got := quiet(durable); got != want {
-			t.Fatalf("append %d to a durable log: quiet %v", i, got)
-		}
-	}
-	for i, want := range []bool{false, true} {
-		if got := quiet(cached); got != want {
-			t.Fatalf("append %d to a log that is not synced: quiet %v", i, got)
-		}
-		h.settled()
-	}
-}

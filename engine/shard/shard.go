@@ -82,7 +82,6 @@ type Shard struct {
 	now      time.Time
 	calm     time.Time // no guest works before
 	alarm    time.Time // when the goroutine will wake by itself; zero: never
-	asking   bool      // in this visit the disk was asked for a sync
 	backlog  *Node     // taken from the queue and not run yet, oldest first
 	flushed  func(time.Duration, int)
 	verify   func(*Verification)

@@ -172,7 +172,7 @@ func (r *Replica) sync() {
 		r.abandon(kerr.KafkaStorageError)
 		return
 	}
-	r.syncing, r.shard.asking = true, true
+	r.syncing = true
 	r.due = time.Time{}
 	r.shard.ClearTimer(&r.later)
 	r.promised = r.written
