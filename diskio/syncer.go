@@ -87,8 +87,11 @@ type synced struct {
 type Request struct {
 	File File
 	// Done is called on a goroutine of the syncer, after an fdatasync that began after
-	// Sync was called. It must not block. From here on r may be used again.
+	// Sync was called. It must not block for longer than the disk would. From here on r may be
+	// used again, and what Done asks for itself is part of the next round.
 	Done func(r *Request, err error)
+	// Together is how many requests were served by one round, when Done is called.
+	Together int
 
 	// Labels are those of the goroutine that syncs the file, for profiles. Nil: the syncer's.
 	Labels context.Context
@@ -499,9 +502,13 @@ func (s *Syncer) sync() {
 }
 
 func answer(r *Request, err error) {
+	together := 0
+	for one := r; one != nil; one = one.same {
+		together++
+	}
 	for r != nil {
 		next := r.same
-		r.same, r.direct = nil, false
+		r.same, r.direct, r.Together = nil, false, together
 		r.Done(r, err)
 		r = next
 	}

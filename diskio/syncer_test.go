@@ -45,8 +45,11 @@ func TestOneSyncServesAllWhoWait(t *testing.T) {
 	first := ask(s, f)
 	<-f.begun
 	var later []chan error
+	var together atomic.Int32
 	for range 50 {
-		later = append(later, ask(s, f))
+		done := make(chan error, 1)
+		s.Sync(&Request{File: f, Done: func(r *Request, err error) { together.Add(int32(r.Together)); done <- err }})
+		later = append(later, done)
 	}
 	other := newSlow() // other files go on meanwhile, and show that the dispatcher took the rest
 	fast := ask(s, other)
@@ -67,8 +70,8 @@ func TestOneSyncServesAllWhoWait(t *testing.T) {
 	for _, c := range later {
 		must(t, <-c)
 	}
-	if n := f.syncs.Load(); n != 2 {
-		t.Fatalf("%d syncs for 51 requests, want 2", n)
+	if n := f.syncs.Load(); n != 2 || together.Load() != 50*50 {
+		t.Fatalf("%d syncs for 51 requests, want 2; 50 were told of %d in all", n, together.Load())
 	}
 }
 

@@ -1,10 +1,14 @@
 package shard
 
-import "time"
+import (
+	"time"
 
-// A guest is a goroutine, most often an event loop, that finds a shard asleep and does a
-// small task there itself, in place of waking the shard's goroutine: the hand-over costs
-// more than most appends. Whoever works on a shard, goroutine or guest, holds it. A task
+	"github.com/millrace/millrace/engine/label"
+)
+
+// A guest is a goroutine, an event loop or one of the disk's syncer, that finds a shard asleep
+// and does a small task there itself, in place of waking the shard's goroutine: the hand-over
+// costs more than most appends. Whoever works on a shard, goroutine or guest, holds it. A task
 // that finds it held, or others waiting, is posted, so that the order of one poster's
 // tasks is kept; a guest that finds posted tasks at its end does those that are small as
 // well, up to a bound, and leaves the rest to the goroutine.
@@ -40,6 +44,18 @@ type light interface {
 func (s *Shard) Visit(n *Node, t light) {
 	if !s.guests || !s.guest(t) {
 		s.Post(n, t)
+	}
+}
+
+// Return is Visit for the syncer of the shard's own disk, which may be a guest also where
+// event loops may not: what it would wait for there it waits for anyhow.
+func (s *Shard) Return(n *Node, t light) {
+	if s.stepped || !s.guest(t) {
+		s.Post(n, t)
+		return
+	}
+	if label.On() {
+		label.Set(label.Syncer)
 	}
 }
 

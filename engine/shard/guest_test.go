@@ -213,3 +213,50 @@ func TestGuestsAndGoroutine(t *testing.T) {
 		}
 	}
 }
+
+// TestSyncerAnswersAtOnce has the syncer find the shard asleep: whoever waited for the sync is
+// answered when the syncer goes on, and what came meanwhile is asked for.
+func TestSyncerAnswersAtOnce(t *testing.T) {
+	for name, guests := range map[string]bool{"one disk": true, "several disks": false} {
+		t.Run(name, func(t *testing.T) {
+			syncer := &handSyncer{}
+			h := newHouseWith(t, diskio.NewMemory(), syncer, guests)
+			r := h.topic("t", 1, 1, testSettings(true)).Replica(0)
+			first := send(r, records(t, batch.NoProducer(), "first"))
+			h.settled()
+			second := send(r, records(t, batch.NoProducer(), "second"))
+			h.settled()
+			for i, s := range []*sent{first, second} {
+				asleep(h.shard)
+				if n := syncer.release(); n != 1 {
+					t.Fatalf("%d syncs were asked for", n)
+				}
+				if !s.done() || s.Err != nil || s.Base != int64(i) {
+					t.Fatalf("record %d: done %v, error %v, offset %d", i, s.done(), s.Err, s.Base)
+				}
+			}
+		})
+	}
+}
+
+// TestManyAreAnsweredByTheShard has the syncer end one of many that were synced together, and
+// one while the shard is busy: it does not wait for either.
+func TestManyAreAnsweredByTheShard(t *testing.T) {
+	syncer := &handSyncer{}
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	r := h.topic("t", 1, 1, testSettings(true)).Replica(0)
+	for _, together := range []int{fewTogether + 1, 1} {
+		s := send(r, records(t, batch.NoProducer(), "value"))
+		h.settled()
+		release := park(h.shard)
+		r.request.Together = together
+		syncer.release()
+		if s.done() {
+			t.Fatalf("answered while the shard is busy, %d together", together)
+		}
+		release()
+		if <-s.ended; s.Err != nil {
+			t.Fatal(s.Err)
+		}
+	}
+}

@@ -218,8 +218,17 @@ func (d *synced) post(failed *error, err error) {
 	if d.err == nil {
 		r.shard.flushed(r.shard.clock().Sub(r.asked), int(r.promised.batches-r.safe.batches))
 	}
-	r.shard.Post(&d.Node, d)
+	// Among many that were synced together the shard's own goroutine answers while the syncer
+	// goes on; a few are answered sooner than it wakes up.
+	if r.request.Together <= fewTogether {
+		r.shard.Return(&d.Node, d)
+	} else {
+		r.shard.Post(&d.Node, d)
+	}
 }
+
+// fewTogether is how many are answered by the syncer itself.
+const fewTogether = 4
 
 // Run moves the high watermark, and syncs what came meanwhile.
 func (d *synced) Run(*Shard) {
