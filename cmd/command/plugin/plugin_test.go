@@ -64,7 +64,6 @@ func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
 	for _, kind := range []string{"partitioner", "serializer", "assignor"} {
 		t.Run(kind, func(t *testing.T) {
 			folder := begin(t, kind, "go", "first-byte")
-			do(t, folder, "go", "test", "./...")
 			module := filepath.Join(folder, "first-byte.wasm")
 			t.Setenv("GOPROXY", "off")
 			if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
