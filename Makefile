@@ -21,7 +21,7 @@ race: ## all tests with the race detector on
 	.ci/run race
 
 rewrite: ## write what the conversations in testdata answer now; then read the diff
-	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' engine tuning | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
+	go test $$(grep -rlE 'cockroachdb/datadriven|"rewrite"' --include='*_test.go' cmd diskio engine results sdk | xargs -n1 dirname | sort -u | sed 's|^|./|') -rewrite
 
 fuzz: ## five seconds (FUZZTIME=1m for more) of each decoder's fuzz target
 	.ci/run fuzz
@@ -40,6 +40,7 @@ power: ## cut the power of the broker's disk twenty times under load; needs root
 
 transact: ## the same two under transactions, 100 and 50 rounds, judged by the history of all of them
 	cd engine/compat && go run ./kill -transactions -rounds 100 && go run ./power -transactions -rounds 50
+
 plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
 	cd engine/compat && go run ./plugins
 

@@ -243,6 +243,7 @@ var valueFields = []field[Value]{
 	{"min", "bytes, from 1 to 64MiB", size(func(v *Value) *int { return &v.Min }, 1, 64<<20)},
 	{"max", "bytes, from 1 to 64MiB", size(func(v *Value) *int { return &v.Max }, 1, 64<<20)},
 	{"compressibility", "0 to 1", fraction(func(v *Value) *float64 { return &v.Compressibility }, 0, 1)},
+	{"digits", "0 to 1024: a run of them in each value", whole(func(v *Value) *int { return &v.Digits }, 0, 1024)},
 	{"file", "a path", text(func(v *Value) *string { return &v.File })},
 }
 

@@ -28,8 +28,10 @@ func setValue(p *parsing, s *Settings, n ast.Node) error {
 	switch {
 	case v.Size == 0 && v.File == "" && (v.Min == 0 || v.Max < v.Min):
 		return fmt.Errorf("needs size, or min and a max that is not below it, or file")
-	case v.Size > 0 && v.Max > 0, v.File != "" && v.Size+v.Max > 0:
-		return fmt.Errorf("size, min with max, and file exclude each other")
+	case v.Size > 0 && v.Max > 0, v.File != "" && v.Size+v.Max+v.Digits > 0:
+		return fmt.Errorf("size, min with max, and file exclude each other, and file excludes digits")
+	case v.Digits > 0 && v.Digits > max(v.Size, v.Min)-stampSize:
+		return fmt.Errorf("needs %d bytes of each value beside the digits", stampSize)
 	}
 	s.Value = v
 	return nil

@@ -67,6 +67,7 @@ type Value struct {
 	Size            int // bytes
 	Min, Max        int // bytes, evenly spread, when Size is zero
 	Compressibility float64
+	Digits          int    // so many decimal digits are in the middle of each, as of a card number
 	File            string // lines of a file, instead
 }
 

@@ -58,6 +58,10 @@ func makeValues(v Value, random *rand.Rand) ([][]byte, error) {
 			size = v.Min + random.IntN(v.Max-v.Min+1)
 		}
 		values[i] = makeValue(size, v.Compressibility, random)
+		middle := values[i][max(stampSize, (size-v.Digits)/2):]
+		for d := range v.Digits {
+			middle[d] = '0' + byte(random.IntN(10))
+		}
 	}
 	return values, nil
 }

@@ -111,6 +111,21 @@ func TestTheListTellsTheFuel(t *testing.T) {
 	}
 }
 
+// A topic from which a plugin is taken must not get it back from the cluster's own list, and a
+// secret that nobody tells must not be taken for an empty one.
+func TestATopicWithoutAListOfItsOwn(t *testing.T) {
+	s, _ := newBroker(t)
+	drops := moduleFile(t, I64(64<<32|16), 1, 0, abi.Drop)
+	s.says("Created topic orders.", 0, "", "topics create orders")
+	s.says("Loaded plugin cut", 0, "", "plugin load cut", drops, "--config", "api.secret=x")
+	s.says("", 0, "", "configs alter broker --set interceptors=cut")
+	s.says("Topic orders: interceptors.produce=\n", 0, "", "plugin unload cut --topic orders")
+	s.says("", 0, "one\n", "produce orders")
+	s.says("one\n", 0, "", "consume orders -B -n 1")
+	s.says("--config api.secret=", 1, "", "plugin reload cut", drops)
+	s.says("Loaded plugin cut", 0, "", "plugin reload cut", drops, "--config", "api.secret=y")
+}
+
 func TestAModuleInRustMasksWhatIsStored(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic orders.\n", "", "topics create orders")

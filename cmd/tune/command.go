@@ -95,15 +95,22 @@ func (o *options) run(c *cobra.Command) error {
 	return err
 }
 
-// tune tries changes until there is none left, and writes what was found.
-func (o *options) tune(ctx context.Context, lab *lab, begin tuning.Configuration) (*evidence, error) {
+// tune tries changes until there is none left, and writes what was found: also when it is
+// ended before.
+func (o *options) tune(ctx context.Context, lab *lab, begin tuning.Configuration) (found *evidence, err error) {
 	t := tuning.New(tuning.Options{Goal: o.goal, Changes: o.changes, Weaken: o.weaken}, begin)
-	found := &evidence{Workload: o.workload, Goal: o.goal, Repeats: o.repeats, Begin: begin}
+	found = &evidence{Workload: o.workload, Goal: o.goal, Repeats: o.repeats, Begin: begin}
+	defer func() {
+		found.Trials, found.End = t.Trials, t.Base()
+		if err == nil || len(found.Trials) > 0 {
+			err = errors.Join(err, found.write(o.out, lab.say))
+		}
+	}()
 	for again := true; again; {
 		again = false
 		seen, err := lab.observe(ctx, side{o.broker, t.Base()})
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		found.Observations = append(found.Observations, seen)
 		lab.say("%s", summary(seen))
@@ -111,19 +118,22 @@ func (o *options) tune(ctx context.Context, lab *lab, begin tuning.Configuration
 		for p, ok := t.Next(); ok; p, ok = t.Next() {
 			lab.say("\n%s: %s\n  trying %s", p.Rule, p.Why, p.Change)
 			c, err := lab.compare(ctx, o.repeats, side{o.broker, t.Base()}, side{o.broker, t.Base().With(p.Change)})
-			if err != nil {
-				return nil, err
+			if ctx.Err() != nil {
+				return found, err
 			}
 			var trial tuning.Trial
-			trial, again = t.Measured(c)
+			if err == nil {
+				trial, again = t.Measured(c)
+			} else {
+				trial = t.Failed(err.Error())
+			}
 			lab.say("  %s: %s", trial.Verdict, trial.Reason)
 			if again {
 				break
 			}
 		}
 	}
-	found.Trials, found.End = t.Trials, t.Base()
-	return found, found.write(o.out, lab.say)
+	return found, nil
 }
 
 // begin is the configuration that the options describe.

@@ -4,22 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/pprof/profile"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/millrace/millrace/cmd/tuning"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/loadgen"
+	"github.com/millrace/millrace/loadgen/peers"
 	"github.com/millrace/millrace/results"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -35,7 +32,7 @@ func (l *lab) observe(ctx context.Context, s side) (o *tuning.Observation, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	before, err := firstScrape(ctx, b.Admin)
+	before, err := scrape(ctx, b.Admin)
 	if err != nil {
 		return nil, err
 	}
@@ -161,38 +158,7 @@ func clients(o *tuning.Observation, w *loadgen.Workload) {
 // metrics are those of a broker at one moment.
 type metrics map[string]*dto.MetricFamily
 
-func scrape(ctx context.Context, admin string) (metrics, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	a, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	all, err := parser.TextToMetricFamilies(a.Body)
-	if err := errors.Join(err, a.Body.Close()); err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	return all, nil
-}
-
-// firstScrape waits for the admin address, which a broker opens after it serves clients.
-func firstScrape(ctx context.Context, admin string) (m metrics, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for again := time.NewTicker(5 * time.Millisecond); ; {
-		if m, err = scrape(ctx, admin); err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
-			again.Stop()
-			return m, err
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-		}
-	}
-}
+func scrape(ctx context.Context, admin string) (metrics, error) { return peers.Metrics(ctx, admin) }
 
 // sum adds up a metric over all labels but those given, which must be so.
 func (m metrics) sum(name string, labels ...string) (total float64) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -67,6 +68,9 @@ Profiles may come from elsewhere: --profile names files, such as those of a brok
 }
 
 func (g *guided) run(ctx context.Context, out io.Writer) error {
+	if !slices.Contains(tuning.Goals, g.goal) {
+		return fmt.Errorf("--goal %s: use %s", g.goal, strings.Join(tuning.Goals, ", "))
+	}
 	if g.repeats < results.MinRepeats {
 		return fmt.Errorf("--repeats %d: fewer than %d runs of each side tell nothing apart", g.repeats, results.MinRepeats)
 	}

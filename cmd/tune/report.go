@@ -77,6 +77,10 @@ func (e *evidence) properties() string {
 	for _, t := range e.kept() {
 		c := t.Change
 		fmt.Fprintf(&b, "\n# %s\n", t.Why)
+		if t.Loses != "" {
+			fmt.Fprintf(&b, "# Nobody does then %s. Only if that is not needed:\n# %s\n", t.Loses, c)
+			continue
+		}
 		switch {
 		case c.Kind == tuning.Setting && c.To == "":
 			fmt.Fprintf(&b, "# take this out: %s=%s\n", c.Key, c.From)
@@ -134,6 +138,9 @@ func (e *evidence) report() string {
 	}
 	for i, t := range e.Trials {
 		fmt.Fprintf(&b, "\n### %d. %s\n\n%s.\n\n%s: %s.\n\n", i+1, t.Change, upperFirst(t.Why), upperFirst(string(t.Verdict)), t.Reason)
+		if t.Loses != "" {
+			fmt.Fprintf(&b, "Nobody does with it %s: whether that is needed is not for a measurement to say.\n\n", t.Loses)
+		}
 		rows := [][]string{{"phase", "figure", "without", "with", "ratio", "95 %", "p", "with is"}}
 		for _, r := range t.Rows {
 			rows = append(rows, []string{

@@ -193,6 +193,25 @@ func TestAReportLinesUp(t *testing.T) {
 	}
 }
 
+// Whether a plugin can be done without is for people: what says so must not take effect by
+// being copied into server.properties.
+func TestAPluginIsNotTakenOutByTheFile(t *testing.T) {
+	e := &evidence{Workload: "w", Goal: tuning.GoalCPU, Trials: []tuning.Trial{{
+		Proposal: tuning.Proposal{Rule: "slow-plugin", Why: "plugin mask takes 60 %", Loses: "what plugin mask does", Change: tuning.Change{Kind: tuning.Setting, Key: "interceptors", From: "mask,stamp", To: "stamp"}},
+		Verdict:  tuning.Kept,
+	}}}
+	for line := range strings.Lines(e.properties()) {
+		if text := strings.TrimSpace(line); text != "" && !strings.HasPrefix(text, "#") {
+			t.Errorf("%q takes effect", text)
+		}
+	}
+	for _, text := range []string{e.properties(), e.report()} {
+		if !strings.Contains(text, "Nobody does") || !strings.Contains(text, "mask,stamp → stamp") {
+			t.Errorf("it does not say what is lost:\n%s", text)
+		}
+	}
+}
+
 func TestSettingsThatAreOurOwnAreLeftOut(t *testing.T) {
 	o := options{override: []string{"listeners=PLAINTEXT://127.0.0.1:1", "log.dirs=/elsewhere", "num.io.threads=3"}}
 	got, err := o.brokerSettings()

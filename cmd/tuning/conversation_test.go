@@ -18,6 +18,7 @@ import (
 //	observe            a run: "class gc 30", "plugin mask 20", "request-bytes 400", "setting k v", …, shares in percent
 //	next               what is tried next
 //	measured           how that went: "phase mode metric ratio verdict" a line
+//	failed             that it could not be measured, and why
 //	base               what is configured by now
 func TestConversations(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -47,6 +48,9 @@ func TestConversations(t *testing.T) {
 					text += "look again\n"
 				}
 				return text
+			case "failed":
+				trial := tuner.Failed(strings.TrimSpace(d.Input))
+				return fmt.Sprintf("%s: %s\n", trial.Verdict, trial.Reason)
 			case "base":
 				return configured(tuner.Base())
 			}
@@ -65,6 +69,9 @@ func proposals(all []Proposal) string {
 		fmt.Fprintf(&b, "%.2f %s: %s\n  %s\n", p.Score, p.Rule, p.Change, p.Why)
 		if p.Weakens != "" {
 			fmt.Fprintf(&b, "  but %s\n", p.Weakens)
+		}
+		if p.Loses != "" {
+			fmt.Fprintf(&b, "  without %s\n", p.Loses)
 		}
 	}
 	return b.String()

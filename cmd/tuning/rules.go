@@ -16,6 +16,9 @@ type Proposal struct {
 	Change Change  `json:"change"`
 	// Weakens says what the broker would promise less. Such a change is tried only when asked for.
 	Weakens string `json:"weakens,omitempty"`
+	// Loses says what nobody does any more with the change. It is tried, for that is what it costs,
+	// but a person decides: it is never written so that it takes effect by itself.
+	Loses string `json:"loses,omitempty"`
 }
 
 // rule is a row of the table: it looks at an observation and may propose changes.
@@ -52,8 +55,8 @@ const (
 
 func percent(part float64) string { return fmt.Sprintf("%.0f %%", 100*part) }
 
-// slowPlugin: take away the plugin that costs most, if it costs much; what it does is then
-// somebody else's to do, and the report says so.
+// slowPlugin: take away the plugin that costs most, if it costs much. What it does nobody
+// does then, so that it is for a person to decide.
 func slowPlugin(o *Observation) (all []Proposal) {
 	for _, name := range o.pluginsNamed() {
 		part, wait := Part(o.CPU.Labels[ByPlugin], name), o.PluginMillis[name]
@@ -68,6 +71,7 @@ func slowPlugin(o *Observation) (all []Proposal) {
 			if slices.Contains(o.Plugins[key], name) {
 				all = append(all, Proposal{
 					Why: why, Score: max(part, min(wait/10, 0.9)), Change: o.withoutPlugin(key, name),
+					Loses: "what plugin " + name + " does",
 				})
 			}
 		}

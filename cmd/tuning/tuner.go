@@ -69,10 +69,8 @@ func (t *Tuner) Next() (p Proposal, ok bool) {
 // Measured tells how the change that Next named has done. It reports whether the base is
 // another now.
 func (t *Tuner) Measured(c results.Comparison) (Trial, bool) {
-	p := t.waiting[0]
-	t.waiting = t.waiting[1:]
-	t.tried = append(t.tried, p.Change)
-	trial := Trial{Proposal: p}
+	trial := t.take()
+	p := trial.Proposal
 	trial.Verdict, trial.Reason = Judge(c, t.options.Goal)
 	for _, row := range c.Rows {
 		trial.Rows = append(trial.Rows, Row{
@@ -88,4 +86,21 @@ func (t *Tuner) Measured(c results.Comparison) (Trial, bool) {
 	t.tried = append(t.tried, Change{p.Change.Kind, p.Change.Key, p.Change.To, p.Change.From})
 	t.waiting = nil
 	return trial, true
+}
+
+// Failed tells that the change that Next named could not be measured, and why: a broker that
+// does not start with it, for one.
+func (t *Tuner) Failed(reason string) Trial {
+	trial := t.take()
+	trial.Verdict, trial.Reason = Dropped, "it could not be measured: "+reason
+	t.Trials = append(t.Trials, trial)
+	return trial
+}
+
+// take begins the trial of the change that Next named.
+func (t *Tuner) take() Trial {
+	p := t.waiting[0]
+	t.waiting = t.waiting[1:]
+	t.tried = append(t.tried, p.Change)
+	return Trial{Proposal: p}
 }

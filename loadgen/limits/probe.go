@@ -65,7 +65,7 @@ var probes = map[string]probe{
 	probeGroup:        {[]string{throughput, brokerCPU, commitP50, commitP99}, consumers},
 	probeCompaction:   {[]string{cleanTime, cleanCPU, cleanMemory, cleanLeft}, compaction},
 	probeRebalance:    {[]string{rebalance, rebalanceBy}, rebalanced},
-	probeProducer:     {[]string{clientCPU, clientBatch}, producers},
+	probeProducer:     {[]string{clientCPU, clientRate}, producers},
 }
 
 // patience is how long a probe waits for what must happen.

@@ -24,8 +24,8 @@ import (
 
 // Figures of the probe that compares producers. What the broker spends is not in them.
 const (
-	clientCPU   = "client CPU"  // of the producer's process, for a record
-	clientBatch = "record rate" // sent and acknowledged in a second
+	clientCPU  = "client CPU"  // of the producer's process, for a record
+	clientRate = "record rate" // sent and acknowledged in a second
 )
 
 // Producers that a side may name.
@@ -54,7 +54,7 @@ type producing interface {
 
 // producers measures what a record costs the process that sends it.
 func producers(ctx context.Context, t *trial) error {
-	return t.withTopic(ctx, t.row.Partitions, nil, func(b *peers.Broker, _ *kadm.Client, topic string) error {
+	return t.withTopic(ctx, t.row.Partitions, nil, func(b *peers.Broker, admin *kadm.Client, topic string) error {
 		if t.side.Client == clientJava {
 			return javaProducer(ctx, t, b.Address, topic)
 		}
@@ -64,7 +64,8 @@ func producers(ctx context.Context, t *trial) error {
 			return err
 		}
 		defer p.close()
-		if _, err := sendFor(ctx, p, min(probeWarm, t.row.Time)); err != nil {
+		warm, err := sendFor(ctx, p, min(probeWarm, t.row.Time))
+		if err != nil {
 			return err
 		}
 		s, err := spending(os.Getpid())
@@ -76,17 +77,36 @@ func producers(ctx context.Context, t *trial) error {
 			return err
 		}
 		wall, processor, err := s.now()
-		if err == nil {
-			t.produced(records, wall, processor)
+		if err != nil {
+			return err
 		}
-		return err
+		t.produced(records, wall, processor)
+		return stored(ctx, admin, topic, warm+records)
 	})
+}
+
+// stored makes sure that a topic has as many records as were sent to it: what a client drops
+// would be cheap to send.
+func stored(ctx context.Context, admin *kadm.Client, topic string, sent int64) error {
+	ends, err := admin.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("ask how many records %s has: %w", topic, err)
+	}
+	var there int64
+	ends.Each(func(o kadm.ListedOffset) { there += o.Offset })
+	if there != sent {
+		return fmt.Errorf("%d records were sent to %s, and it has %d", sent, topic, there)
+	}
+	return nil
 }
 
 // produced is what so many records came to.
 func (t *trial) produced(records int64, wall, processor time.Duration) {
 	t.figure(clientCPU, results.Seconds, processor.Seconds()/float64(records))
-	t.figure(clientBatch, results.Pure, float64(records)/wall.Seconds())
+	t.figure(clientRate, results.Pure, float64(records)/wall.Seconds())
 }
 
 // sendFor sends for a while and waits for what it sent.

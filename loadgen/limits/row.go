@@ -48,9 +48,10 @@ type Side struct {
 	Broker   string            `yaml:"broker"` // millrace or kafka
 	Client   string            `yaml:"client"` // of probe producer: native, kgo or java
 	Settings map[string]string `yaml:"settings"`
-	Set      []string          `yaml:"set"`  // key=value of the workload
-	Fill     bool              `yaml:"fill"` // run the workload once the partitions are there, for probe partitions
-	End      string            `yaml:"end"`  // of the broker's first life, for probe start: stop or kill. Empty: it has one life
+	Set      []string          `yaml:"set"`    // key=value of the workload
+	Fill     bool              `yaml:"fill"`   // run the workload once the partitions are there, for probe partitions
+	Beside   string            `yaml:"beside"` // what is done to the broker during the workload: reload or endless
+	End      string            `yaml:"end"`    // of the broker's first life, for probe start: stop or kill. Empty: it has one life
 }
 
 // Quick is what a small run changes.
@@ -155,6 +156,8 @@ func (r *Row) complaints() []error {
 			"side %s: client is %q; probe %s needs %s, %s or %s, and nothing else has one", s.Name, s.Client, probeProducer, clientNative, clientKgo, clientJava)
 		rule(s.Broker == kafka && len(s.Settings) > 0, "side %s: one Kafka serves all rows and has its defaults: give the topic a config", s.Name)
 		rule(!slices.Contains([]string{"", endStop, endKill}, s.End), "side %s: end is %q, allowed are %s and %s", s.Name, s.End, endStop, endKill)
+		rule(!slices.Contains([]string{"", besideReload, besideEndless}, s.Beside) || s.Beside != "" && r.Probe != "",
+			"side %s: beside is %q, allowed are %s and %s, beside a workload", s.Name, s.Beside, besideReload, besideEndless)
 		rule(s.End != "" && r.Probe != probeStart, "side %s: end is for probe %s", s.Name, probeStart)
 		rule(s.Fill && (r.Probe != probePartitions || len(r.workload) == 0), "side %s: fill is for probe %s, and needs a workload", s.Name, probePartitions)
 		rule(s.End != "" && len(r.workload) == 0, "side %s: end needs a workload", s.Name)
@@ -207,9 +210,9 @@ func (r *Row) has(c results.Check) error {
 			return fmt.Errorf("row %d has no side %q", r.Number, name)
 		}
 	}
-	var figures []string
+	figures := pluginFigures
 	if r.Disk != "" {
-		figures = diskFigures
+		figures = append(slices.Clone(diskFigures), figures...)
 	}
 	if r.Probe != "" {
 		figures = probes[r.Probe].figures

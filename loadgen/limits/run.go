@@ -195,6 +195,10 @@ func (b *bench) start(ctx context.Context, s Side, dir string) (*peers.Broker, e
 	o := b.Millrace
 	o.Dir, o.Settings = dir, map[string]string{deleteSoon: "0"}
 	for key, value := range s.Settings {
+		value, err := placed(value, dir)
+		if err != nil {
+			return nil, err
+		}
 		o.Settings[key] = value
 	}
 	return peers.StartMillrace(ctx, o)

@@ -44,16 +44,34 @@ func (t *trial) load(ctx context.Context) (*results.Result, error) {
 			return nil, err
 		}
 	}
-	r, err := t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second})
-	if err != nil || disk == nil {
-		return r, err
-	}
-	if err := disk.measure(ctx); err != nil {
+	r, err := t.among(ctx, w)
+	if err != nil {
 		return nil, err
 	}
-	disk.figures(t)
+	if disk != nil {
+		if err := disk.measure(ctx); err != nil {
+			return nil, err
+		}
+		disk.figures(t)
+	}
 	r.Figures = t.figures
 	return r, nil
+}
+
+// among runs a workload among what the side wants done beside it.
+func (t *trial) among(ctx context.Context, w *loadgen.Workload) (r *results.Result, err error) {
+	var before shown
+	if t.hasPlugins() {
+		if before, err = shownNow(ctx, t.broker); err != nil {
+			return nil, err
+		}
+	}
+	end, err := t.disturb(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second})
+	return r, errors.Join(err, end(), t.took(ctx, before))
 }
 
 // workload is the row's workload for this side.

@@ -5,6 +5,8 @@
 //	plugin.mask.config.fields=card.number,holder   fields of JSON values; what is in an array is
 //	                                               reached through it, * is any field
 //	plugin.mask.config.regex=\b\d{16}\b            instead, or besides: what matches in any value
+//	plugin.mask.config.digits=16                   instead, or besides: runs of at least so many digits, of
+//	                                               which the last four stay; the others become asterisks
 //	plugin.mask.config.action=redact               or hash: equal secrets stay equal
 //	plugin.mask.config.replacement=***             of redact
 //	plugin.mask.config.secret=…                    key of the hash (HMAC-SHA256): without it anybody
@@ -35,6 +37,7 @@ const hashed = 16
 type masker struct {
 	fields  *node // nil: none
 	regex   *regexp.Regexp
+	digits  int       // of a run that is hidden; 0: none is
 	literal []byte    // of redact
 	quoted  []byte    // the same within a JSON string
 	hash    hash.Hash // of hash, else nil
@@ -61,6 +64,9 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 		}
 		m.regex = regex
 	}
+	if m.digits = int(min(c.Int("digits", 0), 1<<10)); m.digits < 0 || m.digits > 0 && m.digits <= shown {
+		c.Wrong("digits", "hides nothing: the last four of a run stay, so say more than 4, or 0 for none")
+	}
 	secret := c.String("secret", "")
 	switch action := c.String("action", "redact"); {
 	case action == "hash" && secret == "":
@@ -70,8 +76,8 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 	case action != "redact":
 		c.Wrong("action", "use redact or hash")
 	}
-	if m.fields == nil && m.regex == nil {
-		c.Wrong("fields", "neither fields nor regex says what is to be masked")
+	if m.fields == nil && m.regex == nil && m.digits == 0 {
+		c.Wrong("fields", "none of fields, regex and digits says what is to be masked")
 	}
 	return m, nil
 }
@@ -97,8 +103,14 @@ func (m *masker) OnProduce(b *sdk.Batch) error {
 			value = m.regex.ReplaceAllFunc(value, func(secret []byte) []byte { return m.appendMask(nil, secret) })
 			changed = true
 		}
-		if changed {
-			b.SetValue(i, append(b.Alloc(len(value))[:0], value...))
+		from, to := -1, -1
+		if m.digits > 0 {
+			from, to = run(value, 0, m.digits)
+		}
+		if changed || from >= 0 {
+			masked := append(b.Alloc(len(value))[:0], value...)
+			hideDigits(masked, from, to, m.digits)
+			b.SetValue(i, masked)
 		}
 	}
 	return nil

@@ -15,17 +15,29 @@ const (
 	maxTopic   = 249
 	maxHeaders = 1 << 10 // of one record
 	maxKeys    = 256     // header keys that are remembered
+	maxKept    = 1 << 14 // edits and headers whose room is kept for the next batch
 )
 
-// edits reads a list of edits. After the first mistake bad says what it was, and everything
-// reads as nothing.
+// edits reads lists of edits, of which a batch may have several, and keeps what they say until
+// all of them are read. After the first mistake bad says what it was, and everything reads as
+// nothing.
 type edits struct {
 	p    []byte
 	at   int
 	bad  string
 	keys map[string]string // header keys seen before, so that they are not copied again
 
-	headers []batch.Header // of the edit that was read last
+	all     []edit
+	headers []batch.Header // of all
+}
+
+// forget ends a batch.
+func (e *edits) forget() {
+	clear(e.all) // they point into memory that others get
+	clear(e.headers)
+	if e.all, e.headers = e.all[:0], e.headers[:0]; cap(e.all) > maxKept || cap(e.headers) > maxKept {
+		e.all, e.headers = nil, nil
+	}
 }
 
 func (e *edits) wrong(what string) {
@@ -60,26 +72,25 @@ func (e *edits) bytes(nullable bool, most uint32) []byte {
 
 // edit is one of a list.
 type edit struct {
-	record  uint32
+	record  int // of the batch
 	fate    byte
 	has     byte
 	key     []byte
-	value   []byte
-	text    []byte // the topic, or the reason
+	value   []byte // or the topic, or the reason
 	headers []batch.Header
 }
 
-// next reads an edit of a record behind last, of which there are count.
-func (e *edits) next(last int64, count int) edit {
-	d := edit{record: e.u32()}
+// next reads an edit of a record behind last, of which there are count, into d.
+func (e *edits) next(d *edit, last int64, count int) (record uint32) {
+	record = e.u32()
 	what := e.u32()
 	d.fate, d.has = byte(what), byte(what>>8)
 	switch {
 	case what>>16 != 0 || d.fate < abi.Edit || d.fate > abi.Fault || d.fate != abi.Edit && d.has != 0 || d.has > abi.HasKey|abi.HasValue|abi.HasHeaders|abi.AddHeaders:
 		e.wrong("there is a fate that does not exist")
-	case d.fate >= abi.Reject && d.record != abi.Null:
+	case d.fate >= abi.Reject && record != abi.Null:
 		e.wrong("a batch is rejected by one of its records")
-	case d.fate < abi.Reject && (int64(d.record) <= last || int64(d.record) >= int64(count)):
+	case d.fate < abi.Reject && (int64(record) <= last || int64(record) >= int64(count)):
 		e.wrong("records are not in order, there twice or not there")
 	case d.has&abi.HasHeaders != 0 && d.has&abi.AddHeaders != 0:
 		e.wrong("headers are both replaced and added")
@@ -96,13 +107,13 @@ func (e *edits) next(last int64, count int) edit {
 			d.headers = e.readHeaders()
 		}
 	case abi.Route:
-		if d.text = e.bytes(false, maxTopic); !topicName(d.text) {
+		if d.value = e.bytes(false, maxTopic); !topicName(d.value) {
 			e.wrong("a record is routed to what is no name of a topic")
 		}
 	case abi.Fail, abi.Reject, abi.Fault:
-		d.text = e.bytes(false, abi.MaxReason)
+		d.value = e.bytes(false, abi.MaxReason)
 	}
-	return d
+	return record
 }
 
 func (e *edits) readHeaders() []batch.Header {
@@ -111,7 +122,7 @@ func (e *edits) readHeaders() []batch.Header {
 		e.wrong("there are more headers than there may be")
 		return nil
 	}
-	e.headers = e.headers[:0]
+	from := len(e.headers)
 	for range n {
 		key := e.bytes(false, abi.Null-1)
 		if !utf8.Valid(key) {
@@ -119,7 +130,7 @@ func (e *edits) readHeaders() []batch.Header {
 		}
 		e.headers = append(e.headers, batch.Header{Key: e.name(key), Value: e.bytes(true, abi.Null-1)})
 	}
-	return e.headers
+	return e.headers[from:len(e.headers):len(e.headers)]
 }
 
 // name is key as a string.
@@ -144,8 +155,12 @@ func topicName(p []byte) bool {
 	return len(p) > 0 && string(p) != "." && string(p) != ".."
 }
 
-// walk reads a list about count records and hands each edit over. The error wraps ErrOutput.
-func (e *edits) walk(list []byte, count int, each func(edit)) error {
+// read reads a list about count records of the batch, from first on, and keeps its edits. The
+// error is a *sdk.Rejection when the list rejects the batch, wraps ErrGuest when the guest gave
+// up, and else ErrOutput.
+//
+// Ownership: the edits point into list.
+func (e *edits) read(list []byte, count, first int) error {
 	e.p, e.at, e.bad = list, 0, ""
 	if e.u32() != abi.EditsMagic {
 		e.wrong("there is no magic")
@@ -155,16 +170,24 @@ func (e *edits) walk(list []byte, count int, each func(edit)) error {
 		e.wrong("there are more edits than records")
 	}
 	last := int64(-1)
+	var answer error
 	for range n {
-		d := e.next(last, count)
+		e.all = append(e.all, edit{})
+		d := &e.all[len(e.all)-1]
+		record := e.next(d, last, count)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
 		}
 		if e.bad != "" {
 			break
 		}
-		last = int64(d.record)
-		each(d)
+		last, d.record = int64(record), first+int(record)
+		switch d.fate {
+		case abi.Reject:
+			answer = sdk.Reject(readable(d.value))
+		case abi.Fault:
+			answer = fmt.Errorf("%w: %s", ErrGuest, readable(d.value))
+		}
 	}
 	if e.bad == "" && e.at != len(e.p) {
 		e.wrong("there are bytes behind the last edit")
@@ -172,55 +195,41 @@ func (e *edits) walk(list []byte, count int, each func(edit)) error {
 	if e.bad != "" {
 		return fmt.Errorf("%s: %w", e.bad, ErrOutput)
 	}
-	return nil
-}
-
-// check reads a list. The error is a *sdk.Rejection when it rejects the batch, wraps ErrGuest
-// when the guest gave up, and else ErrOutput.
-func (e *edits) check(list []byte, count int) error {
-	var answer error
-	err := e.walk(list, count, func(d edit) {
-		switch d.fate {
-		case abi.Reject:
-			answer = sdk.Reject(readable(d.text))
-		case abi.Fault:
-			answer = fmt.Errorf("%w: %s", ErrGuest, readable(d.text))
-		}
-	})
-	if err != nil {
-		return err
-	}
 	return answer
 }
 
-// apply does to b what a list says that check has read. Its records begin at first.
-func (e *edits) apply(b *sdk.Batch, list []byte, count, first int) error {
-	return e.walk(list, count, func(d edit) {
-		i := first + int(d.record)
+// apply does to b what has been read.
+func (e *edits) apply(b *sdk.Batch) {
+	for i := range e.all {
+		d := &e.all[i]
 		switch d.fate {
 		case abi.Edit:
-			if d.has&abi.HasKey != 0 {
-				b.SetKey(i, d.key)
-			}
-			if d.has&abi.HasValue != 0 {
-				b.SetValue(i, d.value)
-			}
-			if d.has&abi.HasHeaders != 0 {
-				b.SetHeaders(i, append([]batch.Header(nil), d.headers...))
-			}
-			if d.has&abi.AddHeaders != 0 {
-				for _, h := range d.headers {
-					b.AddHeader(i, h.Key, h.Value)
-				}
-			}
+			e.change(b, d)
 		case abi.Drop:
-			b.Drop(i)
+			b.Drop(d.record)
 		case abi.Route:
-			b.Route(i, e.name(d.text))
+			b.Route(d.record, e.name(d.value))
 		case abi.Fail:
-			b.Fail(i, readable(d.text))
+			b.Fail(d.record, readable(d.value))
 		}
-	})
+	}
+}
+
+func (e *edits) change(b *sdk.Batch, d *edit) {
+	if d.has&abi.HasValue != 0 {
+		b.SetValue(d.record, d.value)
+	}
+	if d.has&abi.HasKey != 0 {
+		b.SetKey(d.record, d.key)
+	}
+	if d.has&abi.HasHeaders != 0 {
+		b.SetHeaders(d.record, append([]batch.Header(nil), d.headers...))
+	}
+	if d.has&abi.AddHeaders != 0 {
+		for _, h := range d.headers {
+			b.AddHeader(d.record, h.Key, h.Value)
+		}
+	}
 }
 
 // readable is text of a guest that a person is to read.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,15 @@ func withStart(code []byte) func(*Module) {
 		m.Functions = append(m.Functions, Function{Code: code})
 		m.Start = &at
 	}
+}
+
+// elements is an element segment that goes nowhere by itself: n times the first function.
+func elements(n uint32) []byte { return Seq(Op(1, 0), U32(n), make([]byte, n)) }
+
+// blocks are n functions, each with nearly as many blocks and variables as one may have.
+func blocks(n int) []Function {
+	f := Function{Locals: strings.Repeat("I", 1000), Code: Many(4000, Op(0x03, 0x40, 0x0b))}
+	return slices.Repeat([]Function{f}, n)
 }
 
 // refusedAtLoad is what a module must be that nobody may even call.
@@ -96,6 +106,10 @@ var malicious = map[string]struct {
 	"an element segment out of range": {guest(Seq(I32(0), I32(0), Op(0x11, 2, 0)), with(func(m *Module) { m.Tables, m.Elements = []Limits{{Min: 1}}, []uint32{2, 2} })), ErrTrap}, // wazero leaves the table empty
 
 	"elements without end":       {guest(pass, with(func(m *Module) { m.Tables, m.Raw = []Limits{{Min: 1}}, map[byte][]byte{9: U32(1<<32 - 1)} })), refusedAtLoad},
+	"segments of many elements":  {guest(pass, with(func(m *Module) { m.Raw = map[byte][]byte{9: Seq(U32(2), elements(1<<16+1), elements(1<<16))} })), refusedAtLoad},
+	"tables, each of many":       {guest(pass, with(func(m *Module) { m.Tables = []Limits{{Min: 1 << 16}, {Min: 1 << 16}, {Min: 1}} })), refusedAtLoad},
+	"tables that grow":           {guest(Seq(Loop(Op(0xd0, 0x70), I32(1<<16), Op(0xfc, 15, 1, 0x1a), Br(0)), pass), with(func(m *Module) { m.Tables = []Limits{{Min: 1}, {Min: 1}} })), ErrFuel},
+	"functions of many blocks":   {guest(pass, with(func(m *Module) { m.Functions = append(m.Functions, blocks(20)...) })), refusedAtLoad},
 	"data without end":           {guest(pass, with(func(m *Module) { m.Raw = map[byte][]byte{11: U32(1<<32 - 1)} })), refusedAtLoad},
 	"a data segment without end": {guest(pass, with(func(m *Module) { m.Raw = map[byte][]byte{11: Seq(Op(1, 0, 0x41, 0, 0x0b), U32(1<<32-1))} })), refusedAtLoad},
 

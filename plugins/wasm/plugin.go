@@ -34,7 +34,6 @@ type Plugin struct {
 	s      settings
 	module *module
 	live   *instance // nil after a fault without a spare
-	lists  []list    // of the batch at hand
 	reader edits
 	spent  atomic.Int64
 
@@ -48,12 +47,6 @@ var (
 	_ sdk.Guard   = (*Plugin)(nil)
 	_ sdk.Metered = (*Plugin)(nil)
 )
-
-// list is what the guest answered to some of the records of a batch.
-type list struct {
-	bytes        []byte
-	first, count int
-}
 
 // New makes a plugin from its settings:
 //
@@ -136,7 +129,7 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	if f == nil {
 		return nil
 	}
-	p.lists = p.lists[:0]
+	defer p.reader.forget()
 	end := time.Now().Add(p.s.deadline)
 	for first, section := 0, b.Section(); len(section) > 0; {
 		n, size := b.Len()-first, len(section)
@@ -152,11 +145,7 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 		}
 		first, section = first+n, section[size:]
 	}
-	for _, l := range p.lists {
-		if err := p.reader.apply(b, l.bytes, l.count, l.first); err != nil {
-			return err
-		}
-	}
+	p.reader.apply(b)
 	return nil
 }
 
@@ -194,13 +183,9 @@ func (p *Plugin) ask(b *sdk.Batch, f api.Function, section []byte, first, count 
 	if err != nil {
 		return err
 	}
-	if err := p.reader.check(answer, count); err != nil {
-		return err
-	}
-	kept := b.Alloc(len(answer))
+	kept := b.Alloc(len(answer)) // the guest's memory changes with its next call
 	copy(kept, answer)
-	p.lists = append(p.lists, list{kept, first, count})
-	return nil
+	return p.reader.read(kept, count, first)
 }
 
 // input writes header, names and records to the guest's memory, and says how many bytes.

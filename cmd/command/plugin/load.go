@@ -25,6 +25,7 @@ const (
 	settingProduce = "interceptors.produce"
 	settingFetch   = "interceptors.fetch"
 	settingAdmin   = "admin.listener"
+	settingCluster = "interceptors" // on produce, of topics without a list of their own
 )
 
 // Load is a module to be loaded into the brokers of a cluster.
@@ -73,7 +74,7 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 	}
 	fmt.Fprintf(s.Out, "Loaded plugin %s: %s, sha256 %s.\n", l.Name, path, sum)
 	for _, topic := range l.Topics {
-		if err := use(ctx, s, topic, l.Name, l.Fetch, true); err != nil {
+		if err := use(ctx, s, topic, l.Name, l.Fetch, true, has); err != nil {
 			return err
 		}
 	}
@@ -92,9 +93,14 @@ func (l *Load) check(has brokerSettings, prefix string) (path, sum string, err e
 	settings := maps.Clone(l.Settings)
 	if l.Again {
 		for key, value := range has.below(prefix) {
-			if _, given := settings[key]; !given && key != "path" && key != "sha256" {
-				settings[key] = value
+			if _, given := settings[key]; given || key == "path" || key == "sha256" {
+				continue
 			}
+			if has.hidden[prefix+key] {
+				return "", "", fmt.Errorf("%s%s is secret, and brokers do not tell it: say it again with --config %s=…, so that the new module can be tried with it",
+					prefix, key, strings.TrimPrefix(key, "config."))
+			}
+			settings[key] = value
 		}
 	}
 	info, err := Verify(nil, l.File, l.Pinned, hostless(settings))
@@ -168,19 +174,19 @@ func copyTo(file, folder, name string) error {
 
 // Unload takes a plugin from topics, or with none of them from the cluster.
 func Unload(ctx context.Context, s *session.Session, name string, topics []string) error {
+	has, err := settingsOf(ctx, s)
+	if err != nil {
+		return err
+	}
 	for _, topic := range topics {
 		for _, fetch := range []bool{false, true} {
-			if err := use(ctx, s, topic, name, fetch, false); err != nil {
+			if err := use(ctx, s, topic, name, fetch, false, has); err != nil {
 				return err
 			}
 		}
 	}
 	if len(topics) > 0 {
 		return nil
-	}
-	has, err := settingsOf(ctx, s)
-	if err != nil {
-		return err
 	}
 	names := has.plugins()
 	at := slices.Index(names, name)
@@ -275,12 +281,12 @@ func (w work) cells(plugin string) []string {
 }
 
 // use adds a plugin to the list of a topic, or takes it off.
-func use(ctx context.Context, s *session.Session, topic, name string, fetch, with bool) error {
+func use(ctx context.Context, s *session.Session, topic, name string, fetch, with bool, has brokerSettings) error {
 	setting := settingProduce
 	if fetch {
 		setting = settingFetch
 	}
-	values, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
+	values, _, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
 	if err != nil {
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
@@ -295,6 +301,9 @@ func use(ctx context.Context, s *session.Session, topic, name string, fetch, wit
 		names = slices.Delete(names, at, at+1)
 	}
 	c := setList(setting, names)
+	if len(names) == 0 && !fetch && len(list(has.all[settingCluster])) > 0 {
+		c.operation = kmsg.IncrementalAlterConfigOpSet // without a list of its own it would have the cluster's
+	}
 	if err := alter(ctx, s, kmsg.ConfigResourceTypeTopic, topic, []change{c}); err != nil {
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
@@ -313,7 +322,7 @@ func topicsByPlugin(ctx context.Context, s *session.Session) (map[string][]strin
 		if topics[topic].Internal {
 			continue
 		}
-		values, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
+		values, _, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
 		if err != nil {
 			return nil, fmt.Errorf("topic %s: %w", topic, err)
 		}
@@ -327,7 +336,10 @@ func topicsByPlugin(ctx context.Context, s *session.Session) (map[string][]strin
 }
 
 // brokerSettings are those of a broker, as they are now.
-type brokerSettings struct{ all map[string]string }
+type brokerSettings struct {
+	all    map[string]string
+	hidden map[string]bool // there, but not told
+}
 
 func settingsOf(ctx context.Context, s *session.Session) (brokerSettings, error) {
 	brokers, err := s.Admin.ListBrokers(ctx)
@@ -337,8 +349,8 @@ func settingsOf(ctx context.Context, s *session.Session) (brokerSettings, error)
 	if len(brokers) == 0 {
 		return brokerSettings{}, errors.New("the cluster has no brokers")
 	}
-	all, err := describe(ctx, s, kmsg.ConfigResourceTypeBroker, fmt.Sprint(brokers[0].NodeID))
-	return brokerSettings{all}, err
+	all, hidden, err := describe(ctx, s, kmsg.ConfigResourceTypeBroker, fmt.Sprint(brokers[0].NodeID))
+	return brokerSettings{all, hidden}, err
 }
 
 // folder is where the files of plugins lie on the broker's machine.
@@ -373,25 +385,29 @@ func list(text string) []string {
 	return names
 }
 
-func describe(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType, name string) (map[string]string, error) {
+// describe is the settings of a resource, and which of them are there but not told.
+func describe(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType, name string) (values map[string]string, hidden map[string]bool, err error) {
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	resource := kmsg.NewDescribeConfigsRequestResource()
 	resource.ResourceType, resource.ResourceName = kind, name
 	request.Resources = append(request.Resources, resource)
 	response, err := request.RequestWith(ctx, s.Client)
 	if err != nil {
-		return nil, fmt.Errorf("describe settings: %w", err)
+		return nil, nil, fmt.Errorf("describe settings: %w", err)
 	}
-	values := make(map[string]string)
+	values, hidden = make(map[string]string), make(map[string]bool)
 	for _, answer := range response.Resources {
 		if err := session.Refused(kerr.ErrorForCode(answer.ErrorCode), textOf(answer.ErrorMessage)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, one := range answer.Configs {
 			values[one.Name] = textOf(one.Value)
+			if one.IsSensitive && one.Value == nil {
+				hidden[one.Name] = true
+			}
 		}
 	}
-	return values, nil
+	return values, hidden, nil
 }
 
 func textOf(p *string) string {

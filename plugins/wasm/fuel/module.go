@@ -12,7 +12,7 @@ const (
 	maxImports   = 200
 	maxFunctions = 50_000
 	maxTables    = 16
-	maxElements  = 1 << 17 // of one table
+	maxElements  = 1 << 17 // of all tables together, and of all segments
 	maxGlobals   = 1000
 	maxSegments  = 100_000
 	maxExports   = 10_000
@@ -21,6 +21,7 @@ const (
 	maxNesting   = 8192
 	maxTargets   = 1 << 15 // of all br_table of one function
 	maxPhis      = 4 << 20 // locals times blocks of one function
+	maxAllPhis   = 64 << 20
 )
 
 // The names under which a rewritten module exports its counters.
@@ -201,9 +202,13 @@ func parseLimits(c *cursor, what string, most uint32) (least, largest uint32) {
 func (m *module) parseTables(c *cursor) {
 	n := c.count("tables", maxTables)
 	m.tables = appendU32(nil, n)
-	for range n {
+	left := uint32(maxElements) // each instance has them all, filled, beside its memory
+	for i := range n {
 		kind := c.byte()
-		least, largest := parseLimits(c, "table", maxElements)
+		// What a table may grow by is its share of what those behind it leave.
+		least, largest := parseLimits(c, "table", left)
+		largest = min(largest, max(least, left/(n-i)))
+		left -= largest
 		m.tables = appendU32(appendU32(append(m.tables, kind, 1), least), largest)
 	}
 }

@@ -4,7 +4,12 @@ package fuel
 // of things is compared with the things that are there: a decoder that believed it would take
 // memory for what 80 bytes promise.
 
+//
+// Elements are counted over all segments: of each the runtime makes an expression when it
+// compiles the module, and a reference in every instance, which no fuel pays for.
+
 func (m *module) parseElements(c *cursor) {
+	left := uint32(maxElements)
 	for range c.count("element segments", maxSegments) {
 		flags := c.u32()
 		if flags > 7 {
@@ -19,7 +24,9 @@ func (m *module) parseElements(c *cursor) {
 		if flags&3 != 0 { // what it has
 			c.byte()
 		}
-		for range c.count("elements", maxElements) {
+		n := c.count("elements", left)
+		left -= n
+		for range n {
 			if flags&4 == 0 {
 				c.u32()
 			} else {

@@ -69,6 +69,7 @@ func (m *module) parseCode(c *cursor) {
 		return
 	}
 	m.plans = make([]plan, 0, n)
+	phis := uint64(0)
 	for i := range n {
 		body := c.take(c.count("bytes in a function", maxBody))
 		if c.err != nil {
@@ -81,6 +82,10 @@ func (m *module) parseCode(c *cursor) {
 			return
 		}
 		m.plans = append(m.plans, w.plan)
+		if phis += w.phis(); phis > maxAllPhis {
+			c.fail("its functions have too many blocks and variables")
+			return
+		}
 	}
 }
 
@@ -114,13 +119,16 @@ func (w *walk) function(s signature) {
 	case w.at != len(w.p):
 		w.fail("a function goes on behind its end")
 		return
-	case w.blocks*uint64(w.plan.variables+1) > maxPhis:
+	case w.phis() > maxPhis:
 		w.fail("a function has %d blocks and %d variables", w.blocks, w.plan.variables)
 		return
 	}
 	w.plan.body = w.p[begin : w.at-1]
 	w.settle()
 }
+
+// phis is how many values a compiler may have to merge where blocks meet.
+func (w *walk) phis() uint64 { return w.blocks * uint64(w.plan.variables+1) }
 
 func (w *walk) locals(variables uint64) {
 	w.plan.groups = w.count("groups of variables", maxLocals)

@@ -88,6 +88,14 @@ type Client struct {
 	ids     sync.Map // subject and schema → Registered
 	newest  sync.Map // subject → latest
 	flights singleflight.Group
+	bases   []base
+}
+
+// base is one of the registry's addresses, and who asks there: what one address has in it is
+// told to no other.
+type base struct {
+	url            string
+	user, password string
 }
 
 type latest struct {
@@ -100,27 +108,28 @@ func New(o Options) (*Client, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("schema.registry.url is missing: say where the schema registry is, as http://host:8081")
 	}
-	urls := make([]string, len(o.URLs))
-	for i, text := range o.URLs {
+	bases := make([]base, 0, len(o.URLs))
+	for _, text := range o.URLs {
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("schema.registry.url: %q is no address such as http://host:8081", text)
 		}
+		b := base{user: o.User, password: o.Password}
 		if u.User != nil && o.User == "" {
-			o.User = u.User.Username()
-			o.Password, _ = u.User.Password()
+			b.user = u.User.Username()
+			b.password, _ = u.User.Password()
 		}
 		u.User = nil
-		urls[i] = strings.TrimSuffix(u.String(), "/")
+		b.url = strings.TrimSuffix(u.String(), "/")
+		bases = append(bases, b)
 	}
-	o.URLs = urls
 	if o.Timeout == 0 {
 		o.Timeout = time.Minute
 	}
 	if o.HTTP == nil {
 		o.HTTP = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	}
-	return &Client{o: o}, nil
+	return &Client{o: o, bases: bases}, nil
 }
 
 // Close closes idle connections.
@@ -238,8 +247,8 @@ func (c *Client) ask(ctx context.Context, method, path string, body, answer any)
 		}
 	}
 	var all []error
-	for _, base := range c.o.URLs {
-		err := c.askOne(ctx, method, base+path, text, answer)
+	for _, b := range c.bases {
+		err := c.askOne(ctx, b, method, path, text, answer)
 		var refused *Error
 		if err == nil || errors.As(err, &refused) && refused.Status < 500 {
 			return err
@@ -252,7 +261,8 @@ func (c *Client) ask(ctx context.Context, method, path string, body, answer any)
 	return errors.Join(all...)
 }
 
-func (c *Client) askOne(ctx context.Context, method, address string, body []byte, answer any) error {
+func (c *Client) askOne(ctx context.Context, b base, method, path string, body []byte, answer any) error {
+	address := b.url + path
 	q, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -261,8 +271,8 @@ func (c *Client) askOne(ctx context.Context, method, address string, body []byte
 	if body != nil {
 		q.Header.Set("Content-Type", mediaType)
 	}
-	if c.o.User != "" {
-		q.SetBasicAuth(c.o.User, c.o.Password)
+	if b.user != "" {
+		q.SetBasicAuth(b.user, b.password)
 	}
 	a, err := c.o.HTTP.Do(q)
 	if err != nil {

@@ -85,6 +85,53 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
+// Without a title a record has no name, and no subject of that name.
+func TestARecordWithoutAName(t *testing.T) {
+	for _, strategy := range []string{"RecordNameStrategy", "TopicRecordNameStrategy"} {
+		s := registrytest.Start(t)
+		settings, err := registry.Read(sdk.NewConfig(map[string]string{"schema.registry.url": s.URL, "value.subject.name.strategy": strategy}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := registry.NewSerde(registry.JSON[thing]{Text: `{"type":"object"}`}, settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Append(nil, "orders", nil, thing{}); err == nil || !strings.Contains(err.Error(), "title") {
+			t.Errorf("%s: %v", strategy, err)
+		}
+		if got := s.Subjects(); len(got) != 0 {
+			t.Errorf("%s: the subjects are %q", strategy, got)
+		}
+	}
+}
+
+// Who one address knows is no business of the next.
+func TestPasswordsStayWithTheirAddress(t *testing.T) {
+	var told []string
+	serve := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			user, password, _ := q.BasicAuth()
+			told = append(told, user+":"+password)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(`{"id":1}`))
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	down, up := serve(500), serve(200)
+	c, err := registry.New(registry.Options{URLs: []string{strings.Replace(down, "//", "//ann:secret@", 1), up}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Register(t.Context(), "orders-value", registry.Schema{Type: "JSON", Text: "true"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"ann:secret", ":"}; !slices.Equal(told, want) {
+		t.Errorf("the addresses were told %q, want %q", told, want)
+	}
+}
+
 func TestWithoutRegistering(t *testing.T) {
 	s := registrytest.Start(t)
 	host := map[string]string{"schema.registry.url": s.URL, "auto.register.schemas": "false"}

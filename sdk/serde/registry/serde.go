@@ -155,6 +155,9 @@ func (s *Serde[T]) writer(subject string) (*writer[T], error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.Timeout)
 	defer cancel()
+	if strings.HasSuffix(s.settings.Strategy, "RecordNameStrategy") && s.format.Record() == "" {
+		return nil, fmt.Errorf("%s needs the name of the record, and the schema has none: give a JSON schema a title, or use TopicNameStrategy", s.settings.Strategy)
+	}
 	w := &writer[T]{}
 	schema, err := s.schemaOf(ctx, subject, w)
 	if err != nil {

@@ -34,7 +34,9 @@ fn find(value: &[u8], at: usize) -> Option<usize> {
 
 fn mask(value: &mut [u8], mut at: usize) {
     loop {
-        value[at..at + DIGITS - 4].fill(b'*');
+        // Two stores: to fill so few bytes is a call in WebAssembly.
+        value[at..at + 8].copy_from_slice(&[b'*'; 8]);
+        value[at + 8..at + DIGITS - 4].copy_from_slice(&[b'*'; DIGITS - 12]);
         match find(value, at + DIGITS) {
             Some(next) => at = next,
             None => return,
@@ -51,10 +53,7 @@ impl Interceptor for Mask {
         for record in batch.records() {
             let Some(value) = record.value else { continue };
             if let Some(at) = find(value, 0) {
-                batch.set_value_with(record.index, value.len(), |new| {
-                    new.copy_from_slice(value);
-                    mask(new, at);
-                });
+                mask(batch.edit_value(record.index, value), at);
             }
         }
         Ok(())

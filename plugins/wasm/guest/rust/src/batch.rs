@@ -170,9 +170,8 @@ impl<'a> Batch<'a> {
 
     fn put(&mut self, record: u32, fate: u32) {
         self.made += 1;
-        self.edits[4..8].copy_from_slice(&self.made.to_le_bytes());
-        self.edits.extend_from_slice(&record.to_le_bytes());
-        self.edits.extend_from_slice(&fate.to_le_bytes());
+        let both = u64::from(fate) << 32 | u64::from(record);
+        self.edits.extend_from_slice(&both.to_le_bytes());
     }
 
     fn bytes(&mut self, p: Option<&[u8]>) {
@@ -218,6 +217,19 @@ impl<'a> Batch<'a> {
         self.bytes(value);
     }
 
+    /// Changes the value of a record to a copy of `value`, and returns the copy to be changed in
+    /// place: what most edits of large batches want, for a copy at once costs less than a filling
+    /// and a copy.
+    pub fn edit_value(&mut self, index: u32, value: &[u8]) -> &mut [u8] {
+        self.edits.reserve(12 + value.len());
+        self.begin(index, EDIT | 1 << 9);
+        self.edits
+            .extend_from_slice(&(value.len() as u32).to_le_bytes());
+        let at = self.edits.len();
+        self.edits.extend_from_slice(value);
+        &mut self.edits[at..]
+    }
+
     /// Changes the value of a record to `size` bytes that `fill` writes, which saves a copy.
     pub fn set_value_with(&mut self, index: u32, size: usize, fill: impl FnOnce(&mut [u8])) {
         self.begin(index, EDIT | 1 << 9);
@@ -247,10 +259,10 @@ impl<'a> Batch<'a> {
     /// The list of edits: how many bytes it has, or 0 when nothing was changed.
     pub(crate) fn finish(self) -> usize {
         if self.made == 0 {
-            0
-        } else {
-            self.edits.len()
+            return 0;
         }
+        self.edits[4..8].copy_from_slice(&self.made.to_le_bytes());
+        self.edits.len()
     }
 
     /// A list that says one thing about the whole batch.
@@ -259,7 +271,7 @@ impl<'a> Batch<'a> {
         self.made = 0;
         self.put(NULL, fate);
         self.bytes(Some(short(reason)));
-        self.edits.len()
+        self.finish()
     }
 }
 

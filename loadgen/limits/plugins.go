@@ -1,0 +1,161 @@
+package limits
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/loadgen/peers"
+	built "github.com/millrace/millrace/plugins/wasm/testdata"
+	"github.com/millrace/millrace/results"
+)
+
+// Figures of sides that have plugins.
+const (
+	inPlugin = "time in plugins" // of calls, for each record that they were shown
+	swaps    = "reloads"         // of side.Beside reload
+)
+
+var pluginFigures = []string{inPlugin, swaps}
+
+// What a side may do to a broker beside the workload.
+const (
+	besideReload  = "reload"  // plugin cards becomes another module, twice a second
+	besideEndless = "endless" // somebody produces to a topic whose plugin never ends by itself
+)
+
+// modulesFolder, in a setting of a side, stands for a folder with the modules below.
+const modulesFolder = "${modules}"
+
+// modules are WebAssembly plugins: the mask of the Rust crate, the same in another file with
+// another sum, and one that loops for ever.
+func modules() map[string][]byte {
+	again := append(bytes.Clone(built.Mask), 0, 6, 5, 'a', 'g', 'a', 'i', 'n') // a custom section
+	return map[string][]byte{"mask.wasm": built.Mask, "again.wasm": again, "endless.wasm": built.Endless}
+}
+
+// placed is a setting with the folder of modules in it, which is made when one asks for it.
+func placed(value, dir string) (string, error) {
+	if !strings.Contains(value, modulesFolder) {
+		return value, nil
+	}
+	folder := filepath.Join(dir, "modules")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", fmt.Errorf("make a folder for plugins: %w", err)
+	}
+	for name, module := range modules() {
+		if err := os.WriteFile(filepath.Join(folder, name), module, 0o644); err != nil {
+			return "", fmt.Errorf("place a plugin: %w", err)
+		}
+	}
+	return strings.ReplaceAll(value, modulesFolder, folder), nil
+}
+
+// shown is what the plugins of a broker have been shown so far, and how long that took.
+type shown struct{ records, seconds float64 }
+
+func shownNow(ctx context.Context, b *peers.Broker) (s shown, err error) {
+	all, err := peers.Metrics(ctx, b.Admin)
+	if err != nil {
+		return s, err
+	}
+	for _, m := range all["millrace_plugin_records_in_total"].GetMetric() {
+		s.records += m.GetCounter().GetValue()
+	}
+	for _, m := range all["millrace_plugin_seconds"].GetMetric() {
+		s.seconds += m.GetHistogram().GetSampleSum()
+	}
+	return s, nil
+}
+
+// hasPlugins reports whether the broker of the side has any.
+func (t *trial) hasPlugins() bool { return t.side.Settings["plugins"] != "" }
+
+// took is the figure of what plugins were shown since before, if they were.
+func (t *trial) took(ctx context.Context, before shown) error {
+	if !t.hasPlugins() {
+		return nil
+	}
+	now, err := shownNow(ctx, t.broker)
+	if records := now.records - before.records; err == nil && records > 0 {
+		t.figure(inPlugin, results.Seconds, (now.seconds-before.seconds)/records)
+	}
+	return err
+}
+
+// disturb does what the side wants done beside its workload, until end is called.
+func (t *trial) disturb(ctx context.Context) (end func() error, err error) {
+	act := map[string]func(context.Context, *kadm.Client) error{besideReload: t.reload, besideEndless: t.endless}[t.side.Beside]
+	if act == nil {
+		return func() error { return nil }, nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.broker.Address))
+	if err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	var failed error
+	working.Go(func() {
+		if failed = act(ctx, kadm.NewClient(client)); failed != nil && ctx.Err() != nil {
+			failed = nil // it was told to end
+		}
+	})
+	return func() error {
+		cancel()
+		working.Wait()
+		client.Close()
+		return failed
+	}, nil
+}
+
+// reload has plugin cards be one module and then the other, until ctx ends.
+func (t *trial) reload(ctx context.Context, admin *kadm.Client) error {
+	count := 0
+	defer func() { t.figure(swaps, results.Pure, float64(count)) }()
+	for again := time.NewTicker(500 * time.Millisecond); ; count++ {
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return nil
+		case <-again.C:
+		}
+		name := []string{"again.wasm", "mask.wasm"}[count%2]
+		answers, err := admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "plugin.cards.path", Value: &name}})
+		for _, a := range answers {
+			err = errors.Join(err, a.Err)
+		}
+		if err != nil {
+			return fmt.Errorf("reload a plugin: %w", err)
+		}
+	}
+}
+
+// endless produces to a topic whose interceptor is cut off each time, until ctx ends. That
+// its records are refused is what is wanted.
+func (t *trial) endless(ctx context.Context, admin *kadm.Client) (err error) {
+	topic, chain := t.nextTopic(), "endless"
+	if _, err := admin.CreateTopic(ctx, 1, 1, map[string]*string{"interceptors.produce": &chain}, topic); err != nil {
+		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(t.broker.Address), kgo.DefaultProduceTopic(topic), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0))
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defer client.Close()
+	for ctx.Err() == nil {
+		if client.ProduceSync(ctx, &kgo.Record{Value: make([]byte, 1000)}).FirstErr() == nil {
+			return errors.New("a record got past a plugin that never ends")
+		}
+	}
+	return nil
+}
