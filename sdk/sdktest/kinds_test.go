@@ -72,7 +72,7 @@ func (g greedy) Assign(members []sdk.GroupMember, partitions map[string]int32) (
 			}
 			list := append(dealt[members[0].ID], sdk.TopicPartition{Topic: topic, Partition: p})
 			if g.twice {
-				list = append(list, list...)
+				list = append(list, list[len(list)-1])
 			}
 			dealt[members[0].ID] = list
 		}
