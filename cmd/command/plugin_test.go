@@ -98,6 +98,19 @@ func TestAModuleIsLoadedReloadedAndUnloaded(t *testing.T) {
 	}
 }
 
+func TestTheListTellsTheFuel(t *testing.T) {
+	s, _ := newBroker(t, "admin.listener=127.0.0.1:0")
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("Loaded plugin pass", 0, "", "plugin load pass", moduleFile(t, I64(0)), "--topic", "orders")
+	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
+	out, _, _ := s.run("", "plugin list --admin "+s.admin)
+	var records, faults, fuel int
+	_, cells, _ := strings.Cut(out[strings.LastIndex(out, "orders"):], "\t")
+	if _, err := fmt.Sscan(cells, &records, &faults, &fuel); err != nil || records != 2 || faults != 0 || fuel < 1 || fuel > 1000 {
+		t.Errorf("2 records, no fault and some fuel are listed as\n%s%v", out, err)
+	}
+}
+
 // A topic from which a plugin is taken must not get it back from the cluster's own list, and a
 // secret that nobody tells must not be taken for an empty one.
 func TestATopicWithoutAListOfItsOwn(t *testing.T) {
@@ -111,19 +124,6 @@ func TestATopicWithoutAListOfItsOwn(t *testing.T) {
 	s.says("one\n", 0, "", "consume orders -B -n 1")
 	s.says("--config api.secret=", 1, "", "plugin reload cut", drops)
 	s.says("Loaded plugin cut", 0, "", "plugin reload cut", drops, "--config", "api.secret=y")
-}
-
-func TestTheListTellsTheFuel(t *testing.T) {
-	s, _ := newBroker(t, "admin.listener=127.0.0.1:0")
-	s.expect("Created topic orders.\n", "", "topics create orders")
-	s.says("Loaded plugin pass", 0, "", "plugin load pass", moduleFile(t, I64(0)), "--topic", "orders")
-	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
-	out, _, _ := s.run("", "plugin list --admin "+s.admin)
-	var records, faults, fuel int
-	_, cells, _ := strings.Cut(out[strings.LastIndex(out, "orders"):], "\t")
-	if _, err := fmt.Sscan(cells, &records, &faults, &fuel); err != nil || records != 2 || faults != 0 || fuel < 1 || fuel > 1000 {
-		t.Errorf("2 records, no fault and some fuel are listed as\n%s%v", out, err)
-	}
 }
 
 func TestAModuleInRustMasksWhatIsStored(t *testing.T) {

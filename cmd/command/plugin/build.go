@@ -107,11 +107,16 @@ func (b *Build) Run(ctx context.Context) error {
 		}
 		arguments = append(arguments, "-pgo="+profile)
 	}
-	err = run(ctx, b.Verbose, folder, nil, tool, append(arguments, ".")...)
-	if err != nil && b.Millrace.Folder == "" && strings.Contains(err.Error(), millraceModule+"@"+b.Millrace.Version) {
+	if err = run(ctx, b.Verbose, folder, nil, tool, append(arguments, ".")...); err != nil && b.Millrace.Folder == "" && absent(ctx, tool, folder) {
 		return fmt.Errorf("millrace %s cannot be had as a Go module: name a version that can, or a folder with its source, with --millrace\n%w", b.Millrace.Version, err)
 	}
 	return err
+}
+
+// absent reports whether Go cannot get the Millrace that a module requires, to say so when
+// something has failed.
+func absent(ctx context.Context, tool, folder string) bool {
+	return run(ctx, io.Discard, folder, nil, tool, "mod", "download", millraceModule) != nil
 }
 
 // write writes main.go and go.mod.
@@ -202,8 +207,12 @@ func (g *Guest) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return run(ctx, g.Verbose, folder, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool,
+	err = run(ctx, g.Verbose, folder, []string{"GOOS=wasip1", "GOARCH=wasm"}, tool,
 		"build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-buildmode=c-shared", "-overlay="+overlay, "-o", output, "./"+guestFolder)
+	if err != nil && absent(ctx, tool, folder) {
+		return fmt.Errorf("the Millrace that %s requires cannot be had as a Go module: put `replace %s => DIR` into its go.mod, as `millrace plugin new --millrace DIR` does\n%w", folder, millraceModule, err)
+	}
+	return err
 }
 
 // guestFolder is where the main of a guest seems to be: below the plugin, so that it is in
@@ -217,9 +226,6 @@ func importPath(ctx context.Context, tool, folder string) (string, error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		if strings.Contains(said.String(), millraceModule+"@") {
-			return "", fmt.Errorf("Go cannot get Millrace, which %s requires: put `replace %s => DIR` into its go.mod, as `millrace plugin new --millrace DIR` does\n%s", folder, millraceModule, strings.TrimSpace(said.String()))
-		}
 		return "", fmt.Errorf("%s is no Go package: %w\n%s", folder, err, strings.TrimSpace(said.String()))
 	}
 	path, name, _ := strings.Cut(strings.TrimSpace(string(out)), " ")

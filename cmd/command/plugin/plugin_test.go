@@ -61,10 +61,13 @@ func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
 }
 
 func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
-	for _, kind := range []string{"partitioner", "serializer", "assignor"} {
+	kinds := []string{"partitioner"}
+	if os.Getenv("MILLRACE_WALK") != "" { // each takes a while
+		kinds = append(kinds, "serializer", "assignor")
+	}
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			folder := begin(t, kind, "go", "first-byte")
-			do(t, folder, "go", "test", "./...")
 			module := filepath.Join(folder, "first-byte.wasm")
 			t.Setenv("GOPROXY", "off")
 			if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
