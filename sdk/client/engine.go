@@ -19,6 +19,8 @@ type engine interface {
 	Append(ctx context.Context, t *native.Topic, partition int32, r native.Record, most time.Duration) (full bool, err error)
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
+	// Lost is how many records were lost that nobody waited for.
+	Lost() int64
 }
 
 // transacting is an engine that has transactions.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,9 @@ type franzEngine struct {
 	lost    atomic.Pointer[error]
 	offsets atomic.Bool // were sent in it
 	id      string
+
+	unheard atomic.Int64 // records that were lost and nobody waited for
+	log     *slog.Logger
 }
 
 // franzTopic is a topic, when that was known, and what its partitions got since their last
@@ -52,7 +56,7 @@ type franzTopic struct {
 func newFranz(p *producing) (*franzEngine, error) {
 	v := p.Values
 	e := &franzEngine{memory: native.NewMemory(BufferMemory.Of(v)), delivery: DeliveryTimeout.Of(v), maxAge: MetadataMaxAge.Of(v),
-		backoff: p.retryBackoff(), acks: p.acks, batchBytes: max(BatchSize.Of(v), 1), asking: make(chan struct{}, 1), id: p.transactionalID()}
+		backoff: p.retryBackoff(), acks: p.acks, batchBytes: max(BatchSize.Of(v), 1), asking: make(chan struct{}, 1), id: p.transactionalID(), log: p.log}
 	e.topics.Store(&map[string]*franzTopic{})
 	var err error
 	if e.client, err = kgo.NewClient(p.franzProducer()...); err != nil {
@@ -256,7 +260,11 @@ func (e *franzEngine) settled(r *kgo.Record, err error, listener native.Listener
 	if err != nil {
 		offset = -1
 		err = fmt.Errorf("%s-%d: %w", r.Topic, r.Partition, err)
-		e.lost.CompareAndSwap(nil, &err)
+		if e.lost.CompareAndSwap(nil, &err); listener == nil {
+			if e.unheard.Add(1) == 1 {
+				e.log.Warn("records are lost that nobody waits for; how many in the end is said then", "first", err)
+			}
+		}
 	}
 	if listener != nil {
 		listener.Done(native.Ack{Topic: r.Topic, Partition: r.Partition, Offset: offset, Timestamp: r.Timestamp.UnixMilli()}, err)
@@ -280,9 +288,15 @@ func (e *franzEngine) Close(ctx context.Context) (err error) {
 		}
 		e.closed.Store(true)
 		e.client.Close()
+		if n := e.unheard.Load(); n > 0 {
+			e.log.Warn("records were lost that nobody waits for", "records", n)
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("close the producer: records were left: %w", err)
 	}
 	return nil
 }
+
+// Lost is engine's.
+func (e *franzEngine) Lost() int64 { return e.unheard.Load() }

@@ -156,7 +156,7 @@ func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (*interceptor
 }
 
 // Fire sends a record and forgets it: an error is one that was known at once. Records that
-// are lost later are counted in the log.
+// are lost later are told in the log and counted by Lost.
 //
 // It waits up to max.block.ms, and no longer than ctx, for memory and for metadata. The
 // record is the caller's again when it returns.
@@ -389,6 +389,9 @@ func (p *Producer[K, V]) Close(ctx context.Context) error {
 	}
 	return err
 }
+
+// Lost is how many records of Fire were lost after it had returned.
+func (p *Producer[K, V]) Lost() int64 { return p.engine.Lost() }
 
 // InterceptorFaults is how often an interceptor failed and was passed over.
 func (p *Producer[K, V]) InterceptorFaults() int64 {

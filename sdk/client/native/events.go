@@ -290,7 +290,7 @@ func (s *sender) refuse(t *topicAt) (again bool) {
 func (s *sender) place(t *topicAt, racks map[int32]string, before *Topic) *Topic {
 	parts := s.parts[t.name]
 	for i := len(parts); i < len(t.leaders); i++ {
-		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1})
+		parts = append(parts, &partition{topic: t.name, index: int32(i), id: -1, epoch: -1, leader: -1, begun: -1, alone: s.o.MaxInFlight == 1})
 	}
 	s.parts[t.name] = parts
 	for _, gone := range parts[len(t.leaders):] {

@@ -61,6 +61,7 @@ type partition struct {
 	// Of the sender.
 	leader   int32 // −1: none known
 	active   bool
+	alone    bool           // one batch of it is under way at most, also while its leader changes
 	watching bool           // what the sender made of watched
 	fresh    bool           // callers told of something since gather
 	begun    int64          // when the open batch was, as far as gather has seen; −1: there is none
@@ -176,7 +177,8 @@ func (p *partition) landed(b *recordBatch) {
 	}
 }
 
-// head is the batch that may be sent now, nil when none may: what goes again goes alone, and
+// head is the batch that may be sent now, nil when none may: what goes again goes alone, also
+// to a new leader while the old one has a batch (max.in.flight.requests.per.connection=1), and
 // so does the first batch under an epoch. A broker that does not know the producer would
 // take any number as its first, and so the second batch before the first.
 func (p *partition) head(now int64) *recordBatch {
@@ -184,7 +186,7 @@ func (p *partition) head(now int64) *recordBatch {
 		return nil
 	}
 	b := p.queue[0]
-	if len(p.inflight) > 0 && (b.tries > 0 || p.inflight[0].tries > 0 || p.id >= 0 && !p.proven) {
+	if len(p.inflight) > 0 && (p.alone || b.tries > 0 || p.inflight[0].tries > 0 || p.id >= 0 && !p.proven) {
 		return nil
 	}
 	return b

@@ -2,8 +2,11 @@ package native
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +93,46 @@ func TestWhatGoesAgainGoesFirstAndAlone(t *testing.T) {
 	}
 	if got := sendHead(p, 0); got != b[3] || got.sequence != 9 {
 		t.Errorf("the fourth batch begins at %d", got.sequence)
+	}
+}
+
+// With one request in flight for each connection a new leader would get the second batch while
+// the old one still has the first, and refuses that.
+func TestOneBatchIsUnderWayWhereOrderIsByOne(t *testing.T) {
+	p, b := newPartition(1, 1)
+	p.alone, p.leader = true, 1
+	if sendHead(p, 0) != b[0] {
+		t.Fatal("nothing goes")
+	}
+	p.leader = 2
+	if p.head(0) != nil {
+		t.Fatal("the second goes to the new leader before the first is answered")
+	}
+	goAgain(p, b[0])
+	if sendHead(p, 0) != b[0] || sendHead(p, 0) != nil {
+		t.Error("the first does not go again before the second")
+	}
+}
+
+// What was lost and not told yet is told when it is due, and in the end.
+func TestAllThatWasLostIsTold(t *testing.T) {
+	var log bytes.Buffer
+	p := &Producer{began: time.Now()}
+	s := &sender{p: p, o: &Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	why := errors.New("gone")
+	s.failed.note(s, 3, why)
+	s.failed.note(s, 4, why)
+	if text := log.String(); !strings.Contains(text, "records=3") || strings.Contains(text, "records=4") {
+		t.Fatalf("told at once: %s", text)
+	}
+	if at := s.failed.tell(s, s.failed.toldAt+1); at != s.failed.toldAt+failuresEvery {
+		t.Errorf("the rest is told at %d", at)
+	}
+	s.failed.tell(s, s.failed.toldAt+failuresEvery)
+	s.failed.note(s, 5, why)
+	s.failed.last(s)
+	if text := log.String(); !strings.Contains(text, "records=4") || !strings.Contains(text, "records=5") || p.Lost() != 12 {
+		t.Errorf("%d lost, told: %s", p.Lost(), text)
 	}
 }
 

@@ -23,7 +23,11 @@ type Producer struct {
 	sender  *sender
 	ended   chan struct{} // closed when nothing runs any more
 	exact   bool          // every record reads the time
+	lost    atomic.Int64  // records that nobody waited for
 }
+
+// Lost is how many records were lost that nobody waited for. Any goroutine.
+func (p *Producer) Lost() int64 { return p.lost.Load() }
 
 // exactLinger is from which linger.ms on every record reads the time: a batch that waits
 // long could otherwise hold a record that is dated much too early.

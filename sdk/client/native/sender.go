@@ -90,7 +90,7 @@ func (s *sender) run() {
 		s.look()
 		s.ask(now)
 		wakeAt := s.dispatch(now)
-		wakeAt = min(wakeAt, s.transact(now))
+		wakeAt = min(wakeAt, s.transact(now), s.failed.tell(s, now))
 		if s.over() {
 			break
 		}
@@ -142,6 +142,7 @@ func (s *sender) over() bool {
 
 // end closes what is open and waits for it.
 func (s *sender) end() {
+	s.failed.last(s)
 	s.cancel()
 	go func() {
 		s.wait.Wait()
@@ -483,9 +484,11 @@ func (s *sender) split(b *recordBatch) {
 	s.release(b)
 }
 
-// failures tell of records that were lost and that nobody listens for, now and then.
+// failures tell of records that were lost and that nobody listens for, now and then: all of
+// them in the end.
 type failures struct {
 	records int64
+	why     error
 	toldAt  int64
 }
 
@@ -495,9 +498,29 @@ func (f *failures) note(s *sender, records int, why error) {
 	if records <= 0 {
 		return
 	}
+	s.p.lost.Add(int64(records))
 	f.records += int64(records)
-	if now := s.p.now(); f.toldAt == 0 || now-f.toldAt >= failuresEvery {
-		s.o.Log.Warn("records were lost that nobody waits for", "records", f.records, "last", why)
-		f.records, f.toldAt = 0, now
+	f.why = why
+	f.tell(s, s.p.now())
+}
+
+// tell logs what was lost, when that is due, and says when to look again.
+func (f *failures) tell(s *sender, now int64) (at int64) {
+	if f.records == 0 {
+		return never
+	}
+	if f.toldAt != 0 && now-f.toldAt < failuresEvery {
+		return f.toldAt + failuresEvery
+	}
+	f.last(s)
+	f.toldAt = now
+	return never
+}
+
+// last logs what was not told yet.
+func (f *failures) last(s *sender) {
+	if f.records > 0 {
+		s.o.Log.Warn("records were lost that nobody waits for", "records", f.records, "last", f.why)
+		f.records = 0
 	}
 }
