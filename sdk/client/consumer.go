@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,16 +214,21 @@ func (c *Consumer[K, V]) intercept(records []*ConsumerRecord[K, V]) []*ConsumerR
 	for _, i := range c.interceptors {
 		shown := make([]*sdk.Record, len(records))
 		for n, r := range records {
-			shown[n] = &sdk.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Headers: r.Headers, Key: r.Key, Value: r.Value}
+			shown[n] = &sdk.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Headers: slices.Clone(r.Headers), Key: r.Key, Value: r.Value}
 		}
-		answered, err := i.OnConsume(shown)
-		if err == nil {
-			var after []*ConsumerRecord[K, V]
-			if after, err = merged(records, shown, answered); err == nil {
+		err := guarded(func() error {
+			answered, err := i.OnConsume(shown)
+			if err != nil {
+				return err
+			}
+			after, err := merged(records, shown, answered)
+			if err == nil {
 				records = after
 			}
-		}
+			return err
+		})
 		if err != nil {
+			c.faults.Add(1)
 			c.s.log.Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", err)
 		}
 	}
@@ -237,6 +243,9 @@ func merged[K, V any](records []*ConsumerRecord[K, V], shown, answered []*sdk.Re
 	}
 	after := make([]*ConsumerRecord[K, V], 0, len(answered))
 	for _, r := range answered {
+		if r == nil {
+			return nil, errors.New("one of the records that it answered is nil")
+		}
 		to := ConsumerRecord[K, V]{LeaderEpoch: -1}
 		if from := of[r]; from != nil {
 			to = *from
@@ -253,6 +262,9 @@ func merged[K, V any](records []*ConsumerRecord[K, V], shown, answered []*sdk.Re
 	}
 	return after, nil
 }
+
+// InterceptorFaults is how often an interceptor failed and was passed over. Any goroutine.
+func (c *Subscriber) InterceptorFaults() int64 { return c.faults.Load() }
 
 // Close commits, if enable.auto.commit is on, calls the listener, leaves the group, except
 // as a static member, and frees what the consumer holds, also when it answers an error. It

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -257,7 +258,10 @@ func (c *Subscriber) committed(offsets map[sdk.TopicPartition]sdk.OffsetAndMetad
 		return
 	}
 	for _, i := range c.interceptors {
-		i.OnCommit(offsets)
+		if err := guarded(func() error { i.OnCommit(maps.Clone(offsets)); return nil }); err != nil {
+			c.faults.Add(1)
+			c.s.log.Warn("an interceptor failed when it was told of a commit", "interceptor", fmt.Sprintf("%T", i), "error", err)
+		}
 	}
 }
 

@@ -32,7 +32,8 @@ type Subscriber struct {
 	reset        reset
 	dealers      []kgo.GroupBalancer
 	interceptors []sdk.ConsumerInterceptor
-	screening    *screening // nil: there are no interceptors of batches
+	faults       atomic.Int64 // of them
+	screening    *screening   // nil: there are no interceptors of batches
 
 	turn    turn
 	mail    *mailbox

@@ -735,6 +735,22 @@ func (wrongType) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
 	return records, nil
 }
 
+// rude panics, changes what it may not, and answers nothing for a record.
+type rude struct{}
+
+func (rude) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
+	records[0].Headers[0].Key = "gone"
+	if len(records) > 1 {
+		return []*sdk.Record{records[0], nil}, nil
+	}
+	panic("it cannot")
+}
+
+func (rude) OnCommit(offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata) {
+	clear(offsets)
+	panic("it cannot")
+}
+
 func init() {
 	sdk.ConsumerInterceptors.Register("broken-for-tests", func(sdk.Config) (sdk.ConsumerInterceptor, error) { return broken{}, nil })
 }
@@ -761,6 +777,40 @@ func TestConsumerInterceptors(t *testing.T) {
 	if !strings.Contains(log.String(), "it does not work") || !strings.Contains(log.String(), "its value is a int, not a string") {
 		t.Errorf("what interceptors do wrong is not logged: %s", &log)
 	}
+}
+
+// What an interceptor does wrong is undone, whatever it is, and the program goes on.
+func TestConsumerInterceptorsCannotTakeItDown(t *testing.T) {
+	t.Parallel()
+	a := enterArena(t)
+	topic := a.topic(1)
+	for range 2 {
+		r := &kgo.Record{Topic: topic, Value: []byte("v"), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}}
+		a.must(a.plain.ProduceSync(a.ctx, r).FirstErr())
+	}
+	group := a.unique("g")
+	c := a.consumerWith(client.ConsumerOptions[string, string]{
+		Interceptors: []sdk.ConsumerInterceptor{rude{}}, Log: slog.New(slog.DiscardHandler),
+	}, "group.id", group, "max.poll.records", "10")
+	a.must(c.Assign(at(topic, 0)))
+	for got := 0; got < 2; {
+		records, err := c.Poll(a.ctx, time.Second)
+		a.must(err)
+		for _, r := range records {
+			if len(r.Headers) != 1 || r.Headers[0].Key != "h" {
+				t.Errorf("the headers are %v", r.Headers)
+			}
+		}
+		got += len(records)
+	}
+	a.must(c.CommitSync(a.ctx, nil))
+	if o := a.committed(group, at(topic, 0)); o != 2 {
+		t.Errorf("offset %d is committed, want 2", o)
+	}
+	if n := c.InterceptorFaults(); n < 2 {
+		t.Errorf("%d faults were counted", n)
+	}
+	a.must(c.Close(a.ctx))
 }
 
 func TestConsumerWhatListenersSayPollSays(t *testing.T) {
