@@ -108,3 +108,24 @@ func again(b *sdk.Batch) error {
 	}
 	return nil
 }
+
+type guardian struct{ sdk.Nop }
+
+func (guardian) FailClosed() bool { return true }
+
+func init() {
+	sdk.Interceptors.Register("guardian", func(sdk.Config) (sdk.Interceptor, error) { return guardian{}, nil })
+}
+
+// A plugin that nothing may get past unseen must not become a module that may be skipped.
+func TestAGuardIsAModuleThatSaysSo(t *testing.T) {
+	g := goguest.New("interceptor", "guardian")
+	if wrong := string(g.Configure(0)); !strings.Contains(wrong, "--fail-closed") {
+		t.Errorf("a module without the mark says %q", wrong)
+	}
+	g = goguest.New("interceptor", "guardian")
+	g.FailsClosed()
+	if wrong := string(g.Configure(0)); wrong != "" {
+		t.Errorf("a module with the mark says %q", wrong)
+	}
+}

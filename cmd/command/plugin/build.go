@@ -285,6 +285,7 @@ func (g *Guest) overlay(folder, aside, path string) (string, error) {
 	var marks []string
 	if g.FailClosed {
 		marks = append(marks, abi.FailClosed)
+		main += "\nfunc init() { guest.FailsClosed() }\n"
 	}
 	if g.Kind == "partitioner" {
 		marks = append(marks, abi.LeaderRacks)

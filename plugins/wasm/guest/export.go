@@ -14,6 +14,9 @@ var served = New("interceptor", "")
 // Serve says which plugin the module is. For init.
 func Serve(kind, name string) { served.kind, served.name = kind, name }
 
+// FailsClosed says that the module exports millrace_fail_closed. For init.
+func FailsClosed() { served.FailsClosed() }
+
 // Call has the plugin do what an export of that name is for, with the first n bytes of the
 // input.
 func Call(export string, n uint32) uint64 {

@@ -38,6 +38,7 @@ type Guest struct {
 	topic    string
 	clientID string
 	rejects  *sdk.Rejection
+	closed   bool // the module says that it fails closed
 }
 
 // New is a guest that runs the plugin of that kind (interceptor, partitioner, serializer,
@@ -77,7 +78,9 @@ func (g *Guest) configure(p []byte) error {
 	var err error
 	switch g.kind {
 	case "interceptor":
-		g.plugin, err = pick(sdk.Interceptors, g.kind, g.name, values)
+		if g.plugin, err = pick(sdk.Interceptors, g.kind, g.name, values); err == nil {
+			err = g.guarded()
+		}
 	case "partitioner":
 		g.client.partitioner, err = pick(sdk.Partitioners, g.kind, g.name, values)
 	case "assignor":
@@ -88,6 +91,19 @@ func (g *Guest) configure(p []byte) error {
 		err = fmt.Errorf("there is no kind %q", g.kind)
 	}
 	return err
+}
+
+// FailsClosed says that the module has the mark by which hosts know that nothing may get past
+// it unseen.
+func (g *Guest) FailsClosed() { g.closed = true }
+
+// guarded refuses a plugin that nothing may get past unseen in a module that does not say so:
+// its host would allow on.error=skip.
+func (g *Guest) guarded() error {
+	if guard, ok := g.plugin.(sdk.Guard); ok && guard.FailClosed() && !g.closed {
+		return errors.New("no record may get past the plugin unseen, and the module does not say so: build it with --fail-closed")
+	}
+	return nil
 }
 
 // pick makes the plugin of that name, or the only one.
