@@ -20,10 +20,15 @@ func pluginCommand(env *environment) *cobra.Command {
 // released is the version of Millrace that other modules can require, or "".
 func released() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Path != "github.com/millrace/millrace" || info.Main.Version == "(devel)" || strings.Contains(info.Main.Version, "+dirty") {
+	if !ok {
 		return ""
 	}
-	return info.Main.Version
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) { // a broker made by `plugin build` has Millrace as a dependency
+		if m.Path == "github.com/millrace/millrace" && m.Replace == nil && m.Version != "" && m.Version != "(devel)" && !strings.Contains(m.Version, "+dirty") {
+			return m.Version
+		}
+	}
+	return ""
 }
 
 func newPlugin(env *environment) *cobra.Command {

@@ -79,6 +79,7 @@ const (
 
 // disk measures how long a small write takes to be durable.
 func (r *report) disk(folder string) {
+	r.mounted(folder)
 	what := "disk of " + folder
 	took, err := probe(folder)
 	if err != nil {

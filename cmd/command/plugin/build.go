@@ -126,7 +126,7 @@ func (b *Build) write(folder string) error {
 	for _, m := range append([]Module{b.Millrace}, b.With...) {
 		mod += fmt.Sprintf("require %s %s\n", m.Path, m.Version)
 		if m.Folder != "" {
-			mod += fmt.Sprintf("replace %s => %s\n", m.Path, m.Folder)
+			mod += fmt.Sprintf("replace %s => %q\n", m.Path, m.Folder)
 		}
 	}
 	for _, m := range b.With {

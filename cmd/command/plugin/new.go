@@ -138,7 +138,7 @@ func (p *Project) module(values map[string]string) error {
 	if p.Millrace == "" {
 		text += fmt.Sprintf("require %s %s\n", millraceModule, p.Version)
 	} else {
-		text += fmt.Sprintf("require %s %s\n\nreplace %s => %s\n", millraceModule, noVersion, millraceModule, values["Millrace"])
+		text += fmt.Sprintf("require %s %s\n\nreplace %s => %q\n", millraceModule, noVersion, millraceModule, values["Millrace"])
 		if sums, err := os.ReadFile(filepath.Join(values["Millrace"], "go.sum")); err == nil {
 			if err := os.WriteFile(filepath.Join(p.Folder, "go.sum"), sums, 0o644); err != nil {
 				return fmt.Errorf("begin a project: %w", err)
