@@ -33,6 +33,7 @@ type coldDisk struct {
 	past   func(name string) error // asked before each read past the page cache. Nil: it may be read
 	cached func(name string) error // and before each into it
 	reads  atomic.Int64            // of both, begun
+	warmed atomic.Int64            // bytes that were read into the page cache
 }
 
 func (d *coldDisk) Open(name string, flag int) (diskio.File, error) {
@@ -69,6 +70,7 @@ func (f *coldFile) Warm(offset int64, size int) error {
 	if err := f.asked(f.disk.cached); err != nil {
 		return err
 	}
+	f.disk.warmed.Add(int64(size))
 	return f.File.Warm(offset, size)
 }
 
@@ -457,6 +459,33 @@ func TestColdConsumersThatNeverRead(t *testing.T) {
 	}
 	if b.metrics.ColdCached.Load() == 0 {
 		t.Error("memory was enough for all: the test shows nothing")
+	}
+}
+
+// What is sent of a partition that is cold was read by readers, all of it: the loop sends nothing
+// that it would have to wait for, however much the client takes.
+func TestNothingIsSentThatNobodyWarmed(t *testing.T) {
+	const batches, most = 16, 8 << 20
+	disk := &coldDisk{FS: diskio.NewMemory(), past: unsupported}
+	b := coldBroker(t, disk, func(b *Broker) {
+		createTopic(t, b, 1, "cold")
+		p := dial(t, b.Addresses()[0])
+		for range batches {
+			p.put(subject{"cold", b.registry.Named("cold").ID}, 0, records(strings.Repeat("x", 500_000)))
+		}
+	})
+	p := dial(t, b.Addresses()[0])
+	for at := int64(0); at < batches; {
+		q := from(subject{"cold", b.registry.Named("cold").ID}, 0, at)
+		q.MaxBytes, q.Topics[0].Partitions[0].PartitionMaxBytes = most, most
+		before := disk.warmed.Load()
+		r := p.fetch(12, q)
+		want(t, "fetch", r.ErrorCode, nil)
+		count := len(values(t, r.RecordBatches))
+		if warmed := int(disk.warmed.Load() - before); count == 0 || len(r.RecordBatches) > warmed {
+			t.Fatalf("offset %d: %d records, %d bytes are sent of which %d were warmed", at, count, len(r.RecordBatches), warmed)
+		}
+		at += int64(count)
 	}
 }
 

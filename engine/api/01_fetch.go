@@ -402,13 +402,14 @@ func (f *fetchCall) leaveOut(log *commitlog.Log, t *target, end int64) (err erro
 	return nil
 }
 
-// find finds the records of t, in memory unless readers have brought them there before.
+// find finds the records of t, in memory unless readers have brought them there before: then
+// those that they were allowed to bring, for the loop would wait for all behind them.
 func (f *fetchCall) find(log *commitlog.Log, t *target) (commitlog.Range, error) {
 	if t.part.err != nil {
 		return commitlog.Range{}, t.part.err
 	}
 	if t.part.cached {
-		return log.Locate(t.read.Offset, t.allowed, f.limit(t))
+		return log.Locate(t.read.Offset, min(t.allowed, t.part.most), f.limit(t))
 	}
 	return log.LocateCached(t.read.Offset, t.allowed, f.limit(t))
 }

@@ -21,6 +21,7 @@ type coldTarget struct {
 //
 // Ownership: the reader's from the post until the loop looks again; else the loop's.
 type coldPart struct {
+	most   int            // bytes that it may bring, but for a first batch that is larger
 	tried  bool           // a reader was here
 	cached bool           // and has brought the range into the page cache
 	past   commitlog.Past // or read it past the page cache
@@ -39,8 +40,9 @@ func (f *fetchCall) warm() {
 	for i := range f.colds {
 		c := &f.colds[i]
 		t := &f.targets[c.index]
+		t.part = coldPart{most: t.allowed}
 		if readers := t.replica.Disk().Readers; readers == nil || !readers.Post(c) {
-			t.part = coldPart{tried: true, cached: true}
+			t.part.tried, t.part.cached = true, true
 			f.read()
 		}
 	}
@@ -91,7 +93,7 @@ func (c *coldTarget) bring(t *target, disk *shard.Disk) (ahead commitlog.Ahead, 
 	limit := c.call.limit(t)
 	err = errors.ErrUnsupported
 	if disk.Chunks != nil {
-		t.part.past, ahead, err = log.ReadPast(disk.Chunks, t.read.Offset, t.allowed, limit)
+		t.part.past, ahead, err = log.ReadPast(disk.Chunks, t.read.Offset, t.part.most, limit)
 	}
 	end := t.part.past.End
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, diskio.ErrSpent) {
@@ -107,7 +109,7 @@ func (c *coldTarget) bring(t *target, disk *shard.Disk) (ahead commitlog.Ahead, 
 
 // intoPageCache brings what is to be sent of t into the page cache. It answers where that ends.
 func intoPageCache(log *commitlog.Log, t *target, limit int64) (end int64, err error) {
-	found, err := log.Locate(t.read.Offset, t.allowed, limit)
+	found, err := log.Locate(t.read.Offset, t.part.most, limit)
 	if err != nil || found.Segment == nil {
 		return 0, err
 	}
