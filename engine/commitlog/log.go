@@ -448,7 +448,11 @@ func (l *Log) undo(m mark) {
 	s := m.active
 	l.active, l.lagging = s, m.lagging
 	s.covered = min(s.covered, m.bytes)
-	s.size.Store(m.bytes)
+	if s.size.Swap(m.bytes) > m.bytes {
+		// Readers may keep chunks of it with what is undone, and the next append puts other
+		// batches there. After the size: who sees the new life must not see the old size.
+		s.lives.Add(1)
+	}
 	s.first = m.first
 	s.indexer = m.indexer
 	s.indexer.indexes.cut(m.bytes, m.end-s.base)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -177,5 +178,50 @@ func TestReadPastOfATruncatedSegment(t *testing.T) {
 		if got, want := past(), s.read(0, 1<<20, s.log.End()); !bytes.Equal(got, want) {
 			t.Fatalf("round %d, truncated: %d bytes that are not the %d of the log", round, len(got), len(want))
 		}
+	}
+}
+
+// What an append has written before it failed is undone, and was no part of the log: it is never
+// served from a chunk of before in place of what was appended since.
+func TestReadPastOfAnAppendThatWasUndone(t *testing.T) {
+	o := keep()
+	o.SegmentBytes = 20_000
+	s := newStage(t, o)
+	s.open(s.recovery())
+	defer s.close()
+	chunks := diskio.NewChunks(diskio.ChunksOptions{Bytes: 8 * diskio.ChunkBytes})
+	defer chunks.Close()
+	past := func() []byte {
+		p, ahead, err := s.log.ReadPast(chunks, 0, 1<<20, s.log.End())
+		s.ok(err)
+		defer p.Release()
+		got := make([]byte, p.Bytes)
+		p.Copy(got)
+		ahead.Read(true)
+		return got
+	}
+	batches := func(round int64) (all [][]byte) {
+		for i := range int64(4) {
+			all = append(all, records(s, s.log.End()+i, 0, 1, today.UnixMilli()+round, 5000))
+		}
+		return all
+	}
+	s.ok(s.log.Append(batches(1)[:1], today))
+	read := false
+	s.memory().Gate(func(op diskio.Op) error {
+		if op.Kind != diskio.OpCreate || !strings.HasSuffix(op.Name, logSuffix) {
+			return nil
+		}
+		read = true
+		past() // three batches are in the first segment by now, two of which will be undone
+		return syscall.ENOSPC
+	})
+	if err := s.log.Append(batches(2), today); !errors.Is(err, syscall.ENOSPC) || !read || s.log.End() != 1 {
+		t.Fatalf("append: %v; read meanwhile: %v; the log ends at %d", err, read, s.log.End())
+	}
+	s.memory().Gate(nil)
+	s.ok(s.log.Append(batches(3)[:2], today))
+	if got, want := past(), s.read(0, 1<<20, s.log.End()); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes that are not the %d of the log", len(got), len(want))
 	}
 }
