@@ -21,22 +21,32 @@ func (f *osFile) ReadDirect(p []byte, offset int64) (int, error) {
 		return 0, f.fail("read", os.ErrClosed)
 	}
 	defer f.leave()
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	return f.readDirect(p, offset, directCalls{unix.Open, unix.Pread})
+}
+
+// directCalls are the calls of the system that ReadDirect makes; tests have others.
+type directCalls struct {
+	open  func(name string, mode int, perm uint32) (int, error)
+	pread func(fd int, p []byte, offset int64) (int, error)
+}
+
+func (f *osFile) readDirect(p []byte, offset int64, system directCalls) (int, error) {
+	fd, err := system.open(fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
 	switch {
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT), errors.Is(err, unix.EACCES):
-		return 0, errors.ErrUnsupported // the file system has no O_DIRECT, or there is no /proc
+	case noDirectOpen(err):
+		return 0, errors.ErrUnsupported
 	case err != nil:
 		return 0, f.fail("open", err)
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing was written
 	done := 0
 	for done < len(p) {
-		n, err := unix.Pread(fd, p[done:min(len(p), done+directPiece)], offset+int64(done))
+		n, err := system.pread(fd, p[done:min(len(p), done+directPiece)], offset+int64(done))
 		switch {
 		case err == unix.EINTR:
 			continue
-		case err == unix.EINVAL && done == 0:
-			return 0, errors.ErrUnsupported // the disk wants other sizes
+		case noDirect(err):
+			return 0, errors.ErrUnsupported
 		case err != nil:
 			return done, f.fail("read", err)
 		}
@@ -46,6 +56,19 @@ func (f *osFile) ReadDirect(p []byte, offset int64) (int, error) {
 		}
 	}
 	return done, nil
+}
+
+// noDirect reports whether an error says nothing about the disk, but that the file system does
+// not read past the page cache, or not here: it may take the flag and refuse the read, or want
+// larger multiples, which the tail of a file is not.
+func noDirect(err error) bool {
+	return err == unix.EINVAL || err == unix.EOPNOTSUPP || err == unix.EPERM
+}
+
+// noDirectOpen is noDirect for the file that is opened: there may be no /proc, and no room for
+// one more open file, while the one that is open can be read.
+func noDirectOpen(err error) bool {
+	return noDirect(err) || err == unix.ENOENT || err == unix.EACCES || err == unix.EMFILE || err == unix.ENFILE
 }
 
 // chunkMemory gets the memory of a chunk from the system itself: the garbage collector, which
