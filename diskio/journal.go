@@ -161,7 +161,7 @@ func (j *Journal) overhead(r *Request) int { return blockHeadSize + entryHeadSiz
 // begin starts a block. It reports whether there is a file to write it to; if not, one may
 // be on its way.
 func (j *Journal) begin() (bool, error) {
-	if j.current == nil || j.at+int64(j.most) > j.size {
+	if j.current == nil || j.full() {
 		if turned, err := j.rotate(); !turned {
 			return false, err
 		}
@@ -176,6 +176,9 @@ func (j *Journal) begin() (bool, error) {
 	}
 	return true, nil
 }
+
+// full reports whether the current file has no room for another block.
+func (j *Journal) full() bool { return j.at+int64(j.most) > j.size }
 
 // rotate goes on with the next file, if there is one.
 func (j *Journal) rotate() (bool, error) {

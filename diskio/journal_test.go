@@ -671,3 +671,41 @@ func TestSyncSettlesOnlyWhatWasThereWhenItBegan(t *testing.T) {
 	r.open()
 	r.check("after a stop")
 }
+
+// A journal that is full goes on as soon as no file owes a sync: what a file got while its sync was
+// under way is asked for again at once. Who must have the journal, to have it forget, waits for it.
+func TestAFullJournalWaitsForSyncsAndNotForTheirAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		r.syncer.Close()
+		r.o.Bytes, r.o.Files = testJournal/4, 1
+		r.open()
+		defer func() { r.syncer.Close() }()
+		r.grow(2)
+		r.warm()
+		f := r.files[1]
+		g := &gate{f.File, make(chan struct{}), make(chan struct{})}
+		f.File = g
+		must(t, r.append(f, []byte("before")))
+		r.journal.timer.Reset(0)
+		<-g.begun
+		must(t, r.append(f, []byte(" and meanwhile")))
+		for before := uint64(0); r.journal.Stats().Rounds != before; { // until it is full
+			before = r.journal.Stats().Rounds
+			must(t, r.append(r.files[0], []byte("more")))
+		}
+		began := time.Now()
+		done := make(chan error, 1)
+		r.syncer.Sync(&Request{Name: "t-9/0.log", Forget: true, Done: func(_ *Request, err error) { done <- err }})
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatal("the journal is not full: the test shows nothing")
+		}
+		g.proceed <- struct{}{}
+		go func() { <-g.begun; g.proceed <- struct{}{} }()
+		must(t, <-done)
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited for %v when the syncs were done", waited)
+		}
+	})
+}

@@ -358,6 +358,9 @@ func (s *Syncer) journalFinished(was run, done synced) {
 		if len(j.debts) > 0 {
 			j.arm()
 		}
+		if d := j.debts[done.file]; d != nil && j.full() {
+			s.ask(done.file, d) // what came during the sync: no round will ask, and some may wait for one
+		}
 		j.stats.owing.Store(uint64(len(j.debts)))
 	}
 }
@@ -447,7 +450,7 @@ func (s *Syncer) round() {
 		s.chooser.journalTook(j.payload, took)
 	}
 	answer(first, err)
-	if j.at+int64(j.most) > j.size { // the next round has to go on in another file
+	if j.full() { // the next round has to go on in another file
 		s.checkpoint(func(d *debt) bool { return d.first <= epoch })
 	}
 }
