@@ -380,7 +380,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	select {
 	case <-b.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err())
+		return unanswered(ctx, "loading, retention or the cleaner is under way")
 	}
 	// While the sockets send what is owed, retiring the shards answers those who wait.
 	flushed := make(chan error, len(b.sockets))
@@ -397,7 +397,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	select {
 	case <-b.profiler.ended: // it may be at the disk with a profile
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+		return errors.Join(err, unanswered(ctx, "a profile is being kept"))
 	}
 	down := make(chan error, 1)
 	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
@@ -405,8 +405,13 @@ func (b *Broker) Stop(ctx context.Context) error {
 	case failure := <-down:
 		return errors.Join(err, failure)
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err()))
+		return errors.Join(err, unanswered(ctx, "logs are being closed"))
 	}
+}
+
+// unanswered is the error of a stop whose time is over, and tells what it was waiting for.
+func unanswered(ctx context.Context, what string) error {
+	return fmt.Errorf("logs are not closed, a disk does not answer (%s): %w", what, ctx.Err())
 }
 
 // retire has all shards end their service, and answers the partitions whose logs are to
@@ -425,7 +430,7 @@ func (b *Broker) retire(ctx context.Context) ([]*shard.Replica, error) {
 		case open := <-retired:
 			all = append(all, open...)
 		case <-ctx.Done():
-			return nil, fmt.Errorf("logs are not closed, a disk does not answer: %w", ctx.Err())
+			return nil, unanswered(ctx, "what was appended is being written and synced")
 		}
 	}
 	return all, nil
