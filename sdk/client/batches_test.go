@@ -239,6 +239,37 @@ func TestInterceptorsOfAProducer(t *testing.T) {
 	}
 }
 
+// appends makes every value longer.
+type appends struct{ sdk.Nop }
+
+func (appends) OnProduce(b *sdk.Batch) error {
+	for i, v := range b.All() {
+		b.SetValue(i, append(slices.Clone(v.Value), 'x'))
+	}
+	return nil
+}
+
+// A batch that the broker finds too large is sent in parts, which interceptors have seen already.
+func TestInterceptorsSeeABatchOnceThoughItIsSplit(t *testing.T) {
+	const count = 400
+	address := kitBroker(t, map[string]string{"message.max.bytes": "3000"})
+	p := valuesProducer(t, client.Config{"bootstrap.servers": address, "linger.ms": "1000", "retry.backoff.ms": "1"},
+		client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{appends{}}})
+	for i := range count {
+		if err := p.Fire(t.Context(), &client.ProducerRecord[string, string]{Topic: "t", Partition: new(int32(0)), Value: fmt.Sprintf("a value that has the number %d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range readAll(t, client.Config{"bootstrap.servers": address}, "t", count) {
+		if want := fmt.Sprintf("a value that has the number %dx", i); got != want {
+			t.Fatalf("record %d is %q", i, got)
+		}
+	}
+}
+
 // A transaction that an interceptor keeps a record out of cannot be committed; one that loses
 // records by intent can.
 func TestInterceptorsInTransactions(t *testing.T) {

@@ -196,12 +196,12 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		if part.changed() {
 			part.gather(false)
 		}
-		if part.begun >= 0 && len(part.queue) == 0 && able {
-			if due := part.begun + int64(s.o.Linger); hurry || due <= now {
-				part.gather(true)
-			} else {
-				wakeAt = min(wakeAt, due)
-			}
+		due := part.begun + int64(s.o.Linger)
+		if hurry {
+			due = now
+		}
+		if part.begun >= 0 && len(part.queue) == 0 && able && due <= now {
+			part.gather(true)
 		}
 		wakeAt = min(wakeAt, s.expire(part, now))
 		s.settleNumbers(part)
@@ -216,6 +216,10 @@ func (s *sender) round(now int64) (wakeAt int64) {
 			wakeAt = min(wakeAt, part.retryAt)
 		default:
 			s.offer(part, broker, now)
+		}
+		// Also when those before it have just gone without being sent: expired, or kept by interceptors.
+		if part.begun >= 0 && len(part.queue) == 0 && able {
+			wakeAt = min(wakeAt, max(due, now))
 		}
 		if part.watch(len(part.queue) > 0) {
 			wakeAt = now
