@@ -233,7 +233,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		out.Timestamp = r.Timestamp.UnixMilli()
 	}
 	if l != nil {
-		out.Listener = l
+		out.Listener, out.Forgotten = l, l.forgotten()
 	}
 	size := recordSize(&out)
 	if size > p.maxRequest {

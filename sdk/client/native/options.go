@@ -58,6 +58,7 @@ type Record struct {
 	Headers    []batch.Header
 	Timestamp  int64    // milliseconds; Now: that of the append
 	Listener   Listener // nil: nobody wants to know
+	Forgotten  bool     // the listener only looks on: when the record is lost, nobody has waited for it
 }
 
 // Now as the time of a record is that of its append.

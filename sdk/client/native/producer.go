@@ -147,7 +147,7 @@ func (p *Producer) encode(part *partition, r *Record, need int, fresh bool) (ful
 		timestamp = part.clock.at(p.began, fresh || p.exact)
 	}
 	if r.Listener != nil {
-		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), timestamp})
+		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), r.Forgotten, timestamp})
 	}
 	b.builder.Append(timestamp, r.Key, r.Value, r.Headers)
 	part.got += need

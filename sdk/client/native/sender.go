@@ -437,10 +437,13 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 	part := b.partition
 	if failure != nil {
 		failure = fmt.Errorf("%s-%d: %w", part.topic, part.index, failure)
-		if s.txn != nil {
-			s.txn.m.Lost(failure, b.numbered) // and the end of the transaction tells
-		} else {
-			s.failed.note(s, b.builder.Count()-len(b.listeners), failure)
+		if s.txn == nil {
+			s.failed.note(s, b.forgotten(), failure)
+		} else { // its end tells; and what its abort gives up is not lost
+			if s.txn.m.State() != transaction.Aborting {
+				s.p.lost.Add(int64(b.forgotten()))
+			}
+			s.txn.m.Lost(failure, b.numbered)
 		}
 	}
 	for i := range b.listeners {
