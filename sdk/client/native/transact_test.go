@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,21 @@ func TestTransactionsWithoutAnID(t *testing.T) {
 	err := s.p.CommitTransaction(t.Context())
 	if <-done; err == nil || !strings.Contains(err.Error(), "no transactional id") {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// What stood in the way of a request is no answer to it, whatever it is called.
+func TestARefusalOnTheWayIsNoAnswer(t *testing.T) {
+	s, _ := transactional()
+	s.o.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, kerr.SaslAuthenticationFailed }
+	s.o.Servers = []string{"a:1"}
+	c := &coordinators{o: s.o, at: map[string]*coordinator{}}
+	for kind, got := range map[transaction.Kind]*transaction.Answer{
+		transaction.End:  c.carry(t.Context(), &transaction.Ask{Kind: transaction.End, To: "a:1"}),
+		transaction.Find: (&control{o: s.o}).locate(t.Context(), &transaction.Ask{Kind: transaction.Find}),
+	} {
+		if !got.Unanswered || !errors.Is(got.Err, kerr.SaslAuthenticationFailed) {
+			t.Errorf("%s: unanswered %v, %v", kind, got.Unanswered, got.Err)
+		}
 	}
 }

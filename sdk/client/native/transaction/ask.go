@@ -41,7 +41,10 @@ type Ask struct {
 type Answer struct {
 	// Err is what the coordinator refuses with: a *kerr.Error. Anything else is that there was
 	// no answer.
-	Err        error
+	Err error
+	// Unanswered is that Err is of the way to the coordinator, such as a refusal to sign in, and
+	// says nothing of the request.
+	Unanswered bool
 	Refused    []Refused // AddPartitions, CommitOffsets: what is true of single partitions
 	Broker     string    // Find, FindGroup
 	ProducerID int64     // InitProducer, and End of version 2; −1: the same
@@ -181,6 +184,9 @@ func (m *Machine) Answered(now int64, answer *Answer) {
 		m.spoken = answer.Version
 	}
 	err := answer.Err
+	if answer.Unanswered && err != nil && (m.state != Initializing || !turnedAway(err)) {
+		err = unanswered{err}
+	}
 	if err == nil && len(answer.Refused) > 0 {
 		err = m.refused(a, answer.Refused)
 	}
@@ -192,7 +198,11 @@ func (m *Machine) Answered(now int64, answer *Answer) {
 		m.granted(a, answer)
 		return
 	}
-	switch m.verdict(a, err) {
+	v := m.verdict(a, err)
+	if v == spoils && (m.state == Initializing || m.ended) {
+		v = ends // there is no transaction to abort
+	}
+	switch v {
 	case retry:
 		m.why = cause(a, err)
 		m.tryAgain(now, a, err, a == before)

@@ -329,7 +329,11 @@ func (m *Machine) fail(why error) {
 	m.err = fmt.Errorf("%w: %w", ErrFatal, why)
 	m.failOffsets(m.err)
 	m.wanted = m.wanted[:0]
-	if m.pending != nil {
+	switch {
+	case m.pending == nil:
+	case m.pending.kind == Committing && m.ended: // it is committed: the next transaction hears it
+		m.pending.end(nil)
+	default:
 		m.pending.end(m.err)
 	}
 }
