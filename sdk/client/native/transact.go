@@ -177,6 +177,7 @@ func (t *transactions) settle(s *sender) {
 	i := &s.identity
 	i.id, i.epoch = t.m.Producer()
 	i.known = i.id >= 0
+	s.p.number.Store(int64(t.m.Number())) // before records are let in
 	if t.last.Store(nil); t.m.Why() != nil {
 		t.last.Store(new(t.m.Why()))
 	}

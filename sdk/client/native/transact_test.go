@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -115,5 +116,52 @@ func TestARefusalOnTheWayIsNoAnswer(t *testing.T) {
 		if !got.Unanswered || !errors.Is(got.Err, kerr.SaslAuthenticationFailed) {
 			t.Errorf("%s: unanswered %v, %v", kind, got.Unanswered, got.Err)
 		}
+	}
+}
+
+// A record that waits for memory while its transaction ends is not part of the next.
+func TestARecordStaysOutOfTheNextTransaction(t *testing.T) {
+	s, part := transactional()
+	p := s.p
+	first := &transacting{begin: (*transaction.Machine).Init, done: make(chan struct{})}
+	first.happen(s)
+	answer(t, s, &transaction.Answer{Broker: "a:1", ProducerID: -1, Version: -1})
+	answer(t, s, &transaction.Answer{ProducerID: 7, Version: 2})
+	do := func(what func(m *transaction.Machine) (*transaction.Call, error)) {
+		c := &transacting{begin: what, done: make(chan struct{})}
+		c.happen(s)
+		s.transact(p.now())
+		if <-c.done; c.err != nil {
+			t.Fatal(c.err)
+		}
+	}
+	begin := func(m *transaction.Machine) (*transaction.Call, error) { return nil, m.Begin() }
+	do(begin)
+	all := 1 << 20
+	if !p.memory.TryTake(all) {
+		t.Fatal("there is no memory")
+	}
+	sent := make(chan error, 1)
+	topic := &Topic{Name: "t", parts: []*partition{part}}
+	record := &Record{Value: []byte("late"), Transaction: p.Number()}
+	go func() {
+		_, err := p.Put(t.Context(), topic, 0, record, time.Minute)
+		sent <- err
+	}()
+	for !p.memory.Blocked() {
+		runtime.Gosched()
+	}
+	do((*transaction.Machine).Commit)
+	do(begin)
+	p.memory.Give(all)
+	if err := <-sent; !errors.Is(err, errOver) {
+		t.Errorf("it is answered %v", err)
+	}
+	if b := part.open; b != nil && b.builder.Count() > 0 {
+		t.Error("it is in the next transaction")
+	}
+	record.Transaction = p.Number()
+	if _, err := p.Put(t.Context(), topic, 0, record, time.Minute); err != nil || part.open.builder.Count() != 1 {
+		t.Errorf("nothing is taken any more: %v", err)
 	}
 }
