@@ -17,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/plugins/dedupe"
 	_ "github.com/millrace/millrace/plugins/mask"
 	_ "github.com/millrace/millrace/plugins/wasm"
 	_ "github.com/millrace/millrace/plugins/wasm/testdata/mask"
@@ -359,6 +360,7 @@ func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 		"client.engine=native":            {"client.engine": "kgo", "interceptors": "mask16"},
 		"on.error=dlq":                    {"interceptors": "mask16", "plugin.mask16.on.error": "dlq", "plugin.mask16.dlq.topic": "bad"},
 		"fail_closed":                     {"interceptors": "mask", "plugin.mask.on.error": "skip", "plugin.mask.config.regex": "x"},
+		"the numbers of producers":        {"interceptors": "dedupe"},
 		`no interceptor "nobody"`:         {"interceptors": "nobody"},
 		`unknown setting "config.fields"`: {"interceptors": "mask16", "plugin.mask16.config.fields": "x"},
 	} {
@@ -367,5 +369,13 @@ func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", why, err)
 		}
+	}
+	one, err := dedupe.New(sdk.NewConfig(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.NewProducer(client.Config{"bootstrap.servers": "127.0.0.1:1"}, client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{one}})
+	if err == nil || !strings.Contains(err.Error(), "a client cannot run it") {
+		t.Errorf("given as a value: %v", err)
 	}
 }
