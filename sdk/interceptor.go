@@ -32,6 +32,14 @@ type Guard interface {
 	FailClosed() bool
 }
 
+// BrokerOnly is an Interceptor that clients cannot run, since it goes by what batches have only
+// once they were sent, such as the numbers of their producers.
+type BrokerOnly interface {
+	Interceptor
+	// WhyBrokerOnly is what it needs, as the end of "a client cannot run it: ".
+	WhyBrokerOnly() string
+}
+
 // Metered is an Interceptor whose calls cost fuel, as those of WebAssembly modules do.
 type Metered interface {
 	Interceptor

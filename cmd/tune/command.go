@@ -118,22 +118,37 @@ func (o *options) tune(ctx context.Context, lab *lab, begin tuning.Configuration
 		for p, ok := t.Next(); ok; p, ok = t.Next() {
 			lab.say("\n%s: %s\n  trying %s", p.Rule, p.Why, p.Change)
 			c, err := lab.compare(ctx, o.repeats, side{o.broker, t.Base()}, side{o.broker, t.Base().With(p.Change)})
-			if ctx.Err() != nil {
+			trial, better, err := tried(ctx, t, c, err)
+			if trial != nil {
+				lab.say("  %s: %s", trial.Verdict, trial.Reason)
+			}
+			if err != nil {
 				return found, err
 			}
-			var trial tuning.Trial
-			if err == nil {
-				trial, again = t.Measured(c)
-			} else {
-				trial = t.Failed(err.Error())
-			}
-			lab.say("  %s: %s", trial.Verdict, trial.Reason)
-			if again {
+			if again = better; again {
 				break
 			}
 		}
 	}
 	return found, nil
+}
+
+// tried takes what became of the change that was proposed. The error is that ctx has ended: what
+// was measured by then counts, and what was not is not the change's fault.
+func tried(ctx context.Context, t *tuning.Tuner, c results.Comparison, failure error) (trial *tuning.Trial, better bool, err error) {
+	var one tuning.Trial
+	switch {
+	case failure == nil:
+		one, better = t.Measured(c)
+	case ctx.Err() != nil:
+		return nil, false, errors.Join(failure, context.Cause(ctx))
+	default:
+		one = t.Failed(failure.Error())
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("there was more to try: %w", context.Cause(ctx))
+	}
+	return &one, better, err
 }
 
 // begin is the configuration that the options describe.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -303,5 +304,35 @@ func TestTooFewRunsAreRefused(t *testing.T) {
 	}
 	if results.MinRepeats < 5 {
 		t.Error("five runs of each side is the least that tells")
+	}
+}
+
+// What was measured when the command is ended counts, and that it was ended is an error.
+func TestATrialThatWasMeasuredIsKeptWhenItEnds(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		failure error
+		trials  int
+		ends    bool
+	}{
+		"measured":              {t.Context(), nil, 1, false},
+		"measured, and ended":   {ended, nil, 1, true},
+		"the broker fails":      {t.Context(), errNoPhase, 1, false},
+		"ended in the midst":    {ended, errNoPhase, 0, true},
+		"ended, and no mistake": {ended, context.Canceled, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tuner := tuning.New(tuning.Options{Changes: 1}, tuning.Configuration{})
+			tuner.Observe(&tuning.Observation{RequestBytes: 300, Batch: 300, CPU: tuning.Ranking{Classes: []tuning.Share{{Name: "network", Part: 0.6}, {Name: "scheduler", Part: 0.3}}}})
+			if _, ok := tuner.Next(); !ok {
+				t.Fatal("nothing is proposed")
+			}
+			trial, _, err := tried(test.ctx, tuner, results.Comparison{}, test.failure)
+			if len(tuner.Trials) != test.trials || (trial != nil) != (test.trials > 0) || errors.Is(err, context.Canceled) != test.ends || (err != nil) != test.ends {
+				t.Errorf("%d trials, %v", len(tuner.Trials), err)
+			}
+		})
 	}
 }

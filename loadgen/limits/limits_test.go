@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/millrace/millrace/loadgen"
@@ -353,6 +354,17 @@ func TestQuiet(t *testing.T) {
 	} {
 		if got := quiet(test.seen); got != test.want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestOnlyTheWordOfTheBrokerIsThatAPluginWasCutOff(t *testing.T) {
+	for _, test := range []struct {
+		answered error
+		wanted   bool
+	}{{fmt.Errorf("as it comes: %w", kerr.PolicyViolation), true}, {nil, false}, {kerr.InvalidRecord, false}, {context.DeadlineExceeded, false}, {kerr.NotLeaderForPartition, false}} {
+		if err := cutOff(test.answered); (err == nil) != test.wanted {
+			t.Errorf("%v: %v", test.answered, err)
 		}
 	}
 }

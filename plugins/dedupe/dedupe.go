@@ -10,6 +10,8 @@
 // The producer hears that the record was stored; its offset stays empty. Records without that
 // key are not looked at.
 //
+// Clients cannot run it: their batches have no sequence numbers yet.
+//
 // What it remembers is in memory: after a restart, a reload or a change of its settings the
 // window begins anew. A key counts as seen when a record with it comes by, whether it is stored
 // then or not:
@@ -84,6 +86,11 @@ func New(c sdk.Config) (sdk.Interceptor, error) {
 	}
 	d.most = int(keys)
 	return d, nil
+}
+
+// WhyBrokerOnly is sdk.BrokerOnly.
+func (d *deduper) WhyBrokerOnly() string {
+	return "it tells what is sent again by the numbers of producers, which batches have only once they are sent: name it in interceptors.produce of the broker or the topic"
 }
 
 // OnProduce drops what was seen before.

@@ -32,7 +32,9 @@ type Input struct {
 	// Batch is whole and has passed Check; records that are not compressed have passed
 	// CheckRecords when they come from a producer.
 	Batch batch.Batch
-	Fetch bool // OnFetch is called, and offsets may have gaps; else OnProduce
+	// Transactional is that the batch will be part of a transaction: for Refill, which makes it.
+	Transactional bool
+	Fetch         bool // OnFetch is called, and offsets may have gaps; else OnProduce
 	// Into is where a batch that is built anew is put, if it fits.
 	Into []byte
 	// MaxSize bounds what comes out, in bytes. Zero: as large as a batch can be.

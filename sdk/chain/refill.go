@@ -8,15 +8,17 @@ import (
 
 // Refill has the plugins see the records of a builder, as a producer does before it numbers
 // and sends them, and leaves in it what is to be sent. There nothing is missing in between:
-// brokers take no gaps from producers. Of the input topic, partition, client, size and keys
-// count.
+// brokers take no gaps from producers. Of the input topic, partition, client, size, keys
+// and whether it is part of a transaction count.
 //
 // Kept are the places, in ascending order, of the records that are left; nil: nothing was
 // changed. The error is a *Refusal, and then the builder is as it was.
 //
 // Ownership: kept is the runner's, until its next call.
 func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []int32, err error) {
-	if in.Batch, err = b.Finish(batch.NoProducer()); err != nil {
+	how := batch.NoProducer()
+	how.Transactional = in.Transactional
+	if in.Batch, err = b.Finish(how); err != nil {
 		return nil, err
 	}
 	out, err := r.Run(plugins, in)

@@ -97,3 +97,22 @@ func TestRefillOfLargerRecords(t *testing.T) {
 		t.Error("the builder has changed")
 	}
 }
+
+// outside keeps records out of transactions.
+type outside struct{ sdk.Nop }
+
+func (outside) OnProduce(b *sdk.Batch) error {
+	if b.Header.Transactional() {
+		return sdk.Reject("of a transaction")
+	}
+	return nil
+}
+
+func TestRefillSaysWhatIsOfATransaction(t *testing.T) {
+	for _, is := range []bool{false, true} {
+		_, err := chain.New(time.Now).Refill([]chain.Plugin{{Interceptor: outside{}}}, &chain.Input{Transactional: is}, filled("a"))
+		if (err != nil) != is {
+			t.Errorf("in a transaction %v: %v", is, err)
+		}
+	}
+}

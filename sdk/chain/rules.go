@@ -65,5 +65,8 @@ func (p *Plugin) CheckClient() error {
 	if p.OnError == DeadLetter {
 		return fmt.Errorf("plugin %s: %w", p.Name, errClient)
 	}
+	if only, ok := p.Interceptor.(sdk.BrokerOnly); ok {
+		return fmt.Errorf("plugin %s: a client cannot run it: %s", p.Name, only.WhyBrokerOnly())
+	}
 	return p.Check()
 }

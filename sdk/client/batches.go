@@ -38,8 +38,12 @@ func (s *settings) batchInterceptors(given []sdk.Interceptor) (plugins []chain.P
 		plugins = append(plugins, rules)
 	}
 	for _, i := range given {
-		plugins = append(plugins, chain.Plugin{Name: fmt.Sprintf("%T", i), Interceptor: i})
+		one := chain.Plugin{Name: fmt.Sprintf("%T", i), Interceptor: i}
 		made = append(made, i)
+		if err := one.CheckClient(); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("BatchInterceptors: %w", err), closeAll(made))
+		}
+		plugins = append(plugins, one)
 	}
 	return plugins, made, nil
 }

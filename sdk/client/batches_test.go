@@ -17,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/plugins/dedupe"
 	_ "github.com/millrace/millrace/plugins/mask"
 	_ "github.com/millrace/millrace/plugins/wasm"
 	_ "github.com/millrace/millrace/plugins/wasm/testdata/mask"
@@ -239,6 +240,37 @@ func TestInterceptorsOfAProducer(t *testing.T) {
 	}
 }
 
+// appends makes every value longer.
+type appends struct{ sdk.Nop }
+
+func (appends) OnProduce(b *sdk.Batch) error {
+	for i, v := range b.All() {
+		b.SetValue(i, append(slices.Clone(v.Value), 'x'))
+	}
+	return nil
+}
+
+// A batch that the broker finds too large is sent in parts, which interceptors have seen already.
+func TestInterceptorsSeeABatchOnceThoughItIsSplit(t *testing.T) {
+	const count = 400
+	address := kitBroker(t, map[string]string{"message.max.bytes": "3000"})
+	p := valuesProducer(t, client.Config{"bootstrap.servers": address, "linger.ms": "1000", "retry.backoff.ms": "1"},
+		client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{appends{}}})
+	for i := range count {
+		if err := p.Fire(t.Context(), &client.ProducerRecord[string, string]{Topic: "t", Partition: new(int32(0)), Value: fmt.Sprintf("a value that has the number %d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range readAll(t, client.Config{"bootstrap.servers": address}, "t", count) {
+		if want := fmt.Sprintf("a value that has the number %dx", i); got != want {
+			t.Fatalf("record %d is %q", i, got)
+		}
+	}
+}
+
 // A transaction that an interceptor keeps a record out of cannot be committed; one that loses
 // records by intent can.
 func TestInterceptorsInTransactions(t *testing.T) {
@@ -328,6 +360,7 @@ func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 		"client.engine=native":            {"client.engine": "kgo", "interceptors": "mask16"},
 		"on.error=dlq":                    {"interceptors": "mask16", "plugin.mask16.on.error": "dlq", "plugin.mask16.dlq.topic": "bad"},
 		"fail_closed":                     {"interceptors": "mask", "plugin.mask.on.error": "skip", "plugin.mask.config.regex": "x"},
+		"the numbers of producers":        {"interceptors": "dedupe"},
 		`no interceptor "nobody"`:         {"interceptors": "nobody"},
 		`unknown setting "config.fields"`: {"interceptors": "mask16", "plugin.mask16.config.fields": "x"},
 	} {
@@ -336,5 +369,13 @@ func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", why, err)
 		}
+	}
+	one, err := dedupe.New(sdk.NewConfig(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.NewProducer(client.Config{"bootstrap.servers": "127.0.0.1:1"}, client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{one}})
+	if err == nil || !strings.Contains(err.Error(), "a client cannot run it") {
+		t.Errorf("given as a value: %v", err)
 	}
 }

@@ -226,13 +226,13 @@ func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int
 	if r.Timestamp != native.Now {
 		record.Timestamp = time.UnixMilli(r.Timestamp)
 	}
-	listener := r.Listener
+	listener, forgotten := r.Listener, r.Listener == nil || r.Forgotten
 	// franz-go counts its own time limit from the time of the record, which may be any.
 	limited, cancel := context.WithTimeout(context.Background(), e.delivery)
 	e.client.Produce(limited, record, func(r *kgo.Record, err error) {
 		cancel()
 		e.memory.Give(bytesOf)
-		e.settled(r, err, listener)
+		e.settled(r, err, listener, forgotten)
 	})
 	if known := (*e.topics.Load())[t.Name]; known != nil && int(partition) < len(known.filled) {
 		if known.filled[partition].Add(int64(bytesOf)) >= int64(e.batchBytes) {
@@ -244,7 +244,7 @@ func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int
 }
 
 // settled passes on what became of a record.
-func (e *franzEngine) settled(r *kgo.Record, err error, listener native.Listener) {
+func (e *franzEngine) settled(r *kgo.Record, err error, listener native.Listener, forgotten bool) {
 	offset := r.Offset
 	switch {
 	case err == nil:
@@ -260,7 +260,7 @@ func (e *franzEngine) settled(r *kgo.Record, err error, listener native.Listener
 	if err != nil {
 		offset = -1
 		err = fmt.Errorf("%s-%d: %w", r.Topic, r.Partition, err)
-		if e.lost.CompareAndSwap(nil, &err); listener == nil {
+		if e.lost.CompareAndSwap(nil, &err); forgotten {
 			if e.unheard.Add(1) == 1 {
 				e.log.Warn("records are lost that nobody waits for; how many in the end is said then", "first", err)
 			}

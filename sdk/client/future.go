@@ -49,6 +49,9 @@ type listener struct {
 	callback     func(sdk.RecordMetadata, error)
 }
 
+// forgotten reports whether nobody waits for the record: interceptors only look on.
+func (l *listener) forgotten() bool { return l.future == nil && l.callback == nil }
+
 // Done is native.Listener.
 func (l *listener) Done(a native.Ack, err error) {
 	l.settle(sdk.RecordMetadata{TopicPartition: sdk.TopicPartition{Topic: a.Topic, Partition: a.Partition},

@@ -86,7 +86,7 @@ var (
 	})
 	BatchInterceptors = Common.List(setting.List{
 		Name: "interceptors",
-		Doc:  "Names of interceptors that see whole batches, as a broker's do (`interceptors` there): a producer's before it sends them, a consumer's once they were fetched. What each of them is stands under `plugin.<name>.`, as for a broker. `client.engine=native` only. Kafka has no such setting.",
+		Doc:  "Names of interceptors that see whole batches, as a broker's do (`interceptors` there): a producer's before it sends them, a consumer's once they were fetched. What each of them is stands under `plugin.<name>.`, as for a broker. Producers need `client.engine=native` for them. Kafka has no such setting.",
 	})
 )
 

@@ -202,6 +202,10 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	if p.closed.Load() {
 		return at, ErrClosed
 	}
+	var number int64
+	if p.own != nil && p.txn.id != "" {
+		number = p.own.Number() // before anything is waited for, which a transaction may end meanwhile
+	}
 	if err := p.txn.maySend(); err != nil {
 		return at, err
 	}
@@ -225,7 +229,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		s = scratches.Get().(*scratch)
 		defer s.done()
 	}
-	out := native.Record{Timestamp: native.Now}
+	out := native.Record{Timestamp: native.Now, Transaction: number}
 	if err := p.serialize(&out, r, s); err != nil {
 		return at, err
 	}
@@ -233,7 +237,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		out.Timestamp = r.Timestamp.UnixMilli()
 	}
 	if l != nil {
-		out.Listener = l
+		out.Listener, out.Forgotten = l, l.forgotten()
 	}
 	size := recordSize(&out)
 	if size > p.maxRequest {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -49,10 +50,29 @@ type sealed struct{ x int }
 func (s sealed) MarshalJSON() ([]byte, error)  { return json.Marshal(s.x) }
 func (s *sealed) UnmarshalJSON(p []byte) error { return json.Unmarshal(p, &s.x) }
 
+// tree holds itself.
+type tree struct {
+	Name string
+	List []*tree
+	Map  map[string]tree
+}
+
+// outer has what is embedded, exported and not.
+type outer struct {
+	Point point
+	inner
+}
+
+type inner struct{ Exported int }
+
+type number int
+
 func TestValuesComeThrough(t *testing.T) {
 	for _, v := range []any{
 		[]byte("bytes"), []byte{}, []byte(nil), "text", "", int8(-128), int64(math.MinInt64), uint64(math.MaxUint64), uint16(7), float32(0.1), math.Inf(-1), true, false,
 		time.Second, point{1, -2, "three"}, &point{4, 5, ""}, (*point)(nil), []string{"a"}, map[string]int{"a": 1}, [16]byte{1, 2}, sealed{9}, json.Number("1.50"),
+		tree{"a", []*tree{{"b", nil, nil}}, map[string]tree{"c": {}}}, []sealed{{1}}, map[string]*sealed{"a": {2}}, outer{point{1, 2, "c"}, inner{3}}, time.Unix(7, 0).UTC(),
+		[]netip.Addr{netip.AddrFrom4([4]byte{1, 2, 3, 4})}, (*tree)(nil),
 	} {
 		s, err := ShapeOf(reflect.TypeOf(v))
 		if err != nil {
@@ -74,7 +94,7 @@ func TestValuesComeThrough(t *testing.T) {
 func TestValuesThatDoNot(t *testing.T) {
 	for _, v := range []any{secret{x: 1}, &secret{}, make(chan int), func() {}, 1i, struct {
 		A int `json:"-"`
-	}{}} {
+	}{}, []secret{}, [2]secret{}, map[string]secret{}, &[]*secret{}, struct{ A struct{ B []secret } }{}, struct{ secret }{}, struct{ *inner }{}, struct{ number }{}} {
 		if _, err := ShapeOf(reflect.TypeOf(v)); err == nil {
 			t.Errorf("%T is said to come through", v)
 		}

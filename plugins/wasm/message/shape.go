@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -17,7 +18,10 @@ type Shape struct {
 	form abi.Form
 }
 
-var marshaler = reflect.TypeFor[json.Marshaler]()
+var (
+	marshaler     = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+)
 
 // ShapeOf is the shape of a type. The error says why values of it would not come through.
 func ShapeOf(t reflect.Type) (Shape, error) {
@@ -40,23 +44,50 @@ func ShapeOf(t reflect.Type) (Shape, error) {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		return s, fmt.Errorf("a %s cannot be told a module: use numbers, text, bytes or what JSON can hold", t)
 	}
-	return s, hidden(t)
+	return s, hidden(t, map[reflect.Type]bool{})
 }
 
-// hidden is the error of a type some of whose fields JSON would leave out.
-func hidden(t reflect.Type) error {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t.Kind() != reflect.Struct || t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler) {
+// hidden is the error of a type some of whose fields, or of those of what it holds, JSON would
+// leave out. Passed are types that were looked at: one may hold itself.
+func hidden(t reflect.Type, passed map[reflect.Type]bool) error {
+	if passed[t] || writesItself(t) {
 		return nil
 	}
-	for i := range t.NumField() {
-		if f := t.Field(i); !f.IsExported() && !f.Anonymous || f.Tag.Get("json") == "-" {
-			return fmt.Errorf("the field %s of %s is not seen by JSON, in which modules are told structs: export it, or give the type a MarshalJSON", f.Name, t)
+	passed[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return hidden(t.Elem(), passed)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if !seen(&f) {
+				return fmt.Errorf("the field %s of %s is not seen by JSON, in which modules are told structs: export it, or give the type a MarshalJSON", f.Name, t)
+			}
+			if err := hidden(f.Type, passed); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// writesItself reports whether values of a type say themselves what they are in JSON.
+func writesItself(t reflect.Type) bool {
+	for _, as := range []reflect.Type{marshaler, textMarshaler} {
+		if t.Implements(as) || reflect.PointerTo(t).Implements(as) {
+			return true
+		}
+	}
+	return false
+}
+
+// seen reports whether JSON writes and reads a field: of what is embedded and not exported only the
+// fields of a struct that is there, for none can be made.
+func seen(f *reflect.StructField) bool {
+	if f.Tag.Get("json") == "-" {
+		return false
+	}
+	return f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct
 }
 
 // Append appends a value of the type to dst.

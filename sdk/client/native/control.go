@@ -92,8 +92,13 @@ func (c *control) askWithin(ctx context.Context, q kmsg.Request, least, most int
 		all = append(all, fmt.Errorf("ask the broker at %s: %w", c.socket.RemoteAddr(), err))
 		c.hangUp()
 	}
-	return nil, errors.Join(all...)
+	return nil, &unreached{errors.Join(all...)}
 }
+
+// unreached is that a request got no answer, whatever brokers said before it.
+type unreached struct{ error }
+
+func (u *unreached) Unwrap() error { return u.error }
 
 // interrupt ends what waits for a socket.
 func (c *control) interrupt(socket net.Conn) func() { return func() { socket.Close() } }

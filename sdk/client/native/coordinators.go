@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -82,6 +83,7 @@ func (c *coordinators) carry(ctx context.Context, a *transaction.Ask) *transacti
 			panic(fmt.Sprintf("nobody in particular is asked to %s", a.Kind))
 		}
 	}
+	_, answer.Unanswered = errors.AsType[*unreached](answer.Err)
 	answer.Version = to.version
 	return answer
 }
@@ -109,7 +111,10 @@ func (c *coordinator) greet(ctx context.Context) error {
 		}
 	}
 	c.greeted = c.socket
-	return kerr.ErrorForCode(a.ErrorCode)
+	if err := kerr.ErrorForCode(a.ErrorCode); err != nil {
+		return &unreached{err}
+	}
+	return nil
 }
 
 func (c *coordinator) initProducer(ctx context.Context, ask *transaction.Ask, to *transaction.Answer) {
@@ -229,5 +234,6 @@ func (c *control) locate(ctx context.Context, ask *transaction.Ask) *transaction
 		a := answer.(*kmsg.FindCoordinatorResponse)
 		to.Err, to.Broker = kerr.ErrorForCode(a.ErrorCode), net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 	}
+	_, to.Unanswered = errors.AsType[*unreached](err)
 	return to
 }

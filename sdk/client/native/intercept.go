@@ -50,7 +50,7 @@ func (s *sender) screen(part *partition, now int64) *recordBatch {
 // see shows a batch to the interceptors, once.
 func (c *screening) see(o *Options, b *recordBatch) {
 	b.screened = true
-	c.in = chain.Input{Topic: b.partition.topic, Partition: b.partition.index, ClientID: o.ClientID, MaxSize: o.MaxRequestBytes, Into: c.into}
+	c.in = chain.Input{Topic: b.partition.topic, Partition: b.partition.index, ClientID: o.ClientID, MaxSize: o.MaxRequestBytes, Into: c.into, Transactional: o.TransactionalID != ""}
 	before := b.builder.Len()
 	kept, err := c.runner.Refill(c.plugins, &c.in, &b.builder)
 	switch {

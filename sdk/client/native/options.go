@@ -58,6 +58,10 @@ type Record struct {
 	Headers    []batch.Header
 	Timestamp  int64    // milliseconds; Now: that of the append
 	Listener   Listener // nil: nobody wants to know
+	// Transaction is the number of that which the record is for: it is refused once that has ended.
+	// Zero: whichever is under way when it is appended.
+	Transaction int64
+	Forgotten   bool // the listener only looks on: when the record is lost, nobody has waited for it
 }
 
 // Now as the time of a record is that of its append.

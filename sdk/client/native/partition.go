@@ -35,10 +35,22 @@ type recordBatch struct {
 	wire batch.Batch // nil: not finished yet
 }
 
+// forgotten is how many of its records nobody waits for.
+func (b *recordBatch) forgotten() int {
+	count := b.builder.Count()
+	for i := range b.listeners {
+		if l := &b.listeners[i]; !l.forgotten && l.delta >= 0 {
+			count--
+		}
+	}
+	return count
+}
+
 // listening is a record whose sender wants to know.
 type listening struct {
 	listener  Listener
-	delta     int32
+	delta     int32 // −1: interceptors have dropped it
+	forgotten bool  // nobody waits for the record
 	timestamp int64
 }
 

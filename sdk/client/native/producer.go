@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type Producer struct {
 	topics  atomic.Pointer[map[string]*Topic]
 	recent  atomic.Pointer[Topic] // one of topics, found without hashing its name
 	refusal atomic.Pointer[error] // why no record may be appended; nil: they may
+	number  atomic.Int64          // of the transaction that is under way, or was
 	ready   readyList
 	spare   spareBatches
 	sender  *sender
@@ -25,6 +27,12 @@ type Producer struct {
 	exact   bool          // every record reads the time
 	lost    atomic.Int64  // records that nobody waited for
 }
+
+// errOver is for a record that comes after its transaction.
+var errOver = errors.New("the transaction that the record was sent in has ended")
+
+// Number is that of the transaction that is under way, or was; zero: there was none. Any goroutine.
+func (p *Producer) Number() int64 { return p.number.Load() }
 
 // Lost is how many records were lost that nobody waited for. Any goroutine.
 func (p *Producer) Lost() int64 { return p.lost.Load() }
@@ -133,6 +141,10 @@ func (p *Producer) Put(ctx context.Context, t *Topic, index int32, r *Record, mo
 		part.mu.Unlock()
 		return false, *why
 	}
+	if r.Transaction != 0 && r.Transaction != p.number.Load() { // the next has begun while it waited
+		part.mu.Unlock()
+		return false, errOver
+	}
 	full = p.encode(part, r, need, fresh)
 	part.mu.Unlock()
 	return full, nil
@@ -147,7 +159,7 @@ func (p *Producer) encode(part *partition, r *Record, need int, fresh bool) (ful
 		timestamp = part.clock.at(p.began, fresh || p.exact)
 	}
 	if r.Listener != nil {
-		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), timestamp})
+		b.listeners = append(b.listeners, listening{r.Listener, int32(b.builder.Count()), r.Forgotten, timestamp})
 	}
 	b.builder.Append(timestamp, r.Key, r.Value, r.Headers)
 	part.got += need

@@ -237,7 +237,7 @@ func halves(b *recordBatch) (first, second *recordBatch) {
 	count := b.builder.Count()
 	half := func(from int32) *recordBatch {
 		part := &recordBatch{partition: b.partition, begun: b.begun, span: max(b.span/2, 1),
-			serial: b.serial, numbered: b.numbered, id: b.id, epoch: b.epoch, sequence: b.sequence, tries: max(b.tries, 1)}
+			serial: b.serial, numbered: b.numbered, id: b.id, epoch: b.epoch, sequence: b.sequence, tries: max(b.tries, 1), screened: b.screened}
 		if from > 0 {
 			part.serial += part.span
 			part.sequence = batch.AddSequence(b.sequence, from)

@@ -196,12 +196,12 @@ func (s *sender) round(now int64) (wakeAt int64) {
 		if part.changed() {
 			part.gather(false)
 		}
-		if part.begun >= 0 && len(part.queue) == 0 && able {
-			if due := part.begun + int64(s.o.Linger); hurry || due <= now {
-				part.gather(true)
-			} else {
-				wakeAt = min(wakeAt, due)
-			}
+		due := part.begun + int64(s.o.Linger)
+		if hurry {
+			due = now
+		}
+		if part.begun >= 0 && len(part.queue) == 0 && able && due <= now {
+			part.gather(true)
 		}
 		wakeAt = min(wakeAt, s.expire(part, now))
 		s.settleNumbers(part)
@@ -216,6 +216,10 @@ func (s *sender) round(now int64) (wakeAt int64) {
 			wakeAt = min(wakeAt, part.retryAt)
 		default:
 			s.offer(part, broker, now)
+		}
+		// Also when those before it have just gone without being sent: expired, or kept by interceptors.
+		if part.begun >= 0 && len(part.queue) == 0 && able {
+			wakeAt = min(wakeAt, max(due, now))
 		}
 		if part.watch(len(part.queue) > 0) {
 			wakeAt = now
@@ -433,10 +437,13 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 	part := b.partition
 	if failure != nil {
 		failure = fmt.Errorf("%s-%d: %w", part.topic, part.index, failure)
-		if s.txn != nil {
-			s.txn.m.Lost(failure, b.numbered) // and the end of the transaction tells
-		} else {
-			s.failed.note(s, b.builder.Count()-len(b.listeners), failure)
+		if s.txn == nil {
+			s.failed.note(s, b.forgotten(), failure)
+		} else { // its end tells; and what its abort gives up is not lost
+			if s.txn.m.State() != transaction.Aborting {
+				s.p.lost.Add(int64(b.forgotten()))
+			}
+			s.txn.m.Lost(failure, b.numbered)
 		}
 	}
 	for i := range b.listeners {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/sdk/client/native/transaction"
 )
@@ -14,6 +15,7 @@ type transactions struct {
 	m       *transaction.Machine
 	waiting []*transacting
 	asks    chan *transaction.Ask // one at a time
+	last    atomic.Pointer[error] // why the machine asks again; for callers who run out of time
 }
 
 // transacting is a caller who wants something of a transaction.
@@ -47,15 +49,27 @@ func (p *Producer) transact(ctx context.Context, begin func(m *transaction.Machi
 	if err := p.tell(c); err != nil {
 		return err
 	}
+	var err error
 	select {
 	case <-c.done:
 		return c.err
 	case <-p.ended:
-		return ErrClosed
+		err = ErrClosed
 	case <-ctx.Done():
-		_ = p.tell(&leaving{c}) // when it cannot be told, the sender is gone
-		return context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
+	select {
+	case <-c.done: // at the last moment
+		return c.err
+	default:
+	}
+	if t := p.sender.txn; t != nil {
+		if last := t.last.Load(); last != nil {
+			err = fmt.Errorf("%w (last: %w)", err, *last)
+		}
+	}
+	_ = p.tell(&leaving{c}) // when it cannot be told, the sender is gone
+	return err
 }
 
 // InitTransactions ends what a producer with the same id left, and keeps that one from going
@@ -109,7 +123,15 @@ func (c *transacting) happen(s *sender) {
 type leaving struct{ *transacting }
 
 func (l *leaving) happen(s *sender) {
+	if l.call == nil { // it was over at once, and would be again
+		return
+	}
 	s.txn.waiting = slices.DeleteFunc(s.txn.waiting, func(c *transacting) bool { return c == l.transacting })
+	select {
+	case <-l.done:
+		l.call.Unheard() // the outcome came when nobody listened any more: it is kept for the next call
+	default:
+	}
 }
 
 // answered is what a coordinator said.
@@ -155,6 +177,10 @@ func (t *transactions) settle(s *sender) {
 	i := &s.identity
 	i.id, i.epoch = t.m.Producer()
 	i.known = i.id >= 0
+	s.p.number.Store(int64(t.m.Number())) // before records are let in
+	if t.last.Store(nil); t.m.Why() != nil {
+		t.last.Store(new(t.m.Why()))
+	}
 	s.p.refuse(t.m.Refusal())
 	t.waiting = slices.DeleteFunc(t.waiting, func(c *transacting) bool {
 		over, err := c.call.Outcome()

@@ -41,7 +41,10 @@ type Ask struct {
 type Answer struct {
 	// Err is what the coordinator refuses with: a *kerr.Error. Anything else is that there was
 	// no answer.
-	Err        error
+	Err error
+	// Unanswered is that Err is of the way to the coordinator, such as a refusal to sign in, and
+	// says nothing of the request.
+	Unanswered bool
 	Refused    []Refused // AddPartitions, CommitOffsets: what is true of single partitions
 	Broker     string    // Find, FindGroup
 	ProducerID int64     // InitProducer, and End of version 2; −1: the same
@@ -172,7 +175,7 @@ func (m *Machine) addressed(a *Ask) *Ask {
 
 // Answered is told what became of what was asked.
 func (m *Machine) Answered(now int64, answer *Answer) {
-	a := m.asked
+	a, before := m.asked, m.unsure
 	m.asked = nil
 	if a == m.unsure {
 		m.unsure = nil
@@ -181,6 +184,9 @@ func (m *Machine) Answered(now int64, answer *Answer) {
 		m.spoken = answer.Version
 	}
 	err := answer.Err
+	if answer.Unanswered && err != nil && (m.state != Initializing || !turnedAway(err)) {
+		err = unanswered{err}
+	}
 	if err == nil && len(answer.Refused) > 0 {
 		err = m.refused(a, answer.Refused)
 	}
@@ -192,9 +198,14 @@ func (m *Machine) Answered(now int64, answer *Answer) {
 		m.granted(a, answer)
 		return
 	}
-	switch m.verdict(a, err) {
+	v := m.verdict(a, err)
+	if v == spoils && (m.state == Initializing || m.ended) {
+		v = ends // there is no transaction to abort
+	}
+	switch v {
 	case retry:
-		m.tryAgain(now, a, err)
+		m.why = cause(a, err)
+		m.tryAgain(now, a, err, a == before)
 	case spoils:
 		m.tries, m.retryAt = 0, 0
 		m.refuse(a, err)
@@ -214,8 +225,9 @@ func (m *Machine) refused(a *Ask, all []Refused) error {
 	return fmt.Errorf("%s-%d: %w", worst.Topic, worst.Index, worst.Err)
 }
 
-// tryAgain asks the same again later, and first who coordinates if that may have changed.
-func (m *Machine) tryAgain(now int64, a *Ask, err error) {
+// tryAgain asks the same again later, and first who coordinates if that may have changed. Unsure:
+// a try before was not answered, of which this answer says nothing.
+func (m *Machine) tryAgain(now int64, a *Ask, err error, unsure bool) {
 	m.tries++
 	wait := m.o.Backoff(m.tries)
 	answered, _ := errors.AsType[*kerr.Error](err)
@@ -233,7 +245,7 @@ func (m *Machine) tryAgain(now int64, a *Ask, err error) {
 	m.retryAt = now + int64(wait)
 	switch {
 	case a.Kind != AddPartitions && a.Kind != AddOffsets:
-	case answered == nil:
+	case answered == nil || unsure:
 		m.unsure = a // it may have been done
 	case a.Kind == AddPartitions && (m.state == InTransaction || m.state == Committing):
 		m.wanted = append(a.Partitions, m.wanted...)
@@ -242,6 +254,9 @@ func (m *Machine) tryAgain(now int64, a *Ask, err error) {
 
 // granted takes what was asked for.
 func (m *Machine) granted(a *Ask, answer *Answer) {
+	if a.Kind != Find && a.Kind != FindGroup {
+		m.why = nil
+	}
 	switch a.Kind {
 	case Find:
 		m.coordinator = answer.Broker

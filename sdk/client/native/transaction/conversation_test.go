@@ -177,9 +177,9 @@ func number(text string) int64 {
 	return n
 }
 
-// answered is an Answer: err=NAME broker=… id=… epoch=… version=… refused=(t-0:NAME,…).
+// answered is an Answer: err=NAME unanswered broker=… id=… epoch=… version=… refused=(t-0:NAME,…).
 func answered(d *datadriven.TestData) *Answer {
-	a := &Answer{Err: wrong(word(d, "err")), Broker: word(d, "broker"), ProducerID: -1, Epoch: -1, Version: -1}
+	a := &Answer{Err: wrong(word(d, "err")), Broker: word(d, "broker"), ProducerID: -1, Epoch: -1, Version: -1, Unanswered: d.HasArg("unanswered")}
 	if text := word(d, "id"); text != "" {
 		a.ProducerID, a.Epoch = number(text), int16(number(word(d, "epoch")))
 	}

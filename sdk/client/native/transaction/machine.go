@@ -75,14 +75,17 @@ type Call struct {
 	offsets *Offsets
 	over    bool
 	err     error
-	heard   bool
+	heard   int // by so many callers
 }
 
 // Outcome is what became of the call, once it is over.
 func (c *Call) Outcome() (over bool, err error) { return c.over, c.err }
 
-// Heard says that the caller knows the outcome.
-func (c *Call) Heard() { c.heard = true }
+// Heard says that a caller knows the outcome.
+func (c *Call) Heard() { c.heard++ }
+
+// Unheard takes that back: the caller had gone.
+func (c *Call) Unheard() { c.heard-- }
 
 func (c *Call) end(err error) {
 	if !c.over {
@@ -124,6 +127,7 @@ type Machine struct {
 	unsure      *Ask              // was not answered, and may have been done
 	tries       int               // of the same request, that failed
 	retryAt     int64
+	why         error // the last try failed
 }
 
 // New is a producer that has not begun.
@@ -136,6 +140,9 @@ func (m *Machine) State() State { return m.state }
 
 // Producer is the id and the epoch that records are numbered under; −1 before there is one.
 func (m *Machine) Producer() (id int64, epoch int16) { return m.id, m.epoch }
+
+// Why is what the last request that is made again was refused with; nil: none is.
+func (m *Machine) Why() error { return m.why }
 
 // Version2 reports whether brokers add the partitions of this transaction by themselves.
 func (m *Machine) Version2() bool { return m.version2 }
@@ -181,7 +188,7 @@ func (m *Machine) Ongoing() bool {
 // again is the call that was made before and that nobody has heard the outcome of.
 func (m *Machine) again(kind State) (*Call, error) {
 	switch c := m.pending; {
-	case c == nil || c.over && (c.heard || kind == Aborting && c.err != nil):
+	case c == nil || c.over && (c.heard > 0 || kind == Aborting && c.err != nil):
 		m.pending = nil
 		return nil, nil
 	case c.kind == kind:
@@ -322,7 +329,11 @@ func (m *Machine) fail(why error) {
 	m.err = fmt.Errorf("%w: %w", ErrFatal, why)
 	m.failOffsets(m.err)
 	m.wanted = m.wanted[:0]
-	if m.pending != nil {
+	switch {
+	case m.pending == nil:
+	case m.pending.kind == Committing && m.ended: // it is committed: the next transaction hears it
+		m.pending.end(nil)
+	default:
 		m.pending.end(m.err)
 	}
 }

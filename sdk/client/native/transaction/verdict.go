@@ -51,6 +51,15 @@ func (m *Machine) verdict(a *Ask, err error) verdict {
 	}
 }
 
+// unanswered hides what an error is, which is not an answer.
+type unanswered struct{ error }
+
+// turnedAway reports whether brokers do not let the client in. While it begins that is told at
+// once; later something may have been done, and it tries on.
+func turnedAway(err error) bool {
+	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
+}
+
 // fenced reports whether another producer has the id now, or the coordinator has aborted the
 // transaction because it took too long.
 func fenced(err error) bool {
