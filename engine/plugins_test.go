@@ -298,6 +298,33 @@ func TestATransactionThroughInterceptors(t *testing.T) {
 	}
 }
 
+// A batch of a transaction that comes without a transactional id is refused before anybody looks
+// into it, also where interceptors or a worker would; what comes with it is stored.
+func TestATransactionWithoutAnIDIsRefusedBeforeItIsUnpacked(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t, "plugins=obedient")
+	x := p.transactor("nameless")
+	for name, settings := range map[string][]string{
+		"interceptors":       {"interceptors.produce", "obedient"},
+		"another codec":      {"compression.type", "zstd"},
+		"keys are looked at": {"cleanup.policy", "compact"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := p.topic(2, settings...)
+			o := batch.NoProducer()
+			o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional, o.Codec = x.producer, x.epoch, 0, true, batch.Gzip
+			q := produceRequest(9, s, 0, -1, recordsAt(time.Now().UnixMilli(), o, strings.Repeat("lost ", 100_000)))
+			q.Topics[0].Partitions = append(q.Topics[0].Partitions, produceRequest(9, s, 1, -1, records("keep")).Topics[0].Partitions...)
+			a := ask[*kmsg.ProduceResponse](p, 9, q).Topics[0].Partitions
+			want(t, "without an id", a[0].ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+			want(t, "beside it", a[1].ErrorCode, nil)
+			if got := p.stored(s, 1); len(got) != 1 || len(p.stored(s, 0)) != 0 {
+				t.Errorf("beside it is stored %q", got)
+			}
+		})
+	}
+}
+
 func sequencedValues(sequence int32, values ...string) []byte {
 	o := batch.NoProducer()
 	o.ProducerID, o.ProducerEpoch, o.BaseSequence = 7, 0, sequence
