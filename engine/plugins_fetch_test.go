@@ -266,6 +266,37 @@ func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {
 	}
 }
 
+// A fetch that waits for memory keeps its worker for one wait, however many partitions it reads.
+func TestAFetchOfManyPartitionsWaitsForMemoryOnce(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	const partitions, wait = 4, 5 * time.Second
+	s := p.topic(partitions, "interceptors.fetch", "obedient")
+	q := from(s, 0, 0)
+	q.Topics, q.MaxWaitMillis = nil, 1
+	for i := range int32(partitions) {
+		want(t, "produce", p.produce(9, s, i, records("keep")).ErrorCode, nil)
+		q.Topics = append(q.Topics, fetchTopic(s, i, 0))
+	}
+	if err := b.memory.Borrow(64 << 20); err != nil {
+		t.Fatal(err)
+	}
+	defer b.memory.Return(64 << 20)
+	begin := time.Now()
+	a := ask[*kmsg.FetchResponse](p, 12, q)
+	if took := time.Since(begin); took < wait || took > (partitions-1)*wait {
+		t.Errorf("it took %v, want one wait of %v", took, wait)
+	}
+	for _, one := range a.Topics {
+		for _, r := range one.Partitions {
+			if want(t, "fetch", r.ErrorCode, nil); len(r.RecordBatches) != 0 {
+				t.Errorf("%d bytes came without memory", len(r.RecordBatches))
+			}
+		}
+	}
+}
+
 // One batch that takes much of the memory for decompressed records is changed all the same; one
 // that can never have enough is refused with a reason, by which nobody sends it again.
 func TestABatchDoesNotStarveItself(t *testing.T) {

@@ -30,7 +30,7 @@ import (
 type fetchFilter struct {
 	on       bool // a worker has it, or it waits for its turn
 	done     bool
-	again    bool // it has found no memory before, and waits for some
+	again    bool // it has found no memory before, and waits for some: once, a worker serves others too
 	turn     bool // it is the one of its connection
 	short    bool // there was no memory for any records
 	clientID string
@@ -375,6 +375,7 @@ func (w *filterWork) copyFound() error {
 		size = max(size, first)
 	}
 	if f.filtering.again && w.first { // it holds nothing, and is in no place
+		f.filtering.again = false
 		if err := w.purse.Wait(min(8*size, f.server.answers.Limit())); err != nil {
 			return err
 		}
