@@ -139,7 +139,7 @@ func soon(t *testing.T, what string, f func() bool) {
 // givenBack waits until all memory is, once the answers that hold some were read.
 func givenBack(t *testing.T, b *Broker) {
 	t.Helper()
-	soon(t, "all memory is given back", func() bool { return b.memory.Used() == 0 })
+	soon(t, "all memory is given back", func() bool { return b.unpacked() == 0 })
 }
 
 // Who asks for much through interceptors, again and again, and reads nothing, costs the broker
@@ -163,7 +163,7 @@ func TestFilteredAnswersThatNobodyReadsAreBounded(t *testing.T) {
 		if got := len(p.stored(s, 0)); got == 0 {
 			t.Error("somebody who reads got nothing")
 		}
-		most = max(most, b.memory.Used())
+		most = max(most, b.unpacked())
 	}
 	runtime.ReadMemStats(&after)
 	if limit := int64(16 << 20); most > limit {
@@ -294,6 +294,33 @@ func TestAFetchOfManyPartitionsWaitsForMemoryOnce(t *testing.T) {
 				t.Errorf("%d bytes came without memory", len(r.RecordBatches))
 			}
 		}
+	}
+}
+
+// Answers that nobody reads take no memory from those who write: a batch that needs all there is
+// for decompressed records is stored all the same, and others beside it.
+func TestUnreadAnswersDoNotKeepALargeBatchOut(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.fetch", "obedient")
+	for range 5 {
+		want(t, "produce", p.produce(9, s, 0, records("keep "+strings.Repeat("x", 900_000))).ErrorCode, nil)
+	}
+	for range 6 {
+		greedy := p.another()
+		for range 8 {
+			greedy.send(12, from(s, 0, 0))
+		}
+	}
+	soon(t, "answers wait to be read", func() bool { return b.unpacked() > 10<<20 })
+	written := p.topic(1, "interceptors.produce", "obedient")
+	o := batch.NoProducer()
+	o.Codec = batch.LZ4
+	sent := recordsAt(time.Now().UnixMilli(), o, "edit "+strings.Repeat("x", 30<<20))
+	want(t, "a large batch", p.produce(9, written, 0, sent).ErrorCode, nil)
+	if b.unpacked() < 10<<20 {
+		t.Error("the answers were read meanwhile")
 	}
 }
 

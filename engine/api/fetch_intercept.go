@@ -23,8 +23,8 @@ import (
 //	                                     │ no memory
 //	                                     └──▶ wait.max.ms ──▶ once more, and then without records
 //
-// The copy is borrowed from the budget until the socket has it all. What peers do not read must
-// not take the memory of those who write, so it is half of the budget at most.
+// The copy lasts until the socket has it all. What peers do not read must not take the memory of
+// those who write, so it is not borrowed from the budget: copies have half as much for themselves.
 //
 // Ownership: the loop's, and the worker's from the post to the wake.
 type fetchFilter struct {
@@ -70,7 +70,6 @@ func (r *filteredRecords) Release() {
 
 func (r *filteredRecords) giveBack() {
 	r.of.answers.Give(cap(r.bytes))
-	r.of.Memory.Return(cap(r.bytes))
 }
 
 // choose notes which interceptors must see what was found of t, once: settings may change at
@@ -392,21 +391,9 @@ func (w *filterWork) copyFound() error {
 }
 
 // borrow takes memory that the answer will hold.
-func (w *filterWork) borrow(bytes int) error {
-	if err := w.call.server.answers.Take(bytes); err != nil {
-		return err
-	}
-	err := w.purse.Borrow(bytes)
-	if err != nil {
-		w.call.server.answers.Give(bytes)
-	}
-	return err
-}
+func (w *filterWork) borrow(bytes int) error { return w.call.server.answers.Take(bytes) }
 
-func (w *filterWork) giveBack(bytes int) {
-	w.call.server.answers.Give(bytes)
-	w.purse.Return(bytes)
-}
+func (w *filterWork) giveBack(bytes int) { w.call.server.answers.Give(bytes) }
 
 // readFound reads the beginning of what was found of t.
 func (f *fetchCall) readFound(t *target, into []byte) error {

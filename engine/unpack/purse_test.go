@@ -85,7 +85,7 @@ func TestAPurseTakesWhatIsFreeAndDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestAShareLeavesSomeToOthers(t *testing.T) {
+func TestAShareIsBounded(t *testing.T) {
 	s := NewBudget(100).Share(2)
 	for _, test := range []struct {
 		take  int
