@@ -325,6 +325,30 @@ func TestATransactionWithoutAnIDIsRefusedBeforeItIsUnpacked(t *testing.T) {
 	}
 }
 
+// A worker that waits for the memory of a batch holds none meanwhile, also not what it took while
+// it did not know how much that is.
+func TestWhoWaitsForMemoryHoldsNone(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient", "decompression.buffer.bytes=4194304")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.produce", "obedient")
+	const lent = 5 << 19 // what is left is enough for the records as they come, and for no more
+	if err := b.memory.Borrow(lent); err != nil {
+		t.Fatal(err)
+	}
+	q := produceRequest(9, s, 0, -1, rawSnappy(strings.Repeat("x", 1<<20)))
+	p.send(9, q)
+	soon(t, "somebody waits who holds nothing", func() bool {
+		if b.memory.Eager().Borrow(1) == nil {
+			b.memory.Return(1)
+			return false // there are no others as long as somebody waits
+		}
+		return b.memory.Used() == lent
+	})
+	b.memory.Return(lent)
+	want(t, "with memory", expect[*kmsg.ProduceResponse](p, 9, q, p.last).Topics[0].Partitions[0].ErrorCode, nil)
+}
+
 func sequencedValues(sequence int32, values ...string) []byte {
 	o := batch.NoProducer()
 	o.ProducerID, o.ProducerEpoch, o.BaseSequence = 7, 0, sequence
