@@ -59,7 +59,18 @@ func (counted) Close() error {
 
 func (counted) FailClosed() bool { return true }
 
+// tallied counts what the plugin "tallying" was shown.
+var tallied atomic.Int64
+
+type tallying struct{ obedient }
+
+func (o tallying) OnProduce(b *sdk.Batch) error {
+	tallied.Add(1)
+	return o.obedient.OnProduce(b)
+}
+
 func init() {
+	sdk.Interceptors.Register("tallying", func(sdk.Config) (sdk.Interceptor, error) { return tallying{}, nil })
 	sdk.Interceptors.Register("obedient", func(c sdk.Config) (sdk.Interceptor, error) {
 		return obedient{c.String("route", "")}, nil
 	})
@@ -347,6 +358,29 @@ func TestWhoWaitsForMemoryHoldsNone(t *testing.T) {
 	})
 	b.memory.Return(lent)
 	want(t, "with memory", expect[*kmsg.ProduceResponse](p, 9, q, p.last).Topics[0].Partitions[0].ErrorCode, nil)
+}
+
+// A batch for which there is no memory, behind one of its request that holds some, is shown to
+// nobody: it is to be sent again, and would be seen twice.
+func TestABatchWithoutMemoryIsNotShown(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=tallying", "decompression.buffer.bytes=4194304")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(2, "interceptors.produce", "tallying")
+	const size = 600_000
+	if err := b.memory.Borrow(4<<20 - 3*size/2); err != nil {
+		t.Fatal(err)
+	}
+	defer b.memory.Return(4<<20 - 3*size/2)
+	q := produceRequest(9, s, 0, -1, records("edit"))
+	q.Topics[0].Partitions = append(q.Topics[0].Partitions, produceRequest(9, s, 1, -1, records("edit "+strings.Repeat("x", size))).Topics[0].Partitions...)
+	before := tallied.Load()
+	a := ask[*kmsg.ProduceResponse](p, 9, q).Topics[0].Partitions
+	want(t, "with memory", a[0].ErrorCode, nil)
+	want(t, "without", a[1].ErrorCode, kerr.RequestTimedOut)
+	if n := tallied.Load() - before; n != 1 {
+		t.Errorf("%d batches were shown, want the one that was stored", n)
+	}
 }
 
 func sequencedValues(sequence int32, values ...string) []byte {

@@ -324,6 +324,9 @@ func (w *filterWork) show(place *intercept.Place, filter *intercept.Filter, b ba
 	if _, ok := errors.AsType[*chain.Unasked](err); ok && !errors.Is(err, unpack.ErrSpent) {
 		// More than there ever is, as far as it is known without measuring.
 		if in.Measured, err = batch.Measure(b, chain.MaxPlain, f.server.Memory.Eager()); err == nil {
+			err = w.purse.Fill(in.Need(in.Measured, filter.Plugins()))
+		}
+		if err == nil {
 			out, err = place.Run(filter, &in)
 		}
 	}

@@ -108,10 +108,11 @@ func (p *produceCall) afford(part int) (batch.Size, error) {
 	if err != nil {
 		return size, err
 	}
-	if need := in.Need(size, one.settings.Produce.Plugins()); !p.holds(part) {
-		err = p.purse.Wait(need)
+	need := in.Need(size, one.settings.Produce.Plugins())
+	if p.holds(part) {
+		return size, p.purse.Fill(need)
 	}
-	return size, err
+	return size, p.purse.Wait(need)
 }
 
 // sizeOfAside is how large a batch may be that is put aside for a topic.

@@ -35,6 +35,12 @@ func (p *Purse) Wait(bytes int) error {
 	return nil
 }
 
+// Fill is Wait for those who must not wait: it answers ErrSpent at once. What is borrowed already
+// is a part of what the purse then has.
+func (p *Purse) Fill(bytes int) error {
+	return p.Reserve(min(bytes, int(p.budget.limit)) - p.used)
+}
+
 // Reserve sees to it that so many bytes more can be borrowed. It does not wait.
 func (p *Purse) Reserve(bytes int) error {
 	need := p.used + bytes

@@ -103,3 +103,29 @@ func TestAShareIsBounded(t *testing.T) {
 		t.Errorf("%d of %d are taken", s.Used(), s.Limit())
 	}
 }
+
+// Who must not wait fills a purse with what is free, or does not.
+func TestAPurseIsFilledWithoutWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, begin := NewBudget(100), time.Now()
+		p := b.Purse()
+		if err := p.Borrow(10); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Fill(60); err != nil || b.Used() != 60 {
+			t.Errorf("60 of 100: %v, %d are lent", err, b.Used())
+		}
+		if err := p.Fill(1000); err != nil || b.Used() != 100 {
+			t.Errorf("all of it: %v, %d are lent", err, b.Used())
+		}
+		p.Return(10)
+		p.Close()
+		if err := b.Borrow(1); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Fill(1000); !errors.Is(err, ErrSpent) || !time.Now().Equal(begin) {
+			t.Errorf("all of it, of which one byte is lent: %v after %v", err, time.Since(begin))
+		}
+		b.Return(1)
+	})
+}
