@@ -240,6 +240,54 @@ func TestAConnectionHasOneFetchWithTheWorkers(t *testing.T) {
 	expect[*kmsg.FetchResponse](many, 12, q, many.last)
 }
 
+// A connection closes while the disk is looked at for one of its fetches, and a worker has another:
+// nothing is left of either.
+func TestAFetchThatComesToItsTurnTooLateLeavesNothing(t *testing.T) {
+	onlyOurs(t)
+	folder := t.TempDir()
+	b, err := begin(folder, "plugins=holding")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, b.Addresses()[0])
+	s, unused := p.topic(1), p.topic(1)
+	for _, s := range []subject{s, unused} {
+		want(t, "produce", p.produce(9, s, 0, records("1")).ErrorCode, nil)
+	}
+	p.altered(aTopic, s.name, "interceptors.fetch=holding")
+	stop(t, b)
+	b = start(t, folder, "plugins=holding") // which has used nothing yet
+	p = dial(t, b.Addresses()[0])
+	gone, idle := p.another(), b.sockets[0].Stats()
+	gone.send(12, from(s, 0, 0))
+	<-holdCalled
+	r := b.registry.Named(unused.name).Replica(0)
+	if r.Settled() {
+		t.Error("the disk was looked at before")
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	r.Shard().Do(func() {
+		close(entered)
+		<-leave
+	})
+	<-entered
+	q := from(s, 0, 0)
+	q.Topics = append(q.Topics, fetchTopic(unused, 0, 0))
+	gone.send(12, q)
+	soon(t, "both are there", func() bool { return b.sockets[0].Stats().Frames == idle.Frames+2 })
+	open := b.sockets[0].Stats().Connections
+	if err := gone.conn.(*net.TCPConn).SetLinger(0); err != nil { // else the broker owes it an answer
+		t.Fatal(err)
+	}
+	gone.conn.Close()
+	soon(t, "the connection is closed", func() bool { return b.sockets[0].Stats().Connections == open-1 })
+	close(leave)
+	r.Shard().Wait(func() {})
+	holdLetGo <- struct{}{}
+	soon(t, "the requests are let go", func() bool { return b.sockets[0].Stats().FrameBytes <= idle.FrameBytes })
+	givenBack(t, b)
+}
+
 // Whoever finds no memory for his records waits for it as he would for records, and is answered
 // without when his time is over; with it he gets them.
 func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {

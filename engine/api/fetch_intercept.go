@@ -96,6 +96,10 @@ func (f *fetchCall) filter() bool {
 		return false
 	}
 	s := f.call.session
+	if s.closed { // while the disk was looked at: nobody would begin its turn, or end it
+		f.leaveFilteredOut()
+		return false
+	}
 	f.filtering.on, f.filtering.clientID = true, s.clientID
 	s.park(f)
 	if s.filters.busy {
@@ -113,12 +117,17 @@ func (q *filterTurns) begin(f *fetchCall) {
 	if f.server.Pool.Post(f) {
 		return
 	}
+	f.leaveFilteredOut() // the client asks again
+	f.conn.Loop().Post(&f.wakeup)
+}
+
+// leaveFilteredOut has an answer without what interceptors would have to see.
+func (f *fetchCall) leaveFilteredOut() {
 	for i := range f.targets {
 		if t := &f.targets[i]; t.filter != nil {
-			f.without(t, nil) // nothing this time: the client asks again
+			f.without(t, nil)
 		}
 	}
-	f.conn.Loop().Post(&f.wakeup)
 }
 
 // next ends a turn, and begins that of the next fetch.
