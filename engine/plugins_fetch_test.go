@@ -288,6 +288,22 @@ func TestAFetchThatComesToItsTurnTooLateLeavesNothing(t *testing.T) {
 	givenBack(t, b)
 }
 
+// What comes before a batch that interceptors fail over is sent, and the fault is told to who asks
+// for that batch.
+func TestAFaultDoesNotTakeWhatComesBeforeIt(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.fetch", "obedient")
+	for _, value := range []string{"keep", "edit", "panic", "keep"} {
+		want(t, "produce", p.produce(9, s, 0, records(value)).ErrorCode, nil)
+	}
+	p.holds(s, "0 keep", "1 EDIT")
+	want(t, "the fault", p.fetch(12, from(s, 0, 2)).ErrorCode, kerr.UnknownServerError)
+	want(t, "behind it", p.fetch(12, from(s, 0, 3)).ErrorCode, nil)
+	givenBack(t, b)
+}
+
 // Whoever finds no memory for his records waits for it as he would for records, and is answered
 // without when his time is over; with it he gets them.
 func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {

@@ -637,7 +637,8 @@ func TestFetchInterceptorsChangeWhatIsSent(t *testing.T) {
 	}
 	p.holds(s, left...)
 	want(t, "produce", p.produce(9, s, 0, records("bad")).ErrorCode, nil)
-	r := p.fetch(12, from(s, 0, 0))
+	p.holds(s, left...)
+	r := p.fetch(12, from(s, 0, 15))
 	if want(t, "a record that is bad", r.ErrorCode, kerr.UnknownServerError); len(r.RecordBatches) != 0 || r.HighWatermark != 16 {
 		t.Errorf("%d bytes, high watermark %d", len(r.RecordBatches), r.HighWatermark)
 	}

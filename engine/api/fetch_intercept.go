@@ -257,8 +257,8 @@ type filterWork struct {
 }
 
 // intercept copies what was found of a target, batch by batch, as its interceptors make it.
-// When memory or room in the answer ends, it is what was copied so far: the client asks for the
-// rest next.
+// When memory or room in the answer ends, or something is wrong with a batch, it is what was copied
+// so far: the client asks for the rest next, and hears then what is wrong with that.
 func (w *filterWork) intercept() error {
 	t := w.target
 	if err := w.copyFound(); err != nil || w.read == nil {
@@ -270,7 +270,7 @@ func (w *filterWork) intercept() error {
 	if w.own && w.read != nil {
 		w.giveBack(cap(w.read))
 	}
-	if err != nil || len(w.left) == 0 {
+	if len(w.left) == 0 {
 		w.giveBack(cap(w.left))
 		return err
 	}
@@ -295,9 +295,6 @@ func (w *filterWork) run(place *intercept.Place, filter *intercept.Filter) error
 		out := chain.Outcome{Batch: w.read[at : at+n]}
 		if filter != nil {
 			out, err = w.show(place, filter, out.Batch, into)
-		}
-		if errors.Is(err, unpack.ErrSpent) && len(w.left) > 0 {
-			return nil
 		}
 		if err != nil {
 			return err
@@ -353,9 +350,6 @@ func (w *filterWork) keep(b batch.Batch, read int) (fits bool, err error) {
 	case !w.own && size > read: // it became larger than what it was made of
 		rest := len(w.read) - read
 		if err := w.borrow(size + rest + rest/4); err != nil {
-			if errors.Is(err, unpack.ErrSpent) && len(w.left) > 0 {
-				return false, nil
-			}
 			return false, err
 		}
 		w.left, w.own = append(make([]byte, 0, size+rest+rest/4), w.left...), true
