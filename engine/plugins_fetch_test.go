@@ -139,7 +139,7 @@ func soon(t *testing.T, what string, f func() bool) {
 // givenBack waits until all memory is, once the answers that hold some were read.
 func givenBack(t *testing.T, b *Broker) {
 	t.Helper()
-	soon(t, "all memory is given back", func() bool { return b.memory.Used() == 0 })
+	soon(t, "all memory is given back", func() bool { return b.unpacked() == 0 })
 }
 
 // Who asks for much through interceptors, again and again, and reads nothing, costs the broker
@@ -163,7 +163,7 @@ func TestFilteredAnswersThatNobodyReadsAreBounded(t *testing.T) {
 		if got := len(p.stored(s, 0)); got == 0 {
 			t.Error("somebody who reads got nothing")
 		}
-		most = max(most, b.memory.Used())
+		most = max(most, b.unpacked())
 	}
 	runtime.ReadMemStats(&after)
 	if limit := int64(16 << 20); most > limit {
@@ -240,6 +240,70 @@ func TestAConnectionHasOneFetchWithTheWorkers(t *testing.T) {
 	expect[*kmsg.FetchResponse](many, 12, q, many.last)
 }
 
+// A connection closes while the disk is looked at for one of its fetches, and a worker has another:
+// nothing is left of either.
+func TestAFetchThatComesToItsTurnTooLateLeavesNothing(t *testing.T) {
+	onlyOurs(t)
+	folder := t.TempDir()
+	b, err := begin(folder, "plugins=holding")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, b.Addresses()[0])
+	s, unused := p.topic(1), p.topic(1)
+	for _, s := range []subject{s, unused} {
+		want(t, "produce", p.produce(9, s, 0, records("1")).ErrorCode, nil)
+	}
+	p.altered(aTopic, s.name, "interceptors.fetch=holding")
+	stop(t, b)
+	b = start(t, folder, "plugins=holding") // which has used nothing yet
+	p = dial(t, b.Addresses()[0])
+	gone, idle := p.another(), b.sockets[0].Stats()
+	gone.send(12, from(s, 0, 0))
+	<-holdCalled
+	r := b.registry.Named(unused.name).Replica(0)
+	if r.Settled() {
+		t.Error("the disk was looked at before")
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	r.Shard().Do(func() {
+		close(entered)
+		<-leave
+	})
+	<-entered
+	q := from(s, 0, 0)
+	q.Topics = append(q.Topics, fetchTopic(unused, 0, 0))
+	gone.send(12, q)
+	soon(t, "both are there", func() bool { return b.sockets[0].Stats().Frames == idle.Frames+2 })
+	open := b.sockets[0].Stats().Connections
+	if err := gone.conn.(*net.TCPConn).SetLinger(0); err != nil { // else the broker owes it an answer
+		t.Fatal(err)
+	}
+	gone.conn.Close()
+	soon(t, "the connection is closed", func() bool { return b.sockets[0].Stats().Connections == open-1 })
+	close(leave)
+	r.Shard().Wait(func() {})
+	holdLetGo <- struct{}{}
+	soon(t, "the requests are let go", func() bool { return b.sockets[0].Stats().FrameBytes <= idle.FrameBytes })
+	givenBack(t, b)
+}
+
+// What comes before a batch that interceptors fail over is sent, and the fault is told to who asks
+// for that batch.
+func TestAFaultDoesNotTakeWhatComesBeforeIt(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.fetch", "obedient")
+	for _, value := range []string{"keep", "edit", "panic", "keep"} {
+		want(t, "produce", p.produce(9, s, 0, records(value)).ErrorCode, nil)
+	}
+	p.holds(s, "0 keep", "1 EDIT")
+	want(t, "the fault", p.fetch(12, from(s, 0, 2)).ErrorCode, kerr.UnknownServerError)
+	want(t, "behind it", p.fetch(12, from(s, 0, 3)).ErrorCode, nil)
+	givenBack(t, b)
+}
+
 // Whoever finds no memory for his records waits for it as he would for records, and is answered
 // without when his time is over; with it he gets them.
 func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {
@@ -263,6 +327,64 @@ func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {
 	r := expect[*kmsg.FetchResponse](p, 12, q, p.last).Topics[0].Partitions[0]
 	if got := values(t, r.RecordBatches); len(got) < 1 {
 		t.Errorf("got %q once there was memory", got)
+	}
+}
+
+// A fetch that waits for memory keeps its worker for one wait, however many partitions it reads.
+func TestAFetchOfManyPartitionsWaitsForMemoryOnce(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	const partitions, wait = 4, 5 * time.Second
+	s := p.topic(partitions, "interceptors.fetch", "obedient")
+	q := from(s, 0, 0)
+	q.Topics, q.MaxWaitMillis = nil, 1
+	for i := range int32(partitions) {
+		want(t, "produce", p.produce(9, s, i, records("keep")).ErrorCode, nil)
+		q.Topics = append(q.Topics, fetchTopic(s, i, 0))
+	}
+	if err := b.memory.Borrow(64 << 20); err != nil {
+		t.Fatal(err)
+	}
+	defer b.memory.Return(64 << 20)
+	begin := time.Now()
+	a := ask[*kmsg.FetchResponse](p, 12, q)
+	if took := time.Since(begin); took < wait || took > (partitions-1)*wait {
+		t.Errorf("it took %v, want one wait of %v", took, wait)
+	}
+	for _, one := range a.Topics {
+		for _, r := range one.Partitions {
+			if want(t, "fetch", r.ErrorCode, nil); len(r.RecordBatches) != 0 {
+				t.Errorf("%d bytes came without memory", len(r.RecordBatches))
+			}
+		}
+	}
+}
+
+// Answers that nobody reads take no memory from those who write: a batch that needs all there is
+// for decompressed records is stored all the same, and others beside it.
+func TestUnreadAnswersDoNotKeepALargeBatchOut(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.fetch", "obedient")
+	for range 5 {
+		want(t, "produce", p.produce(9, s, 0, records("keep "+strings.Repeat("x", 900_000))).ErrorCode, nil)
+	}
+	for range 6 {
+		greedy := p.another()
+		for range 8 {
+			greedy.send(12, from(s, 0, 0))
+		}
+	}
+	soon(t, "answers wait to be read", func() bool { return b.unpacked() > 10<<20 })
+	written := p.topic(1, "interceptors.produce", "obedient")
+	o := batch.NoProducer()
+	o.Codec = batch.LZ4
+	sent := recordsAt(time.Now().UnixMilli(), o, "edit "+strings.Repeat("x", 30<<20))
+	want(t, "a large batch", p.produce(9, written, 0, sent).ErrorCode, nil)
+	if b.unpacked() < 10<<20 {
+		t.Error("the answers were read meanwhile")
 	}
 }
 

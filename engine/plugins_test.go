@@ -59,7 +59,18 @@ func (counted) Close() error {
 
 func (counted) FailClosed() bool { return true }
 
+// tallied counts what the plugin "tallying" was shown.
+var tallied atomic.Int64
+
+type tallying struct{ obedient }
+
+func (o tallying) OnProduce(b *sdk.Batch) error {
+	tallied.Add(1)
+	return o.obedient.OnProduce(b)
+}
+
 func init() {
+	sdk.Interceptors.Register("tallying", func(sdk.Config) (sdk.Interceptor, error) { return tallying{}, nil })
 	sdk.Interceptors.Register("obedient", func(c sdk.Config) (sdk.Interceptor, error) {
 		return obedient{c.String("route", "")}, nil
 	})
@@ -295,6 +306,80 @@ func TestATransactionThroughInterceptors(t *testing.T) {
 	p.stable(s, 0)
 	if got, _ := p.committedOnly(12, s, 0); strings.Join(got, ", ") != "EDIT 0, EDIT 2" {
 		t.Errorf("committed are %q", got)
+	}
+}
+
+// A batch of a transaction that comes without a transactional id is refused before anybody looks
+// into it, also where interceptors or a worker would; what comes with it is stored.
+func TestATransactionWithoutAnIDIsRefusedBeforeItIsUnpacked(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t, "plugins=obedient")
+	x := p.transactor("nameless")
+	for name, settings := range map[string][]string{
+		"interceptors":       {"interceptors.produce", "obedient"},
+		"another codec":      {"compression.type", "zstd"},
+		"keys are looked at": {"cleanup.policy", "compact"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := p.topic(2, settings...)
+			o := batch.NoProducer()
+			o.ProducerID, o.ProducerEpoch, o.BaseSequence, o.Transactional, o.Codec = x.producer, x.epoch, 0, true, batch.Gzip
+			q := produceRequest(9, s, 0, -1, recordsAt(time.Now().UnixMilli(), o, strings.Repeat("lost ", 100_000)))
+			q.Topics[0].Partitions = append(q.Topics[0].Partitions, produceRequest(9, s, 1, -1, records("keep")).Topics[0].Partitions...)
+			a := ask[*kmsg.ProduceResponse](p, 9, q).Topics[0].Partitions
+			want(t, "without an id", a[0].ErrorCode, kerr.TransactionalIDAuthorizationFailed)
+			want(t, "beside it", a[1].ErrorCode, nil)
+			if got := p.stored(s, 1); len(got) != 1 || len(p.stored(s, 0)) != 0 {
+				t.Errorf("beside it is stored %q", got)
+			}
+		})
+	}
+}
+
+// A worker that waits for the memory of a batch holds none meanwhile, also not what it took while
+// it did not know how much that is.
+func TestWhoWaitsForMemoryHoldsNone(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=obedient", "decompression.buffer.bytes=4194304")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1, "interceptors.produce", "obedient")
+	const lent = 5 << 19 // what is left is enough for the records as they come, and for no more
+	if err := b.memory.Borrow(lent); err != nil {
+		t.Fatal(err)
+	}
+	q := produceRequest(9, s, 0, -1, rawSnappy(strings.Repeat("x", 1<<20)))
+	p.send(9, q)
+	soon(t, "somebody waits who holds nothing", func() bool {
+		if b.memory.Eager().Borrow(1) == nil {
+			b.memory.Return(1)
+			return false // there are no others as long as somebody waits
+		}
+		return b.memory.Used() == lent
+	})
+	b.memory.Return(lent)
+	want(t, "with memory", expect[*kmsg.ProduceResponse](p, 9, q, p.last).Topics[0].Partitions[0].ErrorCode, nil)
+}
+
+// A batch for which there is no memory, behind one of its request that holds some, is shown to
+// nobody: it is to be sent again, and would be seen twice.
+func TestABatchWithoutMemoryIsNotShown(t *testing.T) {
+	onlyOurs(t)
+	b := start(t, t.TempDir(), "plugins=tallying", "decompression.buffer.bytes=4194304")
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(2, "interceptors.produce", "tallying")
+	const size = 600_000
+	if err := b.memory.Borrow(4<<20 - 3*size/2); err != nil {
+		t.Fatal(err)
+	}
+	defer b.memory.Return(4<<20 - 3*size/2)
+	q := produceRequest(9, s, 0, -1, records("edit"))
+	q.Topics[0].Partitions = append(q.Topics[0].Partitions, produceRequest(9, s, 1, -1, records("edit "+strings.Repeat("x", size))).Topics[0].Partitions...)
+	before := tallied.Load()
+	a := ask[*kmsg.ProduceResponse](p, 9, q).Topics[0].Partitions
+	want(t, "with memory", a[0].ErrorCode, nil)
+	want(t, "without", a[1].ErrorCode, kerr.RequestTimedOut)
+	if n := tallied.Load() - before; n != 1 {
+		t.Errorf("%d batches were shown, want the one that was stored", n)
 	}
 }
 
@@ -552,7 +637,8 @@ func TestFetchInterceptorsChangeWhatIsSent(t *testing.T) {
 	}
 	p.holds(s, left...)
 	want(t, "produce", p.produce(9, s, 0, records("bad")).ErrorCode, nil)
-	r := p.fetch(12, from(s, 0, 0))
+	p.holds(s, left...)
+	r := p.fetch(12, from(s, 0, 15))
 	if want(t, "a record that is bad", r.ErrorCode, kerr.UnknownServerError); len(r.RecordBatches) != 0 || r.HighWatermark != 16 {
 		t.Errorf("%d bytes, high watermark %d", len(r.RecordBatches), r.HighWatermark)
 	}

@@ -107,8 +107,11 @@ func (b *Broker) memorySources(s *metrics.Sources) {
 		}
 		return bytes
 	}
-	s.Unpacked, s.Unpacking = b.memory.Used, func() int64 { return int64(b.pool.Waiting()) }
+	s.Unpacked, s.Unpacking = b.unpacked, func() int64 { return int64(b.pool.Waiting()) }
 }
+
+// unpacked is the memory of records that are held decompressed, or as interceptors made them.
+func (b *Broker) unpacked() int64 { return b.memory.Used() + b.server.Unread() }
 
 func (b *Broker) partitions() (n int64) {
 	for _, t := range b.registry.Topics() {

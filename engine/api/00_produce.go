@@ -180,11 +180,7 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 	default:
 		settings := topic.Settings()
 		err, why := verify(sent.Records, settings, p.received, p.version)
-		if err == errUnpack {
-			p.packed = append(p.packed, packedPart{i, topic, settings})
-			err = nil
-		}
-		if err != nil {
+		if err != nil && err != errUnpack {
 			r.Error, r.Message = err.Code, why
 			topic.Counts.ProduceFailed()
 			return
@@ -199,6 +195,9 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 		}
 		topic.Counts.Produced(len(sent.Records), int(batch.Batch(sent.Records).Count()))
 		a.Replica, a.Batch, a.Owner, a.Finish, a.Index = replica, sent.Records, nil, p, i
+		if err == errUnpack { // and nothing else refuses it: the pool finds a whole append
+			p.packed = append(p.packed, packedPart{i, topic, settings})
+		}
 	}
 }
 

@@ -23,14 +23,14 @@ import (
 //	                                     │ no memory
 //	                                     └──▶ wait.max.ms ──▶ once more, and then without records
 //
-// The copy is borrowed from the budget until the socket has it all. What peers do not read must
-// not take the memory of those who write, so it is half of the budget at most.
+// The copy lasts until the socket has it all. What peers do not read must not take the memory of
+// those who write, so it is not borrowed from the budget: copies have half as much for themselves.
 //
 // Ownership: the loop's, and the worker's from the post to the wake.
 type fetchFilter struct {
 	on       bool // a worker has it, or it waits for its turn
 	done     bool
-	again    bool // it has found no memory before, and waits for some
+	again    bool // it has found no memory before, and waits for some: once, a worker serves others too
 	turn     bool // it is the one of its connection
 	short    bool // there was no memory for any records
 	clientID string
@@ -70,7 +70,6 @@ func (r *filteredRecords) Release() {
 
 func (r *filteredRecords) giveBack() {
 	r.of.answers.Give(cap(r.bytes))
-	r.of.Memory.Return(cap(r.bytes))
 }
 
 // choose notes which interceptors must see what was found of t, once: settings may change at
@@ -97,6 +96,10 @@ func (f *fetchCall) filter() bool {
 		return false
 	}
 	s := f.call.session
+	if s.closed { // while the disk was looked at: nobody would begin its turn, or end it
+		f.leaveFilteredOut()
+		return false
+	}
 	f.filtering.on, f.filtering.clientID = true, s.clientID
 	s.park(f)
 	if s.filters.busy {
@@ -114,12 +117,17 @@ func (q *filterTurns) begin(f *fetchCall) {
 	if f.server.Pool.Post(f) {
 		return
 	}
+	f.leaveFilteredOut() // the client asks again
+	f.conn.Loop().Post(&f.wakeup)
+}
+
+// leaveFilteredOut has an answer without what interceptors would have to see.
+func (f *fetchCall) leaveFilteredOut() {
 	for i := range f.targets {
 		if t := &f.targets[i]; t.filter != nil {
-			f.without(t, nil) // nothing this time: the client asks again
+			f.without(t, nil)
 		}
 	}
-	f.conn.Loop().Post(&f.wakeup)
 }
 
 // next ends a turn, and begins that of the next fetch.
@@ -249,8 +257,8 @@ type filterWork struct {
 }
 
 // intercept copies what was found of a target, batch by batch, as its interceptors make it.
-// When memory or room in the answer ends, it is what was copied so far: the client asks for the
-// rest next.
+// When memory or room in the answer ends, or something is wrong with a batch, it is what was copied
+// so far: the client asks for the rest next, and hears then what is wrong with that.
 func (w *filterWork) intercept() error {
 	t := w.target
 	if err := w.copyFound(); err != nil || w.read == nil {
@@ -262,7 +270,7 @@ func (w *filterWork) intercept() error {
 	if w.own && w.read != nil {
 		w.giveBack(cap(w.read))
 	}
-	if err != nil || len(w.left) == 0 {
+	if len(w.left) == 0 {
 		w.giveBack(cap(w.left))
 		return err
 	}
@@ -287,9 +295,6 @@ func (w *filterWork) run(place *intercept.Place, filter *intercept.Filter) error
 		out := chain.Outcome{Batch: w.read[at : at+n]}
 		if filter != nil {
 			out, err = w.show(place, filter, out.Batch, into)
-		}
-		if errors.Is(err, unpack.ErrSpent) && len(w.left) > 0 {
-			return nil
 		}
 		if err != nil {
 			return err
@@ -325,6 +330,9 @@ func (w *filterWork) show(place *intercept.Place, filter *intercept.Filter, b ba
 	if _, ok := errors.AsType[*chain.Unasked](err); ok && !errors.Is(err, unpack.ErrSpent) {
 		// More than there ever is, as far as it is known without measuring.
 		if in.Measured, err = batch.Measure(b, chain.MaxPlain, f.server.Memory.Eager()); err == nil {
+			err = w.purse.Fill(in.Need(in.Measured, filter.Plugins()))
+		}
+		if err == nil {
 			out, err = place.Run(filter, &in)
 		}
 	}
@@ -342,9 +350,6 @@ func (w *filterWork) keep(b batch.Batch, read int) (fits bool, err error) {
 	case !w.own && size > read: // it became larger than what it was made of
 		rest := len(w.read) - read
 		if err := w.borrow(size + rest + rest/4); err != nil {
-			if errors.Is(err, unpack.ErrSpent) && len(w.left) > 0 {
-				return false, nil
-			}
 			return false, err
 		}
 		w.left, w.own = append(make([]byte, 0, size+rest+rest/4), w.left...), true
@@ -375,6 +380,7 @@ func (w *filterWork) copyFound() error {
 		size = max(size, first)
 	}
 	if f.filtering.again && w.first { // it holds nothing, and is in no place
+		f.filtering.again = false
 		if err := w.purse.Wait(min(8*size, f.server.answers.Limit())); err != nil {
 			return err
 		}
@@ -391,21 +397,9 @@ func (w *filterWork) copyFound() error {
 }
 
 // borrow takes memory that the answer will hold.
-func (w *filterWork) borrow(bytes int) error {
-	if err := w.call.server.answers.Take(bytes); err != nil {
-		return err
-	}
-	err := w.purse.Borrow(bytes)
-	if err != nil {
-		w.call.server.answers.Give(bytes)
-	}
-	return err
-}
+func (w *filterWork) borrow(bytes int) error { return w.call.server.answers.Take(bytes) }
 
-func (w *filterWork) giveBack(bytes int) {
-	w.call.server.answers.Give(bytes)
-	w.purse.Return(bytes)
-}
+func (w *filterWork) giveBack(bytes int) { w.call.server.answers.Give(bytes) }
 
 // readFound reads the beginning of what was found of t.
 func (f *fetchCall) readFound(t *target, into []byte) error {

@@ -103,15 +103,16 @@ func (p *produceCall) input(one *packedPart, s *shard.Settings) chain.Input {
 func (p *produceCall) afford(part int) (batch.Size, error) {
 	one := &p.packed[part]
 	in := p.input(one, one.settings)
+	p.purse.Close() // of what the first run took: measuring may wait
 	size, err := batch.Measure(in.Batch, chain.MaxPlain, p.memory(part))
 	if err != nil {
 		return size, err
 	}
-	p.purse.Close()
-	if need := in.Need(size, one.settings.Produce.Plugins()); !p.holds(part) {
-		err = p.purse.Wait(need)
+	need := in.Need(size, one.settings.Produce.Plugins())
+	if p.holds(part) {
+		return size, p.purse.Fill(need)
 	}
-	return size, err
+	return size, p.purse.Wait(need)
 }
 
 // sizeOfAside is how large a batch may be that is put aside for a topic.

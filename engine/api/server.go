@@ -71,7 +71,7 @@ type Options struct {
 type Server struct {
 	Options
 	table     [128]*entry
-	answers   *unpack.Share          // of Memory: what waits for sockets, which may be for ever
+	answers   *unpack.Share          // beside Memory: what waits for sockets, which may be for ever
 	asideSize func(topic string) int // sizeOfAside, made once
 	starved   atomic.Int64           // when it was last said that fetches find no memory
 	sessions  fetchSlots
@@ -95,6 +95,9 @@ func New(o Options) *Server {
 	s.sessions.limit = int32(config.FetchSessionSlots.Of(o.Values()))
 	return s
 }
+
+// Unread is how many bytes answers hold that interceptors have seen and sockets have not taken.
+func (s *Server) Unread() int64 { return s.answers.Used() }
 
 // Listener is one address that clients come in by. It is the handler of its connections.
 type Listener struct {

@@ -60,7 +60,7 @@ var (
 	})
 	DecompressionBytes = network.Long(setting.Long{
 		Name: "decompression.buffer.bytes", Default: 64 << 20, Min: 1 << 20, Kafka: "no such setting",
-		Doc: "Memory that all requests together may take for records which have to be held decompressed, or compressed anew (compression.type), or that interceptors see. When it is spent, others wait a few seconds for theirs and are then told to send again. Most records are only looked through, and take none.",
+		Doc: "Memory that all requests together may take for records which have to be held decompressed, or compressed anew (compression.type), or that interceptors see. When it is spent, others wait a few seconds for theirs and are then told to send again. Answers that interceptors have seen may hold half as much beside it, until they are read. Most records are only looked through, and take none.",
 	})
 	FetchMaxBytes = network.Int(setting.Int{
 		Name: "fetch.max.bytes", Default: 55 << 20, Min: 1024,

@@ -240,23 +240,31 @@ func TestSyncerAnswersAtOnce(t *testing.T) {
 }
 
 // TestManyAreAnsweredByTheShard has the syncer end one of many that were synced together, and
-// one while the shard is busy: it does not wait for either.
+// one while the shard is busy: it leaves both to the shard. A few it answers itself.
 func TestManyAreAnsweredByTheShard(t *testing.T) {
 	syncer := &handSyncer{}
 	h := newHouse(t, diskio.NewMemory(), syncer)
 	r := h.topic("t", 1, 1, testSettings(true)).Replica(0)
-	for _, together := range []int{fewTogether + 1, 1} {
+	for _, test := range []struct {
+		together    int
+		busy, guest bool
+	}{{fewTogether, false, true}, {fewTogether + 1, false, false}, {1, true, false}} {
 		s := send(r, records(t, batch.NoProducer(), "value"))
 		h.settled()
-		release := park(h.shard)
-		r.request.Together = together
+		release := func() {}
+		if test.busy {
+			release = park(h.shard)
+		} else {
+			asleep(h.shard)
+		}
+		r.request.Together = test.together
 		syncer.release()
-		if s.done() {
-			t.Fatalf("answered while the shard is busy, %d together", together)
+		if test.busy && s.done() {
+			t.Fatalf("answered while the shard is busy, %d together", test.together)
 		}
 		release()
-		if <-s.ended; s.Err != nil {
-			t.Fatal(s.Err)
+		if <-s.ended; s.Err != nil || s.guest != test.guest {
+			t.Fatalf("%d together: the syncer answered: %v, error %v", test.together, s.guest, s.Err)
 		}
 	}
 }

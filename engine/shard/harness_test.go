@@ -209,6 +209,7 @@ func (o *owner) Release() { o.released.Add(1) }
 type sent struct {
 	Append
 	owner owner
+	guest bool // that ended it
 	ended chan struct{}
 }
 
@@ -217,6 +218,7 @@ func (s *sent) Appended(*Append) {
 	if s.owner.released.Load() != 1 || s.Append.Batch != nil {
 		panic(fmt.Sprintf("an append ended with its memory released %d times", s.owner.released.Load()))
 	}
+	s.guest = s.Replica.shard.visited.Load()
 	close(s.ended) // panics the second time
 }
 

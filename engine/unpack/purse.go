@@ -35,6 +35,12 @@ func (p *Purse) Wait(bytes int) error {
 	return nil
 }
 
+// Fill is Wait for those who must not wait: it answers ErrSpent at once. What is borrowed already
+// is a part of what the purse then has.
+func (p *Purse) Fill(bytes int) error {
+	return p.Reserve(min(bytes, int(p.budget.limit)) - p.used)
+}
+
 // Reserve sees to it that so many bytes more can be borrowed. It does not wait.
 func (p *Purse) Reserve(bytes int) error {
 	need := p.used + bytes
@@ -71,19 +77,20 @@ func (p *Purse) Close() {
 	p.held, p.used = 0, 0
 }
 
-// Share is a part of a budget, for a purpose that must leave some to others.
+// Share is memory beside a budget, for what may be held for ever: whoever waits for the budget
+// does not wait for that.
 type Share struct {
 	limit int64
 	used  atomic.Int64
 }
 
-// Share is such a part: one of so many.
+// Share is as much as one of so many parts of the budget, in addition to it.
 func (b *Budget) Share(parts int) *Share { return &Share{limit: b.limit / int64(parts)} }
 
 // Limit is how many bytes it is.
 func (s *Share) Limit() int { return int(s.limit) }
 
-// Take counts bytes that were borrowed from the budget as of this share. It does not wait.
+// Take takes memory out of it. It does not wait.
 func (s *Share) Take(bytes int) error {
 	if int64(bytes) > s.limit {
 		return fmt.Errorf("the answer needs %d bytes at once, and %d are allowed (half of decompression.buffer.bytes)", bytes, s.limit)
@@ -95,7 +102,7 @@ func (s *Share) Take(bytes int) error {
 	return nil
 }
 
-// Give counts them back.
+// Give gives it back.
 func (s *Share) Give(bytes int) { s.used.Add(int64(-bytes)) }
 
 // Used is how much of the share is taken.

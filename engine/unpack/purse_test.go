@@ -85,7 +85,7 @@ func TestAPurseTakesWhatIsFreeAndDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestAShareLeavesSomeToOthers(t *testing.T) {
+func TestAShareIsBounded(t *testing.T) {
 	s := NewBudget(100).Share(2)
 	for _, test := range []struct {
 		take  int
@@ -102,4 +102,30 @@ func TestAShareLeavesSomeToOthers(t *testing.T) {
 	if s.Used() != 0 || s.Limit() != 50 {
 		t.Errorf("%d of %d are taken", s.Used(), s.Limit())
 	}
+}
+
+// Who must not wait fills a purse with what is free, or does not.
+func TestAPurseIsFilledWithoutWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, begin := NewBudget(100), time.Now()
+		p := b.Purse()
+		if err := p.Borrow(10); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Fill(60); err != nil || b.Used() != 60 {
+			t.Errorf("60 of 100: %v, %d are lent", err, b.Used())
+		}
+		if err := p.Fill(1000); err != nil || b.Used() != 100 {
+			t.Errorf("all of it: %v, %d are lent", err, b.Used())
+		}
+		p.Return(10)
+		p.Close()
+		if err := b.Borrow(1); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Fill(1000); !errors.Is(err, ErrSpent) || !time.Now().Equal(begin) {
+			t.Errorf("all of it, of which one byte is lent: %v after %v", err, time.Since(begin))
+		}
+		b.Return(1)
+	})
 }
