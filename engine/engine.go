@@ -115,7 +115,7 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
-	if b.proofs, err = openProofs(b.values.Load(), o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
+	if b.proofs, err = openProofs(o.Settings.Values, o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
 		return nil, err
 	}
 	b.profiler = newProfiler(b)

@@ -21,7 +21,8 @@ type proofs struct {
 	workers   []*security.Worker
 }
 
-// openProofs makes the mechanisms of all listeners. On an error nothing of them is left.
+// openProofs makes the mechanisms of all listeners, by the settings of the file alone: what was set
+// while a broker ran must not say who is let in. On an error nothing of them is left.
 func openProofs(v *setting.Values, listeners map[string][]config.Mechanism, c security.Credentials) (_ *proofs, err error) {
 	p := &proofs{listeners: map[string]*security.Listener{}}
 	if len(listeners) == 0 {
