@@ -2,12 +2,16 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/security/acl"
+	"github.com/millrace/millrace/sdk"
 )
 
 // What a plugin that lets clients in goes by stands in the file: nothing that was set while a broker
@@ -42,5 +46,85 @@ func TestSettingsOfAuthenticatorsComeFromTheFile(t *testing.T) {
 	word = "other"
 	if err := alter(b); !errors.Is(err, kerr.InvalidRequest) {
 		t.Fatalf("while it is an authenticator's: %v", err)
+	}
+}
+
+// permit lets a principal do something, wherever it comes from.
+func (p *peer) permit(principal string, r right) {
+	p.t.Helper()
+	q := kmsg.NewPtrCreateACLsRequest()
+	one := creation(acl.Allow, "*", r)
+	one.Principal = principal
+	q.Creations = append(q.Creations, one)
+	want(p.t, "let "+principal, ask[*kmsg.CreateACLsResponse](p, 2, q).Results[0].ErrorCode, nil)
+}
+
+// Who somebody proved to be is whom rules and super.users are about, and nobody else.
+func TestRulesAreAboutWhoWasProved(t *testing.T) {
+	onlyOurs(t)
+	b := proving(t, "authorizer.class.name="+acl.StandardName, "super.users=User:root", "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,BADGE",
+		"authenticators=guard", "plugin.guard.type=badge", "plugin.guard.config.word=sesame", "connections.max.reauth.ms=60000",
+		`listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_root="root-hush" user_alice="alice-hush" user_bob="bob-hush";`)
+	root := stranger(t, b)
+	root.proved(1, "\x00root\x00root-hush")
+	topic := root.topic(1)
+	root.put(topic, 0, records("a super user"))
+	for _, principal := range []string{"User:alice", "Robot:r2"} {
+		root.permit(principal, right{sdk.OperationWrite, sdk.ResourceTopic, topic.name})
+	}
+	try := func(who string, p *peer, outcome *kerr.Error) {
+		t.Helper()
+		want(t, who, p.produce(9, topic, 0, records(who)).ErrorCode, outcome)
+	}
+	alice, bob, robot := stranger(t, b), stranger(t, b), stranger(t, b)
+	alice.proved(1, "\x00alice\x00alice-hush")
+	try("alice", alice, nil)
+	alice.proved(1, "\x00alice\x00alice-hush")
+	try("alice, proved again", alice, nil)
+	bob.proved(1, "\x00bob\x00bob-hush")
+	try("bob", bob, kerr.TopicAuthorizationFailed)
+	want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](robot, 1, handshake("BADGE")).ErrorCode, nil)
+	want(t, "badge", ask[*kmsg.SASLAuthenticateResponse](robot, 1, proofToken("sesame")).ErrorCode, nil)
+	try("a plugin's principal", robot, nil)
+	try("nobody in particular", dial(t, b.Addresses()[0]), kerr.TopicAuthorizationFailed)
+
+	var set []kadm.UpsertSCRAM
+	for _, user := range []string{"alice", "bob", "r2", "root"} {
+		set = append(set, kadm.UpsertSCRAM{User: user, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: user + "-scram"})
+	}
+	answers, err := kadm.NewClient(secure(t, b, mechanism("PLAIN", "root", "root-hush"))).AlterUserSCRAMs(limited(t), nil, set)
+	if err == nil {
+		err = answers.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range set {
+		c := secure(t, b, mechanism("SCRAM-SHA-256", one.User, one.Password))
+		err := c.ProduceSync(limited(t), &kgo.Record{Topic: topic.name}).FirstErr()
+		if slices.Contains([]string{"alice", "root"}, one.User) != (err == nil) || err != nil && !errors.Is(err, kerr.TopicAuthorizationFailed) {
+			t.Errorf("%s by SCRAM: %v", one.User, err)
+		}
+	}
+}
+
+// A change of passwords that was not even decided is not answered as if all was well.
+func TestPasswordsThatCannotBeChanged(t *testing.T) {
+	onlyOurs(t)
+	b := proving(t)
+	p := dial(t, b.Addresses()[0])
+	p.alive()
+	if err := b.quorum.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	for _, user := range []string{"alice", "bob", "alice"} {
+		one := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
+		one.Name, one.Mechanism = user, 1
+		q.Deletions = append(q.Deletions, one)
+	}
+	results := ask[*kmsg.AlterUserSCRAMCredentialsResponse](p, 0, q).Results
+	if len(results) != 2 || results[0].User != "alice" || results[1].User != "bob" || results[0].ErrorCode == 0 || results[1].ErrorCode == 0 {
+		t.Fatalf("answered %+v", results)
 	}
 }
