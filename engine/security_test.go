@@ -2,14 +2,18 @@ package engine
 
 import (
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/security"
 	"github.com/millrace/millrace/engine/security/acl"
 	"github.com/millrace/millrace/sdk"
 )
@@ -126,5 +130,36 @@ func TestPasswordsThatCannotBeChanged(t *testing.T) {
 	results := ask[*kmsg.AlterUserSCRAMCredentialsResponse](p, 0, q).Results
 	if len(results) != 2 || results[0].User != "alice" || results[1].User != "bob" || results[0].ErrorCode == 0 || results[1].ErrorCode == 0 {
 		t.Fatalf("answered %+v", results)
+	}
+}
+
+// Whom nobody had time to judge is not told that the password is wrong, which clients never try again
+// after: the connection ends.
+func TestWhoCannotBeJudgedMayComeAgain(t *testing.T) {
+	onlyOurs(t)
+	b, log := logged(t, "listeners=PLAINTEXT://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0", "sasl.enabled.mechanisms=BADGE", "authenticators=guard",
+		"plugin.guard.type=badge", "plugin.guard.config.word=sesame", "connection.failed.authentication.delay.ms=0")
+	ended := func(word, why string) {
+		t.Helper()
+		p := stranger(t, b)
+		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("BADGE")).ErrorCode, nil)
+		p.send(1, proofToken(word))
+		p.ended()
+		if !strings.Contains(log.String(), why) {
+			t.Errorf("%s: nothing in the log says %q", word, why)
+		}
+	}
+	ended("late", "ask the directory")
+	guard := b.proofs.workers[0]
+	var waiting []*security.Exchange
+	for full := time.Now(); time.Since(full) < 100*time.Millisecond; runtime.Gosched() { // workers may only now take what is the oldest
+		e := guard.Begin(sdk.Peer{}, time.Hour)
+		if waiting = append(waiting, e); e.Step([]byte("wait"), func(security.Answer) {}) {
+			full = time.Now()
+		}
+	}
+	ended("sesame", "too many clients")
+	for _, e := range waiting {
+		e.End()
 	}
 }

@@ -247,8 +247,14 @@ func (p *proof) prove(a security.Answer, to replies) {
 	to.token(a.Token, lasts)
 }
 
-// refuse ends an exchange that failed, whoever is to blame.
+// refuse ends an exchange that failed, whoever is to blame. When that is the broker, or whom it asks,
+// there is no answer: clients take one for a wrong password, and give up for good, but come again when
+// a connection merely ends.
 func (p *proof) refuse(why error, to replies) {
+	if errors.Is(why, errBusy) || security.Undecided(why) {
+		p.failed(why, to.place(), to.place().Discard)
+		return
+	}
 	told := p.gate.Told(why)
 	p.failed(why, to.place(), func() { to.refuse(told) })
 }
