@@ -295,6 +295,8 @@ func (b *Broker) listen() error {
 		handler := b.server.Listener(l.Name, host, port)
 		if by := b.proofs.listeners[l.Name]; by != nil {
 			handler.Authenticate(by)
+		} else if l.Protocol != "PLAINTEXT" {
+			return fmt.Errorf("listen on %s: %s without a mechanism would take everybody", l, l.Protocol)
 		}
 		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
 		if err != nil {

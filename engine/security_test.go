@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/security"
 	"github.com/millrace/millrace/engine/security/acl"
 	"github.com/millrace/millrace/sdk"
@@ -161,5 +163,21 @@ func TestWhoCannotBeJudgedMayComeAgain(t *testing.T) {
 	ended("sesame", "too many clients")
 	for _, e := range waiting {
 		e.End()
+	}
+}
+
+// A listener that demands a proof is not opened without a way to give one.
+func TestAListenerWithoutMechanismsIsNotOpened(t *testing.T) {
+	settings, err := config.Parse("", "", []string{"listeners=SASL_PLAINTEXT://127.0.0.1:0", "log.dirs=" + t.TempDir(), "admin.listener=", "sasl.enabled.mechanisms=SCRAM-SHA-256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings.Mechanisms = nil
+	b, err := Start(Options{Settings: settings, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		stop(t, b)
+	}
+	if err == nil || !strings.Contains(err.Error(), "without a mechanism would take everybody") {
+		t.Fatal(err)
 	}
 }
