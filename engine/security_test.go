@@ -2,7 +2,10 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -179,5 +182,38 @@ func TestAListenerWithoutMechanismsIsNotOpened(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "without a mechanism would take everybody") {
 		t.Fatal(err)
+	}
+}
+
+// Strangers cannot fill the log, and each that came without a proof is counted.
+func TestStrangersAreLoggedSparingly(t *testing.T) {
+	onlyOurs(t)
+	b, log := logged(t, "listeners=PLAINTEXT://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0", "sasl.enabled.mechanisms=SCRAM-SHA-256", "max.connections.per.ip=1000",
+		"admin.listener=127.0.0.1:0", "connection.failed.authentication.delay.ms=0")
+	const each = 50
+	for range each {
+		p := stranger(t, b)
+		p.alive()
+		p.send(4, kmsg.NewPtrMetadataRequest()) // as one that knows of no proof
+		p.ended()
+		p = stranger(t, b)
+		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("GSSAPI")).ErrorCode, kerr.UnsupportedSaslMechanism)
+		p.ended()
+	}
+	a, err := http.Get("http://" + b.AdminAddress() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	served, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`failed_authentication_total{listener="SASL_PLAINTEXT",mechanism=""} %d`, 2*each)
+	if !strings.Contains(string(served), text+"\n") {
+		t.Errorf("not all that failed are counted")
+	}
+	if n := strings.Count(log.String(), "peer="); n < 1 || n > each {
+		t.Errorf("%d lines for %d failures", n, 2*each)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"time"
 
@@ -64,7 +65,7 @@ func (p *proof) guard(now time.Time) {
 		p.count(p.gate.Renewing())
 		p.gate.Fail()
 		p.end()
-		p.listener.server.Log.Info("connection closed: who is there was not proved in time", "peer", p.conn.RemoteAddr(), "listener", p.listener.name, "limit", limit)
+		p.listener.server.logStranger(slog.LevelInfo, "connection closed: who is there was not proved in time", "peer", p.conn.RemoteAddr(), "listener", p.listener.name, "limit", limit)
 		p.conn.Close(ErrUnproven)
 	})
 }
@@ -133,6 +134,10 @@ func (p *proof) admit(frame *netpoll.Frame) bool {
 		p.expired()
 	case verdict == security.Illegal && e != nil && h.Version >= e.served && h.Version <= e.max && p.illegal(h):
 	default:
+		if !p.gate.Failed() { // which was counted
+			p.count(p.gate.Renewing())
+			p.gate.Fail()
+		}
 		p.conn.Close(fmt.Errorf("%w: API key %d before it is proved who is there", ErrRequest, h.Key))
 	}
 	return false
@@ -271,7 +276,7 @@ func (p *proof) failed(why error, slot *netpoll.Slot, answer func()) {
 	p.conn.Pause()
 	p.session.guarded = true
 	p.count(again)
-	l.server.Log.Info("authentication failed", "peer", p.conn.RemoteAddr(), "listener", l.name, "mechanism", p.by.Name, "reason", why)
+	l.server.logStranger(slog.LevelInfo, "authentication failed", "peer", p.conn.RemoteAddr(), "listener", l.name, "mechanism", p.by.Name, "reason", why)
 	ended := func() {
 		p.owed = nil
 		answer()
