@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
@@ -128,14 +127,7 @@ func (p *proofs) close() error {
 
 // scramCredentials are those of the newest image. Any goroutine may ask.
 type scramCredentials struct {
-	image   func() *cluster.Image
-	samples atomic.Pointer[scramSamples]
-}
-
-// scramSamples are the users of one image, by mechanism, for those that do not exist to look alike.
-type scramSamples struct {
-	of    *cluster.Image
-	users map[string][]cluster.ScramKey
+	image func() *cluster.Image
 }
 
 // Find is security.Credentials'.
@@ -147,18 +139,10 @@ func (c *scramCredentials) Find(mechanism, user string) (security.Credential, bo
 	return security.Credential(*known), true
 }
 
-// Sample is security.Credentials'. What is looked up anew is little: images change seldom.
+// Sample is security.Credentials'.
 func (c *scramCredentials) Sample(mechanism string, number uint64) (security.Credential, bool) {
 	image := c.image()
-	known := c.samples.Load()
-	if known == nil || known.of != image {
-		known = &scramSamples{of: image, users: map[string][]cluster.ScramKey{}}
-		for _, of := range image.ScramUsers() {
-			known.users[of.Mechanism] = append(known.users[of.Mechanism], of)
-		}
-		c.samples.Store(known)
-	}
-	users := known.users[mechanism]
+	users := image.ScramUsersOf(mechanism)
 	if len(users) == 0 {
 		return security.Credential{}, false
 	}

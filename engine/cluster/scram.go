@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -62,6 +63,37 @@ func (i *Image) ScramUsers() []ScramKey {
 	})
 }
 
+// scramOrder is the users of credentials by mechanism, sorted when somebody first asks. Images share
+// it while credentials are the same.
+type scramOrder struct {
+	once sync.Once
+	by   map[string][]ScramKey
+}
+
+// ScramUsersOf are the users that have credentials for a mechanism, by name. It costs little unless
+// credentials have changed. Whoever asks must not change them.
+func (i *Image) ScramUsersOf(mechanism string) []ScramKey {
+	o := i.scramOrder
+	if o == nil {
+		return nil
+	}
+	o.once.Do(func() {
+		o.by = map[string][]ScramKey{}
+		for _, of := range i.ScramUsers() {
+			o.by[of.Mechanism] = append(o.by[of.Mechanism], of)
+		}
+	})
+	return o.by[mechanism]
+}
+
+// credentials are the draft's own.
+func (d *draft) credentials() map[ScramKey]*ScramCredential {
+	if !d.own.scram {
+		d.scramOrder = new(scramOrder)
+	}
+	return owned(&d.scram, &d.own.scram)
+}
+
 func scramRecord(of ScramKey, c *ScramCredential) *ScramCredentialRecord {
 	return &ScramCredentialRecord{
 		User: of.User, Mechanism: of.Mechanism, Salt: c.Salt, StoredKey: c.StoredKey, ServerKey: c.ServerKey, Iterations: c.Iterations,
@@ -88,7 +120,7 @@ func (r *ScramCredentialRecord) apply(d *draft) error {
 	if err := c.check(of); err != nil {
 		return err
 	}
-	owned(&d.scram, &d.own.scram)[of] = c
+	d.credentials()[of] = c
 	return nil
 }
 
@@ -97,7 +129,7 @@ func (r *RemoveScramCredentialRecord) apply(d *draft) error {
 	if d.scram[of] == nil {
 		return fmt.Errorf("user %q has no credential for %q", r.User, r.Mechanism)
 	}
-	delete(owned(&d.scram, &d.own.scram), of)
+	delete(d.credentials(), of)
 	return nil
 }
 
