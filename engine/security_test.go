@@ -217,3 +217,40 @@ func TestStrangersAreLoggedSparingly(t *testing.T) {
 		t.Errorf("%d lines for %d failures", n, 2*each)
 	}
 }
+
+// Who proves again who it is has time from when it can: what it asked for before is answered first.
+func TestARenewalWaitsForWhatIsOwed(t *testing.T) {
+	onlyOurs(t)
+	b := proving(t, "connections.max.reauth.ms=60000", "sasl.authentication.timeout.ms=400")
+	p := stranger(t, b)
+	p.proved(1, "\x00alice\x00alice-hush")
+	q := from(p.topic(1), 0, 0)
+	q.MaxWaitMillis = 1500
+	p.waiting(12, q)
+	fetch := p.last
+	p.send(1, handshake("PLAIN"))
+	expect[*kmsg.FetchResponse](p, 12, q, fetch)
+	want(t, "handshake", expect[*kmsg.SASLHandshakeResponse](p, 1, handshake(""), p.last).ErrorCode, nil)
+	want(t, "proof", ask[*kmsg.SASLAuthenticateResponse](p, 1, proofToken("\x00alice\x00alice-hush")).ErrorCode, nil)
+	p.alive()
+
+	idle := stranger(t, b)
+	idle.proved(1, "\x00alice\x00alice-hush")
+	want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](idle, 1, handshake("PLAIN")).ErrorCode, nil)
+	idle.ended() // it could go on and does not
+}
+
+// A stranger's time begins once.
+func TestAHandshakeGivesNoMoreTime(t *testing.T) {
+	onlyOurs(t)
+	b := proving(t, "sasl.authentication.timeout.ms=1500")
+	begin := time.Now()
+	p := stranger(t, b)
+	most := time.NewTimer(time.Second)
+	<-most.C
+	want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("PLAIN")).ErrorCode, nil)
+	p.ended()
+	if took := time.Since(begin); took > 2300*time.Millisecond {
+		t.Fatalf("it may stay for %v", took)
+	}
+}

@@ -42,6 +42,7 @@ type proof struct {
 	exchange *security.Exchange // nil: none is under way
 	counts   *metrics.Proofs
 	begun    time.Time // when the exchange that is under way, or the last, was
+	behind   bool      // other answers were before that to SaslHandshake when the time began
 	timer    *time.Timer
 	turn     int           // of the timer: one that was replaced may still ring
 	owed     *netpoll.Slot // of a failure that is told late; nil: none
@@ -62,6 +63,13 @@ func (p *proof) guard(now time.Time) {
 	}
 	limit := config.AuthenticationTimeout.Of(v)
 	p.after(limit, func() {
+		if owed := p.conn.Owed() > 0; p.gate.Renewing() && p.exchange == nil && (owed || p.behind) {
+			// What the peer asked for before, and has a right to, was answered before it could hear
+			// that it may go on, which may have been a moment ago.
+			p.behind = owed
+			p.guard(p.conn.Loop().Now())
+			return
+		}
 		p.count(p.gate.Renewing())
 		p.gate.Fail()
 		p.end()
@@ -169,8 +177,11 @@ func (p *proof) illegal(h wire.Header) bool {
 
 // choose takes the mechanism of a SaslHandshake that may come now.
 func (p *proof) choose(mechanism string, version int16, now time.Time) bool {
-	p.end()
-	p.guard(now)
+	if p.gate.Renewing() { // others have the time that began with their connection
+		p.end()
+		p.guard(now)
+		p.behind = p.conn.Owed() > 1 // than the answer to this
+	}
 	if !p.gate.Choose(mechanism, version, p.listener.proofs.Names()) {
 		return false
 	}
@@ -196,6 +207,9 @@ func (p *proof) token(message []byte, to replies) {
 		return
 	}
 	if p.exchange == nil {
+		if p.gate.Renewing() {
+			p.guard(p.conn.Loop().Now()) // however long the answer before it was on its way
+		}
 		limit := config.AuthenticationTimeout.Of(p.listener.server.Values())
 		if p.exchange = p.by.Begin(p.session.who.Peer, limit-p.conn.Loop().Now().Sub(p.begun)); p.exchange == nil {
 			p.refuse(errors.New("the authenticator cannot begin an exchange"), to)
