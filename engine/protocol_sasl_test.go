@@ -253,6 +253,12 @@ func TestConversationsOfProofs(t *testing.T) {
 		want(t, "versions", ask[*kmsg.ApiVersionsResponse](p, 3, versionsRequest("test", "1")).ErrorCode, kerr.IllegalSaslState)
 		p.ended()
 	})
+	t.Run("something else whose answer cannot say so", func(t *testing.T) {
+		p := stranger(t, b)
+		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("PLAIN")).ErrorCode, nil)
+		p.send(4, kmsg.NewPtrMetadataRequest())
+		p.ended()
+	})
 	t.Run("two handshakes", func(t *testing.T) {
 		p := stranger(t, b)
 		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("PLAIN")).ErrorCode, nil)

@@ -169,10 +169,21 @@ func (p *proof) illegal(h wire.Header) bool {
 		return false
 	}
 	field.SetInt(int64(kerr.IllegalSaslState.Code))
+	if !saysError(a) {
+		return false
+	}
 	c := call{server: p.listener.server, listener: p.listener, conn: p.conn, session: p.session, slot: p.conn.Reserve(),
 		key: h.Key, version: h.Version, correlation: h.Correlation, received: p.conn.Loop().Now()}
 	p.failed(fmt.Errorf("API key %d between the messages of an exchange", h.Key), c.slot, func() { c.reply(a) })
 	return true
+}
+
+// saysError reports whether an answer has, in its version, the error that it should have: without it
+// the answer would say that all went well.
+func saysError(a kmsg.Response) bool {
+	read := kmsg.ResponseForKey(a.Key())
+	read.SetVersion(a.GetVersion())
+	return read.ReadFrom(a.AppendTo(nil)) == nil && reflect.ValueOf(read).Elem().FieldByName("ErrorCode").Int() != 0
 }
 
 // choose takes the mechanism of a SaslHandshake that may come now.
