@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
@@ -127,7 +128,15 @@ func (p *proofs) close() error {
 
 // scramCredentials are those of the newest image. Any goroutine may ask.
 type scramCredentials struct {
-	image func() *cluster.Image
+	image   func() *cluster.Image
+	samples atomic.Pointer[scramSamples]
+}
+
+// scramSamples are the users of one edition of credentials, by mechanism, for those that do not exist
+// to look alike.
+type scramSamples struct {
+	of    *cluster.ScramEdition
+	users map[string][]cluster.ScramKey
 }
 
 // Find is security.Credentials'.
@@ -139,10 +148,18 @@ func (c *scramCredentials) Find(mechanism, user string) (security.Credential, bo
 	return security.Credential(*known), true
 }
 
-// Sample is security.Credentials'.
+// Sample is security.Credentials'. Users are sorted anew only when credentials have changed.
 func (c *scramCredentials) Sample(mechanism string, number uint64) (security.Credential, bool) {
 	image := c.image()
-	users := image.ScramUsersOf(mechanism)
+	known := c.samples.Load()
+	if known == nil || known.of != image.ScramEdition() {
+		known = &scramSamples{of: image.ScramEdition(), users: map[string][]cluster.ScramKey{}}
+		for _, of := range image.ScramUsers() {
+			known.users[of.Mechanism] = append(known.users[of.Mechanism], of)
+		}
+		c.samples.Store(known)
+	}
+	users := known.users[mechanism]
 	if len(users) == 0 {
 		return security.Credential{}, false
 	}

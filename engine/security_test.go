@@ -254,3 +254,26 @@ func TestAHandshakeGivesNoMoreTime(t *testing.T) {
 		t.Fatalf("it may stay for %v", took)
 	}
 }
+
+// Users that do not exist look like those there are, and these are sorted only when they change.
+func TestUsersAreSortedWhenTheyChange(t *testing.T) {
+	onlyOurs(t)
+	b := proving(t)
+	remember(t, b, "alice")
+	c := &scramCredentials{image: b.quorum.Image}
+	sampled := func() *scramSamples {
+		if one, ok := c.Sample("SCRAM-SHA-256", 7); !ok || len(one.Salt) == 0 {
+			t.Fatalf("the sample is %+v", one)
+		}
+		return c.samples.Load()
+	}
+	first, image := sampled(), b.quorum.Image()
+	dial(t, b.Addresses()[0]).topic(1)
+	if b.quorum.Image() == image || sampled() != first {
+		t.Error("a topic has users sorted anew")
+	}
+	remember(t, b, "bob")
+	if got := sampled(); got == first || len(got.users["SCRAM-SHA-256"]) != 2 {
+		t.Errorf("a user came, and there are %v", got.users)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -63,33 +62,17 @@ func (i *Image) ScramUsers() []ScramKey {
 	})
 }
 
-// scramOrder is the users of credentials by mechanism, sorted when somebody first asks. Images share
-// it while credentials are the same.
-type scramOrder struct {
-	once sync.Once
-	by   map[string][]ScramKey
-}
+// ScramEdition stands for the credentials of images that have the same.
+type ScramEdition struct{ _ byte } // of some size, so that no two are one
 
-// ScramUsersOf are the users that have credentials for a mechanism, by name. It costs little unless
-// credentials have changed. Whoever asks must not change them.
-func (i *Image) ScramUsersOf(mechanism string) []ScramKey {
-	o := i.scramOrder
-	if o == nil {
-		return nil
-	}
-	o.once.Do(func() {
-		o.by = map[string][]ScramKey{}
-		for _, of := range i.ScramUsers() {
-			o.by[of.Mechanism] = append(o.by[of.Mechanism], of)
-		}
-	})
-	return o.by[mechanism]
-}
+// ScramEdition is another one whenever credentials may have changed, so that what is made of all of
+// them need not be made anew for every image. Nil: there never were any.
+func (i *Image) ScramEdition() *ScramEdition { return i.scramEdition }
 
 // credentials are the draft's own.
 func (d *draft) credentials() map[ScramKey]*ScramCredential {
 	if !d.own.scram {
-		d.scramOrder = new(scramOrder)
+		d.scramEdition = new(ScramEdition)
 	}
 	return owned(&d.scram, &d.own.scram)
 }

@@ -47,29 +47,23 @@ func TestCredentialsAreChangedByUser(t *testing.T) {
 	}
 }
 
-// Users are sorted once for all images that have the same.
-func TestUsersOfAMechanism(t *testing.T) {
+// An edition lasts as long as credentials are the same.
+func TestEditionsOfCredentials(t *testing.T) {
 	i := withTopics(t, 1)
-	if got := i.ScramUsersOf(ScramSHA256); got != nil {
-		t.Fatalf("users %v", got)
+	if i.ScramEdition() != nil {
+		t.Fatal("nothing has an edition")
 	}
 	records, _ := AlterScram(i, []ScramChange{
 		scramChange("bob", ScramSHA256, credential(ScramSHA256, 4096)), scramChange("alice", ScramSHA256, credential(ScramSHA256, 4096)),
-		scramChange("carol", ScramSHA512, credential(ScramSHA512, 4096)),
 	})
 	first := apply(t, i, records)
-	users := first.ScramUsersOf(ScramSHA256)
-	if got := fmt.Sprint(users, first.ScramUsersOf(ScramSHA512)); got != "[{alice SCRAM-SHA-256} {bob SCRAM-SHA-256}] [{carol SCRAM-SHA-512}]" {
-		t.Fatal(got)
-	}
 	other := apply(t, first, []Record{&FeatureRecord{Name: "something.else", Level: 1}})
-	if got := other.ScramUsersOf(ScramSHA256); &got[0] != &users[0] {
-		t.Error("users are sorted anew for what is not about them")
+	if first.ScramEdition() == nil || other.ScramEdition() != first.ScramEdition() {
+		t.Error("the edition is another for what is not about credentials")
 	}
 	records, _ = AlterScram(other, []ScramChange{scramChange("alice", ScramSHA256, nil)})
-	last := apply(t, other, records)
-	if got := fmt.Sprint(last.ScramUsersOf(ScramSHA256), other.ScramUsersOf(ScramSHA256)); got != "[{bob SCRAM-SHA-256}] [{alice SCRAM-SHA-256} {bob SCRAM-SHA-256}]" {
-		t.Error(got)
+	if last := apply(t, other, records); last.ScramEdition() == other.ScramEdition() || last.ScramEdition() == nil {
+		t.Error("the edition is the same when a credential has gone")
 	}
 }
 
