@@ -115,7 +115,7 @@ func Start(o Options) (_ *Broker, err error) {
 	}
 	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
 	b.server = api.New(b.apiOptions())
-	if b.proofs, err = openProofs(b.values.Load(), o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
+	if b.proofs, err = openProofs(o.Settings.Values, o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
 		return nil, err
 	}
 	b.profiler = newProfiler(b)
@@ -295,6 +295,8 @@ func (b *Broker) listen() error {
 		handler := b.server.Listener(l.Name, host, port)
 		if by := b.proofs.listeners[l.Name]; by != nil {
 			handler.Authenticate(by)
+		} else if l.Protocol != "PLAINTEXT" {
+			return fmt.Errorf("listen on %s: %s without a mechanism would take everybody", l, l.Protocol)
 		}
 		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
 		if err != nil {

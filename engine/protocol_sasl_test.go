@@ -253,6 +253,12 @@ func TestConversationsOfProofs(t *testing.T) {
 		want(t, "versions", ask[*kmsg.ApiVersionsResponse](p, 3, versionsRequest("test", "1")).ErrorCode, kerr.IllegalSaslState)
 		p.ended()
 	})
+	t.Run("something else whose answer cannot say so", func(t *testing.T) {
+		p := stranger(t, b)
+		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("PLAIN")).ErrorCode, nil)
+		p.send(4, kmsg.NewPtrMetadataRequest())
+		p.ended()
+	})
 	t.Run("two handshakes", func(t *testing.T) {
 		p := stranger(t, b)
 		want(t, "handshake", ask[*kmsg.SASLHandshakeResponse](p, 1, handshake("PLAIN")).ErrorCode, nil)
@@ -471,17 +477,23 @@ func TestPasswordsAreNowhere(t *testing.T) {
 	}
 }
 
-// badge is a plugin: a word that opens the door, and one that breaks it.
+// badge is a plugin: a word that opens the door, one that breaks it, one for whose judge there is no
+// time, and one that keeps it busy.
 type badge struct{ word string }
 
 func (badge) Mechanism() string             { return "BADGE" }
 func (b badge) Begin(sdk.Peer) sdk.Exchange { return b }
-func (b badge) Step(_ context.Context, message []byte) ([]byte, *sdk.Identity, error) {
+func (b badge) Step(ctx context.Context, message []byte) ([]byte, *sdk.Identity, error) {
 	switch string(message) {
 	case b.word:
 		return []byte("come in"), &sdk.Identity{Principal: sdk.Principal{Type: "Robot", Name: "r2"}, Until: time.Now().Add(time.Hour)}, nil
 	case "break":
 		panic("broken")
+	case "late":
+		return nil, nil, fmt.Errorf("ask the directory: %w", context.DeadlineExceeded)
+	case "wait":
+		<-ctx.Done()
+		return nil, nil, errors.New("it took too long")
 	}
 	return nil, nil, sdk.Deny("no such badge")
 }

@@ -21,7 +21,8 @@ type proofs struct {
 	workers   []*security.Worker
 }
 
-// openProofs makes the mechanisms of all listeners. On an error nothing of them is left.
+// openProofs makes the mechanisms of all listeners, by the settings of the file alone: what was set
+// while a broker ran must not say who is let in. On an error nothing of them is left.
 func openProofs(v *setting.Values, listeners map[string][]config.Mechanism, c security.Credentials) (_ *proofs, err error) {
 	p := &proofs{listeners: map[string]*security.Listener{}}
 	if len(listeners) == 0 {
@@ -131,9 +132,10 @@ type scramCredentials struct {
 	samples atomic.Pointer[scramSamples]
 }
 
-// scramSamples are the users of one image, by mechanism, for those that do not exist to look alike.
+// scramSamples are the users of one edition of credentials, by mechanism, for those that do not exist
+// to look alike.
 type scramSamples struct {
-	of    *cluster.Image
+	of    *cluster.ScramEdition
 	users map[string][]cluster.ScramKey
 }
 
@@ -146,12 +148,12 @@ func (c *scramCredentials) Find(mechanism, user string) (security.Credential, bo
 	return security.Credential(*known), true
 }
 
-// Sample is security.Credentials'. What is looked up anew is little: images change seldom.
+// Sample is security.Credentials'. Users are sorted anew only when credentials have changed.
 func (c *scramCredentials) Sample(mechanism string, number uint64) (security.Credential, bool) {
 	image := c.image()
 	known := c.samples.Load()
-	if known == nil || known.of != image {
-		known = &scramSamples{of: image, users: map[string][]cluster.ScramKey{}}
+	if known == nil || known.of != image.ScramEdition() {
+		known = &scramSamples{of: image.ScramEdition(), users: map[string][]cluster.ScramKey{}}
 		for _, of := range image.ScramUsers() {
 			known.users[of.Mechanism] = append(known.users[of.Mechanism], of)
 		}

@@ -120,6 +120,10 @@ func (c *Conn) Resume() {
 // away. A frame whose length has come is not judged again. On the loop only.
 func (c *Conn) Limit(frame int) { c.longest = frame }
 
+// Owed is how many replies were not wholly sent yet, those that are still to be made among them. On the
+// loop only.
+func (c *Conn) Owed() int { return c.slots }
+
 // Reserve takes the next reply slot; replies are sent in the order of Reserve. On the
 // loop only.
 //

@@ -39,6 +39,9 @@ func alterUserScramCredentials(c *call, q *kmsg.AlterUserSCRAMCredentialsRequest
 		changes = append(changes, one)
 	}
 	var answers []cluster.ScramAltered
+	for _, user := range scramUsers(q) {
+		answers = append(answers, cluster.ScramAltered{User: user}) // the controller may refuse without a decision
+	}
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		records, answers = cluster.AlterScram(image, changes)
 		return records, nil
@@ -60,6 +63,16 @@ func alterUserScramCredentials(c *call, q *kmsg.AlterUserSCRAMCredentialsRequest
 
 // denyUsers answers all users of a request that whoever asks may not do that, each once.
 func denyUsers(q *kmsg.AlterUserSCRAMCredentialsRequest, a *kmsg.AlterUserSCRAMCredentialsResponse) {
+	for _, user := range scramUsers(q) {
+		r := kmsg.NewAlterUserSCRAMCredentialsResponseResult()
+		r.User = user
+		r.ErrorCode, r.ErrorMessage = clusterDenied.Wire()
+		a.Results = append(a.Results, r)
+	}
+}
+
+// scramUsers are all users of a request, each once.
+func scramUsers(q *kmsg.AlterUserSCRAMCredentialsRequest) []string {
 	users := make(map[string]bool)
 	for i := range q.Deletions {
 		users[q.Deletions[i].Name] = true
@@ -67,10 +80,5 @@ func denyUsers(q *kmsg.AlterUserSCRAMCredentialsRequest, a *kmsg.AlterUserSCRAMC
 	for i := range q.Upsertions {
 		users[q.Upsertions[i].Name] = true
 	}
-	for _, user := range slices.Sorted(maps.Keys(users)) {
-		r := kmsg.NewAlterUserSCRAMCredentialsResponseResult()
-		r.User = user
-		r.ErrorCode, r.ErrorMessage = clusterDenied.Wire()
-		a.Results = append(a.Results, r)
-	}
+	return slices.Sorted(maps.Keys(users))
 }

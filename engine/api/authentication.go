@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"time"
 
@@ -41,6 +42,7 @@ type proof struct {
 	exchange *security.Exchange // nil: none is under way
 	counts   *metrics.Proofs
 	begun    time.Time // when the exchange that is under way, or the last, was
+	behind   bool      // other answers were before that to SaslHandshake when the time began
 	timer    *time.Timer
 	turn     int           // of the timer: one that was replaced may still ring
 	owed     *netpoll.Slot // of a failure that is told late; nil: none
@@ -61,10 +63,17 @@ func (p *proof) guard(now time.Time) {
 	}
 	limit := config.AuthenticationTimeout.Of(v)
 	p.after(limit, func() {
+		if owed := p.conn.Owed() > 0; p.gate.Renewing() && p.exchange == nil && (owed || p.behind) {
+			// What the peer asked for before, and has a right to, was answered before it could hear
+			// that it may go on, which may have been a moment ago.
+			p.behind = owed
+			p.guard(p.conn.Loop().Now())
+			return
+		}
 		p.count(p.gate.Renewing())
 		p.gate.Fail()
 		p.end()
-		p.listener.server.Log.Info("connection closed: who is there was not proved in time", "peer", p.conn.RemoteAddr(), "listener", p.listener.name, "limit", limit)
+		p.listener.server.logStranger(slog.LevelInfo, "connection closed: who is there was not proved in time", "peer", p.conn.RemoteAddr(), "listener", p.listener.name, "limit", limit)
 		p.conn.Close(ErrUnproven)
 	})
 }
@@ -133,6 +142,10 @@ func (p *proof) admit(frame *netpoll.Frame) bool {
 		p.expired()
 	case verdict == security.Illegal && e != nil && h.Version >= e.served && h.Version <= e.max && p.illegal(h):
 	default:
+		if !p.gate.Failed() { // which was counted
+			p.count(p.gate.Renewing())
+			p.gate.Fail()
+		}
 		p.conn.Close(fmt.Errorf("%w: API key %d before it is proved who is there", ErrRequest, h.Key))
 	}
 	return false
@@ -156,16 +169,30 @@ func (p *proof) illegal(h wire.Header) bool {
 		return false
 	}
 	field.SetInt(int64(kerr.IllegalSaslState.Code))
+	if !saysError(a) {
+		return false
+	}
 	c := call{server: p.listener.server, listener: p.listener, conn: p.conn, session: p.session, slot: p.conn.Reserve(),
 		key: h.Key, version: h.Version, correlation: h.Correlation, received: p.conn.Loop().Now()}
 	p.failed(fmt.Errorf("API key %d between the messages of an exchange", h.Key), c.slot, func() { c.reply(a) })
 	return true
 }
 
+// saysError reports whether an answer has, in its version, the error that it should have: without it
+// the answer would say that all went well.
+func saysError(a kmsg.Response) bool {
+	read := kmsg.ResponseForKey(a.Key())
+	read.SetVersion(a.GetVersion())
+	return read.ReadFrom(a.AppendTo(nil)) == nil && reflect.ValueOf(read).Elem().FieldByName("ErrorCode").Int() != 0
+}
+
 // choose takes the mechanism of a SaslHandshake that may come now.
 func (p *proof) choose(mechanism string, version int16, now time.Time) bool {
-	p.end()
-	p.guard(now)
+	if p.gate.Renewing() { // others have the time that began with their connection
+		p.end()
+		p.guard(now)
+		p.behind = p.conn.Owed() > 1 // than the answer to this
+	}
 	if !p.gate.Choose(mechanism, version, p.listener.proofs.Names()) {
 		return false
 	}
@@ -191,6 +218,9 @@ func (p *proof) token(message []byte, to replies) {
 		return
 	}
 	if p.exchange == nil {
+		if p.gate.Renewing() {
+			p.guard(p.conn.Loop().Now()) // however long the answer before it was on its way
+		}
 		limit := config.AuthenticationTimeout.Of(p.listener.server.Values())
 		if p.exchange = p.by.Begin(p.session.who.Peer, limit-p.conn.Loop().Now().Sub(p.begun)); p.exchange == nil {
 			p.refuse(errors.New("the authenticator cannot begin an exchange"), to)
@@ -247,8 +277,14 @@ func (p *proof) prove(a security.Answer, to replies) {
 	to.token(a.Token, lasts)
 }
 
-// refuse ends an exchange that failed, whoever is to blame.
+// refuse ends an exchange that failed, whoever is to blame. When that is the broker, or whom it asks,
+// there is no answer: clients take one for a wrong password, and give up for good, but come again when
+// a connection merely ends.
 func (p *proof) refuse(why error, to replies) {
+	if errors.Is(why, errBusy) || security.Undecided(why) {
+		p.failed(why, to.place(), to.place().Discard)
+		return
+	}
 	told := p.gate.Told(why)
 	p.failed(why, to.place(), func() { to.refuse(told) })
 }
@@ -265,7 +301,7 @@ func (p *proof) failed(why error, slot *netpoll.Slot, answer func()) {
 	p.conn.Pause()
 	p.session.guarded = true
 	p.count(again)
-	l.server.Log.Info("authentication failed", "peer", p.conn.RemoteAddr(), "listener", l.name, "mechanism", p.by.Name, "reason", why)
+	l.server.logStranger(slog.LevelInfo, "authentication failed", "peer", p.conn.RemoteAddr(), "listener", l.name, "mechanism", p.by.Name, "reason", why)
 	ended := func() {
 		p.owed = nil
 		answer()

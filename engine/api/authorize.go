@@ -1,7 +1,10 @@
 package api
 
 import (
+	"context"
+	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -55,24 +58,39 @@ func (s *Server) allows(who *sdk.Requester, key int16, action sdk.Action) bool {
 	return false
 }
 
-// denials bounds how often a denial is logged: a client that is denied asks again and again.
-type denials struct {
+// sparing bounds how often something is logged that strangers bring about, and do again and again.
+type sparing struct {
 	second atomic.Int64 // that is counted in
 	logged atomic.Int64 // in that second
 	silent atomic.Int64 // not logged since the last that was
 }
 
-// denialsPerSecond is how many denials are logged in a second.
-const denialsPerSecond = 10
+// linesPerSecond is how much is logged in a second.
+const linesPerSecond = 10
+
+// admit reports whether there is room for a line now, and how many there was none for before it.
+func (l *sparing) admit(now time.Time) (silent int64, ok bool) {
+	if second := now.Unix(); l.second.Swap(second) != second {
+		l.logged.Store(0)
+	}
+	if l.logged.Add(1) > linesPerSecond {
+		l.silent.Add(1)
+		return 0, false
+	}
+	return l.silent.Swap(0), true
+}
+
+// logStranger logs, sparingly, what somebody did who has not proved who is there.
+func (s *Server) logStranger(level slog.Level, message string, values ...any) {
+	if silent, ok := s.strangers.admit(s.Now()); ok {
+		s.Log.Log(context.Background(), level, message, append(values, "notLogged", silent)...)
+	}
+}
 
 func (s *Server) denied(who *sdk.Requester, key int16, action sdk.Action) {
 	s.Metrics.Denials.Add(1)
-	d, now := &s.denials, s.Now().Unix()
-	if d.second.Swap(now) != now {
-		d.logged.Store(0)
-	}
-	if d.logged.Add(1) > denialsPerSecond {
-		d.silent.Add(1)
+	silent, ok := s.denials.admit(s.Now())
+	if !ok {
 		return
 	}
 	resource := action.Type.String() + ":" + action.Name
@@ -80,7 +98,7 @@ func (s *Server) denied(who *sdk.Requester, key int16, action sdk.Action) {
 		resource = action.Type.String()
 	}
 	s.Log.Warn("denied", "principal", who.Principal.String(), "host", who.Host.String(), "operation", action.Operation.String(),
-		"resource", resource, "api", s.table[key].name, "notLogged", d.silent.Swap(0))
+		"resource", resource, "api", s.table[key].name, "notLogged", silent)
 }
 
 // Denials in Kafka's words, where answers have room for some.

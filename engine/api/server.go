@@ -76,7 +76,8 @@ type Server struct {
 	starved   atomic.Int64           // when it was last said that fetches find no memory
 	sessions  fetchSlots
 	producers producerBlock
-	denials   denials
+	denials   sparing
+	strangers sparing // lines about connections whose peer has not proved who is there
 }
 
 // New makes a server.
@@ -153,7 +154,11 @@ func (l *Listener) Close(c *netpoll.Conn, cause error) {
 	}
 	state.abandonFetches()
 	state.fetches.closeAll(&l.server.sessions)
-	if blamed(cause) {
+	switch {
+	case !blamed(cause):
+	case state.proof != nil && !state.proof.gate.Proven():
+		l.server.logStranger(slog.LevelWarn, "connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
+	default:
 		l.server.Log.Warn("connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
 	}
 }

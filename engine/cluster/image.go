@@ -29,7 +29,8 @@ type state struct {
 	groups         map[string]map[string]string // settings of groups, which need not exist
 	features       map[string]int16
 	scram          map[ScramKey]*ScramCredential
-	placed         map[ID]int // replicas by log directory
+	scramEdition   *ScramEdition // of scram; nil: nobody was ever in there
+	placed         map[ID]int    // replicas by log directory
 	partitions     int
 	nextProducerID int64
 	lastEpoch      int64 // the highest broker epoch given

@@ -62,6 +62,21 @@ func (i *Image) ScramUsers() []ScramKey {
 	})
 }
 
+// ScramEdition stands for the credentials of images that have the same.
+type ScramEdition struct{ _ byte } // of some size, so that no two are one
+
+// ScramEdition is another one whenever credentials may have changed, so that what is made of all of
+// them need not be made anew for every image. Nil: there never were any.
+func (i *Image) ScramEdition() *ScramEdition { return i.scramEdition }
+
+// credentials are the draft's own.
+func (d *draft) credentials() map[ScramKey]*ScramCredential {
+	if !d.own.scram {
+		d.scramEdition = new(ScramEdition)
+	}
+	return owned(&d.scram, &d.own.scram)
+}
+
 func scramRecord(of ScramKey, c *ScramCredential) *ScramCredentialRecord {
 	return &ScramCredentialRecord{
 		User: of.User, Mechanism: of.Mechanism, Salt: c.Salt, StoredKey: c.StoredKey, ServerKey: c.ServerKey, Iterations: c.Iterations,
@@ -88,7 +103,7 @@ func (r *ScramCredentialRecord) apply(d *draft) error {
 	if err := c.check(of); err != nil {
 		return err
 	}
-	owned(&d.scram, &d.own.scram)[of] = c
+	d.credentials()[of] = c
 	return nil
 }
 
@@ -97,7 +112,7 @@ func (r *RemoveScramCredentialRecord) apply(d *draft) error {
 	if d.scram[of] == nil {
 		return fmt.Errorf("user %q has no credential for %q", r.User, r.Mechanism)
 	}
-	delete(owned(&d.scram, &d.own.scram), of)
+	delete(d.credentials(), of)
 	return nil
 }
 

@@ -47,6 +47,26 @@ func TestCredentialsAreChangedByUser(t *testing.T) {
 	}
 }
 
+// An edition lasts as long as credentials are the same.
+func TestEditionsOfCredentials(t *testing.T) {
+	i := withTopics(t, 1)
+	if i.ScramEdition() != nil {
+		t.Fatal("nothing has an edition")
+	}
+	records, _ := AlterScram(i, []ScramChange{
+		scramChange("bob", ScramSHA256, credential(ScramSHA256, 4096)), scramChange("alice", ScramSHA256, credential(ScramSHA256, 4096)),
+	})
+	first := apply(t, i, records)
+	other := apply(t, first, []Record{&FeatureRecord{Name: "something.else", Level: 1}})
+	if first.ScramEdition() == nil || other.ScramEdition() != first.ScramEdition() {
+		t.Error("the edition is another for what is not about credentials")
+	}
+	records, _ = AlterScram(other, []ScramChange{scramChange("alice", ScramSHA256, nil)})
+	if last := apply(t, other, records); last.ScramEdition() == other.ScramEdition() || last.ScramEdition() == nil {
+		t.Error("the edition is the same when a credential has gone")
+	}
+}
+
 func TestCredentialsThatAreRefused(t *testing.T) {
 	i := apply(t, withTopics(t, 1), []Record{scramRecord(ScramKey{"alice", ScramSHA256}, credential(ScramSHA256, 4096))})
 	fine := credential(ScramSHA256, 4096)

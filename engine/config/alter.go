@@ -110,6 +110,8 @@ func ChangeBroker(broker *setting.Values, current map[string]string, everywhere 
 		}
 		d := Settings.Lookup(name)
 		switch {
+		case d == nil && ofGuard(broker, name) != "":
+			return nil, refuse(kerr.InvalidRequest, "%s cannot be changed while the broker runs: %s names that plugin, whose settings are only read from the file, at a start", name, ofGuard(broker, name))
 		case d == nil && Settings.InOpenFamily(name): // whoever reads it judges it
 		case d == nil && Settings.Nearest(name) != "":
 			return nil, refuse(kerr.InvalidRequest, "Unknown broker config name: %s; did you mean %s?", name, Settings.Nearest(name))

@@ -149,6 +149,16 @@ func TestChangeBroker(t *testing.T) {
 			t.Errorf("%s=%s: %v\nwant %s", test.key, test.value, err, test.fail)
 		}
 	}
+	// Who is let in, and to what, is not for those who may alter settings.
+	guards := broker(t, "authenticators=door,hatch", "authorizer.class.name=com.example.Rules", "plugins=doors")
+	for key, by := range map[string]string{
+		"plugin.door.config.url": "authenticators", "plugin.hatch.type": "authenticators", "plugin.com.example.Rules.config.prefix": "authorizer.class.name", "plugin.doors.config.url": "",
+	} {
+		_, err := config.ChangeBroker(guards, nil, true, []config.Change{change(config.Set, key, "x")})
+		if by == "" && err != nil || by != "" && (!errors.Is(err, kerr.InvalidRequest) || !strings.Contains(err.Error(), key+" cannot be changed while the broker runs: "+by)) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
 	// What an older version took does not stand in the way of other changes.
 	got, err := config.ChangeBroker(plain, map[string]string{"log.dirs": "/x"}, false, []config.Change{change(config.Set, "message.max.bytes", "9")})
 	if err != nil || got["message.max.bytes"] != "9" || got["log.dirs"] != "/x" {

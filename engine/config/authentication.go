@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ func (m Mechanism) GoString() string { return m.Name }
 func Mechanisms(v *setting.Values, listeners []Listener) (map[string][]Mechanism, error) {
 	given := v.Family(listenerPrefix)
 	all := map[string][]Mechanism{}
-	var wrong []error
+	wrong := strayKeys(v, given, listeners)
 	for _, l := range listeners {
 		if l.Protocol != saslPlaintext || l.Controller {
 			continue
@@ -109,6 +110,27 @@ func Mechanisms(v *setting.Values, listeners []Listener) (map[string][]Mechanism
 		}
 	}
 	return all, errors.Join(wrong...)
+}
+
+// strayKeys are the errors of keys that would be read if their listener was there: whoever wrote one
+// believes that a listener is more guarded than it is.
+func strayKeys(v *setting.Values, given map[string]string, listeners []Listener) (wrong []error) {
+	names := slices.Clone(ControllerListeners.Of(v)) // which may be another node's
+	for _, l := range listeners {
+		names = append(names, l.Name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		switch {
+		case !ofMechanism(key):
+		case !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(key, listenerPrefix+strings.ToLower(name)+".") }):
+			wrong = append(wrong, fmt.Errorf("%s: there is no such listener; there are %s, which are written in small letters here", key, strings.Join(names, ", ")))
+		case key != strings.ToLower(key):
+			wrong = append(wrong, fmt.Errorf("%s: listeners and mechanisms are written in small letters here", key))
+		}
+	}
+	return wrong
 }
 
 // mechanism reads what belongs to one mechanism of the listener whose keys begin with prefix.

@@ -67,6 +67,11 @@ func TestMechanismsThatAreRefused(t *testing.T) {
 		"other module": {"sasl.enabled.mechanisms=PLAIN\nsasl.jaas.config=hush.LoginModule required user_a=\"hush\";", "PLAIN needs the login module org.apache"},
 		"of a listener": {"sasl.enabled.mechanisms=SCRAM-SHA-256\nlistener.name.inside.scram-sha-256.sasl.jaas.config=hush",
 			"listener.name.inside.scram-sha-256.sasl.jaas.config: character 5: behind the login module"},
+		"no listener": {"sasl.enabled.mechanisms=SCRAM-SHA-256\nlistener.name.external.sasl.enabled.mechanisms=PLAIN",
+			"listener.name.external.sasl.enabled.mechanisms: there is no such listener; there are INSIDE, OUTSIDE, PLAINTEXT,"},
+		"a listener in capitals": {"sasl.enabled.mechanisms=SCRAM-SHA-256\nlistener.name.INSIDE.plain.sasl.jaas.config=hush", "listener.name.INSIDE.plain.sasl.jaas.config: there is no such listener; there are INSIDE, "},
+		"a mechanism in capitals": {"sasl.enabled.mechanisms=SCRAM-SHA-256\nlistener.name.inside.PLAIN.connections.max.reauth.ms=1",
+			"listener.name.inside.PLAIN.connections.max.reauth.ms: listeners and mechanisms are written in small letters"},
 		"no number": {"sasl.enabled.mechanisms=SCRAM-SHA-256\nlistener.name.inside.connections.max.reauth.ms=soon", "listener.name.inside.connections.max.reauth.ms=soon: Not a number"},
 	} {
 		_, err := config.Parse("f", sasl(test.line), nil)

@@ -43,7 +43,7 @@ var (
 // Why a setting has no effect: said in one place each.
 const (
 	alone      = "this broker has no others to talk to yet"
-	noSecurity = "TLS and access control are not there yet, and of SASL nothing but PLAIN and SCRAM"
+	noSecurity = "there is no TLS yet, no delegation token, and of SASL nothing but PLAIN, SCRAM and what authenticators announce"
 	noTwoPhase = "two-phase commit (KIP-939) is not there yet"
 	cleanerOwn = "each folder of log.dirs has one worker, which reads and writes a mebibyte at a time"
 	noShare    = "share and streams groups are not there yet"

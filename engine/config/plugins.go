@@ -39,6 +39,23 @@ var (
 		"and what the plugin itself asks for, with config. before it or without.")
 )
 
+// ofGuard is the setting that names the plugin which key belongs to as one that decides who clients
+// are or what they may do, "" when none does. Whoever could change what such a plugin goes by could
+// have passwords sent elsewhere, or let everybody in.
+func ofGuard(v *setting.Values, key string) string {
+	rest, ok := strings.CutPrefix(key, PluginPrefix)
+	name, _, _ := strings.Cut(rest, ".") // which no plugin's name has in it
+	switch {
+	case !ok:
+		return ""
+	case slices.Contains(Authenticators.Of(v), name):
+		return Authenticators.Name
+	case AuthorizerClass.Of(v) != "" && strings.HasPrefix(rest, AuthorizerClass.Of(v)+"."):
+		return AuthorizerClass.Name
+	}
+	return ""
+}
+
 // SameInterceptors reports whether topics without settings of their own have the same
 // interceptors under both values.
 func SameInterceptors(a, b *setting.Values) bool {

@@ -38,6 +38,13 @@ type Answer struct {
 	Err   error
 }
 
+// Undecided reports whether an exchange failed for want of time: nobody judged the client, which may
+// well succeed when it tries again.
+func Undecided(err error) bool {
+	_, denied := errors.AsType[*sdk.Denial](err)
+	return !denied && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled))
+}
+
 type step struct {
 	ctx      context.Context
 	exchange sdk.Exchange
@@ -149,11 +156,12 @@ func (s *step) run() (a Answer) {
 		return Answer{Err: fmt.Errorf("too late: %w", err)}
 	}
 	a.Token, a.Who, a.Err = s.exchange.Step(s.ctx, s.message)
+	_, denied := errors.AsType[*sdk.Denial](a.Err)
 	switch {
+	case s.ctx.Err() != nil && !denied: // whatever the authenticator calls that
+		a = Answer{Err: fmt.Errorf("too late: %w", s.ctx.Err())}
 	case a.Err != nil:
 		a.Token, a.Who = nil, nil
-	case s.ctx.Err() != nil:
-		a = Answer{Err: fmt.Errorf("too late: %w", s.ctx.Err())}
 	case a.Who != nil && (a.Who.Principal.Type == "" || a.Who.Principal.Name == ""):
 		a = Answer{Err: errors.New("the authenticator says that it is nobody")}
 	}

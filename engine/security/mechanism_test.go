@@ -101,6 +101,30 @@ func TestAFloodIsTurnedAway(t *testing.T) {
 	}
 }
 
+// Want of time says nothing about the client; a denial does, however late.
+func TestWhatNobodyDecided(t *testing.T) {
+	for err, undecided := range map[error]bool{errors.New("it took too long"): true, sdk.Deny("no"): false} {
+		began := make(chan struct{})
+		w := NewWorker(plugin(func(ctx context.Context, _ []byte) ([]byte, *sdk.Identity, error) {
+			close(began)
+			<-ctx.Done()
+			return nil, nil, err
+		}))
+		e := w.Begin(sdk.Peer{}, time.Hour)
+		answers := make(chan Answer, 1)
+		e.Step(nil, func(a Answer) { answers <- a })
+		<-began
+		e.End()
+		if a := <-answers; a.Err == nil || Undecided(a.Err) != undecided {
+			t.Errorf("%v: %v", err, a.Err)
+		}
+		closed(t, w)
+	}
+	if Undecided(errors.New("no")) || !Undecided(context.DeadlineExceeded) {
+		t.Error("a refusal is for want of time, or a deadline is not")
+	}
+}
+
 // The end of a worker ends what is under way.
 func TestTheEndIsHeeded(t *testing.T) {
 	began := make(chan struct{})

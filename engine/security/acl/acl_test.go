@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -274,6 +275,53 @@ func TestModel(t *testing.T) {
 }
 
 // compare asks both the same questions, and answers the first of which they think otherwise.
+// What somebody may do with any resource is sought among that one's own patterns, which are all in the
+// index, and no others.
+func TestPatternsAreFoundByPrincipal(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	p, there := &Picture{}, []Binding{}
+	for range 300 {
+		var added, removed []Binding
+		for range r.IntN(4) {
+			added = append(added, drawBinding(r))
+		}
+		for len(there) > 20 {
+			removed, there = append(removed, there[0]), there[1:]
+		}
+		before := indexed(p)
+		next := p.With(added, removed)
+		if indexed(p) != before {
+			t.Fatal("an edit changes the picture before it")
+		}
+		p, there = next, append(there, added...)
+		for i := range p.sections {
+			for _, pattern := range []Pattern{Literal, Prefixed} {
+				s, want := &p.sections[i], allowances{}
+				for name, one := range *s.table(pattern) {
+					for _, who := range one.allowed() {
+						if want[who] == nil {
+							want[who] = map[string]*rules{}
+						}
+						want[who][name] = one
+					}
+				}
+				if got := *s.index(pattern); !maps.EqualFunc(got, want, maps.Equal) {
+					t.Fatalf("the index has %v, want %v", got, want)
+				}
+			}
+		}
+	}
+}
+
+// indexed is the index of a picture as a text.
+func indexed(p *Picture) string {
+	var text strings.Builder
+	for i := range p.sections {
+		fmt.Fprintln(&text, p.sections[i].allowed)
+	}
+	return text.String()
+}
+
 func compare(r *rand.Rand, a *Authorizer, o *oracle) error {
 	for range 60 {
 		principal, host := one(r, []string{"User:a", "User:b", "Robot:a", "User:root", "User:c"}), one(r, drawnHosts[1:])

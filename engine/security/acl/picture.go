@@ -19,7 +19,11 @@ type section struct {
 	literal  map[string]*rules // by the name
 	prefixed map[string]*rules // by the prefix
 	lengths  []int             // of all prefixes, ascending
+	allowed  [2]allowances     // of literal and of prefixed
 }
+
+// allowances are the patterns by which a principal is allowed something, wherever it comes from.
+type allowances map[sdk.Principal]map[string]*rules
 
 // rules are the bindings of one pattern.
 type rules struct {
@@ -154,14 +158,16 @@ func (p *Picture) anywhere(who *sdk.Requester, op sdk.Operation, t sdk.ResourceT
 	case all.allow&bits != 0:
 		return true
 	}
-	for name, r := range s.literal {
-		if m := r.of(who); m.allow&bits != 0 && m.deny&bits == 0 && !s.deniesPrefix(who, bits, name) {
-			return true
+	for _, principal := range [...]sdk.Principal{who.Principal, Everybody} {
+		for name, r := range s.allowed[0][principal] {
+			if m := r.of(who); m.allow&bits != 0 && m.deny&bits == 0 && !s.deniesPrefix(who, bits, name) {
+				return true
+			}
 		}
-	}
-	for prefix, r := range s.prefixed {
-		if r.of(who).allow&bits != 0 && !s.deniesPrefix(who, bits, prefix) {
-			return true
+		for prefix, r := range s.allowed[1][principal] {
+			if r.of(who).allow&bits != 0 && !s.deniesPrefix(who, bits, prefix) {
+				return true
+			}
 		}
 	}
 	return false
@@ -182,7 +188,7 @@ func (s *section) deniesPrefix(who *sdk.Requester, bits uint32, name string) boo
 
 // With is the picture after some bindings came and others went. P stays as it is.
 func (p *Picture) With(added, removed []Binding) *Picture {
-	e := edit{next: *p, touched: map[place]map[Binding]bool{}}
+	e := edit{next: *p, touched: map[place]map[Binding]bool{}, own: map[allowance]bool{}}
 	for _, b := range removed {
 		delete(e.bindings(placeOf(&b)), b)
 	}
@@ -206,6 +212,13 @@ func placeOf(b *Binding) place { return place{b.Resource, b.Pattern, b.Name} }
 type edit struct {
 	next    Picture
 	touched map[place]map[Binding]bool
+	own     map[allowance]bool // what is the edit's own of the index
+}
+
+// allowance is whose patterns are in one part of the index.
+type allowance struct {
+	of  *allowances
+	who sdk.Principal
 }
 
 // bindings are those of a place, for the edit to change.
@@ -228,6 +241,56 @@ func (s *section) table(pattern Pattern) *map[string]*rules {
 	return &s.literal
 }
 
+func (s *section) index(pattern Pattern) *allowances {
+	if pattern == Prefixed {
+		return &s.allowed[1]
+	}
+	return &s.allowed[0]
+}
+
+// allowed lists those whom r allows something. A nil r allows nobody.
+func (r *rules) allowed() (all []sdk.Principal) {
+	if r == nil {
+		return nil
+	}
+	for who, g := range r.grants {
+		allow := g.anywhere.allow
+		for _, m := range g.hosts {
+			allow |= m.allow
+		}
+		if allow != 0 {
+			all = append(all, who)
+		}
+	}
+	return all
+}
+
+// reindex notes whom a pattern allows something now, in an index that is the edit's own but for
+// what it has of principals.
+func (e *edit) reindex(index *allowances, name string, old, now *rules) {
+	for _, who := range old.allowed() {
+		patterns := e.patterns(index, who)
+		if delete(patterns, name); len(patterns) == 0 {
+			delete(*index, who)
+		}
+	}
+	for _, who := range now.allowed() {
+		e.patterns(index, who)[name] = now
+	}
+}
+
+// patterns are those of a principal, for the edit to change.
+func (e *edit) patterns(index *allowances, who sdk.Principal) map[string]*rules {
+	at, patterns := allowance{index, who}, (*index)[who]
+	if patterns == nil || !e.own[at] {
+		if patterns = maps.Clone(patterns); patterns == nil {
+			patterns = map[string]*rules{}
+		}
+		e.own[at], (*index)[who] = true, patterns
+	}
+	return patterns
+}
+
 func (e *edit) finish() *Picture {
 	type whole struct {
 		t       sdk.ResourceType
@@ -236,24 +299,32 @@ func (e *edit) finish() *Picture {
 	fresh := map[whole]bool{}
 	for at, bindings := range e.touched {
 		s := &e.next.sections[at.t]
-		table := s.table(at.pattern)
+		table, index := s.table(at.pattern), s.index(at.pattern)
 		if w := (whole{at.t, at.pattern}); !fresh[w] {
 			fresh[w] = true
 			if *table = maps.Clone(*table); *table == nil {
 				*table = map[string]*rules{}
 			}
+			if *index = maps.Clone(*index); *index == nil {
+				*index = allowances{}
+			}
 		}
+		old := (*table)[at.name]
+		var now *rules
 		if len(bindings) == 0 {
 			delete(*table, at.name)
 		} else {
-			(*table)[at.name] = compile(bindings)
+			now = compile(bindings)
+			(*table)[at.name] = now
 		}
+		e.reindex(index, at.name, old, now)
 	}
 	for w := range fresh {
 		if w.pattern == Prefixed {
 			e.next.sections[w.t].measure()
 		}
 	}
+	e.touched, e.own = nil, nil // they would live as long as the picture
 	return &e.next
 }
 
