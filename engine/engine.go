@@ -113,7 +113,8 @@ func Start(o Options) (_ *Broker, err error) {
 	if err := b.openQuorum(); err != nil {
 		return nil, err
 	}
-	b.memory, b.pool = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load())), unpack.NewPool()
+	b.memory = unpack.NewBudget(config.DecompressionBytes.Of(b.values.Load()))
+	b.pool = unpack.NewPool(b.memory)
 	b.server = api.New(b.apiOptions())
 	if b.proofs, err = openProofs(o.Settings.Values, o.Settings.Mechanisms, &scramCredentials{image: b.quorum.Image}); err != nil {
 		return nil, err

@@ -36,7 +36,12 @@ type Budget struct {
 	limit int64
 	turns *semaphore.Weighted // who comes first is served first
 	used  atomic.Int64
+	loose atomic.Int64 // given back, and for the garbage collector to find
 }
+
+// dropped is from which size on what is given back is garbage: nobody keeps so much for the
+// batch after.
+const dropped = 4 << 20
 
 // NewBudget is a budget of so many bytes.
 func NewBudget(bytes int64) *Budget {
@@ -78,8 +83,24 @@ func (b *Budget) tooMuch(bytes int) error {
 
 // Return gives memory back.
 func (b *Budget) Return(bytes int) {
+	if bytes >= dropped {
+		b.loose.Add(int64(bytes))
+	}
 	b.used.Add(int64(-bytes))
 	b.turns.Release(int64(bytes))
+}
+
+// Collect runs the garbage collector when half of the budget was given back in large pieces since
+// it ran here last, and reports whether it did. By itself it would let the heap grow by gc.percent,
+// and what was lent would be there two or three times beside what is lent. It takes milliseconds:
+// not for loops and shards.
+func (b *Budget) Collect() bool {
+	loose := b.loose.Load()
+	if loose < b.limit/2 || !b.loose.CompareAndSwap(loose, 0) {
+		return false
+	}
+	runtime.GC()
+	return true
 }
 
 // Used is how many bytes are lent.
@@ -101,13 +122,15 @@ type Pool struct {
 // Work is something to do. It tells nobody but its owner how it went.
 type Work interface{ Unpack() }
 
-// NewPool starts the workers: all CPUs but one, which stays with those who wait.
-func NewPool() *Pool {
+// NewPool starts the workers: all CPUs but one, which stays with those who wait. What they do
+// takes its memory from that budget.
+func NewPool(memory *Budget) *Pool {
 	p := &Pool{work: make(chan Work, waitingWork)}
 	for range Workers() {
 		p.workers.Go(func() {
 			for w := range p.work {
 				w.Unpack()
+				memory.Collect()
 			}
 		})
 	}

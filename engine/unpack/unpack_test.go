@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,7 +56,7 @@ func (w work) Unpack() {
 }
 
 func TestAPoolRefusesWhatIsTooMuch(t *testing.T) {
-	p := NewPool()
+	p := NewPool(NewBudget(64 << 20))
 	w := work{make(chan struct{}, 2*waitingWork), make(chan struct{})}
 	accepted := 0
 	for p.Post(w) {
@@ -71,5 +72,37 @@ func TestAPoolRefusesWhatIsTooMuch(t *testing.T) {
 	p.Close()
 	if len(w.done) != accepted {
 		t.Errorf("%d of %d were done", len(w.done), accepted)
+	}
+}
+
+// Small pieces are used again; of large ones no more than half of the budget waits for the
+// collector.
+func TestLargePiecesAreCollected(t *testing.T) {
+	b := NewBudget(64 << 20)
+	lend := func(bytes int) {
+		t.Helper()
+		if err := b.Borrow(bytes); err != nil {
+			t.Fatal(err)
+		}
+		b.Return(bytes)
+	}
+	for range 1000 {
+		lend(1 << 20)
+	}
+	if b.Collect() {
+		t.Fatal("small pieces are collected")
+	}
+	lend(20 << 20)
+	if b.Collect() {
+		t.Fatal("a third of the budget is collected")
+	}
+	lend(20 << 20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if !b.Collect() || b.Collect() {
+		t.Fatal("half of the budget is not collected, or twice")
+	}
+	if runtime.ReadMemStats(&after); after.NumGC == before.NumGC {
+		t.Error("the collector did not run")
 	}
 }
