@@ -117,27 +117,6 @@ func TestRulesAreAboutWhoWasProved(t *testing.T) {
 	}
 }
 
-// A change of passwords that was not even decided is not answered as if all was well.
-func TestPasswordsThatCannotBeChanged(t *testing.T) {
-	onlyOurs(t)
-	b := proving(t)
-	p := dial(t, b.Addresses()[0])
-	p.alive()
-	if err := b.quorum.Close(); err != nil {
-		t.Fatal(err)
-	}
-	q := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
-	for _, user := range []string{"alice", "bob", "alice"} {
-		one := kmsg.NewAlterUserSCRAMCredentialsRequestDeletion()
-		one.Name, one.Mechanism = user, 1
-		q.Deletions = append(q.Deletions, one)
-	}
-	results := ask[*kmsg.AlterUserSCRAMCredentialsResponse](p, 0, q).Results
-	if len(results) != 2 || results[0].User != "alice" || results[1].User != "bob" || results[0].ErrorCode == 0 || results[1].ErrorCode == 0 {
-		t.Fatalf("answered %+v", results)
-	}
-}
-
 // Whom nobody had time to judge is not told that the password is wrong, which clients never try again
 // after: the connection ends.
 func TestWhoCannotBeJudgedMayComeAgain(t *testing.T) {
