@@ -91,6 +91,27 @@ func (s *scene) each(f func(i int) []byte) error {
 	return nil
 }
 
+// together opens all connections and does the same on each, on all of them at once.
+func (s *scene) together(f func(net.Conn) error) error {
+	all := make([]net.Conn, s.connections)
+	for i := range all {
+		c, err := s.dial()
+		if err != nil {
+			return fmt.Errorf("connection %d: %w", i, err)
+		}
+		all[i] = c
+	}
+	ended := make(chan error)
+	for _, c := range all {
+		go func() { ended <- f(c) }()
+	}
+	var wrong error
+	for range all {
+		wrong = errors.Join(wrong, <-ended)
+	}
+	return wrong
+}
+
 var topicSettings = map[string]map[string]string{
 	packedTopic: {"compression.type": "zstd"}, keyedTopic: {"cleanup.policy": "compact"},
 	seenTopic: {"interceptors.produce": "header-stamp", "interceptors.fetch": "mask"}, readTopic: {"interceptors.fetch": "mask"},
@@ -281,19 +302,7 @@ func bombs(s *scene) error {
 	if err != nil {
 		return err
 	}
-	wrong := make(chan error, s.connections)
-	for range s.connections {
-		c, err := s.dial()
-		if err != nil {
-			return err
-		}
-		go func() { wrong <- throw(c, sent) }()
-	}
-	var all error
-	for range s.connections {
-		all = errors.Join(all, <-wrong)
-	}
-	return all
+	return s.together(func(c net.Conn) error { return throw(c, sent) })
 }
 
 // throw sends every bomb to every topic, and has the records looked for.
@@ -356,19 +365,7 @@ func crowds(s *scene) error {
 	if err != nil {
 		return err
 	}
-	wrong := make(chan error, s.connections)
-	for range s.connections {
-		c, err := s.dial()
-		if err != nil {
-			return err
-		}
-		go func() { wrong <- crowd(c, sent) }()
-	}
-	var all error
-	for range s.connections {
-		all = errors.Join(all, <-wrong)
-	}
-	return all
+	return s.together(func(c net.Conn) error { return crowd(c, sent) })
 }
 
 // crowd sends all of them, whether they are taken or refused, and reads what was stored.
