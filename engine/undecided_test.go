@@ -78,9 +78,7 @@ func TestWhatCannotBeDecidedIsNoSecretLess(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := kmsg.NewPtrDeleteTopicsRequest()
-	for _, one := range []kmsg.DeleteTopicsRequestTopic{{TopicID: s.id}, {Topic: kmsg.StringPtr("kept")}, {Topic: kmsg.StringPtr("hers")}} {
-		q.Topics = append(q.Topics, one)
-	}
+	q.Topics = []kmsg.DeleteTopicsRequestTopic{{TopicID: s.id}, {Topic: kmsg.StringPtr("kept")}, {Topic: kmsg.StringPtr("hers")}}
 	got := map[string]int16{}
 	for _, r := range ask[*kmsg.DeleteTopicsResponse](alice, 6, q).Topics {
 		name := "by id"
@@ -136,9 +134,7 @@ func deleteEach(p *peer, _ subject) (all []answered) {
 
 func deleteEachByID(p *peer, s subject) (all []answered) {
 	q := kmsg.NewPtrDeleteTopicsRequest()
-	for _, one := range []kmsg.DeleteTopicsRequestTopic{{TopicID: [16]byte{1}}, {Topic: &s.name}, {TopicID: [16]byte{1}}, {TopicID: [16]byte{2}}, {Topic: &s.name}} {
-		q.Topics = append(q.Topics, one)
-	}
+	q.Topics = []kmsg.DeleteTopicsRequestTopic{{TopicID: [16]byte{1}}, {Topic: &s.name}, {TopicID: [16]byte{1}}, {TopicID: [16]byte{2}}, {Topic: &s.name}}
 	for _, r := range ask[*kmsg.DeleteTopicsResponse](p, 6, q).Topics {
 		name := string(r.TopicID[:1])
 		if r.Topic != nil {
