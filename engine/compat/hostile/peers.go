@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -39,7 +41,12 @@ type peer struct {
 	attack      func(*scene) error
 }
 
+// control names the peers that send nothing. Beside them the honest client may wait as long as it does: what it waits
+// beside the others is to be read against that.
+const control = "busy"
+
 var peers = []peer{
+	{control, "compute on every processor for two seconds and send nothing: what the machine itself makes of the honest client", 0, 32 << 20, false, false, busy},
 	{"idle", "ask which versions there are, read the answer and say no more", 10_000, 64 << 20, false, false, idle},
 	{"unread", "ask for a mebibyte eight times and read nothing", 1_000, 128 << 20, true, false, unread},
 	{"half", "send half a frame of 8 KiB", 5_000, 64 << 20, false, false, half},
@@ -185,6 +192,20 @@ func (s *scene) prepare(p peer) error {
 	if _, err := exchange(c, format(7, produce(readTopic, plainBatch(900_000)))); err != nil {
 		return fmt.Errorf("produce: %w", err)
 	}
+	return nil
+}
+
+// busy peers only keep the processors busy.
+func busy(*scene) error {
+	var working sync.WaitGroup
+	end := time.Now().Add(2 * time.Second)
+	for range runtime.NumCPU() {
+		working.Go(func() {
+			for time.Now().Before(end) { //nolint:revive // to compute is all it is for
+			}
+		})
+	}
+	working.Wait()
 	return nil
 }
 
