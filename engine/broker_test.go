@@ -39,7 +39,7 @@ func begin(folder string, overrides ...string) (*Broker, error) {
 
 func stop(t testing.TB, b *Broker) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := b.Stop(ctx); err != nil {
 		t.Error(err)
@@ -57,7 +57,7 @@ func client(t testing.TB, b *Broker, o ...kgo.Opt) *kgo.Client {
 }
 
 func limited(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }

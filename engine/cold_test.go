@@ -127,7 +127,7 @@ func coldReadsDisturbNobody(t *testing.T, refused func(string) error) {
 	stayer := client(t, b, kgo.ConsumeTopics("old"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	select {
 	case <-eventually(func() bool { return b.metrics.ColdFetches.Load() >= 2 && disk.reads.Load() > 0 }):
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%d fetches read from the disk, want two", b.metrics.ColdFetches.Load())
 	}
 	produce(t, client(t, b), "new", 100)
@@ -352,7 +352,7 @@ func TestAHungDiskHoldsUpItsOwnColdReadsOnly(t *testing.T) {
 	}
 	select {
 	case <-eventually(func() bool { return b.metrics.ColdFetches.Load() >= 8 }):
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nobody waits for the disk that hangs")
 	}
 	working, count := reader(good)
@@ -448,7 +448,7 @@ func TestColdConsumersThatNeverRead(t *testing.T) {
 	}
 	select {
 	case <-eventually(func() bool { return b.metrics.ColdFetches.Load() >= 50 }):
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%d cold fetches of 50", b.metrics.ColdFetches.Load())
 	}
 	if got := readAll(t, b, "cold"); len(got) != 40 {

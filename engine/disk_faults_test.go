@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -155,7 +154,7 @@ func TestHungDiskStopsNoOther(t *testing.T) {
 
 func send(t *testing.T, c *kgo.Client, partition int32, value string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	done := make(chan error, 1)
 	c.Produce(ctx, &kgo.Record{Topic: "both", Partition: partition, Value: fmt.Append(nil, value)}, func(_ *kgo.Record, err error) { done <- err })

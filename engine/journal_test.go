@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,7 +39,7 @@ func spread(t *testing.T, b *Broker, topic string, partitions, count, size int) 
 func fall(t *testing.T, b *Broker, files *diskio.Memory, cut func()) {
 	t.Helper()
 	files.HaltAfter(0)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := b.Stop(ctx); err == nil {
 		t.Fatal("the stop went well on a disk without power")

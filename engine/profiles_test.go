@@ -216,7 +216,7 @@ func TestAProfileOnADiskThatHangsHoldsUpNoStop(t *testing.T) {
 	case <-limited(t).Done():
 		t.Fatal("no profile is on its way to the disk")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // to come to the profile
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Stop(ctx) }()

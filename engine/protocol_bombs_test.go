@@ -197,8 +197,9 @@ func TestOthersAreServedBesideBombs(t *testing.T) {
 			if err != nil {
 				t.Fatalf("answer to bomb %d: %v", last, err)
 			}
-			// Each bomb takes some hundred milliseconds, a small batch some hundred microseconds.
-			if during < 10*bombs {
+			// Each bomb takes some hundred milliseconds, a small batch some hundred microseconds, or
+			// longer where others work, too. Who had to wait for bombs would get in between them at most.
+			if during <= 2*bombs {
 				t.Errorf("%d small batches were answered during %d bombs", during, bombs)
 			}
 			return

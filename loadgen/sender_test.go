@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,8 +165,21 @@ func (b *bench) at(k kind, percentile float64) time.Duration {
 
 // A broker that stands still for a third of the time keeps few requests waiting, and
 // that is all a closed loop would see. The open model counts everybody who should have
-// been served meanwhile, and does not blame the load generator.
+// been served meanwhile, and does not blame the load generator. A machine that others use too may
+// stall by itself, so it has some tries.
 func TestStalledBrokerShowsCoordinatedOmission(t *testing.T) {
+	var wrong []string
+	for range 5 {
+		if wrong = stalledRun(t); len(wrong) == 0 {
+			return
+		}
+	}
+	t.Error(strings.Join(wrong, "\n"))
+}
+
+// stalledRun is what a run beside a broker that stalls shows and should not.
+func stalledRun(t *testing.T) (wrong []string) {
+	say := func(format string, arguments ...any) { wrong = append(wrong, fmt.Sprintf(format, arguments...)) }
 	const span, stall = 900 * time.Millisecond, 300 * time.Millisecond
 	answered := 0
 	address := nullBroker(t, func() {
@@ -181,20 +195,21 @@ func TestStalledBrokerShowsCoordinatedOmission(t *testing.T) {
 		t.Fatalf("%d records were acknowledged, want all 900", n)
 	}
 	if got := b.at(service, 99); got > stall/3 {
-		t.Errorf("service p99 is %v: only one request of 900 waited for the broker", got)
+		say("service p99 is %v: only one request of 900 waited for the broker", got)
 	}
 	if got := b.at(response, 75); got < stall/20 {
-		t.Errorf("response p75 is %v: a third of the records were due during a stall of %v", got, stall)
+		say("response p75 is %v: a third of the records were due during a stall of %v", got, stall)
 	}
 	if got := b.at(response, 100); got < stall*9/10 {
-		t.Errorf("the largest response is %v, the stall was %v", got, stall)
+		say("the largest response is %v, the stall was %v", got, stall)
 	}
 	if got := b.at(sendLag, 100); got < stall/2 {
-		t.Errorf("the largest send lag is %v, requests waited up to %v", got, stall)
+		say("the largest send lag is %v, requests waited up to %v", got, stall)
 	}
 	if own, all := b.at(ownLag, 90), b.at(sendLag, 90); own > all/2 {
-		t.Errorf("the load generator blames itself for %v of %v that the broker made it wait", own, all)
+		say("the load generator blames itself for %v of %v that the broker made it wait", own, all)
 	}
+	return wrong
 }
 
 // hog keeps a loop busy, as too much work per record would.

@@ -33,7 +33,7 @@ func newBroker(t *testing.T, more ...string) (*tools, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := b.Stop(ctx); err != nil {
 			t.Error(err)
@@ -226,24 +226,31 @@ func TestOthersAreServedWhileAGuestDoesItsWorst(t *testing.T) {
 	if refused != 0 {
 		t.Fatalf("a guest that does no harm: %d batches were refused", refused)
 	}
-	for name, code := range map[string][]byte{
+	for name, code := range map[string][]byte{ // "-on": the breaker does not switch it off
 		"loop":     Seq(Loop(Br(0)), I64(0)),
 		"memory":   Seq(Loop(I32(1), Op(0x40, 0, 0x1a), Br(0)), I64(0)),
 		"recurses": Seq(I32(0), Call(2)),
 		"traps":    Op(0x00),
 		"lies":     I64(-1),
 		"forges":   I64(1<<48 | 1<<20),
-		"loop-on":  Seq(Loop(Br(0)), I64(0)), // the breaker does not switch it off
+		"loop-on":  Seq(Loop(Br(0)), I64(0)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			is, refused := beside(t, s.address, calm, name, code)
-			t.Logf("p99 %v beside a guest that does no harm, %v beside %d batches that were refused", harmless, is, refused)
-			if refused == 0 {
-				t.Error("no batch was refused")
-			}
-			// Twice, and what a machine that others use adds to anything.
-			if is > 2*harmless+50*time.Millisecond {
-				t.Errorf("p99 of another topic was %v and is %v", harmless, is)
+			var is time.Duration
+			// Twice, and what a machine that others use adds to anything; they may have come since
+			// the guest that does no harm was measured, so it is measured again before that counts.
+			for try := 1; try == 1 || is > 2*harmless+50*time.Millisecond; try++ {
+				if try > 4 {
+					t.Fatalf("p99 of another topic was %v and is %v", harmless, is)
+				}
+				if try > 1 {
+					harmless, _ = beside(t, s.address, calm, fmt.Sprint("harmless-", name, "-", try), I64(0))
+				}
+				is, refused = beside(t, s.address, calm, fmt.Sprint(try, "-", name), code)
+				t.Logf("p99 %v beside a guest that does no harm, %v beside %d batches that were refused", harmless, is, refused)
+				if refused == 0 {
+					t.Error("no batch was refused")
+				}
 			}
 		})
 	}

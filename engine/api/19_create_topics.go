@@ -23,17 +23,15 @@ func createTopics(c *call, q *kmsg.CreateTopicsRequest, a *kmsg.CreateTopicsResp
 	s, ask := c.server, c.asker()
 	denied := c.deniedTopics(q)
 	var answers []cluster.NewTopic
+	for _, name := range once(len(q.Topics), func(i int) string { return q.Topics[i].Topic }) {
+		answers = append(answers, cluster.NewTopic{Name: name}) // the controller may refuse without a decision
+	}
 	s.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		records, answers = cluster.CreateTopics(image, s.newTopics(q.Topics, q.ValidateOnly))
 		return records, nil
 	}, func(_ *cluster.Image, err error) {
 		for i := range answers {
 			a.Topics = append(a.Topics, ask.withSettings(s.createdTopic(&answers[i], err)))
-		}
-		if len(answers) == 0 && err != nil {
-			for i := range q.Topics {
-				a.Topics = append(a.Topics, s.createdTopic(&cluster.NewTopic{Name: q.Topics[i].Topic}, err))
-			}
 		}
 		for _, name := range denied {
 			a.Topics = append(a.Topics, s.createdTopic(&cluster.NewTopic{Name: name, Refusal: createDenied}, nil))

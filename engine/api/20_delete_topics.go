@@ -23,17 +23,24 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 		refs = append(refs, cluster.TopicRef{Name: t.Topic, ID: t.TopicID})
 	}
 	var answers, denied []cluster.DeletedTopic
+	decided := false // the controller may refuse without a decision
 	ask := c.asker()
 	enabled := config.DeleteTopics.Of(c.server.Values())
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		var permitted []cluster.TopicRef
 		permitted, denied = ask.deletable(image, refs)
 		records, answers = cluster.DeleteTopics(image, permitted)
+		decided = true
 		if !enabled {
 			return nil, nil
 		}
 		return records, nil
 	}, func(_ *cluster.Image, err error) {
+		if !decided {
+			var permitted []cluster.TopicRef
+			permitted, denied = ask.deletable(c.server.Controller.Image(), refs)
+			answers = undeleted(permitted)
+		}
 		for _, answer := range append(answers, denied...) {
 			t := kmsg.NewDeleteTopicsResponseTopic()
 			t.Topic, t.TopicID = answer.Name, answer.ID
@@ -53,6 +60,28 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 		}
 		c.reply(a)
 	})
+}
+
+// undeleted are the topics of which nobody has decided anything, each once.
+func undeleted(refs []cluster.TopicRef) (all []cluster.DeletedTopic) {
+	type topic struct {
+		named bool
+		name  string
+		id    cluster.ID
+	}
+	for _, t := range once(len(refs), func(i int) topic {
+		if refs[i].Name == nil {
+			return topic{id: refs[i].ID}
+		}
+		return topic{true, *refs[i].Name, refs[i].ID}
+	}) {
+		one := cluster.DeletedTopic{ID: t.id}
+		if t.named {
+			one.Name = &t.name
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // deletable are the topics that whoever asks may delete, and answers for the others. Who may

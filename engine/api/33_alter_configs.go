@@ -25,7 +25,11 @@ func alterConfigs(c *call, q *kmsg.AlterConfigsRequest, a *kmsg.AlterConfigsResp
 	q.Resources = slices.DeleteFunc(q.Resources, func(r kmsg.AlterConfigsRequestResource) bool {
 		return c.refuseConfigs(r.ResourceType, r.ResourceName, each)
 	})
-	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
+	asked := make([]cluster.AlteredConfig, 0, len(q.Resources))
+	for i := range q.Resources {
+		asked = append(asked, cluster.AlteredConfig{Type: q.Resources[i].ResourceType, Name: q.Resources[i].ResourceName})
+	}
+	c.changeConfigs(asked, q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
 		return cluster.AlterConfigs(image, q.Resources, rules)
 	}, each, a)
 }
@@ -41,14 +45,14 @@ func (c *call) refuseConfigs(kind kmsg.ConfigResourceType, name string, each fun
 }
 
 // changeConfigs decides and answers both forms of the request: each is called once for
-// every resource, then a is sent. What needs plugins that are not made yet is decided again
+// every resource that was asked for, then a is sent. What needs plugins that are not made yet is decided again
 // once they are; until then nothing is changed, and the controller serves others.
-func (c *call) changeConfigs(validateOnly bool, decide func(*cluster.Image, cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig),
+func (c *call) changeConfigs(asked []cluster.AlteredConfig, validateOnly bool, decide func(*cluster.Image, cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig),
 	each func(answer cluster.AlteredConfig, code int16, message *string), a kmsg.Response) {
-	var answers []cluster.AlteredConfig
 	check := &pluginCheck{ask: c.server.CheckPlugins, refused: map[string]error{}}
 	var try func()
 	try = func() {
+		answers := asked // the controller may refuse without a decision, the second one too
 		c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 			rules := c.server.configRules()
 			rules.Whole = check.whole

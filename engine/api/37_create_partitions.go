@@ -25,6 +25,9 @@ func createPartitions(c *call, q *kmsg.CreatePartitionsRequest, a *kmsg.CreatePa
 		return true
 	})
 	var answers []cluster.NewPartitions
+	for _, name := range once(len(q.Topics), func(i int) string { return q.Topics[i].Topic }) {
+		answers = append(answers, cluster.NewPartitions{Name: name}) // the controller may refuse without a decision
+	}
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 		records, answers = cluster.CreatePartitions(image, q.Topics)
 		if q.ValidateOnly {

@@ -24,7 +24,11 @@ func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a 
 	q.Resources = slices.DeleteFunc(q.Resources, func(r kmsg.IncrementalAlterConfigsRequestResource) bool {
 		return c.refuseConfigs(r.ResourceType, r.ResourceName, each)
 	})
-	c.changeConfigs(q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
+	asked := make([]cluster.AlteredConfig, 0, len(q.Resources))
+	for i := range q.Resources {
+		asked = append(asked, cluster.AlteredConfig{Type: q.Resources[i].ResourceType, Name: q.Resources[i].ResourceName})
+	}
+	c.changeConfigs(asked, q.ValidateOnly, func(image *cluster.Image, rules cluster.ConfigRules) ([]cluster.Record, []cluster.AlteredConfig) {
 		return cluster.IncrementalAlterConfigs(image, q.Resources, rules)
 	}, each, a)
 }

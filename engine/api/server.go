@@ -34,7 +34,9 @@ type Controller interface {
 	Image() *cluster.Image
 	// Change has decide look at the newest picture, later decisions seeing earlier ones,
 	// and calls done once its records are committed and this broker serves what they say.
-	// Both run on the controller's goroutine and must not block.
+	// Both run on the controller's goroutine and must not block. A controller that is busy, closed
+	// or has failed calls done alone, at once perhaps and where it was asked: whoever answers for
+	// many must then know of whom, without a decision.
 	Change(decide func(*cluster.Image) ([]cluster.Record, error), done func(*cluster.Image, error))
 }
 

@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,12 +129,12 @@ func TestHundredThousandGroups(t *testing.T) {
 		t.Errorf("%d groups take %d MiB, want %d groups in 200 MiB", len(c.groups), used>>20, groups)
 	}
 	c.Tick(now.Add(11 * time.Minute)) // the first look after a start
-	ticks, begin, end := 0, time.Now(), now.Add(71*time.Minute)
+	ticks, begin, end := 0, computed(t), now.Add(71*time.Minute)
 	for next := c.NextTick(); !next.IsZero() && next.Before(end); next = c.NextTick() {
 		c.Tick(next)
 		ticks++
 	}
-	took := time.Since(begin)
+	took := computed(t) - begin
 	t.Logf("%d ticks of an hour take %v", ticks, took)
 	if took > 36*time.Second {
 		t.Errorf("%d ticks take %v of an hour, more than 1 %%", ticks, took)
@@ -154,6 +155,17 @@ type silent struct{}
 func (silent) Append([]Record, func(error)) {}
 
 func (silent) AppendIn(Transaction, []Record, func(error)) {}
+
+// computed is how long this process has computed. What something takes on the clock says as much of
+// who else uses the machine.
+func computed(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 func heapBytes() int64 {
 	runtime.GC()

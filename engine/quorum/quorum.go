@@ -163,7 +163,8 @@ func (q *Quorum) Done() <-chan struct{} { return q.ended }
 // Change takes a decision on the newest image and writes what it decides. Decisions run
 // one after the other, and each sees what the ones before it decided. done is called
 // exactly once: with an image that holds the change, on the owner goroutine, once the change
-// is durable; or with an error. It must not block; it may call Change.
+// is durable; or with an error, which may be that nobody decided anything, and come before Change
+// returns. It must not block; it may call Change.
 func (q *Quorum) Change(decide Decision, done func(*cluster.Image, error)) {
 	if q.mail.size.Load() >= int64(q.options.MaxWaiting) {
 		done(nil, ErrBusy)

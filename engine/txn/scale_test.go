@@ -3,6 +3,7 @@ package txn
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,12 +32,12 @@ func TestHundredThousandIDs(t *testing.T) {
 	if n := c.Count(); n.IDs != ids || n.Open != (ids+2)/3 || used > 200<<20 {
 		t.Errorf("%+v take %d MiB, want %d ids in 200 MiB", n, used>>20, ids)
 	}
-	ticks, begin, end := 0, time.Now(), now.Add(10*time.Minute)
+	ticks, begin, end := 0, computed(t), now.Add(10*time.Minute)
 	for next := c.NextTick(); next.Before(end); next = c.NextTick() {
 		c.Tick(next)
 		ticks++
 	}
-	took := time.Since(begin)
+	took := computed(t) - begin
 	t.Logf("%d ticks of ten minutes take %v", ticks, took)
 	if took > 6*time.Second {
 		t.Errorf("%d ticks take %v of ten minutes, more than 1 %%", ticks, took)
@@ -61,6 +62,17 @@ func (silent) ProducerID(func(int64, error)) {}
 func (silent) Mark(batch.Marker, bool, Partition, func(error)) {}
 
 func (silent) Epoch() int32 { return 0 }
+
+// computed is how long this process has computed. What something takes on the clock says as much of
+// who else uses the machine.
+func computed(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 func heapBytes() int64 {
 	runtime.GC()

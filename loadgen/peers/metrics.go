@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"syscall"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+
+	"github.com/millrace/millrace/loadgen/metrics"
 )
 
 // opening is how long an admin address may refuse: a broker opens it after it serves clients.
@@ -23,8 +22,11 @@ func Metrics(ctx context.Context, admin string) (all map[string]*dto.MetricFamil
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if all, err = scrape(ctx, admin); err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
-			return all, err
+		if all, err = metrics.Of(ctx, admin); err == nil {
+			return all, nil
+		}
+		if err = fmt.Errorf("read the broker's metrics: %w", err); !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, err
 		}
 		select {
 		case <-again.C:
@@ -32,21 +34,4 @@ func Metrics(ctx context.Context, admin string) (all map[string]*dto.MetricFamil
 			return nil, err
 		}
 	}
-}
-
-func scrape(ctx context.Context, admin string) (map[string]*dto.MetricFamily, error) {
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
-	if err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	a, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	all, err := parser.TextToMetricFamilies(a.Body)
-	if err := errors.Join(err, a.Body.Close()); err != nil {
-		return nil, fmt.Errorf("read the broker's metrics: %w", err)
-	}
-	return all, nil
 }

@@ -72,7 +72,7 @@ func readAll(t testing.TB, config client.Config, topic string, count int) (value
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer func() {
 		if err := c.Close(ctx); err != nil {
@@ -277,7 +277,7 @@ func TestInterceptorsInTransactions(t *testing.T) {
 	address := kitBroker(t, nil)
 	p := valuesProducer(t, client.Config{"bootstrap.servers": address, "transactional.id": "x"},
 		client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{newObeys()}})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := p.InitTransactions(ctx); err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func client(t testing.TB, b *kit.Broker, o ...kgo.Opt) *kgo.Client {
 }
 
 func limited(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -104,10 +104,11 @@ func TestBrokersAreSeveralAndApart(t *testing.T) {
 	}
 }
 
-// A start has 20 ms. The machine may be busy: the best of ten counts.
+// A start has 20 ms. The machine may be busy: the best of ten counts, or where that is not enough of a
+// hundred.
 func TestABrokerIsReadyInTwentyMilliseconds(t *testing.T) {
 	best := time.Hour
-	for range 10 {
+	for tries := 0; tries < 10 || best > 20*time.Millisecond && tries < 100 && !raceEnabled; tries++ {
 		began := time.Now()
 		b := kit.Start(t, kit.Options{Topics: map[string]int32{"first": 1}})
 		best = min(best, time.Since(began))
@@ -320,9 +321,16 @@ func TestADelayedAnswerComesLate(t *testing.T) {
 	if took := time.Since(began); took < 150*time.Millisecond || slow.Met() != 1 {
 		t.Errorf("the answer came after %v, and %d were delayed; want one after 150 ms", took, slow.Met())
 	}
-	began = time.Now()
-	if err := produce(t, c, "orders", "y"); err != nil || time.Since(began) > 140*time.Millisecond {
-		t.Errorf("the next took %v (%v), want it as quick as ever", time.Since(began), err)
+	best := time.Hour // of some: the machine may be busy, and every one would be delayed
+	for tries := 0; tries < 20 && best > 140*time.Millisecond; tries++ {
+		began = time.Now()
+		if err := produce(t, c, "orders", "y"); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	if best > 140*time.Millisecond || slow.Met() != 1 {
+		t.Errorf("the next took %v at best, and %d were delayed; want them as quick as ever", best, slow.Met())
 	}
 }
 

@@ -244,8 +244,8 @@ func TestTimeout(t *testing.T) {
 	address := cluster(t)
 	produce(t, address, "only\n")
 	var out bytes.Buffer
-	errs, err := consume(t.Context(), t, address, &out, ConsumeOptions{Max: -1, Timeout: 300 * time.Millisecond}, nil)
-	if err != nil || out.String() != "only\n" || !strings.Contains(errs, "no message for 300ms") || !strings.HasSuffix(errs, "Processed a total of 1 messages\n") {
+	errs, err := consume(t.Context(), t, address, &out, ConsumeOptions{Max: -1, Timeout: 2 * time.Second}, nil)
+	if err != nil || out.String() != "only\n" || !strings.Contains(errs, "no message for 2s") || !strings.HasSuffix(errs, "Processed a total of 1 messages\n") {
 		t.Errorf("%q %q %v", out.String(), errs, err)
 	}
 }
@@ -278,7 +278,7 @@ func TestProduceStopsAtMistake(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var out bytes.Buffer
-	if _, err := consume(t.Context(), t, address, &out, ConsumeOptions{Max: -1, Timeout: 300 * time.Millisecond}, nil); err != nil || out.String() != "v\n" {
+	if _, err := consume(t.Context(), t, address, &out, ConsumeOptions{Max: -1, Timeout: 2 * time.Second}, nil); err != nil || out.String() != "v\n" {
 		t.Errorf("sent %q, %v", out.String(), err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/millrace/millrace/cmd/command/metrics"
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/loadgen/metrics"
 )
 
 const (

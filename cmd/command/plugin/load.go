@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/millrace/millrace/cmd/command/metrics"
 	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/cmd/command/table"
+	"github.com/millrace/millrace/loadgen/metrics"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )

@@ -75,7 +75,7 @@ func TestOpenWithoutBroker(t *testing.T) {
 	start := time.Now()
 	_, err := Open(t.Context(), Options{Servers: address, Properties: Properties{"default.api.timeout.ms": "200"}})
 	var unreachable *Unreachable
-	if !errors.As(err, &unreachable) || time.Since(start) > 5*time.Second {
+	if !errors.As(err, &unreachable) || time.Since(start) > 30*time.Second {
 		t.Fatalf("after %v: %v", time.Since(start), err)
 	}
 	for _, want := range []string{"no broker answers at " + address, "200ms", "connection refused", "millrace serve", "--bootstrap-server"} {
@@ -196,7 +196,7 @@ func TestSASL(t *testing.T) {
 		}
 		s.Close()
 	}
-	_, err := Open(t.Context(), Options{Servers: address, Wait: time.Second, Properties: Properties{
+	_, err := Open(t.Context(), Options{Servers: address, Wait: 3 * time.Second, Properties: Properties{
 		"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.jaas.config": `x required username="alice" password="wrong";`}})
 	if err == nil || !strings.Contains(err.Error(), "password") {
 		t.Errorf("a wrong password: %v", err)

@@ -113,7 +113,7 @@ func (s *stand) start() {
 
 // send answers what became of one record.
 func (s *stand) send(partition int32, value string) error {
-	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	return s.client.ProduceSync(ctx, &kgo.Record{Partition: partition, Value: []byte(value)}).FirstErr()
 }
@@ -134,7 +134,7 @@ func (s *stand) goesOn() {
 // read answers the values of one partition, from its start to its end.
 func (s *stand) read(partition int32) (values []string) {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	ends, err := kadm.NewClient(s.client).ListEndOffsets(ctx, topic)
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *stand) read(partition int32) (values []string) {
 // metric is the page of metrics.
 func (s *stand) page() string {
 	s.Helper()
-	c := &http.Client{Timeout: 5 * time.Second}
+	c := &http.Client{Timeout: time.Minute}
 	answer, err := c.Get("http://" + s.metrics + "/metrics")
 	if err != nil {
 		s.Fatal(err)

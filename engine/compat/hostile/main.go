@@ -10,8 +10,10 @@
 // The broker is a process of its own. Its memory is RSS, sampled all the time; the kernel's memory for TCP is shown
 // beside it. The honest client sends a record every 5 ms, whatever becomes of those before, and latency counts from
 // when a record should have been sent; the same client is measured just before, and then from the first bad byte on.
-// Peers, honest client and broker share the machine, so that on a busy one the second figure says as much about them:
-// unless -strict is given, only what is over ten times the first figure and over 250 ms, twice, is too slow.
+// The peers are a process as well, one that leaves the processors to the others: elsewhere they have machines of their
+// own. The rest shares this one, so that where others are at work the second figure says as much about them: unless
+// -strict is given, only what is over ten times the first figure and over 250 ms, twice, is too slow. What a machine
+// with busy processors makes of the honest client, with no peers at all, is the first line of the table.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,6 +41,9 @@ type options struct {
 	strict   bool
 	format   string
 	counts   string
+	attack   string // of a process that attacks: who it is to be, and where
+	address  string
+	number   int
 }
 
 func main() {
@@ -49,6 +55,9 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "fail when the honest client's p99 more than doubles")
 	flag.StringVar(&o.format, "format", "text", "of the table: text, markdown or json")
 	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` (kinds of peers) to this file")
+	flag.StringVar(&o.attack, "attack", "", "be these peers, for a process that says when (what this command starts itself)")
+	flag.StringVar(&o.address, "address", "", "of the broker that -attack is for")
+	flag.IntVar(&o.number, "connections", 0, "that -attack has")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -61,6 +70,9 @@ func main() {
 var errLimit = errors.New("not every limit was kept")
 
 func run(ctx context.Context, o options) error {
+	if o.attack != "" {
+		return beAttackers(ctx, o.attack, o.address, o.number)
+	}
 	show, ok := formats[o.format]
 	if !ok {
 		return fmt.Errorf("unknown format %q: use text, markdown or json", o.format)
@@ -150,11 +162,12 @@ func measure(ctx context.Context, o options, p peer, dir string) (r result, err 
 		return r, err
 	}
 	defer b.Kill()
-	s := &scene{ctx: ctx, address: address, connections: max(1, int(float64(p.connections)*o.scale))}
-	defer s.close()
-	if err := s.prepare(p); err != nil {
+	connections := int(math.Ceil(float64(p.connections) * o.scale))
+	others, err := startAttackers(ctx, p, address, connections)
+	if err != nil {
 		return r, err
 	}
+	defer func() { err = errors.Join(err, others.end()) }()
 	honest, err := newProbe(address)
 	if err != nil {
 		return r, err
@@ -169,27 +182,29 @@ func measure(ctx context.Context, o options, p peer, dir string) (r result, err 
 	}
 	rss, tcp := memory(b.Pid()), kernel()
 	watched := watchMemory(b.Pid())
-	attacked := make(chan struct{})
+	begun := make(chan struct{})
 	during := make(chan waits, 1)
 	failed := make(chan error, 1)
 	go func() {
-		w, err := honest.watch(ctx, o.duration, attacked)
+		w, err := honest.watch(ctx, o.duration, begun)
 		during <- w
 		failed <- err
 	}()
-	attack := p.attack(s)
-	close(attacked)
+	failure := others.attack()
+	close(begun)
 	meanwhile := <-during
 	if err := <-failed; err != nil {
 		return r, fmt.Errorf("the honest client: %w\n%s", err, b.Log())
 	}
-	if attack != nil {
-		return r, attack
+	if failure != nil {
+		return r, failure
 	}
 	most, tcpMost := watched()
-	s.close()
+	if err := others.end(); err != nil {
+		return r, err
+	}
 	return result{
-		Peers: p.name, What: p.what, Connections: s.connections, Before: mib(rss), Most: mib(most), More: mib(most - rss), Limit: mib(p.bytes), Kernel: mib(tcpMost - tcp),
+		Peers: p.name, What: p.what, Connections: connections, Before: mib(rss), Most: mib(most), More: mib(most - rss), Limit: mib(p.bytes), Kernel: mib(tcpMost - tcp),
 		P99Before: millis(before.p99), P99: millis(meanwhile.p99), Worst: millis(meanwhile.worst),
 	}, b.Stop()
 }

@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -39,7 +41,12 @@ type peer struct {
 	attack      func(*scene) error
 }
 
+// control names the peers that send nothing. Beside them the honest client may wait as long as it does: what it waits
+// beside the others is to be read against that.
+const control = "busy"
+
 var peers = []peer{
+	{control, "compute on every processor for two seconds and send nothing: what the machine itself makes of the honest client", 0, 32 << 20, false, false, busy},
 	{"idle", "ask which versions there are, read the answer and say no more", 10_000, 64 << 20, false, false, idle},
 	{"unread", "ask for a mebibyte eight times and read nothing", 1_000, 128 << 20, true, false, unread},
 	{"half", "send half a frame of 8 KiB", 5_000, 64 << 20, false, false, half},
@@ -89,6 +96,27 @@ func (s *scene) each(f func(i int) []byte) error {
 		}
 	}
 	return nil
+}
+
+// together opens all connections and does the same on each, on all of them at once.
+func (s *scene) together(f func(net.Conn) error) error {
+	all := make([]net.Conn, s.connections)
+	for i := range all {
+		c, err := s.dial()
+		if err != nil {
+			return fmt.Errorf("connection %d: %w", i, err)
+		}
+		all[i] = c
+	}
+	ended := make(chan error)
+	for _, c := range all {
+		go func() { ended <- f(c) }()
+	}
+	var wrong error
+	for range all {
+		wrong = errors.Join(wrong, <-ended)
+	}
+	return wrong
 }
 
 var topicSettings = map[string]map[string]string{
@@ -164,6 +192,20 @@ func (s *scene) prepare(p peer) error {
 	if _, err := exchange(c, format(7, produce(readTopic, plainBatch(900_000)))); err != nil {
 		return fmt.Errorf("produce: %w", err)
 	}
+	return nil
+}
+
+// busy peers only keep the processors busy.
+func busy(*scene) error {
+	var working sync.WaitGroup
+	end := time.Now().Add(2 * time.Second)
+	for range runtime.NumCPU() {
+		working.Go(func() {
+			for time.Now().Before(end) { //nolint:revive // to compute is all it is for
+			}
+		})
+	}
+	working.Wait()
 	return nil
 }
 
@@ -281,19 +323,7 @@ func bombs(s *scene) error {
 	if err != nil {
 		return err
 	}
-	wrong := make(chan error, s.connections)
-	for range s.connections {
-		c, err := s.dial()
-		if err != nil {
-			return err
-		}
-		go func() { wrong <- throw(c, sent) }()
-	}
-	var all error
-	for range s.connections {
-		all = errors.Join(all, <-wrong)
-	}
-	return all
+	return s.together(func(c net.Conn) error { return throw(c, sent) })
 }
 
 // throw sends every bomb to every topic, and has the records looked for.
@@ -356,19 +386,7 @@ func crowds(s *scene) error {
 	if err != nil {
 		return err
 	}
-	wrong := make(chan error, s.connections)
-	for range s.connections {
-		c, err := s.dial()
-		if err != nil {
-			return err
-		}
-		go func() { wrong <- crowd(c, sent) }()
-	}
-	var all error
-	for range s.connections {
-		all = errors.Join(all, <-wrong)
-	}
-	return all
+	return s.together(func(c net.Conn) error { return crowd(c, sent) })
 }
 
 // crowd sends all of them, whether they are taken or refused, and reads what was stored.

@@ -40,7 +40,7 @@ func (r *result) judge(strict bool) {
 	if strict {
 		slowest = max(strictTimes*r.P99Before, strictMillis)
 	}
-	if r.slow = r.P99 > slowest; r.slow {
+	if r.slow = r.P99 > slowest && r.Peers != control; r.slow {
 		r.Wrong = append(r.Wrong, fmt.Sprintf("p99 over %.1f ms", slowest))
 	}
 }
