@@ -15,28 +15,24 @@ const (
 	maxTopic   = 249
 	maxHeaders = 1 << 10 // of one record
 	maxKeys    = 256     // header keys that are remembered
-	maxKept    = 1 << 14 // edits and headers whose room is kept for the next batch
+	maxKept    = 1 << 10 // headers whose room is kept for the next record
 )
 
-// edits reads lists of edits, of which a batch may have several, and keeps what they say until
-// all of them are read. After the first mistake bad says what it was, and everything reads as
-// nothing.
+// edits does what lists of edits say. After the first mistake in one bad says what it was, and
+// everything reads as nothing.
 type edits struct {
-	p    []byte
-	at   int
-	bad  string
-	keys map[string]string // header keys seen before, so that they are not copied again
-
-	all     []edit
-	headers []batch.Header // of all
+	p       []byte
+	at      int
+	bad     string
+	keys    map[string]string // header keys seen before, so that they are not copied again
+	headers []batch.Header    // of one edit
 }
 
-// forget ends a batch.
+// forget ends a batch, into whose memory a list and its headers point.
 func (e *edits) forget() {
-	clear(e.all) // they point into memory that others get
 	clear(e.headers)
-	if e.all, e.headers = e.all[:0], e.headers[:0]; cap(e.all) > maxKept || cap(e.headers) > maxKept {
-		e.all, e.headers = nil, nil
+	if e.p, e.headers = nil, e.headers[:0]; cap(e.headers) > maxKept {
+		e.headers = nil
 	}
 }
 
@@ -72,7 +68,6 @@ func (e *edits) bytes(nullable bool, most uint32) []byte {
 
 // edit is one of a list.
 type edit struct {
-	record  int // of the batch
 	fate    byte
 	has     byte
 	key     []byte
@@ -80,20 +75,32 @@ type edit struct {
 	headers []batch.Header
 }
 
-// next reads an edit of a record behind last, of which there are count, into d.
-func (e *edits) next(d *edit, last int64, count int) (record uint32) {
+// The flags that an edit may have, without and with a table of fields.
+const (
+	flags       = abi.HasKey | abi.HasValue | abi.HasHeaders | abi.AddHeaders
+	fieldsFlags = flags | abi.InPlace
+)
+
+// next reads an edit of a record behind last into d.
+func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
 	record = e.u32()
 	what := e.u32()
 	d.fate, d.has = byte(what), byte(what>>8)
+	allowed := byte(flags)
+	if s.now != nil {
+		allowed = fieldsFlags
+	}
 	switch {
-	case what>>16 != 0 || d.fate < abi.Edit || d.fate > abi.Fault || d.fate != abi.Edit && d.has != 0 || d.has > abi.HasKey|abi.HasValue|abi.HasHeaders|abi.AddHeaders:
+	case what>>16 != 0 || d.fate < abi.Edit || d.fate > abi.Fault || d.fate != abi.Edit && d.has != 0 || d.has&^allowed != 0:
 		e.wrong("there is a fate that does not exist")
 	case d.fate >= abi.Reject && record != abi.Null:
 		e.wrong("a batch is rejected by one of its records")
-	case d.fate < abi.Reject && (int64(record) <= last || int64(record) >= int64(count)):
+	case d.fate < abi.Reject && (int64(record) <= last || int64(record) >= int64(s.count)):
 		e.wrong("records are not in order, there twice or not there")
 	case d.has&abi.HasHeaders != 0 && d.has&abi.AddHeaders != 0:
 		e.wrong("headers are both replaced and added")
+	case d.has&abi.HasValue != 0 && d.has&abi.InPlace != 0:
+		e.wrong("a value is both replaced and written over")
 	}
 	switch d.fate {
 	case abi.Edit:
@@ -122,7 +129,7 @@ func (e *edits) readHeaders() []batch.Header {
 		e.wrong("there are more headers than there may be")
 		return nil
 	}
-	from := len(e.headers)
+	e.headers = e.headers[:0]
 	for range n {
 		key := e.bytes(false, abi.Null-1)
 		if !utf8.Valid(key) {
@@ -130,7 +137,7 @@ func (e *edits) readHeaders() []batch.Header {
 		}
 		e.headers = append(e.headers, batch.Header{Key: e.name(key), Value: e.bytes(true, abi.Null-1)})
 	}
-	return e.headers[from:len(e.headers):len(e.headers)]
+	return e.headers
 }
 
 // name is key as a string.
@@ -155,38 +162,42 @@ func topicName(p []byte) bool {
 	return len(p) > 0 && string(p) != "." && string(p) != ".."
 }
 
-// read reads a list about count records of the batch, from first on, and keeps its edits. The
-// error is a *sdk.Rejection when the list rejects the batch, wraps ErrGuest when the guest gave
-// up, and else ErrOutput.
+// apply does to b what the list of a part says. The error is a *sdk.Rejection when it rejects the
+// batch, wraps ErrGuest when the guest gave up, and else ErrOutput; then b may have been changed,
+// and the caller puts it back.
 //
-// Ownership: the edits point into list.
-func (e *edits) read(list []byte, count, first int) error {
-	e.p, e.at, e.bad = list, 0, ""
+// Ownership: b has bytes of the list from here on, and of the guest's input if the part is the last.
+func (e *edits) apply(b *sdk.Batch, s *part) error {
+	e.p, e.at, e.bad = s.list, 0, ""
 	if e.u32() != abi.EditsMagic {
 		e.wrong("there is no magic")
 	}
 	n := e.u32()
-	if int64(n) > int64(count) && n != 1 {
+	if int64(n) > int64(s.count) && n != 1 {
 		e.wrong("there are more edits than records")
 	}
-	last := int64(-1)
+	last, left := int64(-1), s.most-int64(len(s.list))
 	var answer error
 	for range n {
-		e.all = append(e.all, edit{})
-		d := &e.all[len(e.all)-1]
-		record := e.next(d, last, count)
+		var d edit
+		record := e.next(&d, last, s)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
+		}
+		if d.has&abi.InPlace != 0 && e.bad == "" {
+			left -= e.inPlace(&d, b, s, s.first+int(record), left)
 		}
 		if e.bad != "" {
 			break
 		}
-		last, d.record = int64(record), first+int(record)
+		last = int64(record)
 		switch d.fate {
 		case abi.Reject:
 			answer = sdk.Reject(readable(d.value))
 		case abi.Fault:
 			answer = fmt.Errorf("%w: %s", ErrGuest, readable(d.value))
+		default:
+			e.do(b, s.first+int(record), &d)
 		}
 	}
 	if e.bad == "" && e.at != len(e.p) {
@@ -198,36 +209,51 @@ func (e *edits) read(list []byte, count, first int) error {
 	return answer
 }
 
-// apply does to b what has been read.
-func (e *edits) apply(b *sdk.Batch) {
-	for i := range e.all {
-		d := &e.all[i]
-		switch d.fate {
-		case abi.Edit:
-			e.change(b, d)
-		case abi.Drop:
-			b.Drop(d.record)
-		case abi.Route:
-			b.Route(d.record, e.name(d.value))
-		case abi.Fail:
-			b.Fail(d.record, readable(d.value))
+// inPlace finds what a guest has made of the value of a record where it was, and says how many
+// bytes that are, of which there may be so many.
+func (e *edits) inPlace(d *edit, b *sdk.Batch, s *part, record int, most int64) int64 {
+	was := b.Original(record).Value
+	size, at := len(was), place(s.section, was)
+	switch {
+	case was == nil:
+		e.wrong("null is written over")
+	case int64(size) > most:
+		e.wrong("more is written over than it may answer")
+	default:
+		if d.value = s.now[at : at+size : at+size]; !s.last {
+			d.value = append(b.Alloc(size)[:0], d.value...)
 		}
+	}
+	return int64(size)
+}
+
+// do does to b what an edit of a record says.
+func (e *edits) do(b *sdk.Batch, record int, d *edit) {
+	switch d.fate {
+	case abi.Edit:
+		change(b, record, d)
+	case abi.Drop:
+		b.Drop(record)
+	case abi.Route:
+		b.Route(record, e.name(d.value))
+	case abi.Fail:
+		b.Fail(record, readable(d.value))
 	}
 }
 
-func (e *edits) change(b *sdk.Batch, d *edit) {
-	if d.has&abi.HasValue != 0 {
-		b.SetValue(d.record, d.value)
+func change(b *sdk.Batch, record int, d *edit) {
+	if d.has&(abi.HasValue|abi.InPlace) != 0 {
+		b.SetValue(record, d.value)
 	}
 	if d.has&abi.HasKey != 0 {
-		b.SetKey(d.record, d.key)
+		b.SetKey(record, d.key)
 	}
 	if d.has&abi.HasHeaders != 0 {
-		b.SetHeaders(d.record, append([]batch.Header(nil), d.headers...))
+		b.SetHeaders(record, append([]batch.Header(nil), d.headers...))
 	}
 	if d.has&abi.AddHeaders != 0 {
 		for _, h := range d.headers {
-			b.AddHeader(d.record, h.Key, h.Value)
+			b.AddHeader(record, h.Key, h.Value)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace/millrace/plugins/wasm/abi"
 	goguest "github.com/millrace/millrace/plugins/wasm/guest"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
@@ -59,14 +58,14 @@ func TestAGuestInGoSaysWhatItsPluginDid(t *testing.T) {
 				t.Fatalf("it refuses its settings: %s", wrong)
 			}
 			b := records(t, "a", "b", "c")
-			size := abi.HeaderSize + len(b.Topic) + len(b.ClientID) + len(b.Section())
-			encode(g.Alloc(uint32(size)), b, b.ClientID, b.Section(), 0, b.Len())
-			list := g.OnProduce(uint32(size))
-			if list == nil {
-				list = listOf(0)
+			shown := whole(b)
+			size := shown.size(b)
+			shown.encode(g.Alloc(uint32(size)), b)
+			if shown.list = g.OnProduce(uint32(size)); shown.list == nil {
+				shown.list = listOf(0)
 			}
 			var reader edits
-			err := reader.read(list, b.Len(), 0)
+			err := reader.apply(b, shown)
 			var rejected *sdk.Rejection
 			switch {
 			case errors.As(test.err, &rejected):
@@ -79,7 +78,7 @@ func TestAGuestInGoSaysWhatItsPluginDid(t *testing.T) {
 			case err != nil:
 				return
 			}
-			if reader.apply(b); text(b) != test.want {
+			if text(b) != test.want {
 				t.Errorf("the batch is %q, want %q", text(b), test.want)
 			}
 		})

@@ -41,6 +41,11 @@ func answering(list []byte) Module {
 	return guest(I64(listAt<<32|int64(len(list))), func(m *Module) { m.Data = []Data{{At: listAt, Bytes: list}} })
 }
 
+// whole is all of a batch, as a guest is shown it that reads the records itself.
+func whole(b *sdk.Batch) *part {
+	return &part{section: b.Section(), count: b.Len(), last: true, most: 1 << 20}
+}
+
 // edits of a list, as numbers and texts.
 func listOf(parts ...any) []byte {
 	p := binary.LittleEndian.AppendUint32(nil, abi.EditsMagic)

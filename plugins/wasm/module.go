@@ -29,6 +29,7 @@ type module struct {
 	key      key
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	fields   bool // it wants to be told where fields are
 	users    int
 	lines    lines
 }
@@ -95,6 +96,7 @@ func compile(ctx context.Context, file []byte, o fuel.Options) (*module, error) 
 	}
 	m := &module{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))}
 	if m.compiled, err = m.runtime.CompileModule(ctx, counting); err == nil {
+		m.fields = m.compiled.ExportedFunctions()[abi.Fields] != nil
 		if err = checkExports(m.compiled); err == nil {
 			err = provide(ctx, m.runtime, m.compiled.ImportedFunctions())
 		}

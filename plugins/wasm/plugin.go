@@ -114,7 +114,10 @@ func (p *Plugin) OnFetch(b *sdk.Batch) error {
 	return p.run(b, func(i *instance) api.Function { return i.fetch })
 }
 
-var errEdited = errors.New("a guest was to see a batch with edits that no host has encoded")
+var (
+	errEdited = errors.New("a guest was to see a batch with edits that no host has encoded")
+	errUnread = errors.New("a guest was to see a batch whose records no host could read")
+)
 
 func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	if b.Changed() {
@@ -129,23 +132,37 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	if f == nil {
 		return nil
 	}
-	defer p.reader.forget()
+	if p.module.fields && b.Size().Records != b.Len() {
+		return errUnread
+	}
+	err := p.show(b, f)
+	p.reader.forget()
+	if err != nil {
+		b.Revert() // all of what a guest says about a batch counts, or nothing
+		p.replace(err)
+	}
+	return err
+}
+
+// show has the guest see b in parts, and does what it says about each.
+func (p *Plugin) show(b *sdk.Batch, f api.Function) error {
 	end := time.Now().Add(p.s.deadline)
-	for first, section := 0, b.Section(); len(section) > 0; {
-		n, size := b.Len()-first, len(section)
+	s := part{fields: p.module.fields, most: p.s.output}
+	for section := b.Section(); len(section) > 0; {
+		n, size := b.Len()-s.first, len(section)
 		if size > chunk {
 			n, size = cut(section)
 		}
-		if first > 0 && time.Now().After(end) {
+		if s.first > 0 && time.Now().After(end) {
 			return ErrDeadline // what is done in time, or at once, counts however long it took
 		}
-		if err := p.ask(b, f, section[:size], first, n); err != nil {
-			p.replace(err)
+		s.count, s.section, section = n, section[:size], section[size:]
+		s.last = len(section) == 0
+		if err := p.ask(b, f, &s); err != nil {
 			return err
 		}
-		first, section = first+n, section[size:]
+		s.first += n
 	}
-	p.reader.apply(b)
 	return nil
 }
 
@@ -165,13 +182,13 @@ func cut(section []byte) (records, size int) {
 	return records, size
 }
 
-// ask shows some records to the guest and keeps what it answers, once that has been checked.
-func (p *Plugin) ask(b *sdk.Batch, f api.Function, section []byte, first, count int) error {
+// ask shows a part to the guest and does what it answers.
+func (p *Plugin) ask(b *sdk.Batch, f api.Function, s *part) error {
 	i := p.live
-	budget := p.s.fuel + p.s.perKiB*int64(len(section)>>10)
+	budget := p.s.fuel + p.s.perKiB*int64(len(s.section)>>10)
 	i.fuel.Set(uint64(budget))
 	defer func() { p.spent.Add(budget - max(0, int64(i.fuel.Get()))) }()
-	size, err := i.input(b, section, first, count)
+	size, err := i.input(b, s)
 	if err != nil {
 		return err
 	}
@@ -179,19 +196,23 @@ func (p *Plugin) ask(b *sdk.Batch, f api.Function, section []byte, first, count 
 	if err := i.call(f); err != nil || uint32(i.stack[0]) == 0 {
 		return err
 	}
-	answer, err := i.output(i.stack[0], p.s.output)
-	if err != nil {
+	if s.list, err = i.output(i.stack[0], p.s.output); err != nil {
 		return err
 	}
-	kept := b.Alloc(len(answer)) // the guest's memory changes with its next call
-	copy(kept, answer)
-	return p.reader.read(kept, count, first)
+	if s.fields {
+		if s.now, err = i.written(size, len(s.section)); err != nil {
+			return err
+		}
+	}
+	if !s.last { // the guest's memory changes with its next call, which else is that of the next batch
+		s.list = append(b.Alloc(len(s.list))[:0], s.list...)
+	}
+	return p.reader.apply(b, s)
 }
 
-// input writes header, names and records to the guest's memory, and says how many bytes.
-func (i *instance) input(b *sdk.Batch, section []byte, first, count int) (int, error) {
-	client := b.ClientID[:min(len(b.ClientID), maxClient)]
-	size := abi.HeaderSize + len(b.Topic) + len(client) + len(section)
+// input writes what a guest is shown to its memory, and says how many bytes.
+func (i *instance) input(b *sdk.Batch, s *part) (int, error) {
+	size := s.size(b)
 	if err := i.reserve(uint32(size)); err != nil {
 		return 0, err
 	}
@@ -199,31 +220,17 @@ func (i *instance) input(b *sdk.Batch, section []byte, first, count int) (int, e
 	if !ok {
 		return 0, fmt.Errorf("its input lies outside of its memory: %w", ErrOutput)
 	}
-	encode(to, b, client, section, first, count)
+	s.encode(to, b)
 	return size, nil
 }
 
-// encode writes what a guest sees of b to to, which has room for it.
-func encode(to []byte, b *sdk.Batch, client string, section []byte, first, count int) {
-	little := binary.LittleEndian
-	little.PutUint32(to, abi.BatchMagic)
-	little.PutUint32(to[4:], abi.HeaderSize)
-	little.PutUint32(to[8:], uint32(count))
-	little.PutUint32(to[12:], uint32(len(section)))
-	little.PutUint32(to[16:], uint32(first))
-	little.PutUint32(to[20:], uint32(b.Partition))
-	little.PutUint64(to[24:], uint64(b.Header.BaseOffset()))
-	little.PutUint64(to[32:], uint64(b.Header.BaseTimestamp()))
-	little.PutUint64(to[40:], uint64(b.Header.MaxTimestamp()))
-	little.PutUint64(to[48:], uint64(b.Header.ProducerID()))
-	little.PutUint16(to[56:], uint16(b.Header.ProducerEpoch()))
-	little.PutUint16(to[58:], uint16(b.Header.Attributes()))
-	little.PutUint16(to[60:], uint16(len(b.Topic)))
-	little.PutUint16(to[62:], uint16(len(client)))
-	at := abi.HeaderSize
-	at += copy(to[at:], b.Topic)
-	at += copy(to[at:], client)
-	copy(to[at:], section)
+// written is the end of an input of that size, as it stands in the guest's memory now.
+func (i *instance) written(size, end int) ([]byte, error) {
+	now, ok := i.memory.Read(i.in+uint32(size-end), uint32(end))
+	if !ok {
+		return nil, fmt.Errorf("its input lies outside of its memory: %w", ErrOutput)
+	}
+	return now, nil
 }
 
 // replace puts the spare in the place of an instance that has trapped, and has another one

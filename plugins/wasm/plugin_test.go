@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -54,6 +55,115 @@ func TestEditsAreApplied(t *testing.T) {
 				t.Errorf("the calls cost %d", p.Spent())
 			}
 		})
+	}
+}
+
+// withFields is a guest that is told where fields are. Its first record's value has one byte, and
+// so has each of the others.
+func withFields(code []byte) Module { return guest(code, export(abi.Fields, "", "", nil)) }
+
+// fieldAt is where in the input the guest finds a number of a row.
+func fieldAt(row, number int32) int32 { return inputAt + abi.FieldsAt + abi.RowSize*row + 4*number }
+
+func TestAValueIsWrittenOver(t *testing.T) {
+	// The guest writes ! over the value of the second record, where the table says it is.
+	code := Seq(
+		I32(inputAt+4), Load(), I32(inputAt), Op(0x6a), I32(int32(len("orderstester"))), Op(0x6a),
+		I32(fieldAt(1, 2)), Load(), Op(0x6a), I32('!'), Op(0x3a, 0, 0),
+		I64(listAt<<32|16))
+	m := withFields(code)
+	m.Data = []Data{{At: listAt, Bytes: listOf(1, 1, 1|16<<8)}}
+	b := records(t, "a", "b", "c")
+	if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); err != nil || text(b) != "0 k=a, 1 k=!, 2 k=c" {
+		t.Errorf("the batch is %q: %v", text(b), err)
+	}
+}
+
+func TestTheTableOfFields(t *testing.T) {
+	var builder batch.Builder
+	long := strings.Repeat("x", 300)
+	for _, r := range []struct{ key, value []byte }{{nil, nil}, {[]byte{}, []byte("v")}, {[]byte("key"), []byte{}}, {[]byte(long), []byte(long + "y")}} {
+		builder.Append(1, r.key, r.value, []batch.Header{{Key: "h", Value: r.value}})
+	}
+	made, err := builder.Finish(batch.NoProducer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &sdk.Batch{Topic: "orders"}
+	if err := b.Open(made, made[batch.HeaderSize:]); err != nil {
+		t.Fatal(err)
+	}
+	shown := whole(b)
+	shown.fields = true
+	input := make([]byte, shown.size(b))
+	shown.encode(input, b)
+	records := input[len(input)-len(b.Section()):]
+	for i, v := range b.All() {
+		for n, want := range [][]byte{v.Key, v.Value} {
+			row := input[abi.FieldsAt+abi.RowSize*i+8*n:]
+			at, size := binary.LittleEndian.Uint32(row), binary.LittleEndian.Uint32(row[4:])
+			if want == nil && size != abi.Null || want != nil && string(records[at:][:size]) != string(want) {
+				t.Errorf("field %d of record %d has %d bytes at %d, want %.10q", n, i, size, at, want)
+			}
+		}
+	}
+	if names := binary.LittleEndian.Uint32(input[4:]); string(input[names:][:len(b.Topic)]) != b.Topic {
+		t.Errorf("the names begin at %d, where there is %.10q", names, input[names:])
+	}
+}
+
+// What a guest has written over in one part is still there when the next has been asked.
+func TestPartsAreWrittenOver(t *testing.T) {
+	// The guest writes the number of the part's first record over the first value.
+	code := Seq(
+		I32(inputAt+4), Load(), I32(inputAt), Op(0x6a), I32(int32(len("orderstester"))), Op(0x6a),
+		I32(fieldAt(0, 2)), Load(), Op(0x6a), I32(inputAt+16), Load(), Store(),
+		I64(listAt<<32|16))
+	m := withFields(code)
+	m.Data = []Data{{At: listAt, Bytes: listOf(1, 0, 1|16<<8)}}
+	p := mustLoad(t, m.Bytes(), nil)
+	values := make([]string, 100)
+	for i := range values {
+		values[i] = strings.Repeat("x", 3000)
+	}
+	b := records(t, values...)
+	if err := p.OnProduce(b); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for i, e := range b.Edits() {
+		if e.Fate != sdk.Edited {
+			continue
+		}
+		seen++
+		if first := binary.LittleEndian.Uint32(e.Value); int(first) != i || len(e.Value) != 3000 || e.Value[4] != 'x' {
+			t.Errorf("the value of record %d is %.10q", i, e.Value)
+		}
+	}
+	if seen != 5 {
+		t.Errorf("%d values were written over, want 5", seen)
+	}
+}
+
+// A guest may not answer more by writing over values than in a list.
+func TestWhatIsWrittenOverCounts(t *testing.T) {
+	m := withFields(I64(listAt<<32 | 24))
+	m.Data = []Data{{At: listAt, Bytes: listOf(2, 0, 1|16<<8, 1, 1|16<<8)}}
+	for size, want := range map[int]error{488: nil, 489: ErrOutput} {
+		b := records(t, strings.Repeat("x", 512), strings.Repeat("x", size))
+		if err := mustLoad(t, m.Bytes(), map[string]string{"output.max": "1024"}).OnProduce(b); !errors.Is(err, want) || b.Changed() != (want == nil) {
+			t.Errorf("%d bytes of 1024 gave %v", 24+512+size, err)
+		}
+	}
+}
+
+// What a guest said about earlier parts is undone when it fails in a later one.
+func TestALaterFaultUndoesAll(t *testing.T) {
+	code := Seq(I32(inputAt+16), Load(), If(Op(0x00)), I64(listAt<<32|16))
+	m := guest(code, func(m *Module) { m.Data = []Data{{At: listAt, Bytes: listOf(1, 0, 2)}} })
+	b := records(t, strings.Repeat("x", 60<<10), strings.Repeat("x", 60<<10))
+	if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); !errors.Is(err, ErrTrap) || b.Changed() {
+		t.Errorf("a trap in the second part gave %v; changed: %v", err, b.Changed())
 	}
 }
 
@@ -251,23 +361,30 @@ func FuzzEdits(f *testing.F) {
 	for _, list := range [][]byte{
 		listOf(1, 0, 1|15<<8), listOf(1, 1, 1|2<<8, "new"), listOf(2, 0, 1|4<<8, 1, "h", "x", 2, 1|8<<8, 2, "i", "y", "j", -1),
 		listOf(2, 0, 3, "other", 1, 4, "bad"), listOf(1, -1, 5, "no"), listOf(1, -1, 6, "no"), listOf(-1),
+		listOf(2, 0, 1|16<<8, 2, 1|17<<8, "key"), listOf(2, 0, 2, 1, 1|18<<8, "both"),
 	} {
-		f.Add(list)
+		f.Add(list, true)
 	}
-	f.Fuzz(func(t *testing.T, bytes []byte) {
+	f.Fuzz(func(t *testing.T, bytes []byte, fields bool) {
 		var reader edits
 		b := records(t, "a", "b", "c")
+		shown := whole(b)
+		if shown.list = bytes; fields {
+			shown.fields, shown.now = true, []byte(strings.Repeat("?", len(b.Section())))
+		}
 		var rejected *sdk.Rejection
-		if err := reader.read(bytes, b.Len(), 0); err != nil {
+		if err := reader.apply(b, shown); err != nil {
 			if !errors.Is(err, ErrOutput) && !errors.Is(err, ErrGuest) && !errors.As(err, &rejected) {
 				t.Errorf("the error is %v", err)
 			}
 			return
 		}
-		reader.apply(b)
 		for _, e := range b.Edits() {
 			if e.Fate == sdk.Routed && e.Topic == "" {
 				t.Error("a record is routed to nowhere")
+			}
+			if !fields && e.Fate == sdk.Edited && string(e.Value) == "?" && !strings.Contains(string(bytes), "?") {
+				t.Error("a value is written over by a guest that may not")
 			}
 		}
 	})

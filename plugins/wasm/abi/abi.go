@@ -9,6 +9,7 @@
 //	millrace_on_produce       (bytes i32) → i64         optional; input: a batch
 //	millrace_on_fetch         (bytes i32) → i64         optional; the same
 //	millrace_fail_closed      any function              optional; forbids on.error=skip
+//	millrace_fields           any function              optional; batches say where fields are
 //	_initialize               ()                        optional; called first
 //
 // and, for kinds of plugins that run in clients, instead of on_produce and on_fetch
@@ -47,6 +48,18 @@
 //	62  length of client id    u16
 //	64  topic · client id · records, as they are encoded in a batch, not compressed
 //
+// For a guest that exports millrace_fields the names begin further back, and before them is a
+// table, so that it need not read the records:
+//
+//	64  where the table begins u32  72 in this version
+//	68  bytes of a row         u32  16 in this version
+//	72  row · row · …               one for each record
+//
+// A row says where in the records the key and the value of one of them are, and how long; the
+// length of null is 0xffffffff:
+//
+//	+0  key u32 · its length u32 · value u32 · its length u32
+//
 // A list of edits, in the order of the records, one for each at most:
 //
 //	0  magic "MRE1"           u32
@@ -57,14 +70,16 @@
 //
 //	+0  record                 u32   its place in this part; 0xffffffff for Reject and Fault
 //	+4  fate                   u8    1 edit, 2 drop, 3 route, 4 fail, 5 reject, 6 fault
-//	+5  has                    u8    of edit: 1 key, 2 value, 4 headers instead, 8 headers more
+//	+5  has                    u8    of edit: 1 key, 2 value, 4 headers instead, 8 headers more,
+//	                                 16 the value as it now stands in the input
 //	+6  zero                   u16
 //	+8  of edit: key · value · headers, those that it has
 //	    of route: the topic; of fail, reject and fault: the reason, at most 1024 bytes
 //
 // Keys, values, topics and reasons are a length u32 and bytes; the length of null is
 // 0xffffffff. Headers are how many u32, then key · value of each. Reject and fault are alone
-// in their list.
+// in their list. A guest that exports millrace_fields may write over a value in its
+// input, which is not null and keeps its length, and say so with 16, for which nothing follows.
 //
 // A placement:
 //
@@ -143,8 +158,13 @@ const (
 	FormFault // of answers
 )
 
-// HeaderSize is the size in bytes of what stands before the names of a batch.
-const HeaderSize = 64
+// HeaderSize is the size in bytes of what stands before the names of a batch, FieldsAt of what
+// stands before its table of fields, and RowSize that of a row of it.
+const (
+	HeaderSize = 64
+	FieldsAt   = 72
+	RowSize    = 16
+)
 
 // Null is the length of what is null, and the record of what is about the whole batch.
 const Null = 1<<32 - 1
@@ -168,6 +188,7 @@ const (
 	HasValue   = 2
 	HasHeaders = 4
 	AddHeaders = 8
+	InPlace    = 16 // its value, in the input
 )
 
 // The names of what guests export.
@@ -178,6 +199,7 @@ const (
 	OnProduce  = "millrace_on_produce"
 	OnFetch    = "millrace_on_fetch"
 	FailClosed = "millrace_fail_closed"
+	Fields     = "millrace_fields"
 	Initialize = "_initialize" // of WASI reactors
 
 	Partition   = "millrace_partition"

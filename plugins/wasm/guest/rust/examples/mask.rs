@@ -7,6 +7,35 @@ struct Mask;
 
 const DIGITS: usize = 16;
 
+/// Which of eight bytes are digits: the top bit of each that is one.
+fn digits(eight: &[u8]) -> u64 {
+    let p = u64::from_le_bytes([
+        eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
+    ]);
+    let all = |c: u8| u64::from_le_bytes([c; 8]);
+    // With the top bit away no sum of a byte reaches the next one.
+    let low = p & all(0x7f);
+    (low + all(0x80 - b'0')) & !(low + all(0x7f - b'9')) & !p & all(0x80)
+}
+
+/// How many digits there are from the first of sixteen bytes on.
+fn leading(sixteen: &[u8]) -> usize {
+    match !digits(&sixteen[..8]) & EACH {
+        0 => 8 + (!digits(&sixteen[8..]) & EACH).trailing_zeros() as usize / 8,
+        others => others.trailing_zeros() as usize / 8,
+    }
+}
+
+/// How many digits there are up to the last of sixteen bytes.
+fn trailing(sixteen: &[u8]) -> usize {
+    match !digits(&sixteen[8..]) & EACH {
+        0 => 8 + (!digits(&sixteen[..8]) & EACH).leading_zeros() as usize / 8,
+        others => others.leading_zeros() as usize / 8,
+    }
+}
+
+const EACH: u64 = u64::from_le_bytes([0x80; 8]);
+
 /// Where the first run of sixteen digits begins, from `at` on. Most bytes are skipped: of any
 /// sixteen in a row, one in a place that divides by sixteen must be a digit.
 fn find(value: &[u8], at: usize) -> Option<usize> {
@@ -16,15 +45,9 @@ fn find(value: &[u8], at: usize) -> Option<usize> {
             probe += DIGITS;
             continue;
         }
-        let mut begin = probe;
-        while begin > at && value[begin - 1].is_ascii_digit() {
-            begin -= 1;
-        }
-        let run = value[begin..]
-            .iter()
-            .take_while(|c| c.is_ascii_digit())
-            .count();
-        if run >= DIGITS {
+        let begin = probe + 1 - trailing(&value[probe + 1 - DIGITS..=probe]);
+        let run = leading(value.get(begin..begin + DIGITS)?);
+        if run == DIGITS {
             return Some(begin);
         }
         probe = begin + run + DIGITS;
@@ -50,10 +73,9 @@ impl Interceptor for Mask {
     }
 
     fn on_produce(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        for record in batch.records() {
-            let Some(value) = record.value else { continue };
-            if let Some(at) = find(value, 0) {
-                mask(batch.edit_value(record.index, value), at);
+        for index in 0..batch.len() as u32 {
+            if let Some(at) = batch.value(index).and_then(|value| find(value, 0)) {
+                mask(batch.value_mut(index).unwrap_or_default(), at);
             }
         }
         Ok(())

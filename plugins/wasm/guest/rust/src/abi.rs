@@ -31,6 +31,7 @@ struct State<T> {
     plugin: Option<T>,
     input: Vec<u8>,
     output: Vec<u8>,
+    table: Vec<u8>, // of fields, for a host that has none
 }
 
 // SAFETY: the host calls an instance from one thread at a time, and never from within a call.
@@ -43,6 +44,7 @@ impl<T> Guest<T> {
             plugin: None,
             input: Vec::new(),
             output: Vec::new(),
+            table: Vec::new(),
         }))
     }
 
@@ -108,7 +110,8 @@ impl<T: Interceptor> Guest<T> {
         let Some(plugin) = state.plugin.as_mut() else {
             return 0;
         };
-        let Some(mut batch) = Batch::open(&state.input[..size as usize], &mut state.output) else {
+        let input = &mut state.input[..size as usize];
+        let Some(mut batch) = Batch::open(input, &mut state.output, &mut state.table) else {
             panic!("the input is no batch of this version");
         };
         let size = match f(plugin, &mut batch) {
@@ -155,6 +158,9 @@ macro_rules! guest {
 macro_rules! plugin {
     ($plugin:ty) => {
         $crate::guest!($plugin, Interceptor);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_fields() {}
 
         #[no_mangle]
         pub extern "C" fn millrace_on_produce(size: u32) -> u64 {

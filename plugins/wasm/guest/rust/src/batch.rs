@@ -1,4 +1,6 @@
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::marker::PhantomData;
 
 pub(crate) const INPUT_MAGIC: u32 = 0x3142_524d;
 pub(crate) const EDITS_MAGIC: u32 = 0x3145_524d;
@@ -9,6 +11,12 @@ pub(crate) const ROUTE: u32 = 3;
 pub(crate) const FAIL: u32 = 4;
 pub(crate) const REJECT: u32 = 5;
 pub(crate) const FAULT: u32 = 6;
+pub(crate) const VALUE: u32 = 2 << 8;
+pub(crate) const IN_PLACE: u32 = 16 << 8;
+
+pub(crate) const HEADER: usize = 64; // before the names
+pub(crate) const FIELDS: usize = 72; // before the table of fields, for hosts that have one
+pub(crate) const ROW: usize = 16;
 
 /// Some records of one batch, and what becomes of them.
 ///
@@ -18,7 +26,12 @@ pub struct Batch<'a> {
     header: &'a [u8],
     topic: &'a str,
     client: &'a str,
-    records: &'a [u8],
+    table: &'a [u8],
+    records: *mut u8,
+    size: usize, // of the records
+    owned: PhantomData<&'a mut [u8]>,
+    /// Whether values are changed where they are: the host can, and no record was lent.
+    in_place: Cell<bool>,
     count: u32,
     edits: &'a mut Vec<u8>,
     made: u32,
@@ -86,24 +99,79 @@ fn u16_at(p: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([p[at], p[at + 1]])
 }
 
+/// Where a field of a record is, and how long; `None` is null. A row of the table has two.
+fn field(table: &[u8], index: u32, which: usize) -> Option<(usize, usize)> {
+    let row = table.get(index as usize * ROW..)?.get(..ROW)?;
+    match u32_at(row, which + 4) {
+        NULL => None,
+        size => Some((u32_at(row, which) as usize, size as usize)),
+    }
+}
+
+/// Writes the table that a host which has none would.
+fn tabulate(records: &[u8], count: u32, table: &mut Vec<u8>) {
+    let all = Records {
+        rest: records,
+        index: 0,
+        count,
+    };
+    for record in all {
+        for p in [record.key, record.value] {
+            let (at, size) = match p {
+                Some(p) => (p.as_ptr() as usize - records.as_ptr() as usize, p.len()),
+                None => (0, NULL as usize),
+            };
+            table.extend_from_slice(&(at as u32).to_le_bytes());
+            table.extend_from_slice(&(size as u32).to_le_bytes());
+        }
+    }
+}
+
+const KEY: usize = 0;
+const VALUE_IN_ROW: usize = 8;
+
 impl<'a> Batch<'a> {
-    pub(crate) fn open(input: &'a [u8], edits: &'a mut Vec<u8>) -> Option<Batch<'a>> {
-        if input.len() < 64 || u32_at(input, 0) != INPUT_MAGIC {
+    pub(crate) fn open(
+        input: &'a mut [u8],
+        edits: &'a mut Vec<u8>,
+        spare: &'a mut Vec<u8>,
+    ) -> Option<Batch<'a>> {
+        if input.len() < HEADER || u32_at(input, 0) != INPUT_MAGIC {
             return None;
         }
+        let count = u32_at(input, 8);
         let names = u32_at(input, 4) as usize;
-        let topic = names + u16_at(input, 60) as usize;
-        let client = topic + u16_at(input, 62) as usize;
-        let end = client + u32_at(input, 12) as usize;
+        let topic = names.checked_add(u16_at(input, 60) as usize)?;
+        let client = topic.checked_add(u16_at(input, 62) as usize)?;
+        let size = u32_at(input, 12) as usize;
+        if names < HEADER || client > input.len() {
+            return None;
+        }
         edits.clear();
         edits.extend_from_slice(&EDITS_MAGIC.to_le_bytes());
         edits.extend_from_slice(&0u32.to_le_bytes());
+        let (head, records) = input.split_at_mut(client);
+        let records = records.get_mut(..size)?;
+        let in_place = names >= FIELDS && u32_at(head, 68) as usize == ROW;
+        let head: &'a [u8] = head;
+        let table: &'a [u8] = if in_place {
+            let at = u32_at(head, 64) as usize;
+            head.get(at..)?.get(..(count as usize).checked_mul(ROW)?)?
+        } else {
+            spare.clear();
+            tabulate(records, count, spare);
+            spare
+        };
         Some(Batch {
-            header: &input[..64],
-            topic: core::str::from_utf8(input.get(names..topic)?).ok()?,
-            client: core::str::from_utf8(input.get(topic..client)?).unwrap_or(""),
-            records: input.get(client..end)?,
-            count: u32_at(input, 8),
+            header: &head[..HEADER],
+            topic: core::str::from_utf8(&head[names..topic]).ok()?,
+            client: core::str::from_utf8(&head[topic..client]).unwrap_or(""),
+            table,
+            records: records.as_mut_ptr(),
+            size,
+            owned: PhantomData,
+            in_place: Cell::new(in_place),
+            count,
             edits,
             made: 0,
             next: 0,
@@ -150,13 +218,61 @@ impl<'a> Batch<'a> {
         u16_at(self.header, 58) & 0x10 != 0
     }
 
-    /// The records, in order. Edits may be made while they are walked.
+    /// The records, in order, with all that they have. Edits may be made while they are walked.
+    ///
+    /// What needs no more than keys or values is faster with [`Batch::key`] and [`Batch::value`].
     pub fn records(&self) -> Records<'a> {
+        self.in_place.set(false); // what follows is lent for as long as the batch is there
         Records {
-            rest: self.records,
+            // SAFETY: from here on nothing writes there, and no `value_mut` that does is still lent.
+            rest: unsafe { core::slice::from_raw_parts(self.records, self.size) },
             index: 0,
             count: self.count,
         }
+    }
+
+    /// The key of a record; `None` is null.
+    pub fn key(&self, index: u32) -> Option<&[u8]> {
+        self.field(index, KEY)
+    }
+
+    /// The value of a record; `None` is null. Whether it shows what [`Batch::value_mut`] has
+    /// made of it is left open.
+    pub fn value(&self, index: u32) -> Option<&[u8]> {
+        self.field(index, VALUE_IN_ROW)
+    }
+
+    fn field(&self, index: u32, which: usize) -> Option<&[u8]> {
+        let (at, size) = field(self.table, index, which)?;
+        assert!(at <= self.size && size <= self.size - at);
+        // SAFETY: it lies within the records, and who writes there has borrowed the batch.
+        Some(unsafe { core::slice::from_raw_parts(self.records.add(at), size) })
+    }
+
+    /// Changes the value of a record, whose bytes are returned to be changed in place: nothing
+    /// costs less, if [`Batch::records`] was not called before. `None` is null, and no edit.
+    ///
+    /// ```
+    /// # use millrace_plugin::Batch;
+    /// # fn on_produce(batch: &mut Batch) {
+    /// for index in 0..batch.len() as u32 {
+    ///     if batch.value(index).is_some_and(|value| value.starts_with(b"secret ")) {
+    ///         batch.value_mut(index).unwrap_or_default()[7..].fill(b'*');
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn value_mut(&mut self, index: u32) -> Option<&mut [u8]> {
+        let (at, size) = field(self.table, index, VALUE_IN_ROW)?;
+        assert!(at <= self.size && size <= self.size - at);
+        if self.in_place.get() {
+            self.begin(index, EDIT | IN_PLACE);
+            // SAFETY: it lies within the records, of which nobody has any while the batch is borrowed.
+            return Some(unsafe { core::slice::from_raw_parts_mut(self.records.add(at), size) });
+        }
+        // SAFETY: the same, but for those that `records` has lent, which are only read.
+        let value = unsafe { core::slice::from_raw_parts(self.records.add(at), size) };
+        Some(self.edit_value(index, value))
     }
 
     fn begin(&mut self, index: u32, fate: u32) {
@@ -213,7 +329,7 @@ impl<'a> Batch<'a> {
 
     /// Changes the value of a record.
     pub fn set_value(&mut self, index: u32, value: Option<&[u8]>) {
-        self.begin(index, EDIT | 1 << 9);
+        self.begin(index, EDIT | VALUE);
         self.bytes(value);
     }
 
@@ -222,7 +338,7 @@ impl<'a> Batch<'a> {
     /// and a copy.
     pub fn edit_value(&mut self, index: u32, value: &[u8]) -> &mut [u8] {
         self.edits.reserve(12 + value.len());
-        self.begin(index, EDIT | 1 << 9);
+        self.begin(index, EDIT | VALUE);
         self.edits
             .extend_from_slice(&(value.len() as u32).to_le_bytes());
         let at = self.edits.len();
@@ -232,7 +348,7 @@ impl<'a> Batch<'a> {
 
     /// Changes the value of a record to `size` bytes that `fill` writes, which saves a copy.
     pub fn set_value_with(&mut self, index: u32, size: usize, fill: impl FnOnce(&mut [u8])) {
-        self.begin(index, EDIT | 1 << 9);
+        self.begin(index, EDIT | VALUE);
         self.edits.extend_from_slice(&(size as u32).to_le_bytes());
         let at = self.edits.len();
         self.edits.resize(at + size, 0);
@@ -392,5 +508,94 @@ impl<'a> Iterator for Headers<'a> {
         self.left -= 1;
         let key = nullable(&mut self.rest)??;
         Some((key, nullable(&mut self.rest)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{run, Fate};
+    use crate::{Error, Interceptor, Settings};
+    use alloc::string::String;
+    use alloc::vec;
+
+    /// Changes each value that begins with `a`, and looks at all records before or not.
+    struct Upper {
+        records: bool,
+    }
+
+    impl Interceptor for Upper {
+        fn configure(_: &Settings) -> Result<Self, String> {
+            Ok(Upper { records: false })
+        }
+        fn on_produce(&mut self, batch: &mut Batch) -> Result<(), Error> {
+            let lent = self.records.then(|| batch.records());
+            for index in 0..batch.len() as u32 {
+                if batch.key(index) == Some(b"a") {
+                    batch
+                        .value_mut(index)
+                        .unwrap_or_default()
+                        .make_ascii_uppercase();
+                }
+            }
+            let values = lent.into_iter().flatten().map(|record| record.value);
+            assert!(
+                values.eq([Some(b"one".as_slice()), None, Some(b""), Some(b"four")]
+                    .into_iter()
+                    .filter(|_| self.records))
+            );
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn values_are_changed_where_they_are_or_in_a_copy() {
+        for records in [false, true] {
+            let fates = run(
+                &mut Upper { records },
+                Interceptor::on_produce,
+                &[
+                    (Some(b"a"), Some(b"one")),
+                    (Some(b"a"), None),
+                    (Some(b"a"), Some(b"")),
+                    (Some(b"b"), Some(b"four")),
+                ],
+            );
+            let edited = |value: &[u8]| Fate::Edited {
+                key: None,
+                value: Some(Some(value.into())),
+                headers: vec![],
+            };
+            let want = vec![edited(b"ONE"), Fate::Kept, edited(b""), Fate::Kept];
+            assert_eq!(fates, Ok(want), "records: {records}");
+        }
+    }
+
+    /// A host that knows nothing of tables shows what it always has.
+    #[test]
+    fn a_host_without_a_table() {
+        let records = b"\x12\x00\x00\x00\x02k\x04vw\x00\x0c\x00\x00\x02\x01\x01\x00";
+        let mut input = vec![0; HEADER];
+        for (at, value) in [
+            (0, INPUT_MAGIC),
+            (4, 64),
+            (8, 2),
+            (12, records.len() as u32),
+        ] {
+            input[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        input.extend_from_slice(records);
+        let (mut edits, mut spare) = (vec![], vec![]);
+        let mut batch = Batch::open(&mut input, &mut edits, &mut spare).unwrap();
+        assert_eq!(batch.key(0), Some(b"k".as_slice()));
+        assert_eq!(batch.value(0), Some(b"vw".as_slice()));
+        assert_eq!(
+            (batch.key(1), batch.value(1), batch.value(2)),
+            (None, None, None)
+        );
+        batch.value_mut(0).unwrap()[0] = b'!';
+        assert_eq!(batch.value(0), Some(b"vw".as_slice()));
+        batch.finish();
+        assert_eq!(edits[8..], *b"\0\0\0\0\x01\x02\0\0\x02\0\0\0!w");
     }
 }

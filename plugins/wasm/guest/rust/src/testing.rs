@@ -12,7 +12,9 @@
 //! assert_eq!(fates, [Fate::Kept]);
 //! ```
 
-use crate::batch::{Batch, DROP, EDIT, FAIL, INPUT_MAGIC, NULL, ROUTE};
+use crate::batch::{
+    Batch, DROP, EDIT, FAIL, FIELDS, INPUT_MAGIC, IN_PLACE, NULL, ROUTE, ROW, VALUE,
+};
 use crate::Error;
 use alloc::string::String;
 use alloc::vec;
@@ -42,12 +44,12 @@ pub fn run<T>(
     f: fn(&mut T, &mut Batch) -> Result<(), Error>,
     records: &[Pair],
 ) -> Result<Vec<Fate>, Error> {
-    let input = input(records);
-    let mut output = Vec::new();
-    let mut batch = Batch::open(&input, &mut output).expect("an input of our own");
+    let mut input = input(records);
+    let (mut output, mut spare) = (Vec::new(), Vec::new());
+    let mut batch = Batch::open(&mut input, &mut output, &mut spare).expect("an input of our own");
     f(plugin, &mut batch)?;
     let size = batch.finish();
-    Ok(fates(&output[..size], records.len()))
+    Ok(fates(&output[..size], &input, records.len()))
 }
 
 fn varint(p: &mut Vec<u8>, value: i64) {
@@ -71,29 +73,48 @@ fn bytes(p: &mut Vec<u8>, value: Option<&[u8]>) {
 
 fn input(records: &[Pair]) -> Vec<u8> {
     let mut section = Vec::new();
+    let mut p = vec![0; FIELDS];
+    let names = FIELDS + ROW * records.len();
     for (i, (key, value)) in records.iter().enumerate() {
         let mut body = vec![0];
         varint(&mut body, 0);
         varint(&mut body, i as i64);
-        bytes(&mut body, *key);
-        bytes(&mut body, *value);
+        let mut row = [(0, None); 2];
+        for (place, one) in row.iter_mut().zip([*key, *value]) {
+            bytes(&mut body, one);
+            *place = (body.len() - one.unwrap_or_default().len(), one);
+        }
         varint(&mut body, 0);
         varint(&mut section, body.len() as i64);
+        for (at, one) in row {
+            let size = one.map_or(NULL, |one: &[u8]| one.len() as u32);
+            p.extend_from_slice(&((section.len() + at) as u32).to_le_bytes());
+            p.extend_from_slice(&size.to_le_bytes());
+        }
         section.extend_from_slice(&body);
     }
-    let mut p = vec![0; 64];
     for (at, value) in [
         (0, INPUT_MAGIC),
-        (4, 64),
+        (4, names as u32),
         (8, records.len() as u32),
         (12, section.len() as u32),
         (60, 4),
+        (64, FIELDS as u32),
+        (68, ROW as u32),
     ] {
         p[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
     p.extend_from_slice(b"test");
     p.extend_from_slice(&section);
     p
+}
+
+/// What now stands in the place of a value.
+fn written(input: &[u8], index: usize) -> Vec<u8> {
+    let number = |at: usize| Reader(&input[at..]).number() as usize;
+    let row = FIELDS + ROW * index;
+    let at = number(4) + b"test".len() + number(row + 8);
+    input[at..at + number(row + 12)].to_vec()
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -118,7 +139,7 @@ impl Reader<'_> {
     }
 }
 
-fn fates(list: &[u8], count: usize) -> Vec<Fate> {
+fn fates(list: &[u8], input: &[u8], count: usize) -> Vec<Fate> {
     let mut fates = vec![Fate::Kept; count];
     if list.is_empty() {
         return fates;
@@ -130,7 +151,11 @@ fn fates(list: &[u8], count: usize) -> Vec<Fate> {
         fates[index] = match what & 0xff {
             EDIT => Fate::Edited {
                 key: (what & 1 << 8 != 0).then(|| r.bytes()),
-                value: (what & 1 << 9 != 0).then(|| r.bytes()),
+                value: match what & (VALUE | IN_PLACE) {
+                    VALUE => Some(r.bytes()),
+                    IN_PLACE => Some(Some(written(input, index))),
+                    _ => None,
+                },
                 headers: if what & 3 << 10 != 0 {
                     (0..r.number()).map(|_| (r.text(), r.bytes())).collect()
                 } else {
