@@ -80,4 +80,4 @@ docs: ## write docs/settings.md and the tables of the clients from the declarati
 
 guests: ## build the WebAssembly modules of the examples in Rust into plugins/wasm/testdata
 	cd plugins/wasm/guest/rust && cargo build --release --examples --target wasm32-unknown-unknown
-	cd plugins/wasm/guest/rust/target/wasm32-unknown-unknown/release/examples && cp mask.wasm filter.wasm stamp.wasm partitioner.wasm serializer.wasm assignor.wasm ../../../../../../testdata/
+	cd plugins/wasm/guest/rust/target/wasm32-unknown-unknown/release/examples && cp mask.wasm filter.wasm stamp.wasm partitioner.wasm serializer.wasm assignor.wasm producer_interceptor.wasm consumer_interceptor.wasm ../../../../../../testdata/

@@ -3,12 +3,12 @@
 //
 //	kind                  sees                                      where it runs
 //	Interceptor           a record batch, on produce or on fetch    broker, WASM guest, client
-//	ProducerInterceptor   a record before it is serialized          client
-//	ConsumerInterceptor   what a poll returns                       client
-//	Serializer[T]         one key or value                          client
-//	Deserializer[T]       one key or value                          client
-//	Partitioner           a serialized record and its topic         client
-//	Assignor              the members of a classic group            client
+//	ProducerInterceptor   a record before it is serialized          client, WASM guest
+//	ConsumerInterceptor   what a poll returns                       client, WASM guest
+//	Serializer[T]         one key or value                          client, WASM guest
+//	Deserializer[T]       one key or value                          client, WASM guest
+//	Partitioner           a serialized record and its topic         client, WASM guest
+//	Assignor              the members of a classic group            client, WASM guest
 //	Authenticator         the messages of a SASL exchange           broker
 //	Authorizer            who wants to do what with which resource  broker
 //

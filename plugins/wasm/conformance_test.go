@@ -47,11 +47,17 @@ func TestKindsInRustAnswerAsTheNativeOnes(t *testing.T) {
 		sdktest.SerializerModule(t, sdktest.SerializerSubject[kinds.Temperature]{Name: "temperature", Config: config, Module: "testdata/serializer.wasm"}, temperatures...)
 	}
 	sdktest.Assignor(t, sdktest.AssignorSubject{New: kinds.NewAssignor, Module: "testdata/assignor.wasm"})
+	for _, config := range []map[string]string{nil, {"name": "shop", "secret": "text"}} {
+		sdktest.ProducerInterceptor(t, sdktest.ProducerInterceptorSubject{New: kinds.NewOrigin, Config: config, Module: "testdata/producer_interceptor.wasm"})
+	}
+	for _, config := range []map[string]string{nil, {"prefix": "t"}} {
+		sdktest.ConsumerInterceptor(t, sdktest.ConsumerInterceptorSubject{New: kinds.NewSieve, Config: config, Module: "testdata/consumer_interceptor.wasm"})
+	}
 }
 
 func TestKindsFromGoAnswerAsTheNativeOnes(t *testing.T) {
 	if os.Getenv("MILLRACE_WALK") == "" {
-		t.Skip("three modules of two megabytes are compiled: set MILLRACE_WALK=1, as `.ci/run guests` does")
+		t.Skip("five modules of two megabytes are compiled: set MILLRACE_WALK=1, as `.ci/run guests` does")
 	}
 	t.Run("partitioner", func(t *testing.T) {
 		sdktest.PartitionerModule(t, sdktest.PartitionerSubject{New: kinds.NewPartitioner, Config: map[string]string{"first": "1"}, Module: fromGo(t, "gopartitioner")})
@@ -61,5 +67,11 @@ func TestKindsFromGoAnswerAsTheNativeOnes(t *testing.T) {
 	})
 	t.Run("assignor", func(t *testing.T) {
 		sdktest.Assignor(t, sdktest.AssignorSubject{New: kinds.NewAssignor, Module: fromGo(t, "goassignor")})
+	})
+	t.Run("producer interceptor", func(t *testing.T) {
+		sdktest.ProducerInterceptor(t, sdktest.ProducerInterceptorSubject{New: kinds.NewOrigin, Config: map[string]string{"name": "shop"}, Module: fromGo(t, "goproducer")})
+	})
+	t.Run("consumer interceptor", func(t *testing.T) {
+		sdktest.ConsumerInterceptor(t, sdktest.ConsumerInterceptorSubject{New: kinds.NewSieve, Config: map[string]string{"prefix": "t"}, Module: fromGo(t, "goconsumer")})
 	})
 }

@@ -1,5 +1,6 @@
 // Package wasm runs plugins that are WebAssembly modules, as the plugin "wasm" of its kind:
-// interceptors, and in clients partitioners, serializers, deserializers and assignors.
+// interceptors, and in clients partitioners, serializers, deserializers, assignors and interceptors
+// of single records.
 //
 //	file ─▶ sha256 ─▶ fuel.Rewrite ─▶ compiled, shared ─┬▶ instance of a worker ◀─ records
 //	                                                    ├▶ one warm spare

@@ -13,7 +13,7 @@ import (
 // Info is what a module is.
 type Info struct {
 	SHA256     string
-	Kinds      []string // interceptor, partitioner, serializer, deserializer, assignor
+	Kinds      []string // interceptor, partitioner, serializer, deserializer, assignor, producer-interceptor, consumer-interceptor
 	Produce    bool     // it sees batches before they are stored
 	Fetch      bool     // and before they are sent
 	FailClosed bool

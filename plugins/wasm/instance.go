@@ -66,7 +66,7 @@ func (m *module) instance(s *settings) (*instance, error) {
 	i.fuel, _ = mod.ExportedGlobal(fuel.FuelExport).(api.MutableGlobal)
 	i.depth = mod.ExportedGlobal(fuel.StackExport)
 	i.alloc, i.produce, i.fetch = mod.ExportedFunction(abi.Alloc), mod.ExportedFunction(abi.OnProduce), mod.ExportedFunction(abi.OnFetch)
-	for _, name := range []string{abi.Partition, abi.OnNewBatch, abi.Serialize, abi.Deserialize, abi.Assignor, abi.Assign, abi.UserData} {
+	for _, name := range []string{abi.Partition, abi.OnNewBatch, abi.Serialize, abi.Deserialize, abi.Assignor, abi.Assign, abi.UserData, abi.OnSend, abi.OnAck, abi.OnConsume, abi.OnCommit} {
 		if f := mod.ExportedFunction(name); f != nil {
 			if i.others == nil {
 				i.others = make(map[string]api.Function)

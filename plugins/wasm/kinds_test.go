@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
@@ -162,7 +163,60 @@ func closeAgain(t testing.TB, made any) {
 	}
 }
 
-var kindsOfClients = map[string]try{abi.Partition: tryPartitioner, abi.Serialize: trySerializer, abi.Deserialize: tryDeserializer, abi.Assign: tryAssignor}
+// shownRecord is what interceptors of single records are shown.
+func shownRecord() *sdk.Record {
+	return &sdk.Record{Topic: "orders", Partition: 3, Offset: 9, Timestamp: time.UnixMilli(70), Key: []byte("k"), Value: "v", Headers: []sdk.Header{{Key: "a", Value: []byte("1")}}}
+}
+
+// answered is that record as an answer, changed.
+func answered(change func(r *message.Record)) []byte {
+	r := message.Record{Topic: "orders", Partition: 3, Offset: 9, Timestamp: 70, Same: true,
+		Key: message.Part{Form: abi.FormBytes, Bytes: []byte("k")}, Value: message.Part{Form: abi.FormText, Bytes: []byte("v")}}
+	change(&r)
+	return message.AppendRecord(nil, &r)
+}
+
+// unharmed says so when a call that failed has left something else than there was.
+func unharmed(t testing.TB, r *sdk.Record, err error) error {
+	t.Helper()
+	if err != nil && !reflect.DeepEqual(r, shownRecord()) {
+		t.Errorf("a call that failed left %+v", r)
+	}
+	return err
+}
+
+func tryProducerInterceptor(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := sdk.ProducerInterceptors.New("wasm", c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	return func() error {
+		r := shownRecord()
+		return unharmed(t, r, made.OnSend(r))
+	}, made.(*ProducerInterceptor).Spent, nil
+}
+
+func tryConsumerInterceptor(t testing.TB, c sdk.Config) (func() error, func() int64, error) {
+	made, err := sdk.ConsumerInterceptors.New("wasm", c)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.Cleanup(func() { closeAgain(t, made) })
+	return func() error {
+		r := shownRecord()
+		_, err := made.OnConsume([]*sdk.Record{r})
+		return unharmed(t, r, err)
+	}, made.(*ConsumerInterceptor).Spent, nil
+}
+
+var kindsOfClients = map[string]try{
+	abi.Partition: tryPartitioner, abi.Serialize: trySerializer, abi.Deserialize: tryDeserializer, abi.Assign: tryAssignor,
+	abi.OnSend: tryProducerInterceptor, abi.OnConsume: tryConsumerInterceptor,
+}
+
+// part is a key or a value.
+func part(form abi.Form, p string) message.Part { return message.Part{Form: form, Bytes: []byte(p)} }
 
 // lies are modules that answer what they may not, or nothing that is for them to say.
 var lies = map[string]struct {
@@ -218,6 +272,29 @@ var lies = map[string]struct {
 	"a datum for an assignment":    {abi.Assign, deals(value(abi.FormBytes, "")), ErrOutput},
 	"an assignment that cannot be": {abi.Assign, deals(value(abi.FormFault, "not enough members")), ErrGuest},
 	"an assignment":                {abi.Assign, deals(dealt(2, "a", 1, "t", 2, "b", 2, "t", 1, "s", 0)), nil},
+
+	"a record outside of memory":     {abi.OnSend, client(abi.OnSend, I64((8<<16-4)<<32|100), nil), ErrOutput},
+	"a record without a magic":       {abi.OnSend, says(abi.OnSend, numbers("none", 56, 0, 0)), ErrOutput},
+	"a record that is cut short":     {abi.OnSend, says(abi.OnSend, answered(func(*message.Record) {})[:60]), ErrOutput},
+	"a record and more":              {abi.OnSend, says(abi.OnSend, append(answered(func(*message.Record) {}), 1)[:70]), ErrOutput},
+	"a record to nowhere":            {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Topic = "" })), ErrOutput},
+	"a topic of no text":             {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Topic = "\xff" })), ErrOutput},
+	"a partition that cannot be":     {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Partition = -2 })), ErrOutput},
+	"an offset of its own":           {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Offset = 10 })), ErrOutput},
+	"a time before all":              {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Timestamp = -1 })), ErrOutput},
+	"bytes where text was":           {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Value = part(abi.FormBytes, "v") })), ErrOutput},
+	"null where text was":            {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Value = message.Part{} })), ErrOutput},
+	"a form of a fault":              {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Key = part(abi.FormFault, "v") })), ErrOutput},
+	"a header of no text":            {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Same, r.Headers = false, []sdk.Header{{Key: "\xff"}} })), ErrOutput},
+	"a record that may not be sent":  {abi.OnSend, says(abi.OnSend, value(abi.FormNull, "")), ErrOutput},
+	"a record that cannot be seen":   {abi.OnSend, says(abi.OnSend, value(abi.FormFault, "not today")), ErrGuest},
+	"a record as it was":             {abi.OnSend, client(abi.OnSend, pass, nil), nil},
+	"a record that was changed":      {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Topic, r.Partition, r.Timestamp = "other", -1, abi.NoTime })), nil},
+	"a record of another topic":      {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Topic = "other" })), ErrOutput},
+	"a record of another partition":  {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Partition = 4 })), ErrOutput},
+	"bytes for a record":             {abi.OnConsume, says(abi.OnConsume, value(abi.FormBytes, "v")), ErrOutput},
+	"a record that is left out":      {abi.OnConsume, says(abi.OnConsume, value(abi.FormNull, "")), nil},
+	"a record that was read as such": {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Value = part(abi.FormText, "w") })), nil},
 
 	"an assignor without a name":   {abi.Assign, introduces("\x00\x00\x00\x00"), refusedAtLoad},
 	"an assignor's third way":      {abi.Assign, introduces("\x02\x00\x00\x00deal"), refusedAtLoad},
@@ -415,7 +492,8 @@ func TestSettingsOfClients(t *testing.T) {
 }
 
 func TestInspect(t *testing.T) {
-	for export, want := range map[string]string{abi.Partition: "partitioner", abi.Serialize: "serializer", abi.Deserialize: "deserializer", abi.OnProduce: "interceptor"} {
+	for export, want := range map[string]string{abi.Partition: "partitioner", abi.Serialize: "serializer", abi.Deserialize: "deserializer", abi.OnProduce: "interceptor",
+		abi.OnSend: "producer-interceptor", abi.OnConsume: "consumer-interceptor"} {
 		info, err := Inspect(settingsOf(t, client(export, pass, nil).Bytes(), map[string]string{"deadline.ms": "5"}))
 		if err != nil || len(info.Kinds) != 1 || info.Kinds[0] != want || info.Memory != 8<<16 {
 			t.Errorf("%s is %+v, %v", export, info, err)
@@ -470,5 +548,48 @@ func BenchmarkChoose(b *testing.B) {
 		if _, err := made.(sdk.Chooser).Choose(at); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A guest is told of acknowledgements and commits, and counts them; what it does wrong then is told to
+// nobody but the log, and takes nothing away from the records that follow.
+func TestInterceptorsHearOfWhatBecame(t *testing.T) {
+	count := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), pass)
+	refuses := Seq(GlobalGet(0), I64(2), Op(0x51), If(Op(0x00)), pass) // once it has heard of two
+	counting := func(m *Module) { m.Globals = []Global{{}} }
+	sends, err := sdk.ProducerInterceptors.New("wasm", settingsOf(t, client(abi.OnSend, refuses, nil, export(abi.OnAck, "i", "I", count), counting).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, client(abi.OnConsume, refuses, nil, export(abi.OnCommit, "i", "I", count), counting).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		_, err := reads.OnConsume([]*sdk.Record{shownRecord()})
+		for what, err := range map[string]error{"sent": sends.OnSend(shownRecord()), "read": err} {
+			if errors.Is(err, ErrTrap) != (n == 2) || (err != nil) != (n == 2) {
+				t.Errorf("%s, told %d times: %v", what, n, err)
+			}
+		}
+		sends.OnAck(sdk.RecordMetadata{}, errors.New("lost"))
+		reads.OnCommit(map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: "t"}: {Offset: 1}})
+	}
+	closeAgain(t, sends)
+	closeAgain(t, reads)
+	sends.OnAck(sdk.RecordMetadata{}, nil) // too late, and harmless
+	traps := client(abi.OnSend, pass, nil, export(abi.OnAck, "i", "I", Op(0x00)))
+	if sends, err = sdk.ProducerInterceptors.New("wasm", settingsOf(t, traps.Bytes(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, sends)
+	for range 3 {
+		sends.OnAck(sdk.RecordMetadata{}, nil)
+		if err := sends.OnSend(shownRecord()); err != nil {
+			t.Errorf("after a trap in on_ack: %v", err)
+		}
+	}
+	if n := sends.(*ProducerInterceptor).Faults(); n != 3 {
+		t.Errorf("%d faults were counted", n)
 	}
 }

@@ -131,6 +131,10 @@ var exports = []struct {
 	{abi.Assignor, i32, i64, false},
 	{abi.Assign, i32, i64, false},
 	{abi.UserData, i32, i64, false},
+	{abi.OnSend, i32, i64, false},
+	{abi.OnAck, i32, i64, false},
+	{abi.OnConsume, i32, i64, false},
+	{abi.OnCommit, i32, i64, false},
 }
 
 // kind is a kind of plugin that modules can be.
@@ -146,7 +150,9 @@ var (
 	serializers   = kind{"serializer", []string{abi.Serialize}}
 	deserializers = kind{"deserializer", []string{abi.Deserialize}}
 	assignors     = kind{"assignor", []string{abi.Assign}}
-	kinds         = []kind{interceptors, partitioners, serializers, deserializers, assignors}
+	sending       = kind{"producer-interceptor", []string{abi.OnSend}}
+	consuming     = kind{"consumer-interceptor", []string{abi.OnConsume}}
+	kinds         = []kind{interceptors, partitioners, serializers, deserializers, assignors, sending, consuming}
 	whatever      = kind{"", []string{abi.Alloc}} // which all have
 )
 
@@ -180,5 +186,5 @@ func checkExports(c wazero.CompiledModule) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: it exports nothing that a plugin does, such as %s, %s, %s, %s or %s", fuel.ErrRefused, abi.OnProduce, abi.Partition, abi.Serialize, abi.Deserialize, abi.Assign)
+	return fmt.Errorf("%w: it exports nothing that a plugin does, such as %s, %s, %s, %s, %s, %s or %s", fuel.ErrRefused, abi.OnProduce, abi.Partition, abi.Serialize, abi.Deserialize, abi.Assign, abi.OnSend, abi.OnConsume)
 }

@@ -31,20 +31,13 @@ const mostNames = 1024
 type aside struct {
 	topic   string
 	builder *batch.Builder
+	places  []int32
 }
 
 // move puts a record aside for another topic. It keeps its time.
 func (r *Runner) move(p *Plugin, in *Input, topic string, v *sdk.View, headers []batch.Header) error {
-	var to *batch.Builder
-	for i := range r.asides {
-		if r.asides[i].topic == topic {
-			to = r.asides[i].builder
-		}
-	}
-	if to == nil {
-		to = new(batch.Builder)
-		r.asides = append(r.asides, aside{topic, to})
-	}
+	one := r.aside(topic)
+	to := one.builder
 	most := in.asideSize(topic)
 	if need := to.Len() + batch.SizeOfRecord(v.Key, v.Value, headers); need > to.Cap() {
 		size := max(min(2*to.Cap(), most), need, 1<<10)
@@ -54,10 +47,24 @@ func (r *Runner) move(p *Plugin, in *Input, topic string, v *sdk.View, headers [
 		to.Grow(size)
 	}
 	to.Append(in.Batch.BaseTimestamp()+v.TimestampDelta, v.Key, v.Value, headers)
+	if r.placing {
+		one.places = append(one.places, v.OffsetDelta)
+	}
 	if to.Len() > most {
 		return &Refusal{Plugin: p.Name, Cause: TooLarge, Reason: "the first " + strconv.Itoa(to.Count()) + " of its records that belong in topic " + topic + " are more than the " + strconv.Itoa(most) + " bytes that a batch may have there"}
 	}
 	return nil
+}
+
+// aside is what goes to that topic so far.
+func (r *Runner) aside(topic string) *aside {
+	for i := range r.asides {
+		if r.asides[i].topic == topic {
+			return &r.asides[i]
+		}
+	}
+	r.asides = append(r.asides, aside{topic: topic, builder: new(batch.Builder)})
+	return &r.asides[len(r.asides)-1]
 }
 
 // asideSize is how large the records for another topic may become before they are compressed.
@@ -70,7 +77,7 @@ func (in *Input) asideSize(topic string) int {
 
 // build makes a batch of what is aside, compressed as the records were.
 func (a *aside) build(in *Input, m *lender) (Aside, error) {
-	one := Aside{Topic: a.topic, Records: a.builder.Count()}
+	one := Aside{Topic: a.topic, Records: a.builder.Count(), Places: a.places}
 	plain, err := a.builder.Finish(batch.NoProducer())
 	if err != nil {
 		return Aside{}, err

@@ -94,6 +94,9 @@ type Aside struct {
 	// the caller returns it.
 	Batch   batch.Batch
 	Records int
+	// Places are where in the input each of them was, for Refill alone. Plugins later in the
+	// list may have put aside what comes before.
+	Places []int32
 }
 
 // Outcome is what became of a batch.
@@ -127,6 +130,7 @@ type Runner struct {
 	asides  []aside
 	names   []batch.Header
 	kept    []int32 // of Refill
+	placing bool    // somebody asks where in the input stood what goes aside
 }
 
 // lender is the Memory of a run. It knows what all parts of it have borrowed, and whether they

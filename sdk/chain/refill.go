@@ -1,8 +1,6 @@
 package chain
 
 import (
-	"fmt"
-
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -12,23 +10,21 @@ import (
 // and whether it is part of a transaction count.
 //
 // Kept are the places, in ascending order, of the records that are left; nil: nothing was
-// changed. The error is a *Refusal, and then the builder is as it was.
+// changed. What goes to other topics is in others, with the places that it had. The error is a
+// *Refusal, and then the builder is as it was.
 //
-// Ownership: kept is the runner's, until its next call.
-func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []int32, err error) {
+// Ownership: kept is the runner's, until its next call; others is the caller's.
+func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []int32, others []Aside, err error) {
 	how := batch.NoProducer()
 	how.Transactional = in.Transactional
 	if in.Batch, err = b.Finish(how); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	r.placing = true
 	out, err := r.Run(plugins, in)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(out.Aside) > 0:
-		return nil, &Refusal{Cause: Faulted, Reason: fmt.Sprintf("a plugin sends records to topic %s, which a broker can do and a client cannot", out.Aside[0].Topic)}
-	case !out.Rebuilt:
-		return nil, nil
+	r.placing = false
+	if err != nil || !out.Rebuilt {
+		return nil, nil, err
 	}
 	base := out.Batch.BaseTimestamp()
 	b.Reset()
@@ -42,5 +38,5 @@ func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []i
 	if r.kept == nil {
 		r.kept = []int32{}
 	}
-	return r.kept, records.Err()
+	return r.kept, out.Aside, records.Err()
 }

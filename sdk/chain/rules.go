@@ -57,14 +57,29 @@ func Make(kind string, c sdk.Config) (made sdk.Interceptor, err error) {
 	return sdk.Interceptors.New(kind, c)
 }
 
-// errClient is a policy that only brokers have.
-var errClient = errors.New("on.error=dlq is for brokers: a client has no other topics to put records into, use fail or skip")
+// Why dead letters cannot be had.
+var (
+	errConsumer    = errors.New("on.error=dlq is for brokers and producers: a consumer stores nothing, and would go past records whose dead letters are not stored; use fail or skip")
+	errTransaction = errors.New("on.error=dlq cannot be had with transactional.id: dead letters would be there whether the transaction is committed or not; use fail or skip")
+)
 
-// CheckClient says what is wrong with p in a client.
-func (p *Plugin) CheckClient() error {
-	if p.OnError == DeadLetter {
-		return fmt.Errorf("plugin %s: %w", p.Name, errClient)
+// CheckProducer says what is wrong with p in a producer, which may be one of transactions.
+func (p *Plugin) CheckProducer(transactional bool) error {
+	if transactional && p.OnError == DeadLetter {
+		return fmt.Errorf("plugin %s: %w", p.Name, errTransaction)
 	}
+	return p.checkClient()
+}
+
+// CheckConsumer says what is wrong with p in a consumer.
+func (p *Plugin) CheckConsumer() error {
+	if p.OnError == DeadLetter {
+		return fmt.Errorf("plugin %s: %w", p.Name, errConsumer)
+	}
+	return p.checkClient()
+}
+
+func (p *Plugin) checkClient() error {
 	if only, ok := p.Interceptor.(sdk.BrokerOnly); ok {
 		return fmt.Errorf("plugin %s: a client cannot run it: %s", p.Name, only.WhyBrokerOnly())
 	}

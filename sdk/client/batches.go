@@ -16,8 +16,9 @@ import (
 )
 
 // batchInterceptors are the interceptors that see whole batches, as a broker's do: those that
-// settings name and those that were given. The second is what has to be closed.
-func (s *settings) batchInterceptors(given []sdk.Interceptor) (plugins []chain.Plugin, made []any, err error) {
+// settings name and those that were given, if the client may have them. The second is what has to
+// be closed.
+func (s *settings) batchInterceptors(given []sdk.Interceptor, check func(*chain.Plugin) error) (plugins []chain.Plugin, made []any, err error) {
 	for _, name := range BatchInterceptors.Of(s.Values) {
 		texts := map[string]string{}
 		for key, text := range s.given {
@@ -29,7 +30,7 @@ func (s *settings) batchInterceptors(given []sdk.Interceptor) (plugins []chain.P
 		if err == nil {
 			if rules.Interceptor, err = chain.Make(kind, sdk.NewConfig(own)); err == nil {
 				made = append(made, rules.Interceptor)
-				err = rules.CheckClient()
+				err = check(&rules)
 			}
 		}
 		if err != nil {
@@ -40,7 +41,7 @@ func (s *settings) batchInterceptors(given []sdk.Interceptor) (plugins []chain.P
 	for _, i := range given {
 		one := chain.Plugin{Name: fmt.Sprintf("%T", i), Interceptor: i}
 		made = append(made, i)
-		if err := one.CheckClient(); err != nil {
+		if err := check(&one); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("BatchInterceptors: %w", err), closeAll(made))
 		}
 		plugins = append(plugins, one)

@@ -358,7 +358,9 @@ func TestInterceptorsOfAConsumer(t *testing.T) {
 func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 	for why, c := range map[string]client.Config{
 		"client.engine=native":            {"client.engine": "kgo", "interceptors": "mask16"},
-		"on.error=dlq":                    {"interceptors": "mask16", "plugin.mask16.on.error": "dlq", "plugin.mask16.dlq.topic": "bad"},
+		"needs dlq.topic":                 {"interceptors": "mask16", "plugin.mask16.on.error": "dlq"},
+		"transactional.id":                {"interceptors": "mask16", "plugin.mask16.on.error": "dlq", "plugin.mask16.dlq.topic": "bad", "transactional.id": "x"},
+		`unknown error policy "ignore"`:   {"interceptors": "mask16", "plugin.mask16.on.error": "ignore"},
 		"fail_closed":                     {"interceptors": "mask", "plugin.mask.on.error": "skip", "plugin.mask.config.regex": "x"},
 		"the numbers of producers":        {"interceptors": "dedupe"},
 		`no interceptor "nobody"`:         {"interceptors": "nobody"},
@@ -377,5 +379,10 @@ func TestInterceptorsThatAClientCannotHave(t *testing.T) {
 	_, err = client.NewProducer(client.Config{"bootstrap.servers": "127.0.0.1:1"}, client.ProducerOptions[string, string]{BatchInterceptors: []sdk.Interceptor{one}})
 	if err == nil || !strings.Contains(err.Error(), "a client cannot run it") {
 		t.Errorf("given as a value: %v", err)
+	}
+	_, err = client.NewConsumer(client.Config{"bootstrap.servers": "127.0.0.1:1", "interceptors": "mask16", "plugin.mask16.on.error": "dlq", "plugin.mask16.dlq.topic": "bad"},
+		client.ConsumerOptions[string, string]{})
+	if err == nil || !strings.Contains(err.Error(), "a consumer stores nothing") {
+		t.Errorf("dead letters of a consumer: %v", err)
 	}
 }

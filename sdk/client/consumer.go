@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/chain"
 	"github.com/millrace/millrace/sdk/serde"
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -80,7 +81,8 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 	c.plugins = append(c.plugins, c.value)
 	var interceptors []sdk.ConsumerInterceptor
 	for _, name := range InterceptorClasses.Of(s.Values) {
-		i, err := sdk.ConsumerInterceptors.New(name, s.plugin(name))
+		kind, own := s.registered(name)
+		i, err := sdk.ConsumerInterceptors.New(kind, own)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +91,7 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 	for _, i := range o.Interceptors {
 		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
 	}
-	batches, made, err := s.batchInterceptors(o.BatchInterceptors)
+	batches, made, err := s.batchInterceptors(o.BatchInterceptors, (*chain.Plugin).CheckConsumer)
 	if err != nil {
 		return nil, err
 	}

@@ -185,3 +185,36 @@ func ExampleProducerOptions() {
 	fmt.Println("offset", where.Offset)
 	// Output: offset 0
 }
+
+func ExampleConfig_deadLetters() {
+	address, stop := exampleBroker()
+	defer stop()
+	ctx := context.Background()
+
+	producer, err := client.NewProducer(client.Config{
+		"bootstrap.servers":                 address,
+		"interceptors":                      "orders",
+		"plugin.orders.type":                "json-schema",
+		"plugin.orders.config.schema":       `{"type": "object", "required": ["id"]}`,
+		"plugin.orders.on.error":            "dlq",
+		"plugin.orders.dlq.topic":           "orders.bad",
+		"plugin.orders.breaker.faults":      "10", // in ten seconds switch it off, for half a minute
+		"plugin.orders.breaker.cooldown.ms": "30000",
+	}, client.ProducerOptions[string, string]{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	good := producer.Send(ctx, &client.ProducerRecord[string, string]{Topic: "orders", Value: `{"id": 1}`})
+	bad := producer.Send(ctx, &client.ProducerRecord[string, string]{Topic: "orders", Value: `{"name": "no id"}`})
+	for _, future := range []*client.Future{good, bad} {
+		where, err := future.Get(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("stored in", where.Topic) // orders, and orders.bad
+	}
+	closeIt(ctx, producer)
+	// Output:
+	// stored in orders
+	// stored in orders.bad
+}

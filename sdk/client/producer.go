@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/millrace/millrace/sdk/chain"
 	"github.com/millrace/millrace/sdk/client/native"
 	"github.com/millrace/millrace/sdk/keyhash"
 )
@@ -89,11 +90,13 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 	}
 	p.chooser, _ = p.partitioner.(sdk.Chooser)
 	p.listens, _ = p.partitioner.(sdk.BatchListener)
-	if p.interceptors, err = newInterceptors(s.settings, o.Interceptors); err != nil {
+	records, seeing, err := newInterceptors(s.settings, o.Interceptors)
+	if err != nil {
 		return nil, err
 	}
+	p.interceptors, p.plugins = records, append(p.plugins, seeing...)
 	p.txn.id = s.transactionalID()
-	plugins, made, err := s.batchInterceptors(o.BatchInterceptors)
+	plugins, made, err := s.batchInterceptors(o.BatchInterceptors, func(one *chain.Plugin) error { return one.CheckProducer(p.txn.id != "") })
 	if err != nil {
 		return nil, err
 	}
@@ -139,20 +142,22 @@ var javaPartitioners = map[string]string{
 // zoneAware is the partitioner that client.rack is for.
 const zoneAware = "zone-aware"
 
-// newInterceptors are those that settings name and those that were given.
-func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (*interceptors, error) {
+// newInterceptors are those that settings name, which are made and have to be closed, and those that
+// were given.
+func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (_ *interceptors, made []any, err error) {
 	i := &interceptors{log: s.log}
 	for _, name := range InterceptorClasses.Of(s.Values) {
-		one, err := sdk.ProducerInterceptors.New(name, s.plugin(name))
+		kind, c := s.registered(name)
+		one, err := sdk.ProducerInterceptors.New(kind, c)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", InterceptorClasses.Name, err)
+			return nil, nil, errors.Join(fmt.Errorf("%s: %w", InterceptorClasses.Name, err), closeAll(made))
 		}
-		i.all = append(i.all, one)
+		i.all, made = append(i.all, one), append(made, one)
 	}
 	if i.all = append(i.all, given...); len(i.all) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return i, nil
+	return i, made, nil
 }
 
 // Fire sends a record and forgets it: an error is one that was known at once. Records that

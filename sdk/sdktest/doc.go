@@ -9,7 +9,7 @@
 // is the host's, no panic whatever records hold, few allocations. Given the file of a WASM
 // module it also compares: the module must answer as the native plugin does, and be cut off
 // when it has no fuel, no memory or no time. Partitioner and PartitionerModule, Serializer and
-// SerializerModule, and Assignor do the same for those kinds.
+// SerializerModule, Assignor, ProducerInterceptor and ConsumerInterceptor do the same for those kinds.
 //
 // Failures are reported through T, so that the suite can be shown to fail (see its tests).
 package sdktest

@@ -241,6 +241,9 @@ var registers = map[string]*regexp.Regexp{
 	"partitioner": regexp.MustCompile(`\bsdk\.Partitioners\.Register\(`),
 	"serializer":  regexp.MustCompile(`\bsdk\.(Ser|Deser)ializers\[.*\]\(\)\.Register\(`),
 	"assignor":    regexp.MustCompile(`\bsdk\.Assignors\.Register\(`),
+
+	"producer-interceptor": regexp.MustCompile(`\bsdk\.ProducerInterceptors\.Register\(`),
+	"consumer-interceptor": regexp.MustCompile(`\bsdk\.ConsumerInterceptors\.Register\(`),
 }
 
 // does is what modules of each kind export, besides what all do.
@@ -249,6 +252,9 @@ var does = map[string][]string{
 	"partitioner": {abi.Partition, abi.OnNewBatch},
 	"serializer":  {abi.Serialize, abi.Deserialize},
 	"assignor":    {abi.Assignor, abi.Assign, abi.UserData},
+
+	"producer-interceptor": {abi.OnSend, abi.OnAck},
+	"consumer-interceptor": {abi.OnConsume, abi.OnCommit},
 }
 
 // kindOf looks what the package in a folder registers.

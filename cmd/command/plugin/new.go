@@ -18,7 +18,7 @@ import (
 var templates embed.FS
 
 // Kinds are the kinds of plugins that projects can be begun for.
-var Kinds = []string{"interceptor", "partitioner", "serializer", "assignor"}
+var Kinds = []string{"interceptor", "partitioner", "serializer", "assignor", "producer-interceptor", "consumer-interceptor"}
 
 // Project is a plugin that is begun.
 type Project struct {

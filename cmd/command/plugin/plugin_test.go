@@ -63,7 +63,7 @@ func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
 func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
 	kinds := []string{"partitioner"}
 	if os.Getenv("MILLRACE_WALK") != "" { // each takes a while
-		kinds = append(kinds, "serializer", "assignor")
+		kinds = append(kinds, "serializer", "assignor", "producer-interceptor", "consumer-interceptor")
 	}
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
 func TestAPackageOfSeveralKinds(t *testing.T) {
 	folder := filepath.Join(source, "plugins/wasm/testdata/kinds")
 	g := Guest{Folder: folder, Output: filepath.Join(t.TempDir(), "x.wasm"), Verbose: io.Discard}
-	if err := g.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "plugins of 3 kinds (partitioner, serializer, assignor): say which is meant with --kind") {
+	if err := g.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "plugins of 5 kinds (partitioner, serializer, assignor, producer-interceptor, consumer-interceptor): say which is meant with --kind") {
 		t.Errorf("got %v", err)
 	}
 	g.Kind, g.Name = "assignor", "deal"
@@ -131,7 +131,7 @@ func TestAProjectInRust(t *testing.T) {
 
 func TestProjectsOfClientsInRust(t *testing.T) {
 	haveRust(t)
-	for _, kind := range []string{"partitioner", "serializer", "assignor"} {
+	for _, kind := range []string{"partitioner", "serializer", "assignor", "producer-interceptor", "consumer-interceptor"} {
 		t.Run(kind, func(t *testing.T) {
 			folder := begin(t, kind, "rust", "first-byte")
 			do(t, folder, "cargo", "test", "--quiet")

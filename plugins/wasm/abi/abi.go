@@ -22,6 +22,10 @@
 //	millrace_assignor         (bytes i32) → i64         no input; answers what it is
 //	millrace_assign           (bytes i32) → i64         input: a group; answers an assignment
 //	millrace_user_data        (bytes i32) → i64         optional; input: a member; answers a datum
+//	millrace_on_send          (bytes i32) → i64         input: a record; answers 0: it stays as it is, a record, or a fault
+//	millrace_on_ack           (bytes i32) → i64         optional; input: what became of a record; answers 0
+//	millrace_on_consume       (bytes i32) → i64         input: a record; answers as on_send, or a datum that is null: the record is left out
+//	millrace_on_commit        (bytes i32) → i64         optional; input: what was committed; answers 0
 //
 // The i64 is 0, for nothing to say, or the address of the answer in its upper half and the
 // length in its lower: for configure the text of an error, for a batch a list of edits.
@@ -122,6 +126,42 @@
 //
 // An assignment: magic "MRA1" u32, members u32, then of each its id and, how many u32, topic ·
 // partition u32 of what it gets. A fault is a datum.
+//
+// A record of a client, with its key and value as the program has them:
+//
+//	 0  magic "MRR1"           u32
+//	 4  where the rest begins  u32   56 in this version
+//	 8  partition              i32   −1 not chosen
+//	12  form of the key        u32   as of a datum, without fault
+//	16  offset                 i64   −1 none
+//	24  timestamp              i64   milliseconds; the least number: none
+//	32  bytes of the key       u32
+//	36  form of the value      u32
+//	40  bytes of the value     u32
+//	44  headers                u32   how many; in answers 0xffffffff: as they were
+//	48  bytes of the topic     u32
+//	52  zero                   u32
+//	56  key · value · headers · topic
+//
+// What became of a record:
+//
+//	 0  magic "MRK1"           u32
+//	 4  where the rest begins  u32   40 in this version
+//	 8  partition              i32
+//	12  failed                 u32   0 or 1
+//	16  offset                 i64
+//	24  timestamp              i64
+//	32  bytes of the topic     u32
+//	36  bytes of the error     u32
+//	40  topic · error
+//
+// What was committed:
+//
+//	 0  magic "MRC1"           u32
+//	 4  where the rest begins  u32   16 in this version
+//	 8  partitions             u32
+//	12  zero                   u32
+//	16  of each: topic · partition u32 · offset i64 · leader epoch i32 · metadata
 package abi
 
 // Magics begin what is said.
@@ -132,15 +172,25 @@ const (
 	DatumMagic = 0x3144524d
 	GroupMagic = 0x3147524d
 	DealtMagic = 0x3141524d
+
+	RecordMagic = 0x3152524d
+	AckMagic    = 0x314b524d
+	CommitMagic = 0x3143524d
 )
 
-// PlaceSize, DatumSize and GroupSize are where the rest of a placement, a datum and a group
-// begins.
+// Where the rest of a placement, a datum, a group, a record, of what became of it and of what was
+// committed begins.
 const (
-	PlaceSize = 24
-	DatumSize = 24
-	GroupSize = 16
+	PlaceSize  = 24
+	DatumSize  = 24
+	GroupSize  = 16
+	RecordSize = 56
+	AckSize    = 40
+	CommitSize = 16
 )
+
+// NoTime is the timestamp of a record that has none.
+const NoTime = -1 << 63
 
 // Form is how a key or value is written down.
 type Form uint32
@@ -210,4 +260,8 @@ const (
 	Assignor    = "millrace_assignor"
 	Assign      = "millrace_assign"
 	UserData    = "millrace_user_data"
+	OnSend      = "millrace_on_send"
+	OnAck       = "millrace_on_ack"
+	OnConsume   = "millrace_on_consume"
+	OnCommit    = "millrace_on_commit"
 )

@@ -33,6 +33,14 @@ func (r *Reader) U32() uint32 {
 	return 0
 }
 
+// I64 is a number.
+func (r *Reader) I64() int64 {
+	if p := r.take(8); p != nil {
+		return int64(binary.LittleEndian.Uint64(p))
+	}
+	return 0
+}
+
 // Raw is so many bytes.
 func (r *Reader) Raw(n uint32) []byte {
 	if uint64(n) > uint64(len(r.rest)) {
@@ -89,6 +97,9 @@ func Open(p []byte, magic, size uint32) (head, rest *Reader) {
 
 // AppendU32 appends a number.
 func AppendU32(dst []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(dst, n) }
+
+// AppendI64 appends a number.
+func AppendI64(dst []byte, n int64) []byte { return binary.LittleEndian.AppendUint64(dst, uint64(n)) }
 
 // AppendBytes appends a length and bytes; nil is null.
 func AppendBytes(dst, p []byte) []byte {

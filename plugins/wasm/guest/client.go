@@ -17,6 +17,9 @@ type client struct {
 	serialize    sdk.Serializer[any]   // nil: it has none
 	deserialize  sdk.Deserializer[any] // nil: it has none
 	shape        message.Shape
+	producer     sdk.ProducerInterceptor
+	consumer     sdk.ConsumerInterceptor
+	record       message.Record
 	place        message.Placement
 	datum        message.Datum
 	headers      []sdk.Header
@@ -95,6 +98,16 @@ func (g *Guest) Answer(export string, n uint32) []byte {
 		return g.output
 	case abi.Assign:
 		return g.assign(input)
+	case abi.OnSend:
+		return g.onSend(input)
+	case abi.OnConsume:
+		return g.onConsume(input)
+	case abi.OnAck:
+		g.client.onAck(input)
+		return nil
+	case abi.OnCommit:
+		g.client.onCommit(input)
+		return nil
 	case abi.UserData:
 		return g.said(g.client.userData(input))
 	}

@@ -41,8 +41,8 @@ type Guest struct {
 	closed   bool // the module says that it fails closed
 }
 
-// New is a guest that runs the plugin of that kind (interceptor, partitioner, serializer,
-// assignor) and name; "" is the only one there is.
+// New is a guest that runs the plugin of that kind (interceptor, partitioner, serializer, assignor,
+// producer-interceptor, consumer-interceptor) and name; "" is the only one there is.
 func New(kind, name string) *Guest { return &Guest{kind: kind, name: name} }
 
 // Alloc is n bytes for input.
@@ -85,6 +85,10 @@ func (g *Guest) configure(p []byte) error {
 		g.client.partitioner, err = pick(sdk.Partitioners, g.kind, g.name, values)
 	case "assignor":
 		g.client.assignor, err = pick(sdk.Assignors, g.kind, g.name, values)
+	case "producer-interceptor":
+		g.client.producer, err = pick(sdk.ProducerInterceptors, g.kind, g.name, values)
+	case "consumer-interceptor":
+		g.client.consumer, err = pick(sdk.ConsumerInterceptors, g.kind, g.name, values)
 	case "serializer":
 		err = g.client.serializer(g.name, values)
 	default:

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -164,6 +165,41 @@ func TestAGroupComesThrough(t *testing.T) {
 	}
 }
 
+func TestARecordComesThrough(t *testing.T) {
+	for _, in := range []Record{
+		{Topic: "orders", Partition: -1, Offset: -1, Timestamp: abi.NoTime},
+		{Topic: "orders", Partition: 7, Offset: 1 << 40, Timestamp: 1_700_000_000_123, Key: Part{abi.FormInteger, []byte("12345678")}, Value: Part{abi.FormText, []byte("v")},
+			Headers: []sdk.Header{{Key: "a", Value: []byte("1")}, {Key: "", Value: nil}, {Key: "e", Value: []byte{}}}},
+		{Topic: "t", Key: Part{Form: abi.FormBytes, Bytes: []byte{0}}, Value: Part{abi.FormJSON, []byte("{}")}, Same: true},
+	} {
+		var out Record
+		text := AppendRecord(nil, &in)
+		if err := out.Read(text); err != nil || !bytes.Equal(AppendRecord(nil, &out), text) || out.Topic != in.Topic || out.Offset != in.Offset || out.Timestamp != in.Timestamp || len(out.Headers) != len(in.Headers) {
+			t.Errorf("%+v became %+v, %v", in, out, err)
+		}
+		for cut := range text {
+			if err := out.Read(text[:cut]); err == nil {
+				t.Errorf("%d of %d bytes are a record", cut, len(text))
+			}
+		}
+	}
+}
+
+func TestWhatBecameComesThrough(t *testing.T) {
+	at := sdk.RecordMetadata{TopicPartition: sdk.TopicPartition{Topic: "orders", Partition: 3}, Offset: 9, Timestamp: time.UnixMilli(70)}
+	for _, why := range []error{nil, errors.New(""), errors.New("it was " + strings.Repeat("ü", 2000))} {
+		got, failed, reason, err := ReadAck(AppendAck(nil, at, why))
+		if err != nil || got != at || failed != (why != nil) || why != nil && !strings.HasPrefix(why.Error(), reason) || len(reason) > abi.MaxReason {
+			t.Errorf("it became %+v %v %.40q, %v", got, failed, reason, err)
+		}
+	}
+	offsets := map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: "orders", Partition: 3}: {Offset: 9, LeaderEpoch: -1, Metadata: "m"}, {Topic: "s"}: {}}
+	text := AppendCommit(nil, offsets)
+	if got, err := ReadCommit(text); err != nil || !reflect.DeepEqual(got, offsets) || !bytes.Equal(AppendCommit(nil, got), text) {
+		t.Errorf("commits became %v, %v", got, err)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	members, partitions := group()
 	f.Add(AppendPlacement(nil, place(), true))
@@ -172,6 +208,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(AppendDealt(nil, map[string][]sdk.TopicPartition{"a": {{Topic: "s"}}}))
 	f.Add(AppendMember(nil, members[0].Topics, members[0].Owned))
 	f.Add(AppendFull(nil, "t", 1))
+	f.Add(AppendRecord(nil, &Record{Topic: "t", Key: Part{abi.FormText, []byte("k")}, Headers: []sdk.Header{{Key: "a"}}}))
+	f.Add(AppendAck(nil, sdk.RecordMetadata{Offset: -1}, errors.New("lost")))
+	f.Add(AppendCommit(nil, map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: "t"}: {Offset: 1}}))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var at Placement
 		if err := at.Read(p); err == nil {
@@ -201,6 +240,18 @@ func FuzzRead(f *testing.F) {
 				t.Errorf("an assignment that was read is written as what cannot be: %v", err)
 			}
 		}
+		var r, s Record
+		if err := r.Read(p); err == nil {
+			if err := s.Read(AppendRecord(nil, &r)); err != nil || s.Topic != r.Topic || s.Offset != r.Offset || string(s.Value.Bytes) != string(r.Value.Bytes) || len(s.Headers) != len(r.Headers) {
+				t.Errorf("a record that was read is written as what cannot be: %v", err)
+			}
+		}
+		if offsets, err := ReadCommit(p); err == nil {
+			if again, err := ReadCommit(AppendCommit(nil, offsets)); err != nil || len(again) != len(offsets) {
+				t.Errorf("commits that were read are written as what cannot be: %v", err)
+			}
+		}
+		_, _, _, _ = ReadAck(p)
 		_, _, _ = ReadMember(p)
 		_, _, _ = ReadFull(p)
 	})

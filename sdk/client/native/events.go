@@ -35,8 +35,14 @@ type unwanting struct{ *wanting }
 
 func (u *unwanting) happen(s *sender) {
 	s.wanted = slices.DeleteFunc(s.wanted, func(w *wanting) bool { return w == u.wanting })
-	if s.parts[u.topic] == nil && !slices.ContainsFunc(s.wanted, func(w *wanting) bool { return w.topic == u.topic }) {
-		delete(s.metadata.topics, u.topic)
+	s.unask(u.topic)
+}
+
+// unask has nobody asked for a topic any more that is not there and that nobody wants.
+func (s *sender) unask(topic string) {
+	if s.parts[topic] == nil && !slices.ContainsFunc(s.wanted, func(w *wanting) bool { return w.topic == topic }) &&
+		!slices.ContainsFunc(s.beside.waiting, func(b *recordBatch) bool { return b.partition.topic == topic }) {
+		delete(s.metadata.topics, topic)
 	}
 }
 
@@ -47,7 +53,10 @@ type flush struct {
 }
 
 func (f *flush) happen(s *sender) {
-	f.left = 1
+	f.left = 1 + len(s.beside.waiting)
+	for _, b := range s.beside.waiting {
+		b.flushes = append(b.flushes, f)
+	}
 	for _, parts := range s.parts {
 		for _, part := range parts {
 			part.gather(true)
@@ -96,6 +105,7 @@ type abandoning struct{}
 
 func (a *abandoning) happen(s *sender) {
 	s.abandoned = true
+	s.forgo("", ErrClosed)
 	for _, part := range s.active {
 		for _, b := range part.queue {
 			s.settle(b, ErrClosed, -1, -1)
@@ -280,6 +290,7 @@ func (s *sender) refuse(t *topicAt) (again bool) {
 		close(w.done)
 		return true
 	})
+	s.forgo(t.name, t.err)
 	if s.parts[t.name] == nil {
 		delete(s.metadata.topics, t.name)
 	}

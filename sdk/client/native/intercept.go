@@ -30,7 +30,14 @@ func (s *sender) screen(part *partition, now int64) *recordBatch {
 	b := part.head(now)
 	for b != nil {
 		if !b.screened {
-			s.screening.see(s.o, b)
+			if s.beside.full(s.o) {
+				s.beside.heldBack = true
+				return nil
+			}
+			if kept, others := s.screening.see(s.o, b); kept != nil {
+				s.setAside(b, others)
+				b.remap(kept)
+			}
 		}
 		if b.refused == nil && b.builder.Count() > 0 {
 			return b
@@ -47,18 +54,19 @@ func (s *sender) screen(part *partition, now int64) *recordBatch {
 	return nil
 }
 
-// see shows a batch to the interceptors, once.
-func (c *screening) see(o *Options, b *recordBatch) {
+// see shows a batch to the interceptors, once, and answers the places that are left of it (nil: all are) and
+// what belongs in other topics.
+func (c *screening) see(o *Options, b *recordBatch) (kept []int32, others []chain.Aside) {
 	b.screened = true
 	c.in = chain.Input{Topic: b.partition.topic, Partition: b.partition.index, ClientID: o.ClientID, MaxSize: o.MaxRequestBytes, Into: c.into, Transactional: o.TransactionalID != ""}
 	before := b.builder.Len()
-	kept, err := c.runner.Refill(c.plugins, &c.in, &b.builder)
-	switch {
-	case err != nil:
+	kept, others, err := c.runner.Refill(c.plugins, &c.in, &b.builder)
+	if err != nil {
 		b.refused = refusal(err)
-		return
-	case kept == nil:
-		return
+		return nil, nil
+	}
+	if kept == nil {
+		return nil, nil
 	}
 	if b.builder.Len() > b.capacity {
 		b.capacity = b.builder.Len() // its memory is of no usual size any more
@@ -66,6 +74,11 @@ func (c *screening) see(o *Options, b *recordBatch) {
 	if cap(c.into) < before {
 		c.into = make([]byte, 0, 2*before)
 	}
+	return kept, others
+}
+
+// remap has listeners know the places that interceptors have left their records.
+func (b *recordBatch) remap(kept []int32) {
 	at := 0
 	for i := range b.listeners {
 		l := &b.listeners[i]

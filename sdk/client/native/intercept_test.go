@@ -1,9 +1,12 @@
 package native
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/chain"
@@ -56,5 +59,140 @@ func TestTheEndOfABurstGoesInTime(t *testing.T) {
 				t.Errorf("open %v, %d queued", part.open != nil, len(part.queue))
 			}
 		})
+	}
+}
+
+// heard is a listener that keeps what it is told.
+type heard struct {
+	at  Ack
+	err error
+	n   int
+}
+
+func (h *heard) Done(a Ack, err error) { h.at, h.err, h.n = a, err, h.n+1 }
+
+// burying is a sender whose interceptor buries every record whose key is odd in topic "dead",
+// with a batch of records that are listened to.
+func burying(o Options, records int) (s *sender, part *partition, all []*heard) {
+	o.Plugins = []chain.Plugin{{Name: "odd", Interceptor: odd{}, OnError: chain.DeadLetter, DeadLetter: "dead"}}
+	s, part = testSender(o)
+	b := filled(part, records)
+	b.begun = int64(time.Second)
+	for i := range records {
+		all = append(all, new(heard))
+		b.listeners = append(b.listeners, listening{listener: all[i], delta: int32(i)})
+	}
+	part.queue = append(part.queue, b)
+	return s, part, all
+}
+
+// odd calls every second record bad.
+type odd struct{ sdk.Nop }
+
+func (odd) OnProduce(b *sdk.Batch) error {
+	for i := range b.All() {
+		if i%2 == 1 {
+			b.Fail(i, "odd")
+		}
+	}
+	return nil
+}
+
+// known has the sender hear of a topic.
+func known(s *sender, name string, partitions int) {
+	(&described{topics: []topicAt{{name: name, leaders: make([]int32, partitions)}}}).happen(s)
+}
+
+func TestDeadLettersWaitForTheirTopic(t *testing.T) {
+	now := int64(2 * time.Second)
+	s, part, all := burying(Options{BufferBytes: 1 << 20}, 5)
+	part.index = 7
+	f := &flush{done: make(chan struct{})}
+	f.happen(s)
+	if at := s.round(now); at > now {
+		t.Errorf("looks for the topic after %v", time.Duration(at-now))
+	}
+	if len(part.inflight) != 1 || part.inflight[0].builder.Count() != 3 || f.left != 2 {
+		t.Fatalf("%d batches under way, a flush waits for %d", len(part.inflight), f.left)
+	}
+	s.round(now)
+	if !s.metadata.topics["dead"] || !s.metadata.needed {
+		t.Fatal("nobody asks for the topic of dead letters")
+	}
+	known(s, "dead", 3)
+	s.round(now)
+	to := s.parts["dead"][1]
+	if len(to.queue) != 1 || !to.active || to.queue[0].builder.Count() != 2 {
+		t.Fatalf("partition 1 of the topic has %d batches", len(to.queue))
+	}
+	s.closing = true
+	if s.over() {
+		t.Error("the producer is over while dead letters wait")
+	}
+	b := to.queue[0]
+	to.queue = nil
+	s.settle(b, nil, 40, -1)
+	s.release(b)
+	for i, h := range all {
+		want := Ack{Topic: "dead", Partition: 1, Offset: 40 + int64(i/2)}
+		if i%2 == 0 {
+			if h.n > 0 {
+				t.Errorf("record %d is settled with the dead letters", i)
+			}
+		} else if h.n != 1 || h.err != nil || h.at != want {
+			t.Errorf("record %d: %+v, %v, told %d times; want %+v", i, h.at, h.err, h.n, want)
+		}
+	}
+	if s.beside.bytes != 0 || f.left != 1 {
+		t.Errorf("%d bytes are left beside, a flush waits for %d", s.beside.bytes, f.left)
+	}
+}
+
+func TestDeadLettersThatHaveNoTopic(t *testing.T) {
+	now := int64(2 * time.Second)
+	for name, test := range map[string]struct {
+		happens func(s *sender)
+		want    error
+	}{
+		"never known":    {func(s *sender) { s.forward(now + int64(time.Minute)) }, ErrTimeout},
+		"forbidden":      {func(s *sender) { s.refuse(&topicAt{name: "dead", err: kerr.TopicAuthorizationFailed}) }, kerr.TopicAuthorizationFailed},
+		"given up":       {func(s *sender) { (&abandoning{}).happen(s) }, ErrClosed},
+		"another's name": {func(s *sender) { s.refuse(&topicAt{name: "t2", err: kerr.TopicAuthorizationFailed}) }, nil},
+	} {
+		s, _, all := burying(Options{BufferBytes: 1 << 20}, 2)
+		s.round(now)
+		s.forward(now)
+		test.happens(s)
+		if test.want == nil {
+			if all[1].n > 0 || len(s.beside.waiting) != 1 {
+				t.Errorf("%s: told %v", name, all[1].err)
+			}
+			continue
+		}
+		if all[1].n != 1 || !errors.Is(all[1].err, test.want) || all[1].at.Topic != "dead" || s.beside.bytes != 0 {
+			t.Errorf("%s: told %d times of %v; %d bytes are left beside", name, all[1].n, all[1].err, s.beside.bytes)
+		}
+		if s.metadata.topics["dead"] && !s.abandoned {
+			t.Errorf("%s: the topic is asked for although nobody wants it", name)
+		}
+	}
+}
+
+// What interceptors make beside is bounded: others wait until it is settled.
+func TestDeadLettersAreBounded(t *testing.T) {
+	now := int64(2 * time.Second)
+	s, part, all := burying(Options{BufferBytes: 1, MaxInFlight: 5}, 2)
+	next := filled(part, 2)
+	next.begun = now
+	part.queue = append(part.queue, next)
+	s.round(now)
+	s.round(now)
+	if next.screened || len(s.beside.waiting) != 1 {
+		t.Fatal("the next batch is shown although more than the memory waits")
+	}
+	s.forgo("", ErrClosed)
+	s.round(now)
+	if all[1].n != 1 || !next.screened {
+		t.Errorf("the next batch is shown %v once that is settled", next.screened)
 	}
 }

@@ -29,6 +29,7 @@ type recordBatch struct {
 	settled  bool  // before its request came back
 	screened bool  // interceptors have seen it
 	refused  error // by them
+	beside   int   // bytes, of one that interceptors have made of what belongs in another topic
 	flushes  []*flush
 
 	// Of the connection, while a request has it.

@@ -51,6 +51,7 @@ type sender struct {
 	}
 	txn       *transactions // nil: without a transactional id
 	screening *screening    // nil: without interceptors
+	beside    beside
 	closing   bool
 	abandoned bool
 }
@@ -137,6 +138,9 @@ func (s *sender) over() bool {
 			return false
 		}
 	}
+	if len(s.beside.waiting) > 0 {
+		return false
+	}
 	return s.abandoned || s.txn.over()
 }
 
@@ -186,7 +190,8 @@ func (s *sender) dispatch(now int64) (wakeAt int64) {
 
 // round puts one batch of each partition that may send one into the request of its leader.
 func (s *sender) round(now int64) (wakeAt int64) {
-	wakeAt = never
+	wakeAt = s.forward(now)
+	waiting := len(s.beside.waiting)
 	hurry := s.closing || s.p.memory.Blocked()
 	s.turn++
 	for i := range s.active {
@@ -225,6 +230,10 @@ func (s *sender) round(now int64) (wakeAt int64) {
 			wakeAt = now
 		}
 	}
+	if len(s.beside.waiting) > waiting || s.beside.heldBack && !s.beside.full(s.o) {
+		wakeAt = now
+	}
+	s.beside.heldBack = false
 	return wakeAt
 }
 
@@ -466,6 +475,7 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 // release gives the memory of a settled batch back.
 func (s *sender) release(b *recordBatch) {
 	charged := b.charged
+	s.beside.bytes -= b.beside
 	s.p.spare.give(b, s.o.BatchBytes)
 	if charged > 0 {
 		s.p.memory.Give(charged)
@@ -480,6 +490,10 @@ func (s *sender) split(b *recordBatch) {
 		for _, f := range b.flushes {
 			f.left++
 			half.flushes = append(half.flushes, f)
+		}
+		if b.beside > 0 {
+			half.beside = half.builder.Len()
+			s.beside.bytes += half.beside
 		}
 		part.again(half)
 	}

@@ -1,4 +1,4 @@
-// Package kinds has the partitioner, the serializer and the assignor of guest/rust/examples in
+// Package kinds has the plugins for clients of guest/rust/examples in
 // Go: the same plugins natively, as modules from Go and as modules from Rust, to be compared.
 package kinds
 

@@ -241,3 +241,39 @@ macro_rules! assignor {
         }
     };
 }
+
+/// Makes a module of a [`ProducerInterceptor`](crate::ProducerInterceptor).
+#[macro_export]
+macro_rules! producer_interceptor {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, ProducerInterceptor);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_on_send(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::record::on_send::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_on_ack(size: u32) -> u64 {
+            MILLRACE_GUEST.number(size, $crate::record::on_ack::<$plugin>)
+        }
+    };
+}
+
+/// Makes a module of a [`ConsumerInterceptor`](crate::ConsumerInterceptor).
+#[macro_export]
+macro_rules! consumer_interceptor {
+    ($plugin:ty) => {
+        $crate::guest!($plugin, ConsumerInterceptor);
+
+        #[no_mangle]
+        pub extern "C" fn millrace_on_consume(size: u32) -> u64 {
+            MILLRACE_GUEST.answer(size, $crate::record::on_consume::<$plugin>)
+        }
+
+        #[no_mangle]
+        pub extern "C" fn millrace_on_commit(size: u32) -> u64 {
+            MILLRACE_GUEST.number(size, $crate::record::on_commit::<$plugin>)
+        }
+    };
+}

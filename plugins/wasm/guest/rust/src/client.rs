@@ -122,7 +122,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn decode(form: u32, p: &'a [u8]) -> Option<Value<'a>> {
+    pub(crate) fn decode(form: u32, p: &'a [u8]) -> Option<Value<'a>> {
         let text = || core::str::from_utf8(p).ok();
         let number = || Some(u64::from_le_bytes(p.try_into().ok()?));
         Some(match form {
@@ -138,34 +138,39 @@ impl<'a> Value<'a> {
         })
     }
 
-    fn encode(&self, output: &mut Vec<u8>) {
-        let number;
-        let (form, p): (u32, &[u8]) = match self {
+    /// Its form and its bytes, of which a number has its own in `number`.
+    pub(crate) fn form<'b>(&'b self, number: &'b mut [u8; 8]) -> (u32, &'b [u8]) {
+        match self {
             Value::Null => (0, &[]),
             Value::Bytes(p) => (1, p),
             Value::Text(text) => (2, text.as_bytes()),
             Value::Integer(n) => {
-                number = n.to_le_bytes();
-                (3, &number)
+                *number = n.to_le_bytes();
+                (3, number)
             }
             Value::Unsigned(n) => {
-                number = n.to_le_bytes();
-                (4, &number)
+                *number = n.to_le_bytes();
+                (4, number)
             }
             Value::Float(n) => {
-                number = n.to_bits().to_le_bytes();
-                (5, &number)
+                *number = n.to_bits().to_le_bytes();
+                (5, number)
             }
             Value::Boolean(true) => (6, &[1]),
             Value::Boolean(false) => (6, &[0]),
             Value::Json(text) => (7, text.as_bytes()),
-        };
+        }
+    }
+
+    fn encode(&self, output: &mut Vec<u8>) {
+        let mut number = [0; 8];
+        let (form, p) = self.form(&mut number);
         datum(output, form, p, None);
     }
 }
 
-/// The headers of a record, which a serializer may add to.
-#[derive(Debug, Clone, Default)]
+/// The headers of a record, which a serializer or an interceptor may change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderList {
     list: Vec<(String, Option<Vec<u8>>)>,
     changed: bool,
@@ -185,6 +190,13 @@ impl HeaderList {
     /// The value of the first header of that key.
     pub fn get(&self, key: &str) -> Option<Option<&[u8]>> {
         self.iter().find(|(k, _)| *k == key).map(|(_, v)| v)
+    }
+
+    /// Takes out all headers of that key.
+    pub fn remove(&mut self, key: &str) {
+        let before = self.list.len();
+        self.list.retain(|(k, _)| k != key);
+        self.changed |= self.list.len() != before;
     }
 
     /// Adds one behind the others.
@@ -237,10 +249,10 @@ pub struct Member<'a> {
     pub user_data: Option<&'a [u8]>,
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn raw(&mut self, size: u32) -> Option<&'a [u8]> {
+    pub(crate) fn raw(&mut self, size: u32) -> Option<&'a [u8]> {
         let size = size as usize;
         if size > self.0.len() {
             return None;
@@ -249,16 +261,19 @@ impl<'a> Reader<'a> {
         self.0 = rest;
         Some(p)
     }
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         Some(u32::from_le_bytes(self.raw(4)?.try_into().ok()?))
     }
-    fn bytes(&mut self) -> Option<Option<&'a [u8]>> {
+    pub(crate) fn long(&mut self) -> Option<i64> {
+        Some(i64::from_le_bytes(self.raw(8)?.try_into().ok()?))
+    }
+    pub(crate) fn bytes(&mut self) -> Option<Option<&'a [u8]>> {
         match self.number()? {
             NULL => Some(None),
             size => Some(Some(self.raw(size)?)),
         }
     }
-    fn text(&mut self) -> Option<&'a str> {
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
         core::str::from_utf8(self.bytes()??).ok()
     }
     fn partitions(&mut self) -> Option<Vec<Partition<'a>>> {
@@ -272,7 +287,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The rest of the header of an input, and what stands behind it.
-fn open(input: &[u8], magic: u32) -> Option<(Reader<'_>, Reader<'_>)> {
+pub(crate) fn open(input: &[u8], magic: u32) -> Option<(Reader<'_>, Reader<'_>)> {
     let mut head = Reader(input);
     if head.number()? != magic {
         return None;
@@ -281,11 +296,11 @@ fn open(input: &[u8], magic: u32) -> Option<(Reader<'_>, Reader<'_>)> {
     Some((head, Reader(rest)))
 }
 
-fn put(output: &mut Vec<u8>, number: u32) {
+pub(crate) fn put(output: &mut Vec<u8>, number: u32) {
     output.extend_from_slice(&number.to_le_bytes());
 }
 
-fn put_bytes(output: &mut Vec<u8>, p: Option<&[u8]>) {
+pub(crate) fn put_bytes(output: &mut Vec<u8>, p: Option<&[u8]>) {
     match p {
         None => put(output, NULL),
         Some(p) => {
@@ -296,7 +311,7 @@ fn put_bytes(output: &mut Vec<u8>, p: Option<&[u8]>) {
 }
 
 /// Writes a datum. Without headers they stay as they were.
-fn datum(output: &mut Vec<u8>, form: u32, p: &[u8], headers: Option<&HeaderList>) {
+pub(crate) fn datum(output: &mut Vec<u8>, form: u32, p: &[u8], headers: Option<&HeaderList>) {
     let count = headers.map_or(NULL, |h| h.list.len() as u32);
     for number in [DATUM_MAGIC, DATUM_SIZE, form, p.len() as u32, count, 0] {
         put(output, number);
@@ -308,7 +323,7 @@ fn datum(output: &mut Vec<u8>, form: u32, p: &[u8], headers: Option<&HeaderList>
     }
 }
 
-fn fault(output: &mut Vec<u8>, reason: &str) {
+pub(crate) fn fault(output: &mut Vec<u8>, reason: &str) {
     output.clear();
     datum(
         output,
@@ -318,7 +333,7 @@ fn fault(output: &mut Vec<u8>, reason: &str) {
     );
 }
 
-const OTHER: &str = "the input is not of this version";
+pub(crate) const OTHER: &str = "the input is not of this version";
 
 #[doc(hidden)]
 pub fn partition<T: Partitioner>(plugin: &mut T, input: &[u8]) -> u64 {
@@ -338,13 +353,19 @@ fn came(input: &[u8]) -> Option<(&str, HeaderList, u32, &[u8])> {
     let (mut head, mut r) = open(input, DATUM_MAGIC)?;
     let (form, size, count) = (head.number()?, head.number()?, head.number()?);
     let p = r.raw(size)?;
+    let headers = came_headers(&mut r, count)?;
+    Some((core::str::from_utf8(r.0).ok()?, headers, form, p))
+}
+
+/// So many headers that came.
+pub(crate) fn came_headers(r: &mut Reader, count: u32) -> Option<HeaderList> {
     let mut headers = HeaderList::new();
     for _ in 0..count {
         let (key, value) = (r.text()?, r.bytes()?);
         headers.add(key, value);
     }
     headers.changed = false;
-    Some((core::str::from_utf8(r.0).ok()?, headers, form, p))
+    Some(headers)
 }
 
 #[doc(hidden)]

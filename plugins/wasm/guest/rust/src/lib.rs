@@ -1,6 +1,7 @@
 //! Write a plugin for Millrace in Rust. An interceptor runs inside the broker as a WebAssembly
 //! module that can reach nothing but its own memory, and sees a batch of records at a time. A
-//! [`Partitioner`], [`Serializer`] or [`Assignor`] runs inside clients in the same way.
+//! [`Partitioner`], [`Serializer`], [`Assignor`], [`ProducerInterceptor`] or [`ConsumerInterceptor`]
+//! runs inside clients in the same way.
 //!
 //! ```
 //! use millrace_plugin::{plugin, Batch, Error, Interceptor, Settings};
@@ -36,6 +37,7 @@ extern crate alloc;
 pub mod abi;
 mod batch;
 pub mod client;
+pub mod record;
 mod settings;
 pub mod testing;
 
@@ -43,6 +45,7 @@ pub use batch::{Batch, Change, Headers, Record, Records};
 pub use client::{
     Assignor, HeaderList, Member, Partition, Partitioner, Placement, Serializer, Value,
 };
+pub use record::{Ack, ClientRecord, Committed, ConsumerInterceptor, ProducerInterceptor};
 pub use settings::Settings;
 
 use alloc::string::String;

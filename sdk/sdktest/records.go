@@ -1,0 +1,233 @@
+package sdktest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/plugins/wasm"
+	"github.com/millrace/millrace/sdk"
+)
+
+// ProducerInterceptorSubject is an interceptor of single records in producers. Its fields are as in
+// PartitionerSubject; without a Module only the native one is looked at.
+type ProducerInterceptorSubject struct {
+	New    func(c sdk.Config) (sdk.ProducerInterceptor, error)
+	Config map[string]string
+	Module string
+	Limits map[string]string
+}
+
+// ConsumerInterceptorSubject is the same for consumers.
+type ConsumerInterceptorSubject struct {
+	New    func(c sdk.Config) (sdk.ConsumerInterceptor, error)
+	Config map[string]string
+	Module string
+	Limits map[string]string
+}
+
+// ProducerInterceptor holds an interceptor to its contract: whatever a record holds, it does not panic,
+// and leaves keys and values of the types that they had. Given a module, that must make the same of
+// the same records, among them acknowledgements; then it is taken away what it needs.
+func ProducerInterceptor(t *testing.T, s ProducerInterceptorSubject) {
+	t.Helper()
+	checkProducerInterceptor(t, s)
+}
+
+func checkProducerInterceptor(t T, s ProducerInterceptorSubject) {
+	t.Helper()
+	native, err := made(s.New, s.Config)
+	if err != nil {
+		t.Fatalf("make the interceptor: %v", err)
+		return
+	}
+	defer closed(native)
+	var module sdk.ProducerInterceptor = nothing{}
+	if s.Module != "" {
+		if module, err = sdk.ProducerInterceptors.New("wasm", config(t, s.Module, s.Config, s.Limits, nil)); err != nil {
+			t.Fatalf("load the module: %v", err)
+			return
+		}
+	}
+	defer closed(module)
+	before, other := clientRecords(-1, -1), clientRecords(-1, -1)
+	for n, r := range clientRecords(-1, -1) {
+		err1 := native.OnSend(r)
+		if err1 == nil {
+			sameTypes(t, n, before[n], r)
+		}
+		if s.Module == "" {
+			continue
+		}
+		err2 := module.OnSend(other[n])
+		if (err1 == nil) != (err2 == nil) {
+			t.Errorf("%s: the module says %v, the native interceptor %v", shown(before[n]), err2, err1)
+		} else if want := shown(r); err1 == nil && shown(other[n]) != want {
+			t.Errorf("record %d: the module makes\n%.400s\nof it, and the native interceptor\n%.400s", n, shown(other[n]), want)
+		}
+		if n%3 == 2 {
+			at, failure := sdk.RecordMetadata{TopicPartition: sdk.TopicPartition{Topic: r.Topic, Partition: 1}, Offset: int64(n), Timestamp: time.UnixMilli(7)}, error(nil)
+			if n%2 == 0 {
+				at.Offset, failure = -1, errors.New("it was lost")
+			}
+			native.OnAck(at, failure)
+			module.OnAck(at, failure)
+		}
+	}
+	if s.Module == "" {
+		return
+	}
+	starvedRecords(t, func(c sdk.Config) (func(*sdk.Record) error, any, error) {
+		i, err := sdk.ProducerInterceptors.New("wasm", c)
+		if err != nil {
+			return nil, nil, err
+		}
+		return i.OnSend, i, nil
+	}, s.Module, s.Config, s.Limits)
+}
+
+// ConsumerInterceptor does for interceptors of consumers what ProducerInterceptor does for those of
+// producers, with commits instead of acknowledgements.
+func ConsumerInterceptor(t *testing.T, s ConsumerInterceptorSubject) {
+	t.Helper()
+	checkConsumerInterceptor(t, s)
+}
+
+func checkConsumerInterceptor(t T, s ConsumerInterceptorSubject) {
+	t.Helper()
+	native, err := made(s.New, s.Config)
+	if err != nil {
+		t.Fatalf("make the interceptor: %v", err)
+		return
+	}
+	defer closed(native)
+	var module sdk.ConsumerInterceptor = nothing{}
+	if s.Module != "" {
+		if module, err = sdk.ConsumerInterceptors.New("wasm", config(t, s.Module, s.Config, s.Limits, nil)); err != nil {
+			t.Fatalf("load the module: %v", err)
+			return
+		}
+	}
+	defer closed(module)
+	count := len(clientRecords(0, 0))
+	for n, end := 0, 0; n < count; n = end { // polls of 1, 2, 3, 4, 1, … records
+		end = min(n+1+n%4, count)
+		before, one, other := clientRecords(2, 40)[n:end], clientRecords(2, 40)[n:end], clientRecords(2, 40)[n:end]
+		want, err1 := native.OnConsume(slices.Clone(one))
+		for _, r := range want {
+			if at := slices.Index(one, r); err1 == nil && at >= 0 {
+				sameTypes(t, n+at, before[at], r)
+			}
+		}
+		if s.Module == "" {
+			continue
+		}
+		got, err2 := module.OnConsume(slices.Clone(other))
+		if (err1 == nil) != (err2 == nil) {
+			t.Errorf("records %d to %d: the module says %v, the native interceptor %v", n, end, err2, err1)
+		} else if err1 == nil && allShown(got) != allShown(want) {
+			t.Errorf("records %d to %d: the module makes\n%.400s\nof them, and the native interceptor\n%.400s", n, end, allShown(got), allShown(want))
+		}
+		offsets := map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: "orders", Partition: 2}: {Offset: 40 + int64(end), LeaderEpoch: -1}, {Topic: "s"}: {Metadata: "m"}}
+		native.OnCommit(offsets)
+		module.OnCommit(offsets)
+	}
+	if s.Module == "" {
+		return
+	}
+	starvedRecords(t, func(c sdk.Config) (func(*sdk.Record) error, any, error) {
+		i, err := sdk.ConsumerInterceptors.New("wasm", c)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(r *sdk.Record) error { _, err := i.OnConsume([]*sdk.Record{r}); return err }, i, nil
+	}, s.Module, s.Config, s.Limits)
+}
+
+// nothing is the module of a subject that has none.
+type nothing struct{}
+
+func (nothing) OnSend(*sdk.Record) error                               { return nil }
+func (nothing) OnAck(sdk.RecordMetadata, error)                        {}
+func (nothing) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) { return records, nil }
+func (nothing) OnCommit(map[sdk.TopicPartition]sdk.OffsetAndMetadata)  {}
+
+// starvedRecords takes away what a module needs: it must be cut off, and the record stay as it was.
+func starvedRecords(t T, load func(sdk.Config) (func(*sdk.Record) error, any, error), module string, own, limits map[string]string) {
+	t.Helper()
+	show, starved, err := load(config(t, module, own, limits, starving))
+	if err != nil {
+		t.Fatalf("load the module: %v", err)
+		return
+	}
+	defer closed(starved)
+	before, after := clientRecords(2, 40), clientRecords(2, 40)
+	for n := range 3 {
+		if err := show(after[n]); !errors.Is(err, wasm.ErrFuel) {
+			t.Errorf("the module without fuel says %v", err)
+		}
+		if shown(after[n]) != shown(before[n]) {
+			t.Errorf("the module without fuel has changed the record to %.400s", shown(after[n]))
+		}
+	}
+	noMemory(t, func(c sdk.Config) (any, error) { _, made, err := load(c); return made, err }, module, own)
+}
+
+// clientRecords are records with keys and values of all types that a module may be shown as such,
+// the first of them at an offset, or all at −1.
+func clientRecords(partition int32, offset int64) (all []*sdk.Record) {
+	values := []any{[]byte("value"), "text", nil, []byte{}, "", int64(-7), uint64(1 << 63), 0.5, true, "debug: x", []byte("secret"), strings.Repeat("long ", 20_000)}
+	for _, r := range hostile() {
+		values = append(values, bytes.Clone(r.Value))
+	}
+	headers := [][]sdk.Header{nil, {{Key: "a", Value: []byte("1")}, {Key: "", Value: nil}, {Key: "e", Value: []byte{}}}, {{Key: "origin", Value: []byte("elsewhere")}}}
+	times := []time.Time{{}, time.UnixMilli(0), time.UnixMilli(1_700_000_000_123)}
+	for n, v := range values {
+		if p, ok := v.([]byte); ok && p == nil {
+			v = nil
+		}
+		r := &sdk.Record{Topic: "orders", Partition: partition, Offset: -1, Timestamp: times[n%len(times)], Headers: slices.Clone(headers[n%len(headers)]), Key: values[(n+3)%9], Value: v}
+		if offset >= 0 {
+			r.Offset = offset + int64(n)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// sameTypes says so when an interceptor has left a key or value that its client cannot take.
+func sameTypes(t T, n int, before, after *sdk.Record) {
+	t.Helper()
+	for what, pair := range map[string][2]any{"key": {before.Key, after.Key}, "value": {before.Value, after.Value}} {
+		if was, is := reflect.TypeOf(pair[0]), reflect.TypeOf(pair[1]); was != is && is != nil && was != nil {
+			t.Errorf("record %d: it makes a %v of a %s that was a %v", n, is, what, was)
+		}
+	}
+}
+
+// shown is all that a record is.
+func shown(r *sdk.Record) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s-%d at %d", r.Topic, r.Partition, r.Offset)
+	if !r.Timestamp.IsZero() {
+		fmt.Fprintf(&out, ", %d", r.Timestamp.UnixMilli())
+	}
+	fmt.Fprintf(&out, ": %T %q = %T %q", r.Key, fmt.Sprint(r.Key), r.Value, fmt.Sprint(r.Value))
+	for _, h := range r.Headers {
+		fmt.Fprintf(&out, ", %q:%q (null: %t)", h.Key, h.Value, h.Value == nil)
+	}
+	return out.String()
+}
+
+func allShown(all []*sdk.Record) string {
+	var out strings.Builder
+	for _, r := range all {
+		out.WriteString(shown(r) + "\n")
+	}
+	return out.String()
+}
