@@ -215,8 +215,8 @@ var kindsOfClients = map[string]try{
 	abi.OnSend: tryProducerInterceptor, abi.OnConsume: tryConsumerInterceptor,
 }
 
-// part is a key or a value.
-func part(form abi.Form, p string) message.Part { return message.Part{Form: form, Bytes: []byte(p)} }
+// ofForm is a key or a value.
+func ofForm(form abi.Form, p string) message.Part { return message.Part{Form: form, Bytes: []byte(p)} }
 
 // lies are modules that answer what they may not, or nothing that is for them to say.
 var lies = map[string]struct {
@@ -282,9 +282,9 @@ var lies = map[string]struct {
 	"a partition that cannot be":     {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Partition = -2 })), ErrOutput},
 	"an offset of its own":           {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Offset = 10 })), ErrOutput},
 	"a time before all":              {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Timestamp = -1 })), ErrOutput},
-	"bytes where text was":           {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Value = part(abi.FormBytes, "v") })), ErrOutput},
+	"bytes where text was":           {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Value = ofForm(abi.FormBytes, "v") })), ErrOutput},
 	"null where text was":            {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Value = message.Part{} })), ErrOutput},
-	"a form of a fault":              {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Key = part(abi.FormFault, "v") })), ErrOutput},
+	"a form of a fault":              {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Key = ofForm(abi.FormFault, "v") })), ErrOutput},
 	"a header of no text":            {abi.OnSend, says(abi.OnSend, answered(func(r *message.Record) { r.Same, r.Headers = false, []sdk.Header{{Key: "\xff"}} })), ErrOutput},
 	"a record that may not be sent":  {abi.OnSend, says(abi.OnSend, value(abi.FormNull, "")), ErrOutput},
 	"a record that cannot be seen":   {abi.OnSend, says(abi.OnSend, value(abi.FormFault, "not today")), ErrGuest},
@@ -294,7 +294,7 @@ var lies = map[string]struct {
 	"a record of another partition":  {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Partition = 4 })), ErrOutput},
 	"bytes for a record":             {abi.OnConsume, says(abi.OnConsume, value(abi.FormBytes, "v")), ErrOutput},
 	"a record that is left out":      {abi.OnConsume, says(abi.OnConsume, value(abi.FormNull, "")), nil},
-	"a record that was read as such": {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Value = part(abi.FormText, "w") })), nil},
+	"a record that was read as such": {abi.OnConsume, says(abi.OnConsume, answered(func(r *message.Record) { r.Value = ofForm(abi.FormText, "w") })), nil},
 
 	"an assignor without a name":   {abi.Assign, introduces("\x00\x00\x00\x00"), refusedAtLoad},
 	"an assignor's third way":      {abi.Assign, introduces("\x02\x00\x00\x00deal"), refusedAtLoad},
