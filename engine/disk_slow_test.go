@@ -61,11 +61,11 @@ func (d *twoDisks) delay(f func()) {
 	})
 }
 
-// TestASlowDiskIsSlowForItselfAlone: every sync of one disk takes until the other has taken ten
+// TestASlowDiskIsSlowForItselfAlone: every sync of one disk takes until the other has taken five
 // records more. What it acknowledges was synced, and the other does not wait for it, or it would be
 // for ever.
 func TestASlowDiskIsSlowForItselfAlone(t *testing.T) {
-	const each = 10
+	const each = 5
 	d := onTwoDisks(t)
 	var syncs, taken atomic.Int64
 	over := make(chan struct{})

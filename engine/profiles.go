@@ -43,18 +43,24 @@ type profiler struct {
 	folder     string
 	interval   time.Duration
 	duration   time.Duration
-	lend       chan chan struct{} // asks for the runtime's profiler, given back by closing
+	lend       chan loan
 	ended      chan struct{}
 	complained bool
 
 	kept, size atomic.Int64
 }
 
+// loan is the runtime's profiler in the hands of somebody who asked for a profile.
+type loan struct {
+	free chan struct{} // closed when nobody else has it any more: until then it cannot be used
+	done chan struct{} // closed when it is given back
+}
+
 func newProfiler(b *Broker) *profiler {
 	v := b.values.Load()
 	p := &profiler{
 		broker: b, folder: filepath.Join(b.disks[0].Path, ProfilesFolder), interval: config.ProfileInterval.Of(v), duration: config.ProfileDuration.Of(v),
-		lend: make(chan chan struct{}), ended: make(chan struct{}),
+		lend: make(chan loan), ended: make(chan struct{}),
 	}
 	p.duration = min(p.duration, p.interval)
 	return p
@@ -80,8 +86,8 @@ func (p *profiler) run() {
 		select {
 		case <-p.broker.stop:
 			return
-		case done := <-p.lend:
-			p.lent(done)
+		case l := <-p.lend:
+			p.lent(l)
 		case <-next.C:
 			p.take()
 			next.Reset(max(p.interval-p.duration, time.Millisecond))
@@ -90,9 +96,10 @@ func (p *profiler) run() {
 }
 
 // lent waits until somebody else has taken a profile.
-func (p *profiler) lent(done <-chan struct{}) {
+func (p *profiler) lent(l loan) {
+	close(l.free)
 	select {
-	case <-done:
+	case <-l.done:
 	case <-p.broker.stop:
 	}
 }
@@ -109,18 +116,18 @@ func (p *profiler) take() {
 	}
 	over := time.NewTimer(p.duration)
 	defer over.Stop()
-	var done chan struct{}
+	var asked loan
 	whole := false
 	select {
 	case <-over.C:
 		whole = true
-	case done = <-p.lend:
+	case asked = <-p.lend:
 	case <-p.broker.stop:
 	}
 	runprof.StopCPUProfile()
 	label.End()
-	if done != nil {
-		p.lent(done)
+	if asked.free != nil {
+		p.lent(asked)
 		return
 	}
 	if whole {
@@ -187,10 +194,11 @@ func (p *profiler) prune(files int, bytes int64) error {
 func (b *Broker) serveProfile(w http.ResponseWriter, r *http.Request) {
 	label.Begin()
 	defer label.End()
-	done := make(chan struct{})
-	defer close(done)
+	l := loan{free: make(chan struct{}), done: make(chan struct{})}
+	defer close(l.done)
 	select {
-	case b.profiler.lend <- done:
+	case b.profiler.lend <- l:
+		<-l.free
 	case <-b.profiler.ended:
 	case <-r.Context().Done():
 		return

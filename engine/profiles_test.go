@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/label"
 )
 
 // busy has a broker work until the returned function is called.
@@ -124,6 +127,27 @@ func TestProfilesAreKeptInARing(t *testing.T) {
 	}
 	// Who asks for one is served although the broker takes its own.
 	fetchProfile(t, b, "profile?seconds=1")
+}
+
+// Who asks for a profile is served once the broker has ended its own, however late it comes to that.
+func TestAProfileIsLentOnceItIsFree(t *testing.T) {
+	b := start(t, t.TempDir(), "profile.interval.ms=100", "profile.duration.ms=100") // it always takes one
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))                                  // who asks goes on before the broker hears of it
+	for served := 0; served < 5; {
+		soon(t, "the broker takes one", label.On)
+		ctx, cancel := context.WithCancel(t.Context())
+		enough := time.AfterFunc(20*time.Millisecond, cancel) // a profile ends with who asked for it
+		w := httptest.NewRecorder()
+		b.serveProfile(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/profile?seconds=1", nil).WithContext(ctx))
+		enough.Stop()
+		cancel()
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if w.Body.Len() > 0 { // it was lent in time
+			served++
+		}
+	}
 }
 
 func TestTheRingIsBoundedByBytes(t *testing.T) {
