@@ -79,6 +79,8 @@ type edit struct {
 const (
 	flags       = abi.HasKey | abi.HasValue | abi.HasHeaders | abi.AddHeaders
 	fieldsFlags = flags | abi.InPlace
+
+	overwritten = abi.Edit | abi.InPlace<<8 // fate and flags of a value that was written over, and no more
 )
 
 // next reads an edit of a record behind last into d.
@@ -88,6 +90,9 @@ func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
 	d.fate, d.has = byte(what), byte(what>>8)
 	allowed := byte(flags)
 	if s.now != nil {
+		if what == overwritten && int64(record) > last && int64(record) < int64(s.count) {
+			return record // as most do
+		}
 		allowed = fieldsFlags
 	}
 	switch {
@@ -178,8 +183,8 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 	}
 	last, left := int64(-1), s.most-int64(len(s.list))
 	var answer error
+	var d edit // of which counts what its has names
 	for range n {
-		var d edit
 		record := e.next(&d, last, s)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
@@ -192,6 +197,8 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 		}
 		last = int64(record)
 		switch d.fate {
+		case abi.Edit:
+			change(b, s.first+int(record), &d)
 		case abi.Reject:
 			answer = sdk.Reject(readable(d.value))
 		case abi.Fault:
@@ -227,11 +234,9 @@ func (e *edits) inPlace(d *edit, b *sdk.Batch, s *part, record int, most int64) 
 	return int64(size)
 }
 
-// do does to b what an edit of a record says.
+// do does to b what a fate other than edit says.
 func (e *edits) do(b *sdk.Batch, record int, d *edit) {
 	switch d.fate {
-	case abi.Edit:
-		change(b, record, d)
 	case abi.Drop:
 		b.Drop(record)
 	case abi.Route:
