@@ -90,9 +90,6 @@ func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
 	d.fate, d.has = byte(what), byte(what>>8)
 	allowed := byte(flags)
 	if s.now != nil {
-		if what == overwritten && int64(record) > last && int64(record) < int64(s.count) {
-			return record // as most do
-		}
 		allowed = fieldsFlags
 	}
 	switch {
@@ -185,6 +182,14 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 	var answer error
 	var d edit // of which counts what its has names
 	for range n {
+		if record, over := e.over(last, s); over {
+			if left -= e.inPlace(&d, b, s, s.first+int(record), left); e.bad != "" {
+				break
+			}
+			b.SetValue(s.first+int(record), d.value)
+			last = record
+			continue
+		}
 		record := e.next(&d, last, s)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
@@ -214,6 +219,20 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 		return fmt.Errorf("%s: %w", e.bad, ErrOutput)
 	}
 	return answer
+}
+
+// over reads an edit that says no more than that a value was written over, as most do in a batch
+// that has any; next reads those as well, and says what is wrong.
+func (e *edits) over(last int64, s *part) (record int64, is bool) {
+	if s.now == nil || len(e.p)-e.at < 8 {
+		return 0, false
+	}
+	both := binary.LittleEndian.Uint64(e.p[e.at:])
+	if record = int64(uint32(both)); both>>32 != overwritten || record <= last || record >= int64(s.count) {
+		return 0, false
+	}
+	e.at += 8
+	return record, true
 }
 
 // inPlace finds what a guest has made of the value of a record where it was, and says how many
