@@ -79,6 +79,8 @@ type edit struct {
 const (
 	flags       = abi.HasKey | abi.HasValue | abi.HasHeaders | abi.AddHeaders
 	fieldsFlags = flags | abi.InPlace
+
+	overwritten = abi.Edit | abi.InPlace<<8 // fate and flags of a value that was written over, and no more
 )
 
 // next reads an edit of a record behind last into d.
@@ -178,8 +180,16 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 	}
 	last, left := int64(-1), s.most-int64(len(s.list))
 	var answer error
+	var d edit // of which counts what its has names
 	for range n {
-		var d edit
+		if record, over := e.over(last, s); over {
+			if left -= e.inPlace(&d, b, s, s.first+int(record), left); e.bad != "" {
+				break
+			}
+			b.SetValue(s.first+int(record), d.value)
+			last = record
+			continue
+		}
 		record := e.next(&d, last, s)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
@@ -192,6 +202,8 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 		}
 		last = int64(record)
 		switch d.fate {
+		case abi.Edit:
+			change(b, s.first+int(record), &d)
 		case abi.Reject:
 			answer = sdk.Reject(readable(d.value))
 		case abi.Fault:
@@ -207,6 +219,20 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 		return fmt.Errorf("%s: %w", e.bad, ErrOutput)
 	}
 	return answer
+}
+
+// over reads an edit that says no more than that a value was written over, as most do in a batch
+// that has any; next reads those as well, and says what is wrong.
+func (e *edits) over(last int64, s *part) (record int64, is bool) {
+	if s.now == nil || len(e.p)-e.at < 8 {
+		return 0, false
+	}
+	both := binary.LittleEndian.Uint64(e.p[e.at:])
+	if record = int64(uint32(both)); both>>32 != overwritten || record <= last || record >= int64(s.count) {
+		return 0, false
+	}
+	e.at += 8
+	return record, true
 }
 
 // inPlace finds what a guest has made of the value of a record where it was, and says how many
@@ -227,11 +253,9 @@ func (e *edits) inPlace(d *edit, b *sdk.Batch, s *part, record int, most int64) 
 	return int64(size)
 }
 
-// do does to b what an edit of a record says.
+// do does to b what a fate other than edit says.
 func (e *edits) do(b *sdk.Batch, record int, d *edit) {
 	switch d.fate {
-	case abi.Edit:
-		change(b, record, d)
 	case abi.Drop:
 		b.Drop(record)
 	case abi.Route:

@@ -7,37 +7,39 @@ struct Mask;
 
 const DIGITS: usize = 16;
 
-/// Which of eight bytes are digits: the top bit of each that is one.
-fn digits(eight: &[u8]) -> u64 {
+/// Which of eight bytes are no digits: the top bit of each that is none.
+#[inline(always)]
+fn others(eight: &[u8]) -> u64 {
     let p = u64::from_le_bytes([
         eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
     ]);
     let all = |c: u8| u64::from_le_bytes([c; 8]);
     // With the top bit away no sum of a byte reaches the next one.
     let low = p & all(0x7f);
-    (low + all(0x80 - b'0')) & !(low + all(0x7f - b'9')) & !p & all(0x80)
+    (!(low + all(0x80 - b'0')) | (low + all(0x7f - b'9')) | p) & all(0x80)
 }
 
 /// How many digits there are from the first of sixteen bytes on.
-fn leading(sixteen: &[u8]) -> usize {
-    match !digits(&sixteen[..8]) & EACH {
-        0 => 8 + (!digits(&sixteen[8..]) & EACH).trailing_zeros() as usize / 8,
-        others => others.trailing_zeros() as usize / 8,
+#[inline(always)]
+fn leading(p: &[u8]) -> usize {
+    match others(&p[..8]).trailing_zeros() as usize / 8 {
+        8 => 8 + others(&p[8..]).trailing_zeros() as usize / 8,
+        few => few,
     }
 }
 
-/// How many digits there are up to the last of sixteen bytes.
-fn trailing(sixteen: &[u8]) -> usize {
-    match !digits(&sixteen[8..]) & EACH {
-        0 => 8 + (!digits(&sixteen[..8]) & EACH).leading_zeros() as usize / 8,
-        others => others.leading_zeros() as usize / 8,
+/// How many digits there are up to the last of fifteen bytes.
+#[inline(always)]
+fn trailing(p: &[u8]) -> usize {
+    match others(&p[7..]).leading_zeros() as usize / 8 {
+        8 => 7 + others(&p[..8]).leading_zeros() as usize / 8,
+        few => few,
     }
 }
-
-const EACH: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// Where the first run of sixteen digits begins, from `at` on. Most bytes are skipped: of any
 /// sixteen in a row, one in a place that divides by sixteen must be a digit.
+#[inline(always)]
 fn find(value: &[u8], at: usize) -> Option<usize> {
     let mut probe = at + DIGITS - 1;
     while probe < value.len() {
@@ -45,7 +47,7 @@ fn find(value: &[u8], at: usize) -> Option<usize> {
             probe += DIGITS;
             continue;
         }
-        let begin = probe + 1 - trailing(&value[probe + 1 - DIGITS..=probe]);
+        let begin = probe - trailing(&value[probe + 1 - DIGITS..probe]);
         let run = leading(value.get(begin..begin + DIGITS)?);
         if run == DIGITS {
             return Some(begin);

@@ -87,6 +87,7 @@ impl<'a> Change<'a> {
     }
 }
 
+#[inline]
 fn u32_at(p: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([p[at], p[at + 1], p[at + 2], p[at + 3]])
 }
@@ -100,8 +101,10 @@ fn u16_at(p: &[u8], at: usize) -> u16 {
 }
 
 /// Where a field of a record is, and how long; `None` is null. A row of the table has two.
+#[inline(always)]
 fn field(table: &[u8], index: u32, which: usize) -> Option<(usize, usize)> {
-    let row = table.get(index as usize * ROW..)?.get(..ROW)?;
+    let at = index as usize * ROW;
+    let row = table.get(at..at + ROW)?;
     match u32_at(row, which + 4) {
         NULL => None,
         size => Some((u32_at(row, which) as usize, size as usize)),
@@ -232,16 +235,19 @@ impl<'a> Batch<'a> {
     }
 
     /// The key of a record; `None` is null.
+    #[inline]
     pub fn key(&self, index: u32) -> Option<&[u8]> {
         self.field(index, KEY)
     }
 
     /// The value of a record; `None` is null. Whether it shows what [`Batch::value_mut`] has
     /// made of it is left open.
+    #[inline]
     pub fn value(&self, index: u32) -> Option<&[u8]> {
         self.field(index, VALUE_IN_ROW)
     }
 
+    #[inline(always)]
     fn field(&self, index: u32, which: usize) -> Option<&[u8]> {
         let (at, size) = field(self.table, index, which)?;
         assert!(at <= self.size && size <= self.size - at);
@@ -262,19 +268,27 @@ impl<'a> Batch<'a> {
     /// }
     /// # }
     /// ```
+    #[inline]
     pub fn value_mut(&mut self, index: u32) -> Option<&mut [u8]> {
         let (at, size) = field(self.table, index, VALUE_IN_ROW)?;
         assert!(at <= self.size && size <= self.size - at);
-        if self.in_place.get() {
-            self.begin(index, EDIT | IN_PLACE);
-            // SAFETY: it lies within the records, of which nobody has any while the batch is borrowed.
-            return Some(unsafe { core::slice::from_raw_parts_mut(self.records.add(at), size) });
+        if !self.in_place.get() {
+            return Some(self.value_copy(index, at, size));
         }
-        // SAFETY: the same, but for those that `records` has lent, which are only read.
-        let value = unsafe { core::slice::from_raw_parts(self.records.add(at), size) };
-        Some(self.edit_value(index, value))
+        self.begin(index, EDIT | IN_PLACE);
+        // SAFETY: it lies within the records, of which nobody has any while the batch is borrowed.
+        Some(unsafe { core::slice::from_raw_parts_mut(self.records.add(at), size) })
     }
 
+    #[inline(never)]
+    fn value_copy(&mut self, index: u32, at: usize, size: usize) -> &mut [u8] {
+        assert!(at <= self.size && size <= self.size - at);
+        // SAFETY: it lies within the records, which are not written to once `records` has lent them.
+        let value = unsafe { core::slice::from_raw_parts(self.records.add(at), size) };
+        self.edit_value(index, value)
+    }
+
+    #[inline]
     fn begin(&mut self, index: u32, fate: u32) {
         assert!(
             index >= self.next && index < self.count,
@@ -284,6 +298,7 @@ impl<'a> Batch<'a> {
         self.put(index, fate);
     }
 
+    #[inline]
     fn put(&mut self, record: u32, fate: u32) {
         self.made += 1;
         let both = u64::from(fate) << 32 | u64::from(record);
