@@ -82,7 +82,7 @@ var (
 	})
 	InterceptorClasses = Common.List(setting.List{
 		Name: "interceptor.classes",
-		Doc:  "Interceptors of producers and consumers, by the names that they are registered under, in the order in which they see records.",
+		Doc:  "Interceptors of producers and consumers that see single records, by the names that they are registered under, or that `plugin.<name>.type` stands under, in the order in which they see records.",
 	})
 	BatchInterceptors = Common.List(setting.List{
 		Name: "interceptors",
