@@ -148,6 +148,12 @@ func TestDenialsAreKafkasToTheLetter(t *testing.T) {
 	if want(t, "create a topic", created.ErrorCode, kerr.TopicAuthorizationFailed); created.Configs == nil || *created.ErrorMessage != "Authorization failed." {
 		t.Errorf("created: %+v", created)
 	}
+	q := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+	q.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{{Name: name}}
+	passwords := ask[*kmsg.DescribeUserSCRAMCredentialsResponse](p, 0, q)
+	if want(t, "passwords", passwords.ErrorCode, kerr.ClusterAuthorizationFailed); passwords.ErrorMessage != nil || len(passwords.Results) != 1 || passwords.Results[0].User != "" {
+		t.Errorf("passwords: %+v", passwords)
+	}
 	quotas := ask[*kmsg.DescribeClientQuotasResponse](p, 1, kmsg.NewPtrDescribeClientQuotasRequest())
 	if want(t, "quotas", quotas.ErrorCode, kerr.ClusterAuthorizationFailed); quotas.ErrorMessage != nil {
 		t.Errorf("quotas: %q", *quotas.ErrorMessage)
