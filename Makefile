@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl guests tune
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both guests tune
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -41,8 +41,11 @@ power: ## cut the power of the broker's disk twenty times under load; needs root
 transact: ## the same two under transactions, 100 and 50 rounds, judged by the history of all of them
 	cd engine/compat && go run ./kill -transactions -rounds 100 && go run ./power -transactions -rounds 50
 
-sasl: ## real clients prove who they are, by PLAIN and SCRAM, with right passwords and wrong ones
+sasl: ## real clients prove who they are, by PLAIN and SCRAM, with right passwords and wrong ones, and do what ACLs allow
 	cd engine/compat && go run ./sasl
+
+sasl-both: ## the same, and then against a real Apache Kafka
+	cd engine/compat && go run ./sasl -target both
 
 plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
 	cd engine/compat && go run ./plugins

@@ -61,6 +61,7 @@ type target struct {
 	replica *shard.Replica
 	read    wire.FetchPartition
 	known   *sessionPartition
+	shut    bool  // it is not opened for whoever asks
 	seen    int64 // committed bytes when it was looked at
 	result  wire.FetchResult
 	found   commitlog.Range
@@ -168,6 +169,10 @@ func (f *fetchCall) settle() bool {
 		if r == nil || r.Settled() {
 			continue
 		}
+		if t := &f.targets[i]; !f.opens(t) {
+			t.shut = true
+			continue
+		}
 		some = true
 		f.settling.Add(1)
 		r.Shard().Do(func() {
@@ -179,6 +184,15 @@ func (f *fetchCall) settle() bool {
 		f.settled()
 	}
 	return some
+}
+
+// opens reports whether whoever asks may have t opened, which takes a moment: by that others
+// would know that it exists. Locate notes the denial.
+func (f *fetchCall) opens(t *target) bool {
+	if f.request.ReplicaID >= 0 {
+		return f.sees(sdk.OperationClusterAction, sdk.ResourceCluster, sdk.ClusterName)
+	}
+	return f.sees(sdk.OperationRead, sdk.ResourceTopic, t.topic.Name)
 }
 
 func (f *fetchCall) settled() {
@@ -310,7 +324,7 @@ func (f *fetchCall) look() (bytes int, failed bool) {
 // is sent whatever its size (KIP-74).
 func (f *fetchCall) locate(t *target, left int, first bool) error {
 	switch {
-	case f.server.Authorizer != nil && !f.permitted(t):
+	case f.server.Authorizer != nil && (!f.permitted(t) || t.shut):
 		return kerr.TopicAuthorizationFailed
 	case t.topic == nil:
 		return unknownTopic(f.version >= 13)

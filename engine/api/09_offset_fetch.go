@@ -171,7 +171,7 @@ func refusedOffsetTopic(name string, partitions []int32, code int16) kmsg.Offset
 	topic.Topic = name
 	for _, index := range partitions {
 		p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-		p.Partition, p.Offset, p.ErrorCode = index, -1, code
+		p.Partition, p.Offset, p.Metadata, p.ErrorCode = index, -1, kmsg.StringPtr(""), code
 		topic.Partitions = append(topic.Partitions, p)
 	}
 	return topic

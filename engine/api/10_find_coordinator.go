@@ -36,18 +36,18 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 	if c.version < 4 {
 		keys = []string{q.CoordinatorKey}
 	}
-	denied, all := make([]*kerr.Error, len(keys)), true
+	denied, all := make([]*cluster.Refusal, len(keys)), true
 	for i, key := range keys {
 		denied[i] = c.deniedCoordinator(q.CoordinatorType, key)
 		all = all && denied[i] != nil
 	}
 	answer := func(image *cluster.Image, err *kerr.Error) {
 		for i, key := range keys {
-			if denied[i] != nil {
-				a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, denied[i]))
-				continue
+			refused := denied[i]
+			if refused == nil && err != nil {
+				refused = &cluster.Refusal{Code: err, Message: err.Description}
 			}
-			a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, err))
+			a.Coordinators = append(a.Coordinators, c.coordinator(image, q.CoordinatorType, key, refused))
 		}
 		if c.version < 4 {
 			one := a.Coordinators[0]
@@ -64,17 +64,17 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 }
 
 // deniedCoordinator is why whoever asks is not told who coordinates.
-func (c *call) deniedCoordinator(kind int8, key string) *kerr.Error {
+func (c *call) deniedCoordinator(kind int8, key string) *cluster.Refusal {
 	switch {
 	case kind == coordinatesGroups && !c.allowed(sdk.OperationDescribe, sdk.ResourceGroup, key):
-		return kerr.GroupAuthorizationFailed
+		return groupDenied
 	case kind == coordinatesTransactions && !c.allowed(sdk.OperationDescribe, sdk.ResourceTransactionalID, key):
-		return kerr.TransactionalIDAuthorizationFailed
+		return transactionDenied
 	}
 	return nil
 }
 
-func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *kerr.Error) kmsg.FindCoordinatorResponseCoordinator {
+func (c *call) coordinator(image *cluster.Image, kind int8, key string, refused *cluster.Refusal) kmsg.FindCoordinatorResponseCoordinator {
 	out := kmsg.NewFindCoordinatorResponseCoordinator()
 	out.Key, out.NodeID, out.Port = key, -1, -1
 	refuse := func(err *kerr.Error, why string) kmsg.FindCoordinatorResponseCoordinator {
@@ -86,8 +86,13 @@ func (c *call) coordinator(image *cluster.Image, kind int8, key string, err *ker
 		return refuse(kerr.InvalidRequest, "This broker does not support share groups.")
 	case kind != coordinatesGroups && kind != coordinatesTransactions:
 		return refuse(kerr.InvalidRequest, "The coordinator type is unknown.")
-	case err != nil:
-		return refuse(err, err.Description)
+	case refused == groupDenied || refused == transactionDenied:
+		if c.version >= 4 { // these have no words for it in Kafka
+			return refuse(refused.Code, "")
+		}
+		return refuse(refused.Code, refused.Message)
+	case refused != nil:
+		return refuse(refused.Code, refused.Message)
 	}
 	for _, n := range c.server.nodes(image, c.listener) {
 		if n.id == c.server.NodeID {

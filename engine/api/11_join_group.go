@@ -20,7 +20,10 @@ import (
 func joinGroup(c *call, q *kmsg.JoinGroupRequest, a *kmsg.JoinGroupResponse) {
 	client := group.Client{ID: c.session.clientID, Host: c.host()}
 	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {
-		a.ErrorCode, a.MemberID, a.Generation = err.Code, q.MemberID, -1
+		a.ErrorCode, a.Generation = err.Code, -1
+		if err != kerr.GroupAuthorizationFailed { //nolint:errorlint // bare, and from onGroup
+			a.MemberID = q.MemberID // others are not told, as in Kafka
+		}
 		c.reply(a)
 	}, func(g *group.Coordinator, now time.Time) {
 		g.Join(now, client, c.version, q, c.server.uuid, func(r *kmsg.JoinGroupResponse) { c.reply(r) })

@@ -63,7 +63,7 @@ func (c *call) deniedTopics(q *kmsg.CreateTopicsRequest) (denied []string) {
 // withSettings takes the settings out of an answer for those who may not see them (KIP-525).
 func (a *asker) withSettings(t kmsg.CreateTopicsResponseTopic) kmsg.CreateTopicsResponseTopic {
 	if t.ErrorCode == 0 && !a.sees(sdk.OperationDescribeConfigs, sdk.ResourceTopic, t.Topic) {
-		t.NumPartitions, t.ReplicationFactor, t.Configs = -1, -1, nil
+		t.NumPartitions, t.ReplicationFactor, t.Configs = -1, -1, []kmsg.CreateTopicsResponseTopicConfig{}
 		t.ConfigErrorCode = kerr.TopicAuthorizationFailed.Code
 	}
 	return t
@@ -94,6 +94,7 @@ func random() (id [16]byte) {
 func (s *Server) createdTopic(t *cluster.NewTopic, err error) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic, out.NumPartitions, out.ReplicationFactor = t.Name, -1, -1
+	out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // none is not null
 	switch {
 	case t.Refusal != nil:
 		out.ErrorCode, out.ErrorMessage = t.Refusal.Code.Code, told(t.Refusal.Message)

@@ -14,7 +14,7 @@ import (
 // this before they show the credentials of users.
 func describeClientQuotas(c *call, _ *kmsg.DescribeClientQuotasRequest, a *kmsg.DescribeClientQuotasResponse) {
 	if !c.onCluster(sdk.OperationDescribeConfigs) {
-		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
+		a.ErrorCode = clusterDenied.Code.Code
 		c.reply(a)
 		return
 	}

@@ -19,10 +19,10 @@ var scramMechanisms = map[int8]string{1: cluster.ScramSHA256, 2: cluster.ScramSH
 // Differs from Kafka: nothing.
 func describeUserScramCredentials(c *call, q *kmsg.DescribeUserSCRAMCredentialsRequest, a *kmsg.DescribeUserSCRAMCredentialsResponse) {
 	if !c.onCluster(sdk.OperationDescribe) {
-		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
+		a.ErrorCode = clusterDenied.Code.Code
 		for range q.Users {
 			r := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
-			r.ErrorCode, r.ErrorMessage = clusterDenied.Wire()
+			r.ErrorCode = clusterDenied.Code.Code
 			a.Results = append(a.Results, r)
 		}
 		c.reply(a)

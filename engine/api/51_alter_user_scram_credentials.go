@@ -17,7 +17,9 @@ import (
 //
 //	v0 flexible
 //
-// Differs from Kafka: salts and salted passwords that no client makes are refused.
+// Differs from Kafka: salts and salted passwords that no client makes are refused, and credentials of
+// one user by two mechanisms can be altered at once, as KIP-554 and the example in Kafka's documentation
+// have it; Kafka's controller takes them for one that is altered twice.
 func alterUserScramCredentials(c *call, q *kmsg.AlterUserSCRAMCredentialsRequest, a *kmsg.AlterUserSCRAMCredentialsResponse) {
 	if !c.onCluster(sdk.OperationAlter) {
 		denyUsers(q, a)

@@ -103,9 +103,10 @@ func (s *Server) denied(who *sdk.Requester, key int16, action sdk.Action) {
 
 // Denials in Kafka's words, where answers have room for some.
 var (
-	topicDenied   = &cluster.Refusal{Code: kerr.TopicAuthorizationFailed, Message: "Topic authorization failed."}
-	groupDenied   = &cluster.Refusal{Code: kerr.GroupAuthorizationFailed, Message: "Group authorization failed."}
-	clusterDenied = &cluster.Refusal{Code: kerr.ClusterAuthorizationFailed, Message: "Cluster authorization failed."}
+	topicDenied       = &cluster.Refusal{Code: kerr.TopicAuthorizationFailed, Message: "Topic authorization failed."}
+	groupDenied       = &cluster.Refusal{Code: kerr.GroupAuthorizationFailed, Message: "Group authorization failed."}
+	clusterDenied     = &cluster.Refusal{Code: kerr.ClusterAuthorizationFailed, Message: "Cluster authorization failed."}
+	transactionDenied = &cluster.Refusal{Code: kerr.TransactionalIDAuthorizationFailed, Message: "Transactional Id authorization failed."}
 )
 
 // deniedConfigs is why whoever asks may not do op with the settings of a resource.

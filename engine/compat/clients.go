@@ -100,11 +100,13 @@ var features = []feature{
 	{"streams-pairs", "the same: two streams joined within a window"},
 	{"streams-topics", "the repartition and changelog topics that Streams makes: their settings, and what it deletes"},
 	{"streams-broker", "all three while the broker is killed"},
+	{"streams-acls", "the same as a user of SCRAM who may do what it must, by ACLs, and proves who it is every 3 s; without them it ends"},
 	{"connect-standalone", "standalone: file, topic, file; the worker is killed"},
 	{"connect-distributed", "two workers, connectors made by REST; the worker that runs the source and the one that runs the sink are killed"},
 	{"connect-exactly-once", "the same: the topic has every line once (exactly.once.source.support)"},
 	{"connect-topics", "the topics of settings, offsets and status: compacted, and intact"},
 	{"connect-broker", "two workers, and the broker is killed twice: the topic has every line once, the file none too few"},
+	{"connect-acls", "two workers as a user of SCRAM who may do what they must; a sink that may not read its topic fails, and goes on when it may"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
 	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
@@ -158,12 +160,12 @@ var clients = []client{
 	},
 	{
 		name: "streams", title: "Kafka Streams 4.3.1", mortal: true,
-		checks:  []string{"streams-example", "streams-count", "streams-join", "streams-pairs", "streams-topics", "streams-broker"},
+		checks:  []string{"streams-example", "streams-count", "streams-join", "streams-pairs", "streams-topics", "streams-broker", "streams-acls"},
 		prepare: javaProgram("streams"),
 	},
 	{
 		name: "connect", title: "Kafka Connect 4.3.1", mortal: true,
-		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics", "connect-broker"},
+		checks:  []string{"connect-standalone", "connect-distributed", "connect-exactly-once", "connect-topics", "connect-broker", "connect-acls"},
 		prepare: javaProgram("connect"),
 	},
 	{
@@ -177,7 +179,7 @@ var clients = []client{
 	},
 	{
 		name: "kcat", title: "kcat 1.7.1 (librdkafka 2.0.2)",
-		checks:  []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "drops", "assign", "time", "group"},
+		checks:  []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "drops", "assign", "time", "group", "acls"},
 		prepare: withKcat,
 	},
 	{
@@ -200,7 +202,7 @@ var clients = []client{
 		name: "kafkajs", title: "KafkaJS 2.2.4 (Node)",
 		checks: []string{"cluster", "none", "gzip", "snappy", "lz4", "zstd", "foreign", "records", "large", "acks", "autocreate", "drops",
 			"reset", "time", "pause", "group", "pattern", "commit",
-			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "transactions", "transform"},
+			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "acls", "transactions", "transform"},
 		prepare: node,
 	},
 }

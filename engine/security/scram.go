@@ -144,6 +144,8 @@ func (e *scramExchange) prove(message []byte) ([]byte, *sdk.Identity, error) {
 		return nil, nil, err
 	}
 	switch {
+	case final.nonce == e.first.nonce+e.nonce:
+		return nil, nil, errTwice
 	case final.nonce != e.nonce: // CVE-2024-56128: else what was overheard can be said again
 		return nil, nil, errors.New("the nonce is not the one of this exchange")
 	case !e.first.says(final.channel):
@@ -183,6 +185,7 @@ func (f *clientFirst) says(channel string) bool {
 }
 
 var (
+	errTwice   = errors.New("the client says its nonce twice, as librdkafka before 2.6.1 does: neither Kafka 4 nor Millrace takes that, use a newer one, or PLAIN")
 	errMessage = errors.New("not a message of SCRAM")
 	errChannel = errors.New("there is no channel to bind to")
 )

@@ -20,6 +20,7 @@ type Kafka struct {
 	Logging   string   // log4j2 configuration
 	Dir       string   // for data and logs
 	Settings  []string // more key=value
+	Guarded   string   // address of a listener SASL_PLAINTEXT, see Guard; empty: none
 
 	process *process
 }
@@ -91,6 +92,11 @@ func (k *Kafka) configure(address string, behind, through map[string]string) (st
 	listeners := []string{"PLAINTEXT://" + address, "CONTROLLER://" + controller}
 	advertised := []string{"PLAINTEXT://" + address}
 	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
+	if k.Guarded != "" {
+		listeners = append(listeners, "SASL_PLAINTEXT://"+k.Guarded)
+		advertised = append(advertised, "SASL_PLAINTEXT://"+k.Guarded)
+		protocols = append(protocols, "SASL_PLAINTEXT:SASL_PLAINTEXT")
+	}
 	names := make([]string, 0, len(behind))
 	for name := range behind {
 		names = append(names, name)

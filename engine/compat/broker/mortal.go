@@ -13,6 +13,7 @@ import (
 // It belongs to one goroutine.
 type Mortal struct {
 	Address string
+	Guarded string // of the listener where clients prove who they are; empty: there is none
 
 	serve   func(ctx context.Context, log string) (*Running, error)
 	dir     string
@@ -21,19 +22,33 @@ type Mortal struct {
 }
 
 // Own makes a broker of the kind that the driver runs its clients on, which it says in COMPAT_TARGET, with data in dir.
-func Own(dir string, settings ...string) (*Mortal, error) {
+func Own(dir string, settings ...string) (*Mortal, error) { return own(dir, "", settings) }
+
+// OwnGuarded is Own with a second listener, where clients prove who they are and do what ACLs allow; see Guard.
+func OwnGuarded(dir string, settings ...string) (*Mortal, error) {
+	guarded, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return own(dir, guarded, append(Guard(), settings...))
+}
+
+func own(dir, guarded string, settings []string) (*Mortal, error) {
 	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	m := &Mortal{Address: address, dir: dir}
+	m := &Mortal{Address: address, Guarded: guarded, dir: dir}
 	switch target := os.Getenv("COMPAT_TARGET"); target {
 	case "millrace":
+		if guarded != "" {
+			settings = append(Beside(address, guarded), settings...)
+		}
 		m.serve = func(ctx context.Context, log string) (*Running, error) {
 			return ServeMillrace(ctx, os.Getenv("COMPAT_BINARY"), filepath.Join(dir, "data"), log, address, "", settings...)
 		}
 	case "kafka":
-		k := &Kafka{ClassPath: os.Getenv("COMPAT_CLASSPATH"), Logging: os.Getenv("COMPAT_LOGGING"), Dir: dir, Settings: settings}
+		k := &Kafka{ClassPath: os.Getenv("COMPAT_CLASSPATH"), Logging: os.Getenv("COMPAT_LOGGING"), Dir: dir, Settings: settings, Guarded: guarded}
 		m.serve = func(ctx context.Context, _ string) (*Running, error) { return k.Serve(ctx, address, nil, nil) }
 	default:
 		return nil, fmt.Errorf("COMPAT_TARGET is %q, want millrace or kafka", target)

@@ -22,7 +22,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
  * joins a stream with a table and a stream with a stream; all three go through repartition topics and keep what they
  * know in RocksDB, with changelogs.
  *
- * <pre>java Streams bootstrap prefix folder</pre>
+ * <pre>java Streams bootstrap prefix folder [setting=value ...]</pre>
  */
 final class Streams {
     private Streams() {}
@@ -42,6 +42,10 @@ final class Streams {
         settings.put(StreamsConfig.consumerPrefix("session.timeout.ms"), 6000); // how long a killed life is missed
         settings.put(StreamsConfig.consumerPrefix("heartbeat.interval.ms"), 500);
         settings.put(StreamsConfig.producerPrefix("transaction.timeout.ms"), 5000); // what one without its folder left open
+        for (String more : Arrays.asList(arguments).subList(3, arguments.length)) {
+            String[] parts = more.split("=", 2);
+            settings.put(parts[0], parts[1]);
+        }
         try (KafkaStreams streams = new KafkaStreams(topology(prefix), settings)) {
             CountDownLatch ended = new CountDownLatch(1);
             streams.setStateListener((now, before) -> {

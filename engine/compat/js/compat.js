@@ -4,6 +4,7 @@
 
 const {
   Kafka, CompressionTypes, CompressionCodecs, AssignerProtocol, ConfigResourceTypes, logLevel, Partitioners,
+  AclResourceTypes, AclOperationTypes, AclPermissionTypes, ResourcePatternTypes,
 } = require('kafkajs')
 const snappy = require('kafkajs-snappy')
 const lz4 = require('lz4-napi')
@@ -527,6 +528,32 @@ async function transform () {
   }))
 }
 
+// acls: a rule that denies, made, described and deleted; a producer is denied and allowed again while it is connected.
+// Brokers of this suite allow everybody what no rule is about.
+async function acls () {
+  const where = await topic('acls')
+  const producer = kafka().producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  await producer.connect()
+  const produce = () => producer.send({ topic: where, messages: [{ value: 'x', partition: 0 }] })
+  const about = { resourceType: AclResourceTypes.TOPIC, resourceName: where, resourcePatternType: ResourcePatternTypes.LITERAL }
+  const rule = { ...about, principal: 'User:ANONYMOUS', host: '*', operation: AclOperationTypes.WRITE, permissionType: AclPermissionTypes.DENY }
+  const all = { ...about, operation: AclOperationTypes.ANY, permissionType: AclPermissionTypes.ANY }
+  try {
+    await produce()
+    await withAdmin(async admin => {
+      await admin.createAcls({ acl: [rule] })
+      await eventually(() => refused('TOPIC_AUTHORIZATION_FAILED', 'produce with a rule', produce()))
+      const { resources } = await admin.describeAcls(all)
+      expect(resources.length === 1 && resources[0].resourceName === where && resources[0].acls.length === 1 && resources[0].acls[0].permissionType === AclPermissionTypes.DENY, 'described ' + JSON.stringify(resources))
+      const { filterResponses: [gone] } = await admin.deleteAcls({ filters: [all] })
+      expect(gone.matchingAcls.length === 1 && gone.matchingAcls[0].principal === 'User:ANONYMOUS', 'deleted ' + JSON.stringify(gone))
+    })
+    await eventually(produce)
+  } finally {
+    await producer.disconnect()
+  }
+}
+
 // --- report
 
 async function check (what, run) {
@@ -554,7 +581,7 @@ async function main () {
   for (const [what, run] of Object.entries({
     cluster, foreign, records, large, acks, autocreate, reset, time: byTime, pause: pauseAndResume, group, pattern, commit,
     topics, partitions, configs, 'delete-records': deleteRecords, groups, offsets, 'group-offsets': groupOffsets, drops,
-    transactions, transform,
+    transactions, transform, acls,
   })) await check(what, run)
 }
 

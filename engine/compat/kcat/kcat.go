@@ -35,7 +35,7 @@ func Run(s *report.Suite) {
 		run  func(context.Context) error
 	}{
 		{"cluster", c.cluster}, {"foreign", c.foreign}, {"records", c.records}, {"assign", c.assign}, {"time", c.time},
-		{"group", c.group}, {"drops", c.drops},
+		{"group", c.group}, {"drops", c.drops}, {"acls", c.acls},
 	} {
 		s.Check(check.name, check.run)
 	}
@@ -79,6 +79,52 @@ func (c client) topic(ctx context.Context, broker, what string, partitions int32
 		}
 		return err
 	})
+}
+
+// acls: a rule, which franz-go makes and removes, denies kcat to write to a topic and allows it to read. Brokers of this
+// suite allow everybody what no rule is about.
+func (c client) acls(ctx context.Context) error {
+	topic, err := c.topic(ctx, c.Bootstrap, "acls", 1)
+	if err != nil {
+		return err
+	}
+	k, err := kgo.NewClient(kgo.SeedBrokers(c.Bootstrap))
+	if err != nil {
+		return err
+	}
+	a := kadm.NewClient(k)
+	defer a.Close()
+	write := func() error {
+		_, err := c.kcat(ctx, c.Bootstrap, "one\n", "-P", "-t", topic, "-p", "0")
+		return err
+	}
+	if err := write(); err != nil {
+		return fmt.Errorf("without a rule: %w", err)
+	}
+	rule := kadm.NewACLs().Topics(topic).Deny("User:ANONYMOUS").DenyHosts("*").Operations(kadm.OpWrite).ResourcePatternType(kadm.ACLPatternLiteral)
+	read := kadm.NewACLs().Topics(topic).Allow("User:ANONYMOUS").AllowHosts("*").Operations(kadm.OpRead).ResourcePatternType(kadm.ACLPatternLiteral)
+	for _, one := range []*kadm.ACLBuilder{rule, read} {
+		if made, err := a.CreateACLs(ctx, one); err != nil || len(made) != 1 || made[0].Err != nil {
+			return fmt.Errorf("make a rule: %+v, %w", made, err)
+		}
+	}
+	if err := report.Eventually(ctx, func() error {
+		if err := write(); err == nil || !strings.Contains(err.Error(), "Broker: Topic authorization failed") {
+			return fmt.Errorf("with a rule that denies it: %w, want it denied", err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if out, err := c.kcat(ctx, c.Bootstrap, "", "-C", "-t", topic, "-p", "0", "-o", "beginning", "-c", "1", "-q"); err != nil || out != "one\n" {
+		return fmt.Errorf("read what may be read: %q, %w", out, err)
+	}
+	for _, one := range []*kadm.ACLBuilder{rule, read} {
+		if gone, err := a.DeleteACLs(ctx, one); err != nil || len(gone) != 1 || len(gone[0].Deleted) != 1 {
+			return fmt.Errorf("remove a rule: %+v, %w", gone, err)
+		}
+	}
+	return report.Eventually(ctx, write)
 }
 
 // numbered is count lines, each with a number and some filling.

@@ -25,6 +25,7 @@ func Connect(s *report.Suite) error {
 			{"connect-exactly-once", func(ctx context.Context) error { return look(ctx, workers, (*pipe).carried) }},
 			{"connect-topics", func(ctx context.Context) error { return look(ctx, workers, (*pipe).kept) }},
 			{"connect-broker", s.bereft},
+			{"connect-acls", s.ruledConnect},
 		}
 	}, "log.cleaner.backoff.ms=500")
 }

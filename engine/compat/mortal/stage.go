@@ -26,6 +26,7 @@ type stage struct {
 	*report.Suite
 	dir    string
 	broker *broker.Mortal
+	login  *broker.Login // who programs say they are; nil: they come by the listener that does not ask
 }
 
 // A check is a cell of the table.
@@ -47,7 +48,7 @@ func perform(s *report.Suite, limit time.Duration, make func(*stage) []check, se
 	if err := os.Mkdir(home, 0o755); err != nil {
 		return fmt.Errorf("make a folder for the broker: %w", err)
 	}
-	b, err := broker.Own(home, settings...)
+	b, err := broker.OwnGuarded(home, append(settings, guarded)...)
 	if err != nil {
 		return err
 	}
@@ -102,9 +103,13 @@ func (s *stage) java(name, class string, arguments ...string) *program {
 
 func (p *program) start() (err error) {
 	p.lives++
-	log := filepath.Join(p.dir, fmt.Sprintf("%s-%d.log", p.name, p.lives))
-	p.running, err = broker.Launch(log, p.command[0], p.command[1:]...)
+	p.running, err = broker.Launch(p.log(), p.command[0], p.command[1:]...)
 	return err
+}
+
+// log is the file for what the newest life prints.
+func (p *program) log() string {
+	return filepath.Join(p.dir, fmt.Sprintf("%s-%d.log", p.name, p.lives))
 }
 
 // restart is kill -9 and a new life.

@@ -35,6 +35,7 @@ func Streams(s *report.Suite) error {
 					return errors.Join(a.counted(ctx), a.joined(ctx), a.paired(ctx))
 				})
 			}},
+			{"streams-acls", s.ruledStreams},
 		}
 	})
 }
@@ -68,10 +69,15 @@ type application struct {
 	program *program
 }
 
+// streams makes the program; each setting is key=value.
+func (s *stage) streams(name, prefix, folder string, settings ...string) *program {
+	return s.java(name, "Streams", append(append([]string{s.address(), prefix, folder}, s.proof("")...), settings...)...)
+}
+
 // application plays a run to its good end.
-func (s *stage) application(ctx context.Context, name string, deaths func(*application) []blow) (*application, error) {
+func (s *stage) application(ctx context.Context, name string, deaths func(*application) []blow, settings ...string) (*application, error) {
 	a := &application{stage: s, name: name}
-	a.program = s.java(name, "Streams", s.broker.Address, name, a.folder())
+	a.program = s.streams(name, name, a.folder(), settings...)
 	outputs := []string{name + "-counts", name + "-enriched", name + "-pairs"}
 	inputs := []string{name + "-lines", name + "-customers", name + "-orders", name + "-left", name + "-right"}
 	if err := s.topics(ctx, 2, append(inputs, outputs...)...); err != nil {

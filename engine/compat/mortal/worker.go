@@ -29,8 +29,9 @@ func (s *stage) worker(name, class string, settings []string, more ...string) (*
 	if err != nil {
 		return nil, err
 	}
+	settings = append(s.proof("", "producer.", "consumer.", "admin."), settings...)
 	settings = append([]string{
-		"bootstrap.servers=" + s.broker.Address, "listeners=http://" + address, "rest.advertised.host.name=127.0.0.1", "plugin.discovery=service_load",
+		"bootstrap.servers=" + s.address(), "listeners=http://" + address, "rest.advertised.host.name=127.0.0.1", "plugin.discovery=service_load",
 		"key.converter=org.apache.kafka.connect.storage.StringConverter", "value.converter=org.apache.kafka.connect.storage.StringConverter",
 		"offset.flush.interval.ms=500",
 	}, settings...)

@@ -16,7 +16,12 @@ import (
 // refusal is how the scripts exit when they were not let in.
 const refusal = 3
 
-func librdkafka(ctx context.Context, s *stand, l login) error {
+func librdkafka(ctx context.Context, _ *stand, l login) error { return python(ctx, l, "login.py") }
+
+func kafkajs(ctx context.Context, _ *stand, l login) error { return node(ctx, l, "login.js") }
+
+// python runs a script with librdkafka.
+func python(ctx context.Context, l login, name string) error {
 	sources, err := filepath.Abs("python")
 	if err != nil {
 		return err
@@ -25,10 +30,11 @@ func librdkafka(ctx context.Context, s *stand, l login) error {
 	if err != nil {
 		return err
 	}
-	return script(ctx, l, nil, interpreter, "-u", filepath.Join(sources, "login.py"))
+	return script(ctx, l, nil, interpreter, "-u", filepath.Join(sources, name))
 }
 
-func kafkajs(ctx context.Context, s *stand, l login) error {
+// node runs a script with KafkaJS.
+func node(ctx context.Context, l login, name string) error {
 	sources, err := filepath.Abs("js")
 	if err != nil {
 		return err
@@ -37,7 +43,7 @@ func kafkajs(ctx context.Context, s *stand, l login) error {
 	if err != nil {
 		return err
 	}
-	return script(ctx, l, []string{"NODE_PATH=" + modules}, "node", filepath.Join(sources, "login.js"))
+	return script(ctx, l, []string{"NODE_PATH=" + modules}, "node", filepath.Join(sources, name))
 }
 
 // script runs a client that is told its login by the environment.

@@ -7,10 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // tools are Kafka's command-line tools.
@@ -21,18 +24,27 @@ var classes = map[string]string{
 	"kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
 }
 
+// kafka finds Kafka's own code, or installs it.
+func (s *stand) kafka(ctx context.Context) (*tools, error) {
+	if s.java != nil {
+		return s.java, nil
+	}
+	sources, err := filepath.Abs("java") // mvn runs there
+	if err != nil {
+		return nil, err
+	}
+	java, err := install.Kafka(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	s.java = &tools{java.ClassPath, java.Logging}
+	return s.java, nil
+}
+
 // javaTool runs one of Kafka's own.
 func (s *stand) javaTool(ctx context.Context, input, name string, arguments ...string) (string, error) {
-	if s.java == nil {
-		sources, err := filepath.Abs("java") // mvn runs there
-		if err != nil {
-			return "", err
-		}
-		java, err := install.Kafka(ctx, sources)
-		if err != nil {
-			return "", err
-		}
-		s.java = &tools{java.ClassPath, java.Logging}
+	if _, err := s.kafka(ctx); err != nil {
+		return "", err
 	}
 	line := []string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Dlog4j2.configurationFile=" + s.java.logging, "-cp", s.java.classPath, classes[name]}
 	return program(ctx, input, "java", append(line, arguments...)...)
@@ -70,17 +82,30 @@ func (s *stand) remember(ctx context.Context) error {
 			return fmt.Errorf("set %s: %w: %s", one.mechanism, err, output)
 		}
 	}
-	const want = "SCRAM credential configs for user-principal 'alice' are SCRAM-SHA-256=iterations=8192, SCRAM-SHA-512=iterations=4096"
+	const want = "SCRAM credential configs for user-principal 'alice' are "
 	for _, describe := range []func(context.Context, string, string, ...string) (string, error){s.javaTool, s.millraceTool} {
-		if output, err := describe(ctx, "", "kafka-configs", append(user, "--describe")...); err != nil || !strings.Contains(output, want) {
-			return fmt.Errorf("described as %q, %w, want %q", output, err, want)
+		output, err := describe(ctx, "", "kafka-configs", append(user, "--describe")...)
+		_, found, _ := strings.Cut(output, want)
+		if of := strings.Split(strings.TrimSpace(found), ", "); err != nil || !slices.Contains(of, "SCRAM-SHA-256=iterations=8192") || !slices.Contains(of, "SCRAM-SHA-512=iterations=4096") { // in any order
+			return fmt.Errorf("described as %q, %w, want both mechanisms", output, err)
 		}
 	}
 	output, err := s.javaTool(ctx, "", "kafka-configs", "--bootstrap-server", s.open, "--entity-type", "users", "--entity-name", "alice", "--alter", "--delete-config", "SCRAM-SHA-999")
 	if err == nil && !strings.Contains(output, "rror") {
 		return fmt.Errorf("a mechanism that does not exist was deleted: %s", output)
 	}
-	return nil
+	return s.permit(ctx)
+}
+
+// permit allows alice, who tries the mechanisms, to use all topics and groups.
+func (s *stand) permit(ctx context.Context) error {
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.open))
+	if err != nil {
+		return err
+	}
+	admin := kadm.NewClient(c)
+	defer admin.Close()
+	return makeRules(ctx, admin, kadm.NewACLs().Topics("*").Groups("*").AllowHosts("*").Allow("User:alice").Operations(kadm.OpAll), kadm.ACLPatternLiteral)
 }
 
 func javaTools(ctx context.Context, s *stand, l login) error { return consoles(ctx, s, l, s.javaTool) }
