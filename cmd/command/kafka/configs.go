@@ -235,8 +235,9 @@ func failConfigs(c *call, err error) int {
 	var refusal *session.Refusal
 	var plain *plainError
 	var unreachable *session.Unreachable
+	var denied *session.Denied
 	switch {
-	case errors.As(err, &plain), errors.As(err, &unreachable):
+	case errors.As(err, &plain), errors.As(err, &unreachable), errors.As(err, &denied):
 		fmt.Fprintln(c.Err, err)
 	case errors.Is(err, kerr.UnsupportedVersion):
 		fmt.Fprintln(c.Err, session.Message(err))

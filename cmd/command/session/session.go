@@ -135,6 +135,19 @@ func (u *Unreachable) Error() string {
 
 func (u *Unreachable) Unwrap() error { return u.Cause }
 
+// Denied is the error of a broker that does not take the login.
+type Denied struct {
+	Servers []string
+	Cause   error
+}
+
+func (d *Denied) Error() string {
+	return fmt.Sprintf("the broker at %s refuses the login (%v): are sasl.mechanism, the user and the password right in the file of --command-config?",
+		strings.Join(d.Servers, ", "), d.Cause)
+}
+
+func (d *Denied) Unwrap() error { return d.Cause }
+
 // await asks for the API versions until somebody answers: first at once, then
 // ever more slowly, so that a broker that is just starting is not missed.
 func (s *Session) await(ctx context.Context, wait time.Duration, seeds []string) error {
@@ -153,8 +166,8 @@ func (s *Session) await(ctx context.Context, wait time.Duration, seeds []string)
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
-		if fatal(err) {
-			return &Unreachable{seeds, wait, cause(err)}
+		if refusesLogin(err) {
+			return &Denied{seeds, err}
 		}
 		select {
 		case <-ctx.Done():
@@ -164,8 +177,8 @@ func (s *Session) await(ctx context.Context, wait time.Duration, seeds []string)
 	}
 }
 
-// fatal reports whether asking again cannot help.
-func fatal(err error) bool {
+// refusesLogin reports whether the broker knows enough to say no: asking again cannot help.
+func refusesLogin(err error) bool {
 	return errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism)
 }
 

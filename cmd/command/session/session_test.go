@@ -203,6 +203,27 @@ func TestSASL(t *testing.T) {
 	}
 }
 
+// A broker that says no is not asked again, and is not taken for none.
+func TestALoginThatIsRefused(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	c.ControlKey(int16(kmsg.SASLAuthenticate), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		a := q.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		a.ErrorCode, a.ErrorMessage = kerr.SaslAuthenticationFailed.Code, kmsg.StringPtr("Authentication failed: Invalid username or password")
+		return a, nil, true
+	})
+	_, err = Open(t.Context(), Options{Servers: c.ListenAddrs()[0], Wait: time.Hour, Properties: Properties{
+		"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.jaas.config": `x required username="alice" password="wrong";`}})
+	var denied *Denied
+	if !errors.As(err, &denied) || !errors.Is(err, kerr.SaslAuthenticationFailed) || !strings.Contains(err.Error(), "refuses the login") || !strings.Contains(err.Error(), "password") {
+		t.Errorf("a wrong password: %v", err)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	certificate, key := selfSigned(t)
 	pair, err := tls.X509KeyPair(certificate, key)
