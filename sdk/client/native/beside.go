@@ -26,7 +26,7 @@ func (a *beside) full(o *Options) bool { return int64(a.bytes) > o.BufferBytes }
 func (s *sender) setAside(b *recordBatch, all []chain.Aside) {
 	moved := make([]bool, len(b.listeners))
 	for i := range all {
-		one := &recordBatch{partition: &partition{topic: all[i].Topic, index: b.partition.index}, begun: b.begun, screened: true}
+		one := &recordBatch{partition: &partition{topic: all[i].Topic, index: b.partition.index, beside: 1}, begun: b.begun, screened: true}
 		copied(&one.builder, all[i].Batch)
 		for delta, place := range all[i].Places {
 			at, found := slices.BinarySearchFunc(b.listeners, place, func(l listening, place int32) int { return int(l.delta) - int(place) })
@@ -73,6 +73,7 @@ func (s *sender) forward(now int64) (wakeAt int64) {
 		if t := (*s.p.topics.Load())[name]; t != nil && len(t.parts) > 0 {
 			part := t.parts[int(b.partition.index)%len(t.parts)]
 			part.serial += serialSpan
+			part.beside++
 			b.partition, b.serial, b.span = part, part.serial, serialSpan
 			part.queue = append(part.queue, b)
 			s.activate(part)
