@@ -284,3 +284,45 @@ func TestWhatIsOpenExpiresBehindYoungerDeadLetters(t *testing.T) {
 		t.Errorf("the dead letter is told of %v", all[1].err)
 	}
 }
+
+// What goes to another topic goes in batches as large as others are, each with those who listen for its records.
+func TestDeadLettersAreCutAsOtherBatches(t *testing.T) {
+	now := int64(2 * time.Second)
+	for name, test := range map[string]struct{ batch, request, least, most int }{
+		"all in one": {16 << 10, 1 << 20, 1, 1}, "batch.size": {600, 1 << 20, 4, 5}, "max.request.size": {16 << 10, 600, 4, 5}, "a record is larger": {100, 1 << 20, 10, 10},
+	} {
+		s, _, all := burying(Options{BufferBytes: 1 << 20, MaxInFlight: 1}, 20)
+		s.o.BatchBytes, s.o.MaxRequestBytes = test.batch, test.request
+		known(s, "dead", 1)
+		s.round(now)
+		f := &flush{done: make(chan struct{})}
+		f.happen(s)
+		s.forward(now)
+		dead, bytes, offset := s.parts["dead"][0], 0, int64(40)
+		if n := len(dead.queue); n < test.least || n > test.most || f.left != n+1 {
+			t.Errorf("%s: %d batches, a flush waits for %d", name, n, f.left)
+		}
+		for _, b := range dead.queue {
+			if bytes += b.beside; b.builder.Len() > min(test.batch, test.request) && b.builder.Count() > 1 {
+				t.Errorf("%s: a batch of %d records has %d bytes", name, b.builder.Count(), b.builder.Len())
+			}
+		}
+		if bytes != s.beside.bytes || dead.beside != len(dead.queue) {
+			t.Errorf("%s: %d bytes in %d batches are counted as %d in %d", name, bytes, len(dead.queue), s.beside.bytes, dead.beside)
+		}
+		for _, b := range dead.queue {
+			records := int64(b.builder.Count())
+			s.settle(b, nil, offset, -1)
+			s.release(b)
+			offset += records
+		}
+		for i := 1; i < len(all); i += 2 {
+			if want := (Ack{Topic: "dead", Offset: 40 + int64(i/2)}); all[i].n != 1 || all[i].err != nil || all[i].at != want {
+				t.Errorf("%s: record %d: %+v, %v, told %d times; want %+v", name, i, all[i].at, all[i].err, all[i].n, want)
+			}
+		}
+		if s.beside.bytes != 0 || dead.beside != 0 {
+			t.Errorf("%s: %d bytes are left beside, %d batches in the partition", name, s.beside.bytes, dead.beside)
+		}
+	}
+}
