@@ -101,8 +101,11 @@ func (s *scene) play(p peer, orders io.Reader, words io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(words, ready)
-	if order, err := lines.ReadString('\n'); strings.TrimSpace(order) != attack {
-		return err
+	switch order, err := lines.ReadString('\n'); {
+	case order == "" && errors.Is(err, io.EOF):
+		return nil // whoever started them has no use for them any more, and says why
+	case strings.TrimSpace(order) != attack:
+		return errors.Join(fmt.Errorf("attackers were told %q instead of %q", order, attack), err)
 	}
 	if err := p.attack(s); err != nil {
 		return err
