@@ -101,11 +101,8 @@ func (s *scene) play(p peer, orders io.Reader, words io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(words, ready)
-	switch order, err := lines.ReadString('\n'); {
-	case order == "" && errors.Is(err, io.EOF):
-		return nil // whoever started them has no use for them any more, and says why
-	case strings.TrimSpace(order) != attack:
-		return errors.Join(fmt.Errorf("attackers were told %q instead of %q", order, attack), err)
+	if wanted, err := ordered(lines); err != nil || !wanted {
+		return err
 	}
 	if err := p.attack(s); err != nil {
 		return err
@@ -113,4 +110,18 @@ func (s *scene) play(p peer, orders io.Reader, words io.Writer) error {
 	fmt.Fprintln(words, done)
 	_, err := io.Copy(io.Discard, lines)
 	return err
+}
+
+// ordered waits for the order to attack, and reports whether it came: whoever started attackers may have no use for
+// them any more, and says why.
+func ordered(lines *bufio.Reader) (bool, error) {
+	order, err := lines.ReadString('\n')
+	switch {
+	case order == "" && errors.Is(err, io.EOF):
+		return false, nil
+	case strings.TrimSpace(order) != attack:
+		return false, errors.Join(fmt.Errorf("attackers were told %q instead of %q", order, attack), err)
+	default:
+		return true, nil
+	}
 }
