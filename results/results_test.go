@@ -371,3 +371,18 @@ func TestBenchmarks(t *testing.T) {
 		t.Error("a document was made from nothing")
 	}
 }
+
+// What brokers were told is the same wherever it was measured.
+func TestMeasuredResultsNameNoFolders(t *testing.T) {
+	all, err := ReadAll(".")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d results: %v", len(all), err)
+	}
+	for _, r := range all {
+		for key, value := range r.Environment.Config {
+			if filepath.IsAbs(value) {
+				t.Errorf("%s says %s=%s", r.ID, key, value)
+			}
+		}
+	}
+}

@@ -51,3 +51,31 @@ func TestLimitsOfTheRealBroker(t *testing.T) {
 		t.Errorf("folders are left: %q, %v", left, err)
 	}
 }
+
+// The results of a side with modules say what its settings do, not where the folder was.
+func TestResultsOfASideWithModules(t *testing.T) {
+	dir := t.TempDir()
+	at := filepath.Join(dir, "results")
+	var out, errs bytes.Buffer
+	arguments := []string{"millrace", "bench", "limits", "--quick", "--rows", "24", "--volume", "24=2MB", "--out", at, "--work", dir}
+	if code := Run(t.Context(), arguments, session.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
+		t.Fatalf("it ended with %d: %s\n%s", code, &errs, &out)
+	}
+	all, err := results.ReadAll(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed := 0
+	for _, r := range all {
+		for key, value := range r.Environment.Config {
+			if value == "${modules}" {
+				placed++
+			} else if strings.Contains(value, dir) {
+				t.Errorf("%s says %s=%s", r.ID, key, value)
+			}
+		}
+	}
+	if placed == 0 {
+		t.Errorf("none of %d results has modules", len(all))
+	}
+}

@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -366,5 +367,25 @@ func TestOnlyTheWordOfTheBrokerIsThatAPluginWasCutOff(t *testing.T) {
 		if err := cutOff(test.answered); (err == nil) != test.wanted {
 			t.Errorf("%v: %v", test.answered, err)
 		}
+	}
+}
+
+// A result has the settings of its side, not the folder that the modules were in.
+func TestResultsDoNotSayWhereModulesWere(t *testing.T) {
+	dir := t.TempDir()
+	side := map[string]string{"plugin.dir": modulesFolder, "plugins": "cards"}
+	told := maps.Clone(side)
+	for key, value := range side {
+		var err error
+		if told[key], err = placed(value, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(told["plugin.dir"], "mask.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	before := maps.Clone(told)
+	if got := unplaced(told, dir); !maps.Equal(got, side) || !maps.Equal(told, before) {
+		t.Errorf("a result says %v, the broker is told %v", got, told)
 	}
 }

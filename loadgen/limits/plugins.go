@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func placed(value, dir string) (string, error) {
 	if !strings.Contains(value, modulesFolder) {
 		return value, nil
 	}
-	folder := filepath.Join(dir, "modules")
+	folder := placedIn(dir)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", fmt.Errorf("make a folder for plugins: %w", err)
 	}
@@ -59,6 +60,18 @@ func placed(value, dir string) (string, error) {
 		}
 	}
 	return strings.ReplaceAll(value, modulesFolder, folder), nil
+}
+
+func placedIn(dir string) string { return filepath.Join(dir, "modules") }
+
+// unplaced are the settings of a broker as its side has them, for a result: the folder is
+// another one each time, and gone.
+func unplaced(settings map[string]string, dir string) map[string]string {
+	settings = maps.Clone(settings)
+	for key, value := range settings {
+		settings[key] = strings.ReplaceAll(value, placedIn(dir), modulesFolder)
+	}
+	return settings
 }
 
 // shown is what the plugins of a broker have been shown so far, and how long that took.

@@ -70,7 +70,9 @@ func (t *trial) among(ctx context.Context, w *loadgen.Workload) (r *results.Resu
 	if err != nil {
 		return nil, err
 	}
-	r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second})
+	if r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second}); r != nil {
+		r.Environment.Config = unplaced(r.Environment.Config, t.broker.Dir)
+	}
 	return r, errors.Join(err, end(), t.took(ctx, before))
 }
 

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"fmt"
+
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -10,8 +12,8 @@ import (
 // and whether it is part of a transaction count.
 //
 // Kept are the places, in ascending order, of the records that are left; nil: nothing was
-// changed. What goes to other topics is in others, with the places that it had. The error is a
-// *Refusal, and then the builder is as it was.
+// changed. What goes to other topics is in others, with the places that it had. With a *Refusal
+// the builder is as it was; with any other error, which is a fault of the program, it is of no use.
 //
 // Ownership: kept is the runner's, until its next call; others is the caller's.
 func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []int32, others []Aside, err error) {
@@ -35,8 +37,11 @@ func (r *Runner) Refill(plugins []Plugin, in *Input, b *batch.Builder) (kept []i
 		b.Append(base+one.TimestampDelta, one.Key, one.Value, one.Headers)
 		r.kept = append(r.kept, one.OffsetDelta)
 	}
+	if err := records.Err(); err != nil {
+		return nil, nil, fmt.Errorf("read what plugins left of a batch: %w", err)
+	}
 	if r.kept == nil {
 		r.kept = []int32{}
 	}
-	return r.kept, out.Aside, records.Err()
+	return r.kept, out.Aside, nil
 }

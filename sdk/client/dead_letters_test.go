@@ -154,3 +154,34 @@ func TestCloseSendsDeadLetters(t *testing.T) {
 		t.Errorf("dead letters are %v", got)
 	}
 }
+
+// Dead letters go out also when they are more than the memory, and stand behind records that the program itself has for
+// their topic: neither waits for the other.
+func TestDeadLettersAndOwnRecordsInOneTopic(t *testing.T) {
+	broker := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1, "orders.bad": 1}})
+	p := valuesProducer(t, burying(broker.Address(), "buffer.memory", "40000", "batch.size", "1000", "max.in.flight.requests.per.connection", "1",
+		"delivery.timeout.ms", "6000", "request.timeout.ms", "3000", "linger.ms", "0"), client.ProducerOptions[string, string]{})
+	broker.Inject(kit.Fault{Delay: 500 * time.Millisecond, Times: 3})
+	long := strings.Repeat(".", 100)
+	var failed, told int
+	var last error
+	send := func(topic, value string) {
+		p.SendFunc(t.Context(), &client.ProducerRecord[string, string]{Topic: topic, Value: value}, func(_ sdk.RecordMetadata, err error) {
+			if told++; err != nil {
+				failed, last = failed+1, err
+			}
+		})
+	}
+	for i := range 1500 {
+		if i%50 == 0 {
+			send("orders.bad", fmt.Sprint("own ", i, long))
+		}
+		send("orders", fmt.Sprint("bad ", i, long))
+	}
+	if err := p.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if told != 1530 || failed > 0 {
+		t.Errorf("%d of %d records have failed, the last: %v", failed, told, last)
+	}
+}

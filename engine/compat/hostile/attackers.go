@@ -101,7 +101,7 @@ func (s *scene) play(p peer, orders io.Reader, words io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(words, ready)
-	if order, err := lines.ReadString('\n'); strings.TrimSpace(order) != attack {
+	if wanted, err := ordered(lines); err != nil || !wanted {
 		return err
 	}
 	if err := p.attack(s); err != nil {
@@ -110,4 +110,18 @@ func (s *scene) play(p peer, orders io.Reader, words io.Writer) error {
 	fmt.Fprintln(words, done)
 	_, err := io.Copy(io.Discard, lines)
 	return err
+}
+
+// ordered waits for the order to attack, and reports whether it came: whoever started attackers may have no use for
+// them any more, and says why.
+func ordered(lines *bufio.Reader) (bool, error) {
+	order, err := lines.ReadString('\n')
+	switch {
+	case order == "" && errors.Is(err, io.EOF):
+		return false, nil
+	case strings.TrimSpace(order) != attack:
+		return false, errors.Join(fmt.Errorf("attackers were told %q instead of %q", order, attack), err)
+	default:
+		return true, nil
+	}
 }

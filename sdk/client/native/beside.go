@@ -26,23 +26,25 @@ func (a *beside) full(o *Options) bool { return int64(a.bytes) > o.BufferBytes }
 func (s *sender) setAside(b *recordBatch, all []chain.Aside) {
 	moved := make([]bool, len(b.listeners))
 	for i := range all {
-		one := &recordBatch{partition: &partition{topic: all[i].Topic, index: b.partition.index}, begun: b.begun, screened: true}
-		copied(&one.builder, all[i].Batch)
-		for delta, place := range all[i].Places {
-			at, found := slices.BinarySearchFunc(b.listeners, place, func(l listening, place int32) int { return int(l.delta) - int(place) })
-			if found {
-				l := b.listeners[at]
-				l.delta, moved[at] = int32(delta), true
-				one.listeners = append(one.listeners, l)
+		places := all[i].Places
+		for _, one := range s.pieces(b, &all[i]) {
+			for delta, place := range places[:one.builder.Count()] {
+				at, found := slices.BinarySearchFunc(b.listeners, place, func(l listening, place int32) int { return int(l.delta) - int(place) })
+				if found {
+					l := b.listeners[at]
+					l.delta, moved[at] = int32(delta), true
+					one.listeners = append(one.listeners, l)
+				}
 			}
+			places = places[one.builder.Count():]
+			for _, f := range b.flushes {
+				f.left++
+				one.flushes = append(one.flushes, f)
+			}
+			one.beside = one.builder.Len()
+			s.beside.bytes += one.beside
+			s.beside.waiting = append(s.beside.waiting, one)
 		}
-		for _, f := range b.flushes {
-			f.left++
-			one.flushes = append(one.flushes, f)
-		}
-		one.beside = one.builder.Len()
-		s.beside.bytes += one.beside
-		s.beside.waiting = append(s.beside.waiting, one)
 	}
 	left := b.listeners[:0]
 	for i, l := range b.listeners {
@@ -54,13 +56,24 @@ func (s *sender) setAside(b *recordBatch, all []chain.Aside) {
 	b.listeners = left
 }
 
-// copied appends the records of a batch that is not compressed.
-func copied(to *batch.Builder, from batch.Batch) {
-	to.Use(make([]byte, 0, len(from)))
+// pieces are the batches, as large as the program's own may be or of one record, that a batch which is not
+// compressed comes to: dead letters are larger than what they are of, and brokers bound what they take.
+func (s *sender) pieces(of *recordBatch, all *chain.Aside) (pieces []*recordBatch) {
+	from, most := all.Batch, min(s.o.BatchBytes, s.o.MaxRequestBytes)
+	left := len(from)
+	var one *recordBatch
 	for r := batch.Walk(from[batch.HeaderSize:], from.Count()); r.Next(); {
-		one := r.Record()
-		to.Append(from.BaseTimestamp()+one.TimestampDelta, one.Key, one.Value, one.Headers)
+		record := r.Record()
+		need := batch.SizeOfRecord(record.Key, record.Value, record.Headers)
+		if one == nil || one.builder.Len()+need > most {
+			one = &recordBatch{partition: &partition{topic: all.Topic, index: of.partition.index, beside: 1}, begun: of.begun, screened: true}
+			one.builder.Use(make([]byte, 0, max(min(left, most), batch.HeaderSize+need)))
+			pieces = append(pieces, one)
+		}
+		left -= need // about
+		one.builder.Append(from.BaseTimestamp()+record.TimestampDelta, record.Key, record.Value, record.Headers)
 	}
+	return pieces
 }
 
 // forward queues what waits for topics that are known by now, in the partition of the same
@@ -73,6 +86,7 @@ func (s *sender) forward(now int64) (wakeAt int64) {
 		if t := (*s.p.topics.Load())[name]; t != nil && len(t.parts) > 0 {
 			part := t.parts[int(b.partition.index)%len(t.parts)]
 			part.serial += serialSpan
+			part.beside++
 			b.partition, b.serial, b.span = part, part.serial, serialSpan
 			part.queue = append(part.queue, b)
 			s.activate(part)

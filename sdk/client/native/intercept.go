@@ -30,7 +30,8 @@ func (s *sender) screen(part *partition, now int64) *recordBatch {
 	b := part.head(now)
 	for b != nil {
 		if !b.screened {
-			if s.beside.full(s.o) {
+			// What waits behind it here leaves only after it, and until then as much waits.
+			if s.beside.full(s.o) && !part.owes() {
 				s.beside.heldBack = true
 				return nil
 			}

@@ -3,6 +3,7 @@ package native
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -194,5 +195,134 @@ func TestDeadLettersAreBounded(t *testing.T) {
 	s.round(now)
 	if all[1].n != 1 || !next.screened {
 		t.Errorf("the next batch is shown %v once that is settled", next.screened)
+	}
+}
+
+// What interceptors make beside stands in the ordinary queue of its partition. A batch before it
+// that they have not seen does not wait for it to be settled: neither would ever leave.
+func TestDeadLettersBehindOtherRecords(t *testing.T) {
+	now := int64(2 * time.Second)
+	s, _, all := burying(Options{BufferBytes: 1, MaxInFlight: 1}, 2)
+	known(s, "dead", 1)
+	dead := s.parts["dead"][0]
+	dead.leader, dead.alone = 1, true
+	own, before := filled(dead, 1), new(heard)
+	own.begun, own.listeners = now, []listening{{listener: before}}
+	dead.serial += serialSpan
+	own.serial, own.span = dead.serial, serialSpan
+	s.round(now)
+	dead.queue = append(dead.queue, own)
+	s.activate(dead)
+	for range 50 {
+		s.round(now)
+		if len(dead.inflight) > 0 {
+			s.landed(dead.inflight[0], &result{}, now)
+		}
+	}
+	if before.n != 1 || before.err != nil || all[1].n != 1 || all[1].err != nil {
+		t.Errorf("the record before the dead letter is told %d times of %v, the dead letter's %d times of %v", before.n, before.err, all[1].n, all[1].err)
+	}
+	if s.beside.bytes != 0 || dead.beside != 0 {
+		t.Errorf("%d bytes are left beside, %d batches in the partition", s.beside.bytes, dead.beside)
+	}
+}
+
+// What interceptors make beside is as old as what they made it of, also behind younger batches.
+func TestDeadLettersExpireInTime(t *testing.T) {
+	begun, timeout := int64(time.Second), int64(time.Minute)
+	younger := begun + int64(10*time.Second)
+	for name, underWay := range map[string]int{"queued": 0, "the first is under way": 1, "both are under way": 2} {
+		s, _, all := burying(Options{BufferBytes: 1 << 20, MaxInFlight: 5}, 2)
+		known(s, "dead", 1)
+		dead := s.parts["dead"][0]
+		own := filled(dead, 1)
+		own.begun = younger
+		dead.queue, dead.leader = append(dead.queue, own), -1
+		s.activate(dead)
+		s.round(begun)
+		s.round(begun)
+		if len(dead.queue) != 2 {
+			t.Fatalf("%s: %d batches are queued", name, len(dead.queue))
+		}
+		letter := dead.queue[1]
+		dead.inflight, dead.queue = append(dead.inflight, dead.queue[:underWay]...), append([]*recordBatch{}, dead.queue[underWay:]...)
+		if at := s.expire(dead, begun+1); at != begun+timeout {
+			t.Errorf("%s: looks again after %v", name, time.Duration(at-begun))
+		}
+		if at := s.expire(dead, begun+timeout); at != younger+timeout {
+			t.Errorf("%s: looks again after %v", name, time.Duration(at-begun))
+		}
+		if all[1].n != 1 || !errors.Is(all[1].err, ErrTimeout) || own.settled {
+			t.Errorf("%s: told %d times of %v; the younger batch is settled %v", name, all[1].n, all[1].err, own.settled)
+		}
+		for _, b := range slices.Clone(dead.inflight) {
+			s.landed(b, &result{}, begun+timeout)
+		}
+		if s.beside.bytes != 0 || dead.beside != 0 || !letter.settled {
+			t.Errorf("%s: %d bytes are left beside, %d batches in the partition", name, s.beside.bytes, dead.beside)
+		}
+	}
+}
+
+// What is open expires in time, also while a younger batch that interceptors have made is queued before it.
+func TestWhatIsOpenExpiresBehindYoungerDeadLetters(t *testing.T) {
+	begun, timeout := int64(time.Second), int64(time.Minute)
+	older := begun - int64(10*time.Millisecond)
+	s, _, all := burying(Options{BufferBytes: 1 << 20, MaxInFlight: 5}, 2)
+	known(s, "dead", 1)
+	dead := s.parts["dead"][0]
+	dead.leader = -1
+	s.round(begun)
+	s.round(begun)
+	dead.open, dead.fresh = filled(dead, 1), true
+	dead.open.begun = older
+	dead.gather(false)
+	if at := s.expire(dead, older+timeout); at != begun+timeout || len(dead.queue) != 1 || dead.open != nil {
+		t.Errorf("looks again after %v, %d queued, open %v", time.Duration(at-begun), len(dead.queue), dead.open != nil)
+	}
+	if all[1].n > 0 {
+		t.Errorf("the dead letter is told of %v", all[1].err)
+	}
+}
+
+// What goes to another topic goes in batches as large as others are, each with those who listen for its records.
+func TestDeadLettersAreCutAsOtherBatches(t *testing.T) {
+	now := int64(2 * time.Second)
+	for name, test := range map[string]struct{ batch, request, least, most int }{
+		"all in one": {16 << 10, 1 << 20, 1, 1}, "batch.size": {600, 1 << 20, 4, 5}, "max.request.size": {16 << 10, 600, 4, 5}, "a record is larger": {100, 1 << 20, 10, 10},
+	} {
+		s, _, all := burying(Options{BufferBytes: 1 << 20, MaxInFlight: 1}, 20)
+		s.o.BatchBytes, s.o.MaxRequestBytes = test.batch, test.request
+		known(s, "dead", 1)
+		s.round(now)
+		f := &flush{done: make(chan struct{})}
+		f.happen(s)
+		s.forward(now)
+		dead, bytes, offset := s.parts["dead"][0], 0, int64(40)
+		if n := len(dead.queue); n < test.least || n > test.most || f.left != n+1 {
+			t.Errorf("%s: %d batches, a flush waits for %d", name, n, f.left)
+		}
+		for _, b := range dead.queue {
+			if bytes += b.beside; b.builder.Len() > min(test.batch, test.request) && b.builder.Count() > 1 {
+				t.Errorf("%s: a batch of %d records has %d bytes", name, b.builder.Count(), b.builder.Len())
+			}
+		}
+		if bytes != s.beside.bytes || dead.beside != len(dead.queue) {
+			t.Errorf("%s: %d bytes in %d batches are counted as %d in %d", name, bytes, len(dead.queue), s.beside.bytes, dead.beside)
+		}
+		for _, b := range dead.queue {
+			records := int64(b.builder.Count())
+			s.settle(b, nil, offset, -1)
+			s.release(b)
+			offset += records
+		}
+		for i := 1; i < len(all); i += 2 {
+			if want := (Ack{Topic: "dead", Offset: 40 + int64(i/2)}); all[i].n != 1 || all[i].err != nil || all[i].at != want {
+				t.Errorf("%s: record %d: %+v, %v, told %d times; want %+v", name, i, all[i].at, all[i].err, all[i].n, want)
+			}
+		}
+		if s.beside.bytes != 0 || dead.beside != 0 {
+			t.Errorf("%s: %d bytes are left beside, %d batches in the partition", name, s.beside.bytes, dead.beside)
+		}
 	}
 }

@@ -80,6 +80,7 @@ type partition struct {
 	begun    int64          // when the open batch was, as far as gather has seen; −1: there is none
 	queue    []*recordBatch // by serial; those that go again first
 	inflight []*recordBatch // as they were sent
+	beside   int            // how many, queued or under way, interceptors have made of what belongs here
 	serial   int64
 	id       int64 // of the producer that numbers count for
 	epoch    int16
@@ -203,6 +204,20 @@ func (p *partition) head(now int64) *recordBatch {
 		return nil
 	}
 	return b
+}
+
+// owes reports whether something is queued that interceptors have made of what belongs here.
+func (p *partition) owes() bool {
+	left := p.beside
+	if left == 0 {
+		return false
+	}
+	for _, b := range p.inflight {
+		if b.beside > 0 {
+			left--
+		}
+	}
+	return left > 0
 }
 
 // adopt numbers the partition's batches for a producer from 0 on.

@@ -294,22 +294,28 @@ func (s *sender) enrol(part *partition, b *recordBatch) bool {
 // expire fails what has waited for delivery.timeout.ms, and says when the next is due.
 func (s *sender) expire(part *partition, now int64) (wakeAt int64) {
 	timeout := int64(s.o.DeliveryTimeout)
-	if part.begun >= 0 && part.begun+timeout <= now && len(part.queue) == 0 {
+	mixed := part.beside > 0 // what interceptors have made is as old as what they made it of, and stands behind younger ones
+	if part.begun >= 0 && part.begun+timeout <= now && (mixed || len(part.queue) == 0) {
 		part.gather(true)
 	}
 	wakeAt = never
 	if part.begun >= 0 {
 		wakeAt = max(part.begun+timeout, now+1)
 	}
-	for len(part.queue) > 0 && part.queue[0].begun+timeout <= now {
-		b := part.queue[0]
-		part.queue = slices.Delete(part.queue, 0, 1)
+	for i := 0; i < len(part.queue); {
+		b := part.queue[i]
+		if b.begun+timeout > now {
+			wakeAt = min(wakeAt, b.begun+timeout)
+			if !mixed {
+				break
+			}
+			i++
+			continue
+		}
+		part.queue = slices.Delete(part.queue, i, i+1)
 		part.renumber = part.renumber || b.numbered
 		s.settle(b, s.expired(b), -1, -1)
 		s.release(b)
-	}
-	if len(part.queue) > 0 {
-		wakeAt = min(wakeAt, part.queue[0].begun+timeout)
 	}
 	for _, b := range part.inflight {
 		if b.settled {
@@ -317,7 +323,10 @@ func (s *sender) expire(part *partition, now int64) (wakeAt int64) {
 		}
 		if b.begun+timeout > now {
 			wakeAt = min(wakeAt, b.begun+timeout)
-			break
+			if !mixed {
+				break
+			}
+			continue
 		}
 		part.renumber = part.renumber || b.numbered
 		s.settle(b, s.expired(b), -1, -1)
@@ -475,7 +484,10 @@ func (s *sender) settle(b *recordBatch, failure error, base, appendTime int64) {
 // release gives the memory of a settled batch back.
 func (s *sender) release(b *recordBatch) {
 	charged := b.charged
-	s.beside.bytes -= b.beside
+	if b.beside > 0 {
+		s.beside.bytes -= b.beside
+		b.partition.beside--
+	}
 	s.p.spare.give(b, s.o.BatchBytes)
 	if charged > 0 {
 		s.p.memory.Give(charged)
@@ -494,6 +506,7 @@ func (s *sender) split(b *recordBatch) {
 		if b.beside > 0 {
 			half.beside = half.builder.Len()
 			s.beside.bytes += half.beside
+			part.beside++
 		}
 		part.again(half)
 	}
