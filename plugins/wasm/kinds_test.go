@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"maps"
 	"reflect"
@@ -591,5 +592,86 @@ func TestInterceptorsHearOfWhatBecame(t *testing.T) {
 	}
 	if n := sends.(*ProducerInterceptor).Faults(); n != 3 {
 		t.Errorf("%d faults were counted", n)
+	}
+}
+
+// fragile is a type of a program that does not expect what a module can make up.
+type fragile struct{ text string }
+
+func (f fragile) MarshalJSON() ([]byte, error) { return json.Marshal(f.text) }
+
+func (f *fragile) UnmarshalJSON(p []byte) error {
+	f.text = string(p[1 : len(p)-1])
+	if f.text == "bad" {
+		panic("it is bad")
+	}
+	return nil
+}
+
+// talkative panics when somebody wants to know what is wrong.
+type talkative struct{}
+
+func (talkative) Error() string { panic("no words") }
+
+// An instance comes back from a call in which code of the program has panicked.
+func TestAPanicOfTheProgramKeepsNoInstance(t *testing.T) {
+	bad := answered(func(r *message.Record) { r.Value = ofForm(abi.FormJSON, `"bad"`) })
+	sends, err := sdk.ProducerInterceptors.New("wasm", settingsOf(t, says(abi.OnSend, bad, export(abi.OnAck, "i", "I", pass)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, says(abi.OnConsume, bad).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decodes, err := NewDeserializer(reflect.TypeFor[fragile](), settingsOf(t, says(abi.Deserialize, value(abi.FormJSON, `"bad"`)).Bytes(), map[string]string{"instances": "1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chooses, err := sdk.Partitioners.New("wasm", settingsOf(t, client(abi.Partition, pass, nil, export(abi.LeaderRacks, "", "", nil)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := &sdk.Placement{Topic: "t", Partitions: 1, LeaderRack: func(int32) string { panic("no racks") }}
+	for name, call := range map[string]struct {
+		do   func() error
+		want error // of a call whose panic is not the program's to see
+	}{
+		"OnSend": {func() error { r := shownRecord(); r.Value = fragile{"v"}; return sends.OnSend(r) }, ErrOutput},
+		"OnAck":  {func() error { sends.OnAck(sdk.RecordMetadata{}, talkative{}); return nil }, nil},
+		"OnConsume": {func() error {
+			r := shownRecord()
+			r.Value = fragile{"v"}
+			_, err := reads.OnConsume([]*sdk.Record{r})
+			return err
+		}, ErrOutput},
+		"Decode":    {func() error { _, err := decodes.Decode("t", nil, nil); return err }, ErrOutput},
+		"Partition": {func() error { chooses.Partition(at); return nil }, nil},
+	} {
+		for range 3 {
+			ended := make(chan error, 1)
+			go func() {
+				defer func() { _ = recover() }() // as a client does
+				defer func() {
+					if len(ended) == 0 {
+						ended <- nil
+					}
+				}()
+				if err := call.do(); err != nil {
+					ended <- err
+				}
+			}()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, call.want) {
+					t.Errorf("%s: %v, want %v", name, err, call.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s hangs: the instance was not given back", name)
+			}
+		}
+	}
+	for _, made := range []any{sends, reads, decodes, chooses} {
+		closeAgain(t, made)
 	}
 }

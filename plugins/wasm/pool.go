@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +106,17 @@ func (p *pool) give(i *instance, why error) {
 	p.places <- i
 }
 
+// turn has an instance do something, and gives it back whatever becomes of that: what is written to
+// a message may come from the program, and panic.
+func (p *pool) turn(do func(i *instance) error) (err error) {
+	i, err := p.take()
+	if err != nil {
+		return err
+	}
+	defer func() { p.give(i, err) }()
+	return p.wrong(do(i))
+}
+
 // keptMessage is how large a message may be whose memory serves the next one.
 const keptMessage = 256 << 10
 
@@ -138,6 +150,22 @@ func (p *pool) hear(i *instance, export string) ([]byte, error) {
 		return nil, err
 	}
 	return i.output(packed, p.s.output)
+}
+
+// copied is what the guest answers, in memory of its own; nil when it has nothing to say. The instance
+// is given back before anybody makes a value of it, for that may run code of the program.
+func (p *pool) copied(export string, what func(dst []byte) []byte) (answer []byte, err error) {
+	err = p.turn(func(i *instance) error {
+		i.message = what(i.message)
+		packed, err := p.ask(i, export)
+		if err != nil || uint32(packed) == 0 {
+			return err
+		}
+		said, err := i.output(packed, p.s.output)
+		answer = bytes.Clone(said)
+		return err
+	})
+	return answer, err
 }
 
 // datum reads an answer that is a datum into d, and a fault into an error.

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -95,14 +96,13 @@ type recording struct {
 
 // tell tells the guest something that it does not answer.
 func (p *recording) tell(export string, what func(dst []byte) []byte) {
-	i, err := p.take()
-	if err != nil {
-		return // it was counted
-	}
-	i.message = what(i.message)
-	_, err = p.ask(i, export)
-	if p.give(i, err); err != nil {
-		p.complain(export, p.wrong(err))
+	err := p.turn(func(i *instance) error {
+		i.message = what(i.message)
+		_, err := p.ask(i, export)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		p.complain(export, err)
 	}
 }
 
@@ -116,23 +116,12 @@ func (p *recording) show(r *sdk.Record, export string) (stays bool, err error) {
 	if in.Value, err = p.part(r.Value); err != nil {
 		return false, err
 	}
-	i, err := p.take()
-	if err != nil {
-		return false, err
+	answer, err := p.copied(export, func(dst []byte) []byte { return message.AppendRecord(dst, &in) })
+	if err != nil || answer == nil {
+		return err == nil, err
 	}
-	i.message = message.AppendRecord(i.message, &in)
-	packed, err := p.ask(i, export)
-	stays = true
-	if err == nil && uint32(packed) != 0 {
-		var answer []byte
-		if answer, err = i.output(packed, p.s.output); err == nil {
-			stays, err = p.become(r, &in, answer, export == abi.OnConsume)
-		}
-	}
-	if p.give(i, err); err != nil {
-		return false, p.wrong(err)
-	}
-	return stays, nil
+	stays, err = p.become(r, &in, answer, export == abi.OnConsume)
+	return stays, p.wrong(err)
 }
 
 // part is a key or value as the guest sees it.
