@@ -675,3 +675,76 @@ func TestAPanicOfTheProgramKeepsNoInstance(t *testing.T) {
 		closeAgain(t, made)
 	}
 }
+
+// What a guest fails at in a Poll stays as it was, and says nothing about the other records; it does not
+// cost more than three instances.
+func TestOneRecordDoesNotDecideAboutOthers(t *testing.T) {
+	null, fault := value(abi.FormNull, ""), value(abi.FormFault, "no")
+	sized := func(n int32, code ...[]byte) []byte {
+		return Seq(I32(inputAt+40), Load(), I32(n), Op(0x46), If(code...))
+	}
+	code := Seq(sized(3, I64((listAt+int64(len(null)))<<32|int64(len(fault))), Op(0x0f)), sized(4, Op(0x00)), I64(listAt<<32|int64(len(null))))
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, client(abi.OnConsume, code, append(null, fault...)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, reads)
+	for values, want := range map[string]struct {
+		left   string
+		failed int
+		err    error
+	}{
+		"a b":                     {"", 0, nil},
+		"a bad b":                 {"bad", 1, ErrGuest},
+		"bad a trap b bad":        {"bad trap bad", 3, ErrGuest},
+		"trap a trap a":           {"trap trap", 2, ErrTrap},
+		"a trap trap b trap c":    {"trap trap trap c", 4, ErrTrap},
+		"trap trap trap a b trap": {"trap trap trap a b trap", 6, ErrTrap},
+	} {
+		var all []*sdk.Record
+		for _, v := range strings.Fields(values) {
+			all = append(all, &sdk.Record{Topic: "t", Value: v})
+		}
+		after, err := reads.OnConsume(all)
+		var left []string
+		for _, r := range after {
+			left = append(left, r.Value.(string))
+		}
+		var over *sdk.PassedOver
+		if !errors.Is(err, want.err) || errors.As(err, &over) && over.Records != want.failed || strings.Join(left, " ") != want.left {
+			t.Errorf("of %q is left %q: %v", values, left, err)
+		}
+	}
+}
+
+func TestHeadersThatCameMayBeAnswered(t *testing.T) {
+	many := make([]sdk.Header, 1100)
+	for n := range many {
+		many[n].Key = "many"
+	}
+	more := func(n int) []sdk.Header { return append(many[:1100:1100], make([]sdk.Header, n)...) }
+	odd := []sdk.Header{{Key: "\xff"}}
+	for name, test := range map[string]struct {
+		in, out []sdk.Header
+		want    error
+	}{
+		"as they came":          {many, many, nil},
+		"more":                  {many, more(maxHeaders), nil},
+		"too many more":         {many, more(maxHeaders + 1), ErrOutput},
+		"a key of no text":      {many, odd, ErrOutput},
+		"a key that came":       {odd, append(odd[:1:1], odd[0], sdk.Header{Key: "h"}), nil},
+		"another key of no txt": {odd, []sdk.Header{{Key: "\xfe"}}, ErrOutput},
+	} {
+		if err := believableHeaders(test.in, test.out); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+	var again message.Record
+	if err := again.Read(message.AppendRecord(nil, &message.Record{Topic: "t", Headers: many})); err != nil || len(again.Headers) != len(many) {
+		t.Errorf("%d headers come through as %d: %v", len(many), len(again.Headers), err)
+	}
+	var datum message.Datum
+	if err := datum.Read(message.AppendDatum(nil, &message.Datum{Headers: many})); err != nil || len(datum.Headers) != len(many) {
+		t.Errorf("%d headers come through as %d: %v", len(many), len(datum.Headers), err)
+	}
+}

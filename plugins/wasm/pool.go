@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -97,7 +98,7 @@ func (p *pool) take() (*instance, error) {
 
 // give gives an instance back. One that has trapped is thrown away: its memory may be anything.
 func (p *pool) give(i *instance, why error) {
-	if errors.Is(why, ErrTrap) || errors.Is(why, ErrFuel) || errors.Is(why, ErrStack) {
+	if costly(why) {
 		i.close()
 		i = nil
 	} else if cap(i.message) > keptMessage {
@@ -115,6 +116,11 @@ func (p *pool) turn(do func(i *instance) error) (err error) {
 	}
 	defer func() { p.give(i, err) }()
 	return p.wrong(do(i))
+}
+
+// costly reports whether an instance must not be called again.
+func costly(err error) bool {
+	return errors.Is(err, ErrTrap) || errors.Is(err, ErrFuel) || errors.Is(err, ErrStack)
 }
 
 // keptMessage is how large a message may be whose memory serves the next one.
@@ -173,13 +179,32 @@ func datum(d *message.Datum, answer []byte) error {
 	if err := d.Read(answer); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	for i := range d.Headers {
-		if !utf8.ValidString(d.Headers[i].Key) {
-			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
-		}
-	}
 	if d.Form == abi.FormFault {
 		return fmt.Errorf("%w: %s", ErrGuest, readable(d.Bytes))
+	}
+	return nil
+}
+
+// believableHeaders says what of the headers of an answer cannot be: what came to the guest it may answer, whatever
+// that is, and its own are text, and not too many.
+func believableHeaders(in, out []sdk.Header) error {
+	if len(out) > len(in)+maxHeaders {
+		return fmt.Errorf("it answers %d headers, and may add %d to %d: %w", len(out), maxHeaders, len(in), ErrOutput)
+	}
+	var came map[string]bool
+	for i := range out {
+		if utf8.ValidString(out[i].Key) {
+			continue
+		}
+		if came == nil {
+			came = make(map[string]bool)
+			for n := range in {
+				came[in[n].Key] = true
+			}
+		}
+		if !came[out[i].Key] {
+			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
+		}
 	}
 	return nil
 }
@@ -196,6 +221,7 @@ func (p *pool) wrong(err error) error {
 // complain logs an error that nobody can be told, if there were not too many in this second.
 func (p *pool) complain(what string, err error) {
 	if more, _ := p.module.lines.take(time.Now().Unix()); more {
-		slog.Warn("a plugin failed", "plugin", p.s.path, "in", what, "why", err)
+		line, _, _ := strings.Cut(err.Error(), "\n") // without the stack of a trap
+		slog.Warn("a plugin failed", "plugin", p.s.path, "in", what, "why", line)
 	}
 }

@@ -63,6 +63,9 @@ func (s *Serializer) Append(dst []byte, topic string, headers *[]sdk.Header, v a
 		}
 	}
 	if err == nil {
+		err = believableHeaders(in.Headers, out.Headers)
+	}
+	if err == nil {
 		if out.Form == abi.FormNull {
 			dst = nil
 		} else if dst = append(dst, out.Bytes...); dst == nil {

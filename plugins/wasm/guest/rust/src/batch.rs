@@ -103,8 +103,8 @@ fn u16_at(p: &[u8], at: usize) -> u16 {
 /// Where a field of a record is, and how long; `None` is null. A row of the table has two.
 #[inline(always)]
 fn field(table: &[u8], index: u32, which: usize) -> Option<(usize, usize)> {
-    let at = index as usize * ROW;
-    let row = table.get(at..at + ROW)?;
+    let at = index.checked_mul(ROW as u32)? as usize; // which has as many bits in WebAssembly
+    let row = table.get(at..)?.get(..ROW)?;
     match u32_at(row, which + 4) {
         NULL => None,
         size => Some((u32_at(row, which) as usize, size as usize)),
