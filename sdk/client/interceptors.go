@@ -63,7 +63,7 @@ func (i *interceptors) mistyped(what string, v any) {
 // brakes keep interceptors that fail at each record from filling the log: each place in each has a
 // line a second. Any goroutine; the zero value is ready.
 type brakes struct {
-	mu sync.Mutex
+	mu sync.Mutex //nolint:forbidigo // whoever sends, polls or reads answers may come, and only after a fault
 	of map[braked]*brake
 }
 

@@ -250,7 +250,7 @@ func clientRecords(partition int32, offset int64) (all []*sdk.Record) {
 	// What whoever produces a record may put into it, and many a module cannot be told.
 	all[5].Headers = make([]sdk.Header, 1100)
 	for n := range all[5].Headers {
-		all[5].Headers[n] = sdk.Header{Key: "many", Value: []byte("x")}
+		all[5].Headers[n] = sdk.Header{Key: "many", Value: bytes.Repeat([]byte("x"), 100)} // for which there is fuel
 	}
 	all[8].Headers = append(all[8].Headers, sdk.Header{Key: "\xff", Value: []byte("x")})
 	all[13].Value = "on\xff"
