@@ -534,6 +534,16 @@ mod tests {
     use alloc::string::String;
     use alloc::vec;
 
+    #[test]
+    fn a_row_that_is_not_there_is_null() {
+        let row = [1; ROW];
+        assert_eq!(field(&row, 0, KEY), Some((0x0101_0101, 0x0101_0101)));
+        // In WebAssembly the place of the second would be that of the first record, if it wrapped.
+        for index in [1, 1 << 28, u32::MAX] {
+            assert_eq!(field(&row, index, KEY), None);
+        }
+    }
+
     /// Changes each value that begins with `a`, and looks at all records before or not.
     struct Upper {
         records: bool,
