@@ -1,6 +1,9 @@
 package sdk
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Header is one header of a record; a nil Value is null.
 type Header struct {
@@ -55,12 +58,26 @@ type ProducerInterceptor interface {
 // ConsumerInterceptor sees records on their way in, as Kafka's interface of that name.
 type ConsumerInterceptor interface {
 	// OnConsume is called by Poll with what it is about to return, and may change records,
-	// leave some out or add some. After an error the records stay as they were, the error
-	// is logged and counted.
+	// leave some out or add some. After an error the records stay as they were, unless it is
+	// a *PassedOver; the error is logged and counted.
 	OnConsume(records []*Record) ([]*Record, error)
 	// OnCommit is called with what was committed.
 	OnCommit(offsets map[TopicPartition]OffsetAndMetadata)
 }
+
+// PassedOver is the error of a ConsumerInterceptor that has failed at some records, which stay as they
+// were. What it answers beside the error counts.
+type PassedOver struct {
+	Records int   // how many
+	Err     error // of the first
+}
+
+func (p *PassedOver) Error() string {
+	return fmt.Sprintf("%d of the records were passed over: %v", p.Records, p.Err)
+}
+
+// Unwrap is what was wrong with the first.
+func (p *PassedOver) Unwrap() error { return p.Err }
 
 // Serializer makes bytes out of keys or values. Any goroutine may call it.
 type Serializer[T any] interface {

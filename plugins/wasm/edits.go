@@ -15,6 +15,7 @@ const (
 	maxTopic   = 249
 	maxHeaders = 1 << 10 // of one record
 	maxKeys    = 256     // header keys that are remembered
+	maxKey     = 64      // bytes of one
 	maxKept    = 1 << 10 // headers whose room is kept for the next record
 )
 
@@ -30,7 +31,7 @@ type edits struct {
 
 // forget ends a batch, into whose memory a list and its headers point.
 func (e *edits) forget() {
-	clear(e.headers)
+	clear(e.headers[:cap(e.headers)]) // an earlier record may have had more than the last
 	if e.p, e.headers = nil, e.headers[:0]; cap(e.headers) > maxKept {
 		e.headers = nil
 	}
@@ -142,8 +143,11 @@ func (e *edits) readHeaders() []batch.Header {
 	return e.headers
 }
 
-// name is key as a string.
+// name is key as a string, which is remembered if it is short: guests choose how many there are, and how long.
 func (e *edits) name(key []byte) string {
+	if len(key) > maxKey {
+		return string(key)
+	}
 	if known, ok := e.keys[string(key)]; ok {
 		return known
 	}
@@ -245,6 +249,8 @@ func (e *edits) inPlace(d *edit, b *sdk.Batch, s *part, record int, most int64) 
 		e.wrong("null is written over")
 	case int64(size) > most:
 		e.wrong("more is written over than it may answer")
+	case size == 0:
+		d.value = []byte{} // and not nil, which is null
 	default:
 		if d.value = s.now[at : at+size : at+size]; !s.last {
 			d.value = append(b.Alloc(size)[:0], d.value...)

@@ -3,6 +3,7 @@ package wasm
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"maps"
 	"reflect"
@@ -591,5 +592,159 @@ func TestInterceptorsHearOfWhatBecame(t *testing.T) {
 	}
 	if n := sends.(*ProducerInterceptor).Faults(); n != 3 {
 		t.Errorf("%d faults were counted", n)
+	}
+}
+
+// fragile is a type of a program that does not expect what a module can make up.
+type fragile struct{ text string }
+
+func (f fragile) MarshalJSON() ([]byte, error) { return json.Marshal(f.text) }
+
+func (f *fragile) UnmarshalJSON(p []byte) error {
+	f.text = string(p[1 : len(p)-1])
+	if f.text == "bad" {
+		panic("it is bad")
+	}
+	return nil
+}
+
+// talkative panics when somebody wants to know what is wrong.
+type talkative struct{}
+
+func (talkative) Error() string { panic("no words") }
+
+// An instance comes back from a call in which code of the program has panicked.
+func TestAPanicOfTheProgramKeepsNoInstance(t *testing.T) {
+	bad := answered(func(r *message.Record) { r.Value = ofForm(abi.FormJSON, `"bad"`) })
+	sends, err := sdk.ProducerInterceptors.New("wasm", settingsOf(t, says(abi.OnSend, bad, export(abi.OnAck, "i", "I", pass)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, says(abi.OnConsume, bad).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decodes, err := NewDeserializer(reflect.TypeFor[fragile](), settingsOf(t, says(abi.Deserialize, value(abi.FormJSON, `"bad"`)).Bytes(), map[string]string{"instances": "1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chooses, err := sdk.Partitioners.New("wasm", settingsOf(t, client(abi.Partition, pass, nil, export(abi.LeaderRacks, "", "", nil)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := &sdk.Placement{Topic: "t", Partitions: 1, LeaderRack: func(int32) string { panic("no racks") }}
+	for name, call := range map[string]struct {
+		do   func() error
+		want error // of a call whose panic is not the program's to see
+	}{
+		"OnSend": {func() error { r := shownRecord(); r.Value = fragile{"v"}; return sends.OnSend(r) }, ErrOutput},
+		"OnAck":  {func() error { sends.OnAck(sdk.RecordMetadata{}, talkative{}); return nil }, nil},
+		"OnConsume": {func() error {
+			r := shownRecord()
+			r.Value = fragile{"v"}
+			_, err := reads.OnConsume([]*sdk.Record{r})
+			return err
+		}, ErrOutput},
+		"Decode":    {func() error { _, err := decodes.Decode("t", nil, nil); return err }, ErrOutput},
+		"Partition": {func() error { chooses.Partition(at); return nil }, nil},
+	} {
+		for range 3 {
+			ended := make(chan error, 1)
+			go func() {
+				defer func() { _ = recover() }() // as a client does
+				defer func() {
+					if len(ended) == 0 {
+						ended <- nil
+					}
+				}()
+				if err := call.do(); err != nil {
+					ended <- err
+				}
+			}()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, call.want) {
+					t.Errorf("%s: %v, want %v", name, err, call.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s hangs: the instance was not given back", name)
+			}
+		}
+	}
+	for _, made := range []any{sends, reads, decodes, chooses} {
+		closeAgain(t, made)
+	}
+}
+
+// What a guest fails at in a Poll stays as it was, and says nothing about the other records; it does not
+// cost more than three instances.
+func TestOneRecordDoesNotDecideAboutOthers(t *testing.T) {
+	null, fault := value(abi.FormNull, ""), value(abi.FormFault, "no")
+	sized := func(n int32, code ...[]byte) []byte {
+		return Seq(I32(inputAt+40), Load(), I32(n), Op(0x46), If(code...))
+	}
+	code := Seq(sized(3, I64((listAt+int64(len(null)))<<32|int64(len(fault))), Op(0x0f)), sized(4, Op(0x00)), I64(listAt<<32|int64(len(null))))
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, client(abi.OnConsume, code, append(null, fault...)).Bytes(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, reads)
+	for values, want := range map[string]struct {
+		left   string
+		failed int
+		err    error
+	}{
+		"a b":                     {"", 0, nil},
+		"a bad b":                 {"bad", 1, ErrGuest},
+		"bad a trap b bad":        {"bad trap bad", 3, ErrGuest},
+		"trap a trap a":           {"trap trap", 2, ErrTrap},
+		"a trap trap b trap c":    {"trap trap trap c", 4, ErrTrap},
+		"trap trap trap a b trap": {"trap trap trap a b trap", 6, ErrTrap},
+	} {
+		var all []*sdk.Record
+		for _, v := range strings.Fields(values) {
+			all = append(all, &sdk.Record{Topic: "t", Value: v})
+		}
+		after, err := reads.OnConsume(all)
+		var left []string
+		for _, r := range after {
+			left = append(left, r.Value.(string))
+		}
+		var over *sdk.PassedOver
+		if !errors.Is(err, want.err) || errors.As(err, &over) && over.Records != want.failed || strings.Join(left, " ") != want.left {
+			t.Errorf("of %q is left %q: %v", values, left, err)
+		}
+	}
+}
+
+func TestHeadersThatCameMayBeAnswered(t *testing.T) {
+	many := make([]sdk.Header, 1100)
+	for n := range many {
+		many[n].Key = "many"
+	}
+	more := func(n int) []sdk.Header { return append(many[:1100:1100], make([]sdk.Header, n)...) }
+	odd := []sdk.Header{{Key: "\xff"}}
+	for name, test := range map[string]struct {
+		in, out []sdk.Header
+		want    error
+	}{
+		"as they came":          {many, many, nil},
+		"more":                  {many, more(maxHeaders), nil},
+		"too many more":         {many, more(maxHeaders + 1), ErrOutput},
+		"a key of no text":      {many, odd, ErrOutput},
+		"a key that came":       {odd, append(odd[:1:1], odd[0], sdk.Header{Key: "h"}), nil},
+		"another key of no txt": {odd, []sdk.Header{{Key: "\xfe"}}, ErrOutput},
+	} {
+		if err := believableHeaders(test.in, test.out); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+	var again message.Record
+	if err := again.Read(message.AppendRecord(nil, &message.Record{Topic: "t", Headers: many})); err != nil || len(again.Headers) != len(many) {
+		t.Errorf("%d headers come through as %d: %v", len(many), len(again.Headers), err)
+	}
+	var datum message.Datum
+	if err := datum.Read(message.AppendDatum(nil, &message.Datum{Headers: many})); err != nil || len(datum.Headers) != len(many) {
+		t.Errorf("%d headers come through as %d: %v", len(many), len(datum.Headers), err)
 	}
 }

@@ -49,20 +49,20 @@ func (p *Partitioner) Partition(at *sdk.Placement) int32 {
 
 // Choose asks the guest for a partition.
 func (p *Partitioner) Choose(at *sdk.Placement) (int32, error) {
-	i, err := p.take()
-	if err != nil {
-		return -1, err
-	}
-	i.message = message.AppendPlacement(i.message, at, p.racks)
-	answer, err := p.ask(i, abi.Partition)
-	p.give(i, err)
-	if err == nil && answer >= uint64(max(at.Partitions, 0)) {
-		err = fmt.Errorf("it chose partition %d of %d: %w", int64(answer), at.Partitions, ErrOutput)
-	}
-	if err != nil {
-		return -1, p.wrong(err)
-	}
-	return int32(answer), nil
+	chosen := int32(-1)
+	err := p.turn(func(i *instance) error {
+		i.message = message.AppendPlacement(i.message, at, p.racks)
+		answer, err := p.ask(i, abi.Partition)
+		switch {
+		case err != nil:
+			return err
+		case answer >= uint64(max(at.Partitions, 0)):
+			return fmt.Errorf("it chose partition %d of %d: %w", int64(answer), at.Partitions, ErrOutput)
+		}
+		chosen = int32(answer)
+		return nil
+	})
+	return chosen, err
 }
 
 // OnNewBatch tells the guest that a batch is full.

@@ -135,9 +135,14 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	if p.module.fields && b.Size().Records != b.Len() {
 		return errUnread
 	}
+	ended := false
+	defer func() {
+		if p.reader.forget(); !ended { // the caller makes an error of a panic, and goes on
+			b.Revert()
+		}
+	}()
 	err := p.show(b, f)
-	p.reader.forget()
-	if err != nil {
+	if ended = true; err != nil {
 		b.Revert() // all of what a guest says about a batch counts, or nothing
 		p.replace(err)
 	}
@@ -236,7 +241,7 @@ func (i *instance) written(size, end int) ([]byte, error) {
 // replace puts the spare in the place of an instance that has trapped, and has another one
 // made. One that only answered nonsense stays.
 func (p *Plugin) replace(why error) {
-	if !errors.Is(why, ErrTrap) && !errors.Is(why, ErrFuel) && !errors.Is(why, ErrStack) {
+	if !costly(why) {
 		return
 	}
 	p.live.close()

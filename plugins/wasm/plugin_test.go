@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
+	"github.com/tetratelabs/wazero/api"
 )
 
 // text is a batch as it is now.
@@ -404,4 +406,100 @@ func BenchmarkCall(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A guest writes the list of each part where that of the one before was: what it said of earlier parts
+// has to be somewhere else by then.
+func TestListsOfEarlierPartsAreKept(t *testing.T) {
+	list := listOf(1, 0, 1|11<<8, "key?", "val?", 1, "h", "hdr?")
+	code := Seq()
+	for at := range list {
+		if list[at] == '?' { // the number of the part's first record
+			code = Seq(code, I32(listAt+int32(at)), I32(inputAt+16), Load(), I32('0'), Op(0x6a), Op(0x3a, 0, 0))
+		}
+	}
+	m := guest(Seq(code, I64(listAt<<32|int64(len(list)))))
+	m.Data = []Data{{At: listAt, Bytes: list}}
+	large := strings.Repeat("x", 40<<10)
+	b := records(t, large, large, large)
+	if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := text(b), "0 key0=val0 h:hdr0, 1 key1=val1 h:hdr1, 2 key2=val2 h:hdr2"; got != want {
+		t.Errorf("the batch is %.200q, want %q", got, want)
+	}
+}
+
+// An empty value that is written over is not null, in whichever part it is.
+func TestAnEmptyValueIsWrittenOver(t *testing.T) {
+	m := withFields(I64(listAt<<32 | 16))
+	m.Data = []Data{{At: listAt, Bytes: listOf(1, 0, 1|16<<8)}}
+	large := strings.Repeat("x", 60<<10)
+	for name, values := range map[string][]string{"an earlier part": {"", large, large}, "the last part": {""}} {
+		b := records(t, values...)
+		if err := mustLoad(t, m.Bytes(), nil).OnProduce(b); err != nil {
+			t.Fatal(err)
+		}
+		if e := b.Edits()[0]; e.Fate != sdk.Edited || e.Value == nil || len(e.Value) != 0 {
+			t.Errorf("%s: the value is %.10q, null: %v", name, e.Value, e.Value == nil)
+		}
+	}
+}
+
+func TestOnlyShortKeysAreRemembered(t *testing.T) {
+	var e edits
+	for size, want := range map[int]bool{1: true, maxKey: true, maxKey + 1: false, 1 << 20: false} {
+		key := strings.Repeat("k", size)
+		if _, is := e.keys[e.name([]byte(key))]; is != want || e.name([]byte(key)) != key {
+			t.Errorf("a key of %d bytes is remembered: %v", size, is)
+		}
+	}
+}
+
+// faulty is a function of a guest whose second call panics.
+type faulty struct {
+	api.Function
+	calls int
+}
+
+func (f *faulty) CallWithStack(ctx context.Context, stack []uint64) error {
+	if f.calls++; f.calls == 2 {
+		panic("the second call")
+	}
+	return f.Function.CallWithStack(ctx, stack)
+}
+
+// Nothing of a batch is kept for the next, after a panic too.
+func TestABatchIsForgotten(t *testing.T) {
+	list := listOf(1, 0, 1|8<<8, 2, "h", "x", "i", "y")
+	p := mustLoad(t, answering(list).Bytes(), nil)
+	b := records(t, strings.Repeat("x", 60<<10), strings.Repeat("x", 60<<10))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("there was no panic")
+			}
+		}()
+		_ = p.run(b, func(i *instance) api.Function { return &faulty{Function: i.produce} })
+	}()
+	if b.Changed() {
+		t.Error("what a guest said before a panic counts")
+	}
+	check := func(when string) {
+		if p.reader.p != nil {
+			t.Errorf("%s: the list is kept", when)
+		}
+		for n, h := range p.reader.headers[:cap(p.reader.headers)] {
+			if h.Key != "" || h.Value != nil {
+				t.Errorf("%s: header %d is kept", when, n)
+			}
+		}
+	}
+	check("after a panic")
+	two := mustLoad(t, answering(listOf(2, 0, 1|8<<8, 2, "h", "x", "i", "y", 1, 1|8<<8, 1, "h", "x")).Bytes(), nil)
+	if err := two.OnProduce(records(t, "a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	p = two
+	check("after two edits")
 }

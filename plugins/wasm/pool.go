@@ -1,11 +1,13 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -96,13 +98,29 @@ func (p *pool) take() (*instance, error) {
 
 // give gives an instance back. One that has trapped is thrown away: its memory may be anything.
 func (p *pool) give(i *instance, why error) {
-	if errors.Is(why, ErrTrap) || errors.Is(why, ErrFuel) || errors.Is(why, ErrStack) {
+	if costly(why) {
 		i.close()
 		i = nil
 	} else if cap(i.message) > keptMessage {
 		i.message = nil
 	}
 	p.places <- i
+}
+
+// turn has an instance do something, and gives it back whatever becomes of that: what is written to
+// a message may come from the program, and panic.
+func (p *pool) turn(do func(i *instance) error) (err error) {
+	i, err := p.take()
+	if err != nil {
+		return err
+	}
+	defer func() { p.give(i, err) }()
+	return p.wrong(do(i))
+}
+
+// costly reports whether an instance must not be called again.
+func costly(err error) bool {
+	return errors.Is(err, ErrTrap) || errors.Is(err, ErrFuel) || errors.Is(err, ErrStack)
 }
 
 // keptMessage is how large a message may be whose memory serves the next one.
@@ -140,18 +158,53 @@ func (p *pool) hear(i *instance, export string) ([]byte, error) {
 	return i.output(packed, p.s.output)
 }
 
+// copied is what the guest answers, in memory of its own; nil when it has nothing to say. The instance
+// is given back before anybody makes a value of it, for that may run code of the program.
+func (p *pool) copied(export string, what func(dst []byte) []byte) (answer []byte, err error) {
+	err = p.turn(func(i *instance) error {
+		i.message = what(i.message)
+		packed, err := p.ask(i, export)
+		if err != nil || uint32(packed) == 0 {
+			return err
+		}
+		said, err := i.output(packed, p.s.output)
+		answer = bytes.Clone(said)
+		return err
+	})
+	return answer, err
+}
+
 // datum reads an answer that is a datum into d, and a fault into an error.
 func datum(d *message.Datum, answer []byte) error {
 	if err := d.Read(answer); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	for i := range d.Headers {
-		if !utf8.ValidString(d.Headers[i].Key) {
-			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
-		}
-	}
 	if d.Form == abi.FormFault {
 		return fmt.Errorf("%w: %s", ErrGuest, readable(d.Bytes))
+	}
+	return nil
+}
+
+// believableHeaders says what of the headers of an answer cannot be: what came to the guest it may answer, whatever
+// that is, and its own are text, and not too many.
+func believableHeaders(in, out []sdk.Header) error {
+	if len(out) > len(in)+maxHeaders {
+		return fmt.Errorf("it answers %d headers, and may add %d to %d: %w", len(out), maxHeaders, len(in), ErrOutput)
+	}
+	var came map[string]bool
+	for i := range out {
+		if utf8.ValidString(out[i].Key) {
+			continue
+		}
+		if came == nil {
+			came = make(map[string]bool)
+			for n := range in {
+				came[in[n].Key] = true
+			}
+		}
+		if !came[out[i].Key] {
+			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
+		}
 	}
 	return nil
 }
@@ -168,6 +221,7 @@ func (p *pool) wrong(err error) error {
 // complain logs an error that nobody can be told, if there were not too many in this second.
 func (p *pool) complain(what string, err error) {
 	if more, _ := p.module.lines.take(time.Now().Unix()); more {
-		slog.Warn("a plugin failed", "plugin", p.s.path, "in", what, "why", err)
+		line, _, _ := strings.Cut(err.Error(), "\n") // without the stack of a trap
+		slog.Warn("a plugin failed", "plugin", p.s.path, "in", what, "why", line)
 	}
 }

@@ -2,6 +2,8 @@ package wasm
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -63,18 +65,35 @@ func (p *ProducerInterceptor) OnAck(m sdk.RecordMetadata, failure error) {
 	p.tell(abi.OnAck, func(dst []byte) []byte { return message.AppendAck(dst, m, failure) })
 }
 
-// OnConsume shows the guest one record after the other. What it leaves out is left out; after an
-// error nothing of what it did counts.
+// maxLost is how many instances the records of one OnConsume may cost.
+const maxLost = 3
+
+// OnConsume shows the guest one record after the other. What it leaves out is left out. A record that it
+// fails at stays as it was, which the error, an *sdk.PassedOver, says: whoever produced one record does not decide
+// about the others. When it has trapped three times the rest is not shown to it.
 func (p *ConsumerInterceptor) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) {
 	after := make([]*sdk.Record, 0, len(records))
-	for _, r := range records {
-		stays, err := p.show(r, abi.OnConsume)
+	var over sdk.PassedOver
+	for n, lost := 0, 0; n < len(records); n++ {
+		if lost == maxLost {
+			over.Records += len(records) - n
+			after = append(after, records[n:]...)
+			break
+		}
+		stays, err := p.show(records[n], abi.OnConsume)
 		if err != nil {
-			return nil, err
+			over.Records, over.Err = over.Records+1, cmp.Or(over.Err, err)
+			stays = true
+		}
+		if costly(err) {
+			lost++
 		}
 		if stays {
-			after = append(after, r)
+			after = append(after, records[n])
 		}
+	}
+	if over.Records > 0 {
+		return after, &over
 	}
 	return after, nil
 }
@@ -95,14 +114,13 @@ type recording struct {
 
 // tell tells the guest something that it does not answer.
 func (p *recording) tell(export string, what func(dst []byte) []byte) {
-	i, err := p.take()
-	if err != nil {
-		return // it was counted
-	}
-	i.message = what(i.message)
-	_, err = p.ask(i, export)
-	if p.give(i, err); err != nil {
-		p.complain(export, p.wrong(err))
+	err := p.turn(func(i *instance) error {
+		i.message = what(i.message)
+		_, err := p.ask(i, export)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		p.complain(export, err)
 	}
 }
 
@@ -116,23 +134,12 @@ func (p *recording) show(r *sdk.Record, export string) (stays bool, err error) {
 	if in.Value, err = p.part(r.Value); err != nil {
 		return false, err
 	}
-	i, err := p.take()
-	if err != nil {
-		return false, err
+	answer, err := p.copied(export, func(dst []byte) []byte { return message.AppendRecord(dst, &in) })
+	if err != nil || answer == nil {
+		return err == nil, err
 	}
-	i.message = message.AppendRecord(i.message, &in)
-	packed, err := p.ask(i, export)
-	stays = true
-	if err == nil && uint32(packed) != 0 {
-		var answer []byte
-		if answer, err = i.output(packed, p.s.output); err == nil {
-			stays, err = p.become(r, &in, answer, export == abi.OnConsume)
-		}
-	}
-	if p.give(i, err); err != nil {
-		return false, p.wrong(err)
-	}
-	return stays, nil
+	stays, err = p.become(r, &in, answer, export == abi.OnConsume)
+	return stays, p.wrong(err)
 }
 
 // part is a key or value as the guest sees it.
@@ -195,10 +202,8 @@ func (p *recording) become(r *sdk.Record, in *message.Record, answer []byte, con
 
 // believable says what of an answer cannot be.
 func believable(in, out *message.Record, consumed bool) error {
-	for i := range out.Headers {
-		if !utf8.ValidString(out.Headers[i].Key) {
-			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
-		}
+	if err := believableHeaders(in.Headers, out.Headers); err != nil {
+		return err
 	}
 	switch {
 	case out.Offset != in.Offset || consumed && (out.Topic != in.Topic || out.Partition != in.Partition):

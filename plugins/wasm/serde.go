@@ -63,6 +63,9 @@ func (s *Serializer) Append(dst []byte, topic string, headers *[]sdk.Header, v a
 		}
 	}
 	if err == nil {
+		err = believableHeaders(in.Headers, out.Headers)
+	}
+	if err == nil {
 		if out.Form == abi.FormNull {
 			dst = nil
 		} else if dst = append(dst, out.Bytes...); dst == nil {
@@ -112,23 +115,17 @@ func (d *Deserializer) Decode(topic string, headers []sdk.Header, data []byte) (
 	if data == nil {
 		in.Form = abi.FormNull
 	}
-	i, err := d.take()
+	answer, err := d.copied(abi.Deserialize, func(dst []byte) []byte { return message.AppendDatum(dst, &in) })
 	if err != nil {
 		return nil, err
 	}
-	i.message = message.AppendDatum(i.message, &in)
-	answer, err := d.hear(i, abi.Deserialize)
 	var out message.Datum
-	var value any
-	if err == nil {
-		if err = datum(&out, answer); err == nil {
-			if value, err = d.shape.Value(out.Form, out.Bytes); err != nil {
-				err = fmt.Errorf("%w: %w", ErrOutput, err)
-			}
-		}
-	}
-	if d.give(i, err); err != nil {
+	if err := datum(&out, answer); err != nil {
 		return nil, d.wrong(err)
+	}
+	value, err := d.shape.Value(out.Form, out.Bytes)
+	if err != nil {
+		return nil, d.wrong(fmt.Errorf("%w: %w", ErrOutput, err))
 	}
 	return value, nil
 }

@@ -213,25 +213,29 @@ func size(b []byte) int {
 // intercept shows records to the interceptors, one after the other. What one does wrong is
 // logged, and undone.
 func (c *Consumer[K, V]) intercept(records []*ConsumerRecord[K, V]) []*ConsumerRecord[K, V] {
-	for _, i := range c.interceptors {
+	for at, i := range c.interceptors {
 		shown := make([]*sdk.Record, len(records))
 		for n, r := range records {
 			shown[n] = &sdk.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Headers: slices.Clone(r.Headers), Key: r.Key, Value: r.Value}
 		}
 		err := guarded(func() error {
 			answered, err := i.OnConsume(shown)
-			if err != nil {
+			var some *sdk.PassedOver
+			if err != nil && !errors.As(err, &some) {
 				return err
 			}
-			after, err := merged(records, shown, answered)
-			if err == nil {
-				records = after
+			after, unlike := merged(records, shown, answered)
+			if unlike != nil {
+				return unlike
 			}
+			records = after
 			return err
 		})
 		if err != nil {
 			c.faults.Add(1)
-			c.s.log.Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", err)
+			if more, silenced := c.brakes.take(at, "OnConsume", time.Now().Unix()); more {
+				c.s.log.Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
+			}
 		}
 	}
 	return records

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -257,10 +258,12 @@ func (c *Subscriber) committed(offsets map[sdk.TopicPartition]sdk.OffsetAndMetad
 	if len(offsets) == 0 {
 		return
 	}
-	for _, i := range c.interceptors {
+	for at, i := range c.interceptors {
 		if err := guarded(func() error { i.OnCommit(maps.Clone(offsets)); return nil }); err != nil {
 			c.faults.Add(1)
-			c.s.log.Warn("an interceptor failed when it was told of a commit", "interceptor", fmt.Sprintf("%T", i), "error", err)
+			if more, silenced := c.brakes.take(at, "OnCommit", time.Now().Unix()); more {
+				c.s.log.Warn("an interceptor failed when it was told of a commit", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
+			}
 		}
 	}
 }

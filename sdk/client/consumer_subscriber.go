@@ -33,7 +33,8 @@ type Subscriber struct {
 	dealers      []kgo.GroupBalancer
 	interceptors []sdk.ConsumerInterceptor
 	faults       atomic.Int64 // of them
-	screening    *screening   // nil: there are no interceptors of batches
+	brakes       brakes
+	screening    *screening // nil: there are no interceptors of batches
 
 	turn    turn
 	mail    *mailbox

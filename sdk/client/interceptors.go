@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/sdk"
 )
@@ -14,6 +17,7 @@ type interceptors struct {
 	all    []sdk.ProducerInterceptor
 	log    *slog.Logger
 	faults atomic.Int64
+	brakes brakes
 }
 
 // sent shows a record to all of them. One that fails is passed over: the record goes on as
@@ -43,13 +47,58 @@ func (i *interceptors) acknowledged(m sdk.RecordMetadata, err error) {
 
 func (i *interceptors) fault(n int, where string, err error) {
 	i.faults.Add(1)
-	i.log.Warn("an interceptor failed and was passed over", "interceptor", fmt.Sprintf("%T", i.all[n]), "in", where, "why", err)
+	if more, silenced := i.brakes.take(n, where, time.Now().Unix()); more {
+		i.log.Warn("an interceptor failed and was passed over", "interceptor", fmt.Sprintf("%T", i.all[n]), "in", where, "why", oneLine(err), "lines left out", silenced)
+	}
 }
 
 // mistyped notes that an interceptor left a key or value that the producer cannot take.
 func (i *interceptors) mistyped(what string, v any) {
 	i.faults.Add(1)
-	i.log.Warn("interceptors left another type, and were passed over", "in", what, "type", fmt.Sprintf("%T", v))
+	if more, silenced := i.brakes.take(-1, what, time.Now().Unix()); more {
+		i.log.Warn("interceptors left another type, and were passed over", "in", what, "type", fmt.Sprintf("%T", v), "lines left out", silenced)
+	}
+}
+
+// brakes keep interceptors that fail at each record from filling the log: each place in each has a
+// line a second. Any goroutine; the zero value is ready.
+type brakes struct {
+	mu sync.Mutex //nolint:forbidigo // whoever sends, polls or reads answers may come, and only after a fault
+	of map[braked]*brake
+}
+
+type braked struct {
+	interceptor int
+	where       string
+}
+
+type brake struct{ second, silenced int64 }
+
+// take reports whether there may be a line in this second, and how many were left out since the last.
+func (b *brakes) take(interceptor int, where string, second int64) (more bool, silenced int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	one := b.of[braked{interceptor, where}]
+	switch {
+	case one == nil:
+		if b.of == nil {
+			b.of = make(map[braked]*brake)
+		}
+		b.of[braked{interceptor, where}] = &brake{second: second}
+	case one.second == second:
+		one.silenced++
+		return false, 0
+	default:
+		silenced = one.silenced
+		*one = brake{second: second}
+	}
+	return true, silenced
+}
+
+// oneLine is an error without what some have below their first line: the stack of a module.
+func oneLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // guarded makes an error of a panic in a plugin.

@@ -8,8 +8,9 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
-// maxHeaders is the most headers of one record.
-const maxHeaders = 1 << 10
+// headerLeast is how many bytes a header takes at least. There may be as many as there are bytes for:
+// records have as many as whoever produced them liked, and a host looks at how many a guest adds.
+const headerLeast = 4 + 4
 
 // Datum is a key or value with what goes with it.
 type Datum struct {
@@ -44,7 +45,7 @@ func (d *Datum) Read(bytes []byte) error {
 	head, rest := abi.Open(bytes, abi.DatumMagic, abi.DatumSize)
 	form, size, headers, topic := head.U32(), head.U32(), head.U32(), head.U32()
 	d.Form, d.Bytes, d.Headers, d.Same = abi.Form(form), rest.Raw(size), d.Headers[:0], headers == abi.Null
-	if head.Bad || d.Form > abi.FormFault || d.Form == abi.FormNull && size > 0 || !d.Same && headers > maxHeaders {
+	if head.Bad || d.Form > abi.FormFault || d.Form == abi.FormNull && size > 0 || !d.Same && uint64(headers)*headerLeast > uint64(rest.Len()) {
 		return ErrMalformed
 	}
 	if !d.Same {

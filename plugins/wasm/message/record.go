@@ -77,7 +77,7 @@ func (r *Record) Read(bytes []byte) error {
 	value, headers, topic := head.U32(), head.U32(), head.U32()
 	r.Key.Bytes, r.Value.Bytes = rest.Raw(key), rest.Raw(value)
 	r.Headers, r.Same = r.Headers[:0], headers == abi.Null
-	if head.Bad || !r.Key.holds() || !r.Value.holds() || !r.Same && headers > maxHeaders {
+	if head.Bad || !r.Key.holds() || !r.Value.holds() || !r.Same && uint64(headers)*headerLeast > uint64(rest.Len()) {
 		return ErrMalformed
 	}
 	if !r.Same {

@@ -149,12 +149,23 @@ func (s Shape) Value(form abi.Form, p []byte) (any, error) {
 		return made.Interface(), nil
 	case abi.FormJSON:
 		at := reflect.New(s.of)
-		if err := json.Unmarshal(p, at.Interface()); err != nil {
+		if err := unmarshal(p, at.Interface()); err != nil {
 			return nil, fmt.Errorf("read a %s from JSON: %w", s.of, err)
 		}
 		return at.Elem().Interface(), nil
 	}
 	return s.number(made, p)
+}
+
+// unmarshal makes an error of a panic of the program's own type, which may not expect what a module
+// can make up.
+func unmarshal(p []byte, to any) (err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("its UnmarshalJSON panicked: %v", why)
+		}
+	}()
+	return json.Unmarshal(p, to)
 }
 
 // number reads what has a fixed size.

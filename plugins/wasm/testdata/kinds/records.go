@@ -2,7 +2,6 @@ package kinds
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,14 +70,9 @@ func NewSieve(c sdk.Config) (sdk.ConsumerInterceptor, error) {
 	return &Sieve{prefix: c.String("prefix", "debug")}, nil
 }
 
-var errNoValue = errors.New("there is no value")
-
 // OnConsume sieves.
 func (s *Sieve) OnConsume(records []*sdk.Record) (after []*sdk.Record, err error) {
 	for _, r := range records {
-		if r.Value == nil {
-			return nil, fmt.Errorf("%s-%d at %d: %w", r.Topic, r.Partition, r.Offset, errNoValue)
-		}
 		r.Headers = slices.DeleteFunc(r.Headers, func(h sdk.Header) bool { return h.Key == "origin" })
 		if n := s.committed.Load(); n > 0 {
 			r.Headers = append(r.Headers, sdk.Header{Key: "committed", Value: strconv.AppendInt(nil, n, 10)})

@@ -103,8 +103,8 @@ fn u16_at(p: &[u8], at: usize) -> u16 {
 /// Where a field of a record is, and how long; `None` is null. A row of the table has two.
 #[inline(always)]
 fn field(table: &[u8], index: u32, which: usize) -> Option<(usize, usize)> {
-    let at = index as usize * ROW;
-    let row = table.get(at..at + ROW)?;
+    let at = index.checked_mul(ROW as u32)? as usize; // which has as many bits in WebAssembly
+    let row = table.get(at..)?.get(..ROW)?;
     match u32_at(row, which + 4) {
         NULL => None,
         size => Some((u32_at(row, which) as usize, size as usize)),
@@ -533,6 +533,16 @@ mod tests {
     use crate::{Error, Interceptor, Settings};
     use alloc::string::String;
     use alloc::vec;
+
+    #[test]
+    fn a_row_that_is_not_there_is_null() {
+        let row = [1; ROW];
+        assert_eq!(field(&row, 0, KEY), Some((0x0101_0101, 0x0101_0101)));
+        // In WebAssembly the place of the second would be that of the first record, if it wrapped.
+        for index in [1, 1 << 28, u32::MAX] {
+            assert_eq!(field(&row, index, KEY), None);
+        }
+    }
 
     /// Changes each value that begins with `a`, and looks at all records before or not.
     struct Upper {

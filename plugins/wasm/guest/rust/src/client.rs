@@ -335,6 +335,11 @@ pub(crate) fn fault(output: &mut Vec<u8>, reason: &str) {
 
 pub(crate) const OTHER: &str = "the input is not of this version";
 
+/// Whoever produced a record decided what is in it: that is no reason to trap, which would cost the
+/// plugin all that it remembers.
+pub(crate) const UNREADABLE: &str =
+    "text or the key of a header is not UTF-8, or the input is not of this version";
+
 #[doc(hidden)]
 pub fn partition<T: Partitioner>(plugin: &mut T, input: &[u8]) -> u64 {
     u64::from(plugin.partition(&Placement::open(input).expect(OTHER)))
@@ -368,10 +373,17 @@ pub(crate) fn came_headers(r: &mut Reader, count: u32) -> Option<HeaderList> {
     Some(headers)
 }
 
+/// A datum that came, and its value.
+fn came_value(input: &[u8]) -> Option<(&str, HeaderList, Value<'_>)> {
+    let (topic, headers, form, p) = came(input)?;
+    Some((topic, headers, Value::decode(form, p)?))
+}
+
 #[doc(hidden)]
 pub fn serialize<T: Serializer>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
-    let (topic, mut headers, form, p) = came(input).expect(OTHER);
-    let value = Value::decode(form, p).expect(OTHER);
+    let Some((topic, mut headers, value)) = came_value(input) else {
+        return fault(output, UNREADABLE);
+    };
     match plugin.serialize(topic, &mut headers, value) {
         Ok(made) => {
             let form = u32::from(made.is_some());
@@ -384,7 +396,9 @@ pub fn serialize<T: Serializer>(plugin: &mut T, input: &[u8], output: &mut Vec<u
 
 #[doc(hidden)]
 pub fn deserialize<T: Serializer>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
-    let (topic, headers, form, p) = came(input).expect(OTHER);
+    let Some((topic, headers, form, p)) = came(input) else {
+        return fault(output, UNREADABLE);
+    };
     match plugin.deserialize(topic, &headers, (form != 0).then_some(p)) {
         Ok(value) => value.encode(output),
         Err(why) => fault(output, &why),

@@ -1,6 +1,8 @@
 //! Interceptors of clients that see single records, with keys and values as the program has them.
 
-use crate::client::{came_headers, datum, fault, open, put, put_bytes, HeaderList, Value, OTHER};
+use crate::client::{
+    came_headers, datum, fault, open, put, put_bytes, HeaderList, Value, OTHER, UNREADABLE,
+};
 use crate::Settings;
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -31,7 +33,7 @@ pub trait ConsumerInterceptor: Sized {
     fn configure(settings: &Settings) -> Result<Self, String>;
 
     /// Sees a record that was read, and may change its key, value, headers and time; `false`
-    /// leaves it out. After an error the records that were read with it stay as they were; the
+    /// leaves it out. After an error it stays as it was; the
     /// error is logged and counted.
     fn on_consume(&mut self, record: &mut ClientRecord) -> Result<bool, String>;
 
@@ -187,7 +189,9 @@ fn became(record: &ClientRecord, input: &[u8], output: &mut Vec<u8>) {
 
 #[doc(hidden)]
 pub fn on_send<T: ProducerInterceptor>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
-    let mut record = ClientRecord::open(input).expect(OTHER);
+    let Some(mut record) = ClientRecord::open(input) else {
+        return fault(output, UNREADABLE);
+    };
     match plugin.on_send(&mut record) {
         Ok(()) => became(&record, input, output),
         Err(why) => fault(output, &why),
@@ -202,7 +206,9 @@ pub fn on_ack<T: ProducerInterceptor>(plugin: &mut T, input: &[u8]) -> u64 {
 
 #[doc(hidden)]
 pub fn on_consume<T: ConsumerInterceptor>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
-    let mut record = ClientRecord::open(input).expect(OTHER);
+    let Some(mut record) = ClientRecord::open(input) else {
+        return fault(output, UNREADABLE);
+    };
     match plugin.on_consume(&mut record) {
         Ok(true) => became(&record, input, output),
         Ok(false) => datum(output, 0, &[], None),
@@ -241,5 +247,34 @@ mod tests {
             }
         }
         assert!(Ack::open(&[]).is_none() && committed(&[]).is_none());
+    }
+
+    struct Counting(u32);
+
+    impl ConsumerInterceptor for Counting {
+        fn configure(_: &Settings) -> Result<Self, String> {
+            Ok(Counting(0))
+        }
+        fn on_consume(&mut self, _: &mut ClientRecord) -> Result<bool, String> {
+            self.0 += 1;
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_a_fault() {
+        let mut record = ClientRecord::new("t", Value::Null, Value::Text("on?".into()));
+        record.headers.add("h?", None);
+        let mut good = vec![];
+        record.encode(&mut good);
+        let mut plugin = Counting::configure(&Settings::default()).unwrap();
+        for at in (0..good.len()).filter(|&at| good[at] == b'?') {
+            let (mut bad, mut output) = (good.clone(), vec![]);
+            bad[at] = 0xff;
+            on_consume(&mut plugin, &bad, &mut output);
+            assert_eq!(output[8], 8, "at {at}");
+        }
+        on_consume(&mut plugin, &good, &mut vec![]);
+        assert_eq!(plugin.0, 1);
     }
 }
