@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"iter"
+	"time"
 	"unsafe"
 
 	"github.com/millrace/millrace/sdk/batch"
@@ -45,6 +46,14 @@ type Metered interface {
 	Interceptor
 	// Spent is the fuel that calls have used since it was made. Any goroutine.
 	Spent() int64
+}
+
+// Mending is an Interceptor that makes good aside what its failed calls have broken, as a
+// WebAssembly module has another instance made in place of one that has trapped.
+type Mending interface {
+	Interceptor
+	// Mended is the time that this took since it was asked last. Any goroutine.
+	Mended() time.Duration
 }
 
 // Nop is an Interceptor that lets everything pass, to be embedded.

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/engine"
@@ -104,10 +106,35 @@ func TestTheListTellsTheFuel(t *testing.T) {
 	s.says("Loaded plugin pass", 0, "", "plugin load pass", moduleFile(t, I64(0)), "--topic", "orders")
 	s.expect("", "one\ntwo\n", "produce orders -X linger.ms=200")
 	out, _, _ := s.run("", "plugin list --admin "+s.admin)
-	var records, faults, fuel int
+	var records, faults, over, fuel int
 	_, cells, _ := strings.Cut(out[strings.LastIndex(out, "orders"):], "\t")
-	if _, err := fmt.Sscan(cells, &records, &faults, &fuel); err != nil || records != 2 || faults != 0 || fuel < 1 || fuel > 1000 {
+	if _, err := fmt.Sscan(cells, &records, &faults, &over, &fuel); err != nil || records != 2 || faults != 0 || over != 0 || fuel < 1 || fuel > 1000 {
 		t.Errorf("2 records, no fault and some fuel are listed as\n%s%v", out, err)
+	}
+}
+
+// A guest that burns a sixteenth of a second or so in each call, and that no breaker switches off, is
+// called once: what it took is far beyond the millisecond that it may fail for in each second.
+func TestAGuestThatFailsIsCalledWithinItsBudget(t *testing.T) {
+	s, _ := newBroker(t, "admin.listener=127.0.0.1:0")
+	s.expect("Created topic orders.\n", "", "topics create orders --partitions 1")
+	s.says("Loaded plugin loop", 0, "", "plugin load loop", moduleFile(t, Seq(Loop(Br(0)), I64(0))), "--topic", "orders",
+		"--set", "breaker.faults=0", "--set", "fault.budget.ms=1", "--set", "fuel=268435456")
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.address), kgo.DefaultProduceTopic("orders"), kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for n := range 20 {
+		if err := c.ProduceSync(t.Context(), kgo.StringRecord("x")).FirstErr(); !errors.Is(err, kerr.PolicyViolation) {
+			t.Fatalf("batch %d: %v, want it refused", n, err)
+		}
+	}
+	out, _, _ := s.run("", "plugin list --admin "+s.admin)
+	var records, faults, over int
+	_, cells, _ := strings.Cut(out[strings.LastIndex(out, "orders"):], "\t")
+	if _, err := fmt.Sscan(cells, &records, &faults, &over); err != nil || faults != 1 || over != 19 {
+		t.Errorf("one fault and 19 batches over budget are listed as\n%s%v", out, err)
 	}
 }
 

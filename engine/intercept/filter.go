@@ -71,6 +71,9 @@ func (w watcher) Called(c *chain.Call) {
 	m.DeadLettered.Add(uint64(c.DeadLettered))
 	m.Fuel.Add(uint64(c.Fuel))
 	switch {
+	case c.Spent:
+		m.Spent.Add(1)
+		return
 	case c.Off:
 		m.Passed.Add(1)
 		return

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/chain"
@@ -15,6 +16,11 @@ import (
 var confined = map[string]bool{"wasm": true, "json-schema": true, "audit-log": true}
 
 const keyDir = "dir"
+
+// faultBudget is what calls of a plugin that fail may take of each second, unless settings say
+// otherwise: one per cent of the time, so that of a hundred batches of others one at most comes
+// behind such a call.
+const faultBudget = 10 * time.Millisecond
 
 // plugin is one plugin as its settings want it, with an instance for each place.
 type plugin struct {
@@ -48,7 +54,7 @@ func makePlugin(name string, texts map[string]string, dir string, places int) *p
 }
 
 func (p *plugin) make(dir string, places int) error {
-	rules, kind, own, err := chain.Rules(p.name, p.texts)
+	rules, kind, own, err := chain.Rules(p.name, p.texts, faultBudget)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Plugin struct {
 	In, Out, Edited, Dropped, Routed Counter // records
 	Failed, DeadLettered             Counter // records
 	Rejected, Faults, Passed         Counter // batches; Passed: while it was switched off
+	Spent                            Counter // batches; while a budget of it was spent
 	Fuel                             Counter // of calls, in units of about an instruction
 
 	time   *Histogram
@@ -71,6 +72,7 @@ var pluginCounters = []struct {
 	{"faults_total", "Calls that failed.", func(p *Plugin) *Counter { return &p.Faults }},
 	{"fuel_total", "Fuel that its calls have used, in units of about an instruction; 0 when it is compiled in.", func(p *Plugin) *Counter { return &p.Fuel }},
 	{"batches_off_total", "Batches that came while it was switched off.", func(p *Plugin) *Counter { return &p.Passed }},
+	{"batches_spent_total", "Batches that came while it was not called because fault.budget.ms or call.budget.ms was spent.", func(p *Plugin) *Counter { return &p.Spent }},
 }
 
 func (m *Metrics) collectPlugins(out chan<- prometheus.Metric, now time.Time) {

@@ -33,6 +33,7 @@ var pluginFigures = []string{inPlugin, swaps}
 const (
 	besideReload  = "reload"  // plugin cards becomes another module, twice a second
 	besideEndless = "endless" // somebody produces to a topic whose plugin never ends by itself
+	besideProduce = "produce" // somebody produces to a topic without plugins in the same way
 )
 
 // modulesFolder, in a setting of a side, stands for a folder with the modules below.
@@ -108,7 +109,7 @@ func (t *trial) took(ctx context.Context, before shown) error {
 
 // disturb does what the side wants done beside its workload, until end is called.
 func (t *trial) disturb(ctx context.Context) (end func() error, err error) {
-	act := map[string]func(context.Context, *kadm.Client) error{besideReload: t.reload, besideEndless: t.endless}[t.side.Beside]
+	act := map[string]func(context.Context, *kadm.Client) error{besideReload: t.reload, besideEndless: t.endless, besideProduce: t.produce}[t.side.Beside]
 	if act == nil {
 		return func() error { return nil }, nil
 	}
@@ -156,9 +157,21 @@ func (t *trial) reload(ctx context.Context, admin *kadm.Client) error {
 
 // endless produces to a topic whose interceptor is cut off each time, until ctx ends. That
 // its records are refused is what is wanted.
-func (t *trial) endless(ctx context.Context, admin *kadm.Client) (err error) {
-	topic, chain := t.nextTopic(), "endless"
-	if _, err := admin.CreateTopic(ctx, 1, 1, map[string]*string{"interceptors.produce": &chain}, topic); err != nil {
+func (t *trial) endless(ctx context.Context, admin *kadm.Client) error {
+	chain := "endless"
+	return t.oneByOne(ctx, admin, map[string]*string{"interceptors.produce": &chain}, cutOff)
+}
+
+// produce does the same to a topic that takes what it sends.
+func (t *trial) produce(ctx context.Context, admin *kadm.Client) error {
+	return t.oneByOne(ctx, admin, nil, func(answered error) error { return answered })
+}
+
+// oneByOne produces one record after the other to a topic of those settings, until ctx ends or what
+// became of one is not what is wanted.
+func (t *trial) oneByOne(ctx context.Context, admin *kadm.Client, settings map[string]*string, wanted func(error) error) error {
+	topic := t.nextTopic()
+	if _, err := admin.CreateTopic(ctx, 1, 1, settings, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(t.broker.Address), kgo.DefaultProduceTopic(topic), kgo.DisableIdempotentWrite(), kgo.RecordRetries(0))
@@ -167,7 +180,7 @@ func (t *trial) endless(ctx context.Context, admin *kadm.Client) (err error) {
 	}
 	defer client.Close()
 	for ctx.Err() == nil {
-		if err := cutOff(client.ProduceSync(ctx, &kgo.Record{Value: make([]byte, 1000)}).FirstErr()); err != nil {
+		if err := wanted(client.ProduceSync(ctx, &kgo.Record{Value: make([]byte, 1000)}).FirstErr()); err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ type Side struct {
 	Settings map[string]string `yaml:"settings"`
 	Set      []string          `yaml:"set"`    // key=value of the workload
 	Fill     bool              `yaml:"fill"`   // run the workload once the partitions are there, for probe partitions
-	Beside   string            `yaml:"beside"` // what is done to the broker during the workload: reload or endless
+	Beside   string            `yaml:"beside"` // what is done to the broker during the workload: reload, endless or produce
 	End      string            `yaml:"end"`    // of the broker's first life, for probe start: stop or kill. Empty: it has one life
 }
 
@@ -157,8 +157,8 @@ func (r *Row) complaints() []error {
 			"side %s: client is %q; probe %s needs %s, %s or %s, and nothing else has one", s.Name, s.Client, probeProducer, clientNative, clientKgo, clientJava)
 		rule(s.Broker == kafka && len(s.Settings) > 0, "side %s: one Kafka serves all rows and has its defaults: give the topic a config", s.Name)
 		rule(!slices.Contains([]string{"", endStop, endKill}, s.End), "side %s: end is %q, allowed are %s and %s", s.Name, s.End, endStop, endKill)
-		rule(!slices.Contains([]string{"", besideReload, besideEndless}, s.Beside) || s.Beside != "" && r.Probe != "",
-			"side %s: beside is %q, allowed are %s and %s, beside a workload", s.Name, s.Beside, besideReload, besideEndless)
+		rule(!slices.Contains([]string{"", besideReload, besideEndless, besideProduce}, s.Beside) || s.Beside != "" && r.Probe != "",
+			"side %s: beside is %q, allowed are %s, %s and %s, beside a workload", s.Name, s.Beside, besideReload, besideEndless, besideProduce)
 		rule(s.End != "" && r.Probe != probeStart, "side %s: end is for probe %s", s.Name, probeStart)
 		rule(s.Fill && (r.Probe != probePartitions || len(r.workload) == 0), "side %s: fill is for probe %s, and needs a workload", s.Name, probePartitions)
 		rule(s.End != "" && len(r.workload) == 0, "side %s: end needs a workload", s.Name)

@@ -41,11 +41,13 @@ type Plugin struct {
 	spare  chan *instance
 	making sync.WaitGroup
 	busy   atomic.Bool
+	mended atomic.Int64 // nanoseconds that this took, and nobody was told of
 }
 
 var (
 	_ sdk.Guard   = (*Plugin)(nil)
 	_ sdk.Metered = (*Plugin)(nil)
+	_ sdk.Mending = (*Plugin)(nil)
 )
 
 // New makes a plugin from its settings:
@@ -103,6 +105,10 @@ func (p *Plugin) FailClosed() bool {
 
 // Spent is the fuel that calls have used so far. Any goroutine.
 func (p *Plugin) Spent() int64 { return p.spent.Load() }
+
+// Mended is the time that instances took which were made in place of those that have trapped,
+// since it was asked last. Any goroutine.
+func (p *Plugin) Mended() time.Duration { return time.Duration(p.mended.Swap(0)) }
 
 // OnProduce shows b to the guest.
 func (p *Plugin) OnProduce(b *sdk.Batch) error {
@@ -253,6 +259,8 @@ func (p *Plugin) replace(why error) {
 	if p.busy.CompareAndSwap(false, true) {
 		p.making.Go(func() {
 			defer p.busy.Store(false)
+			begin := time.Now()
+			defer func() { p.mended.Add(int64(time.Since(begin))) }()
 			if made, err := p.module.instance(&p.s); err == nil {
 				select {
 				case p.spare <- made:

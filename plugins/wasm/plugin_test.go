@@ -304,6 +304,25 @@ func TestAnInstanceIsReplacedAfterATrap(t *testing.T) {
 	}
 }
 
+// An instance that takes the place of one that has trapped may cost more than the call did: whoever
+// counts what faults take is told, once.
+func TestWhatMendingTakesIsTold(t *testing.T) {
+	p := mustLoad(t, guest(Op(0x00)).Bytes(), nil)
+	if took := p.Mended(); took != 0 {
+		t.Errorf("before any fault %v were told", took)
+	}
+	if err := p.OnProduce(records(t, "a")); !errors.Is(err, ErrTrap) {
+		t.Fatal(err)
+	}
+	p.making.Wait()
+	if took := p.Mended(); took <= 0 {
+		t.Error("an instance was made, and in no time")
+	}
+	if took := p.Mended(); took != 0 {
+		t.Errorf("%v are told twice", took)
+	}
+}
+
 func TestWorkersShareWhatIsCompiled(t *testing.T) {
 	module := answering(listOf(1, 0, 4, "only here")).Bytes()
 	count := func() int {

@@ -262,9 +262,7 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 	*c = Call{In: r.count}
 	begin := r.clock()
 	var err error
-	if c.Off = p.Breaker.Off(begin); c.Off {
-		err = errOff
-	} else {
+	if err = r.barred(p, begin); err == nil {
 		fuel := spent(p)
 		err = r.ask(p, in)
 		c.Took, c.Fuel = r.clock().Sub(begin), spent(p)-fuel
@@ -276,13 +274,38 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 	} else {
 		c.Out = r.count
 	}
+	p.Calls.Draw(begin.Add(c.Took), c.Took)
 	if c.Fault {
 		p.Breaker.Fault(begin)
+		p.Faults.Draw(begin.Add(c.Took), c.Took+mended(p))
 	}
 	if p.Watcher != nil {
 		p.Watcher.Called(c)
 	}
 	return err
+}
+
+// barred says why a plugin is not called; nil when it is.
+func (r *Runner) barred(p *Plugin, now time.Time) error {
+	c := &r.call
+	if c.Off = p.Breaker.Off(now); c.Off {
+		return errOff
+	}
+	err := p.Faults.Spent(now)
+	if err == nil {
+		err = p.Calls.Spent(now)
+	}
+	c.Spent = err != nil
+	c.Off = c.Spent
+	return err
+}
+
+// mended is what it took to make good what calls have broken, since it was asked last.
+func mended(p *Plugin) time.Duration {
+	if m, ok := p.Interceptor.(sdk.Mending); ok {
+		return m.Mended()
+	}
+	return 0
 }
 
 // spent is the fuel that an instance has used so far; 0 when nobody counts it.

@@ -41,6 +41,8 @@ type Plugin struct {
 	OnError     Policy
 	DeadLetter  string   // topic, with OnError DeadLetter
 	Breaker     *Breaker // shared by all instances of the plugin. Nil: it is never switched off
+	Faults      *Budget  // for calls that end in a fault, shared likewise. Nil: without a bound
+	Calls       *Budget  // for all calls, shared likewise. Nil: without a bound
 	Watcher     Watcher  // hears of each call. Nil: nobody does
 	// Labels carry what profiles show of the goroutine during a call (pprof.WithLabels), if
 	// the Input has some to put back. Nil: it keeps its own.
@@ -77,7 +79,8 @@ type Call struct {
 	Fuel         int64 // used by the call, when the plugin counts it
 	Rejected     bool  // the batch was refused
 	Fault        bool  // the call ended in an error or a panic
-	Off          bool  // the breaker has it off, nobody was called
+	Off          bool  // nobody was called: the breaker has it off, or
+	Spent        bool  // one of its budgets is spent
 }
 
 // Cause is why a batch is refused.
@@ -87,7 +90,7 @@ type Cause int8
 const (
 	Rejected Cause = iota // by the plugin, with a reason for the producer
 	Bad                   // a record is, says the plugin
-	Faulted               // the plugin has failed, or is switched off
+	Faulted               // the plugin has failed, or may not be called
 	TooLarge              // it would be larger than the topic takes
 )
 
@@ -96,7 +99,7 @@ type Refusal struct {
 	Plugin string // "" when it was none
 	Cause  Cause
 	Reason string
-	Off    bool // the breaker has the plugin off
+	Off    bool // the plugin was not called: it is switched off, or a budget of it is spent
 }
 
 func (r *Refusal) Error() string {

@@ -16,16 +16,19 @@ const (
 	keyFaults     = "breaker.faults"
 	keyWindow     = "breaker.window.ms"
 	keyCoolDown   = "breaker.cooldown.ms"
+	keyFaulting   = "fault.budget.ms"
+	keyCalls      = "call.budget.ms"
 )
 
 // Rules reads what the settings of a plugin, without "plugin.<name>.", say to its host: how
-// its faults are treated, by which name it is registered, and what is left for itself.
-func Rules(name string, texts map[string]string) (rules Plugin, kind string, own map[string]string, err error) {
+// its faults are treated, by which name it is registered, and what is left for itself. Calls that
+// fail may take that much of each second unless they say otherwise; 0 is without a bound.
+func Rules(name string, texts map[string]string, failing time.Duration) (rules Plugin, kind string, own map[string]string, err error) {
 	host := map[string]string{}
 	own = map[string]string{}
 	for key, text := range texts {
 		switch key {
-		case keyType, keyOnError, keyDeadLetter, keyFaults, keyWindow, keyCoolDown:
+		case keyType, keyOnError, keyDeadLetter, keyFaults, keyWindow, keyCoolDown, keyFaulting, keyCalls:
 			host[key] = text
 		default:
 			own[key] = text
@@ -43,6 +46,10 @@ func Rules(name string, texts map[string]string) (rules Plugin, kind string, own
 		c.Wrong(keyFaults, "at most 10000")
 	}
 	rules.Breaker = NewBreaker(int(faults), window, coolDown)
+	failing = c.Duration(keyFaulting, failing)
+	calls := c.Duration(keyCalls, 0)
+	rules.Faults = NewBudget(failing, fmt.Sprintf("its calls that failed took more than the %v of each second that they may: mend it, or raise plugin.%s.%s", failing, name, keyFaulting))
+	rules.Calls = NewBudget(calls, fmt.Sprintf("its calls took more than the %v of each second that they may: make it faster, send it less, or raise plugin.%s.%s", calls, name, keyCalls))
 	return rules, kind, own, c.Err()
 }
 

@@ -26,7 +26,7 @@ func (s *settings) batchInterceptors(given []sdk.Interceptor, check func(*chain.
 				texts[rest] = text
 			}
 		}
-		rules, kind, own, err := chain.Rules(name, texts)
+		rules, kind, own, err := chain.Rules(name, texts, 0)
 		if err == nil {
 			if rules.Interceptor, err = chain.Make(kind, sdk.NewConfig(own)); err == nil {
 				made = append(made, rules.Interceptor)

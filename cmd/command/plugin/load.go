@@ -126,7 +126,7 @@ func setList(setting string, names []string) change {
 func hostless(settings map[string]string) map[string]string {
 	own := maps.Clone(settings)
 	maps.DeleteFunc(own, func(key, _ string) bool {
-		return key == "type" || key == "on.error" || key == "dlq.topic" || strings.HasPrefix(key, "breaker.")
+		return key == "type" || key == "on.error" || key == "dlq.topic" || strings.HasPrefix(key, "breaker.") || strings.HasSuffix(key, ".budget.ms")
 	})
 	return own
 }
@@ -232,12 +232,12 @@ func List(ctx context.Context, s *session.Session, admin string) error {
 		row := []string{name, kind, own["path"], fmt.Sprintf("%.12s", own["sha256"]), policy, strings.Join(users[name], ",")}
 		rows = append(rows, append(row, work.cells(name)...))
 	}
-	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics", "Records", "Faults", "Fuel"}, rows)
+	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics", "Records", "Faults", "Over budget", "Fuel"}, rows)
 	return nil
 }
 
 // counters are the metrics of a broker that count what plugins did, in the order of columns.
-var counters = []string{"millrace_plugin_records_in_total", "millrace_plugin_faults_total", "millrace_plugin_fuel_total"}
+var counters = []string{"millrace_plugin_records_in_total", "millrace_plugin_faults_total", "millrace_plugin_batches_spent_total", "millrace_plugin_fuel_total"}
 
 // work is what plugins have done since the broker started, by name; nil when no broker told.
 type work map[string][]float64
