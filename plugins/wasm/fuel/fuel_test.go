@@ -186,6 +186,35 @@ func TestTheStackIsBounded(t *testing.T) {
 	}
 }
 
+// A variable of 16 bytes costs twice what one of 8 does, be it a parameter or not.
+func TestVectorsAreLargeOnTheStack(t *testing.T) {
+	depth := func(params, locals string) uint64 {
+		zeros := map[rune][]byte{'I': I64(0), 'v': Op(append([]byte{0xfd, 12}, make([]byte, 16)...)...)}
+		code := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0))
+		var arguments []byte
+		for _, p := range params {
+			arguments = append(arguments, zeros[p]...)
+		}
+		m := Module{Globals: []Global{{Export: "depth"}}, Functions: []Function{
+			{Export: "f", Code: Seq(arguments, Call(1))},
+			{Params: params, Locals: locals, Code: Seq(code, arguments, Call(1))},
+		}}
+		i := start(t, rewrite(t, m.Bytes()))
+		if _, _, err := i.call(1<<40, "f"); err == nil || int64(i.stack.Get()) >= 0 {
+			t.Fatalf("it ended with %v and stack %d", err, int64(i.stack.Get()))
+		}
+		return i.ExportedGlobal("depth").Get()
+	}
+	for name, vectors := range map[string]uint64{
+		"locals":     depth("", strings.Repeat("v", 900)),
+		"parameters": depth(strings.Repeat("v", 100), strings.Repeat("v", 800)),
+	} {
+		if numbers := depth("", strings.Repeat("I", 900)); vectors*19 > numbers*10 || vectors*25 < numbers*10 {
+			t.Errorf("%s: it goes %d deep with vectors, %d with numbers, which is to be some twice as much", name, vectors, numbers)
+		}
+	}
+}
+
 func TestModulesThatAreRefused(t *testing.T) {
 	f := Function{Export: "f"}
 	for why, m := range map[string]Module{

@@ -13,6 +13,8 @@ const (
 
 	// shortStretch is the weight below which a stretch is not worth a charge of its own.
 	shortStretch = 32
+	typeVector   = 0x7b // v128, of 16 bytes where others have at most 8
+
 	// largeFrame is the size from which a function that calls nobody pays for its frame.
 	largeFrame = 4 << 10
 )
@@ -48,6 +50,7 @@ type plan struct {
 	groups     uint32 // of local variables
 	locals     []byte // the groups, without their count
 	variables  uint32 // parameters and local variables
+	vectors    uint32 // those of them that are v128
 	body       []byte // up to its last end, which is left out
 	regions    []region
 	insertions []insertion
@@ -57,7 +60,9 @@ type plan struct {
 }
 
 // frame is about how many bytes the function takes on the stack.
-func (p *plan) frame() int64 { return 96 + 8*int64(p.variables) + 4*p.length }
+func (p *plan) frame() int64 {
+	return 96 + 8*(int64(p.variables)+int64(p.vectors)) + 4*p.length
+}
 
 // deep reports whether the function pays for its frame.
 func (p *plan) deep() bool { return p.calls || p.frame() > largeFrame }
@@ -102,6 +107,11 @@ type walk struct {
 
 func (w *walk) function(s signature) {
 	w.plan.results = s.results
+	for _, t := range s.params {
+		if t == typeVector {
+			w.plan.vectors++
+		}
+	}
 	w.locals(uint64(len(s.params)))
 	begin := w.at
 	w.begin(-1)
@@ -134,10 +144,12 @@ func (w *walk) locals(variables uint64) {
 	w.plan.groups = w.count("groups of variables", maxLocals)
 	begin := w.at
 	for range w.plan.groups {
-		variables += uint64(w.u32())
-		w.byte()
-		if variables > maxLocals {
+		n := w.u32()
+		if variables += uint64(n); variables > maxLocals {
 			w.fail("a function has more than %d variables", maxLocals)
+		}
+		if w.byte() == typeVector {
+			w.plan.vectors += n
 		}
 		if w.err != nil {
 			return
