@@ -174,6 +174,23 @@ func TestWhatIsPaidForIsAtLeastWhatRuns(t *testing.T) {
 	}
 }
 
+// A function of a Go guest is a loop around blocks, of which each turn runs one: it does not pay for the others.
+func TestATurnPaysForWhatItRuns(t *testing.T) {
+	const stretches, turns = 100, 1000
+	code := Seq(Get(0), I32(63), Op(0x71, 0x0e), U32(stretches-1))
+	for i := range stretches {
+		code = append(code, U32(uint32(i))...)
+	}
+	for i := range uint32(stretches) {
+		code = Seq(Block(code), Many(4, Seq(Get(0), Op(0x1a))), Get(0), I32(1), Op(0x6b), Tee(0), BrIf(stretches-1-i), Op(0x0f))
+	}
+	m := Module{Functions: []Function{{Export: "f", Params: "i", Code: Loop(code)}}}
+	_, spent, err := start(t, rewrite(t, m.Bytes())).call(1<<30, "f", turns)
+	if err != nil || spent < 20*turns || spent > 150*turns {
+		t.Errorf("%d turns of some 25 instructions cost %d: %v", turns, spent, err)
+	}
+}
+
 func TestTheStackIsBounded(t *testing.T) {
 	m := Module{Globals: []Global{{Export: "depth"}}, Functions: []Function{{Export: "f", Locals: strings.Repeat("I", 100), Code: Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), Call(0))}}}
 	i := start(t, rewrite(t, m.Bytes()))

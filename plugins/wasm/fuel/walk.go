@@ -13,7 +13,10 @@ const (
 
 	// shortStretch is the weight below which a stretch is not worth a charge of its own.
 	shortStretch = 32
-	typeVector   = 0x7b // v128, of 16 bytes where others have at most 8
+	// fewStretches is the weight of others up to which a payer takes them on, whatever it weighs itself.
+	fewStretches = 64
+
+	typeVector = 0x7b // v128, of 16 bytes where others have at most 8
 
 	// largeFrame is the size from which a function that calls nobody pays for its frame.
 	largeFrame = 4 << 10
@@ -165,12 +168,18 @@ func (w *walk) begin(payer int) {
 	w.plan.regions = append(w.plan.regions, region{payer: payer})
 }
 
-// settle lets the payers pay for what is short.
+// settle lets the payers pay for what is short, as far as that is no more than what they do themselves, or little: a
+// function of a Go guest is a loop around hundreds of short stretches, of which each turn runs one.
 func (w *walk) settle() {
 	regions := w.plan.regions
+	own := make([]int64, len(regions))
+	for i := range regions {
+		own[i] = regions[i].weight
+	}
 	for i := len(regions) - 1; i >= 0; i-- {
-		if payer := regions[i].payer; payer >= 0 && regions[i].weight < shortStretch {
-			regions[payer].weight += regions[i].weight
+		payer, weight := regions[i].payer, regions[i].weight
+		if payer >= 0 && weight < shortStretch && regions[payer].weight+weight <= own[payer]+max(own[payer], fewStretches) {
+			regions[payer].weight += weight
 			regions[i].weight = 0
 		} else {
 			regions[i].weight += weightCharge
@@ -233,7 +242,9 @@ func plainWeight(op byte) int64 {
 
 // structure is block, loop, if, else and end.
 func (w *walk) structure(op byte, begin int) {
-	w.weigh(weightPlain)
+	if op != 0x02 { // the begin of a block is no work, and a function of a Go guest has hundreds in each turn of its loop
+		w.weigh(weightPlain)
+	}
 	w.blocks++
 	top := len(w.outer) - 1
 	payer := w.outer[top]
