@@ -226,6 +226,31 @@ func TestADeadlineIsForAllPartsTogether(t *testing.T) {
 	}
 }
 
+// One call is shown a record whole, whatever its size, and gets no more fuel for that than its deadline is worth.
+func TestADeadlineBoundsACallWithALargeRecord(t *testing.T) {
+	m := guest(Seq(forever, pass))
+	m.Memory = Limits{Min: 100}
+	large := strings.Repeat("x", 4<<20)
+	for name, test := range map[string]struct {
+		settings map[string]string
+		value    string
+		want     int64
+	}{
+		"a small record":        {nil, "x", 16 << 20},
+		"a large record":        {nil, large, 100_000_000},
+		"a longer deadline":     {map[string]string{"deadline.ms": "10000", "fuel.per.kib": "1000"}, large, 16<<20 + 1000*4096},
+		"a deadline below fuel": {map[string]string{"deadline.ms": "1"}, large, 16 << 20},
+		"more fuel than that":   {map[string]string{"fuel": "120000000"}, large, 120_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := mustLoad(t, m.Bytes(), test.settings)
+			if err := p.OnProduce(records(t, test.value)); !errors.Is(err, ErrFuel) || p.Spent() != test.want {
+				t.Errorf("the call has spent %d, and may spend %d: %v", p.Spent(), test.want, err)
+			}
+		})
+	}
+}
+
 func TestTheGuestSeesTheHeader(t *testing.T) {
 	// It answers its whole input as a rejection: the list is made in front of it.
 	code := Seq(

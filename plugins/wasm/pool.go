@@ -128,7 +128,7 @@ const keptMessage = 256 << 10
 
 // ask shows i.message to a function of the guest.
 func (p *pool) ask(i *instance, export string) (uint64, error) {
-	budget := p.s.fuel + p.s.perKiB*int64(len(i.message)>>10)
+	budget := p.s.budget(len(i.message))
 	i.fuel.Set(uint64(budget))
 	defer func() { p.spent.Add(budget - max(0, int64(i.fuel.Get()))) }()
 	if int64(len(i.message)) > p.s.memory {
