@@ -1,13 +1,16 @@
 package wasm_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/millrace/millrace/plugins/wasm"
 	"github.com/millrace/millrace/plugins/wasm/testdata/kinds"
 	"github.com/millrace/millrace/plugins/wasm/testdata/mask"
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/sdktest"
 )
 
@@ -69,9 +72,33 @@ func TestKindsFromGoAnswerAsTheNativeOnes(t *testing.T) {
 		sdktest.Assignor(t, sdktest.AssignorSubject{New: kinds.NewAssignor, Module: fromGo(t, "goassignor")})
 	})
 	t.Run("producer interceptor", func(t *testing.T) {
-		sdktest.ProducerInterceptor(t, sdktest.ProducerInterceptorSubject{New: kinds.NewOrigin, Config: map[string]string{"name": "shop"}, Module: fromGo(t, "goproducer")})
+		module := fromGo(t, "goproducer")
+		sdktest.ProducerInterceptor(t, sdktest.ProducerInterceptorSubject{New: kinds.NewOrigin, Config: map[string]string{"name": "shop"}, Module: module})
+		manyHeaders(t, module)
 	})
 	t.Run("consumer interceptor", func(t *testing.T) {
 		sdktest.ConsumerInterceptor(t, sdktest.ConsumerInterceptorSubject{New: kinds.NewSieve, Config: map[string]string{"prefix": "t"}, Module: fromGo(t, "goconsumer")})
 	})
+}
+
+// manyHeaders sends a record with thousands of small headers through a module that has the fuel of every module.
+func manyHeaders(t *testing.T, module string) {
+	made, err := sdk.ProducerInterceptors.New("wasm", sdk.NewConfig(map[string]string{"path": module, "config.name": "shop"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = made.(io.Closer).Close() }()
+	const count = 3000
+	var spent int64
+	for range 3 { // the first has room to make
+		r := &sdk.Record{Topic: "t", Value: "v", Headers: slices.Repeat([]sdk.Header{{Key: "key", Value: []byte("v")}}, count)}
+		before := made.(*wasm.ProducerInterceptor).Spent()
+		if err := made.OnSend(r); err != nil || len(r.Headers) != count+1 {
+			t.Fatalf("a record with %d headers has %d: %v", count, len(r.Headers), err)
+		}
+		spent = made.(*wasm.ProducerInterceptor).Spent() - before
+	}
+	if spent > 4000*count {
+		t.Errorf("a header costs %d", spent/count)
+	}
 }

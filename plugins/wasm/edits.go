@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	"github.com/millrace/millrace/sdk"
@@ -13,7 +12,7 @@ import (
 
 const (
 	maxTopic   = 249
-	maxHeaders = 1 << 10 // of one record
+	maxHeaders = 1 << 10 // that a guest may add to those of one record
 	maxKeys    = 256     // header keys that are remembered
 	maxKey     = 64      // bytes of one
 	maxKept    = 1 << 10 // headers whose room is kept for the next record
@@ -84,8 +83,8 @@ const (
 	overwritten = abi.Edit | abi.InPlace<<8 // fate and flags of a value that was written over, and no more
 )
 
-// next reads an edit of a record behind last into d.
-func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
+// next reads an edit of a record of b behind last into d.
+func (e *edits) next(d *edit, last int64, b *sdk.Batch, s *part) (record uint32) {
 	record = e.u32()
 	what := e.u32()
 	d.fate, d.has = byte(what), byte(what>>8)
@@ -113,8 +112,8 @@ func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
 		if d.has&abi.HasValue != 0 {
 			d.value = e.bytes(true, abi.Null-1)
 		}
-		if d.has&(abi.HasHeaders|abi.AddHeaders) != 0 {
-			d.headers = e.readHeaders()
+		if d.has&(abi.HasHeaders|abi.AddHeaders) != 0 && e.bad == "" {
+			d.headers = e.readHeaders(b.Original(s.first+int(record)).Headers, d.has&abi.HasHeaders != 0)
 		}
 	case abi.Route:
 		if d.value = e.bytes(false, maxTopic); !topicName(d.value) {
@@ -126,19 +125,28 @@ func (e *edits) next(d *edit, last int64, s *part) (record uint32) {
 	return record
 }
 
-func (e *edits) readHeaders() []batch.Header {
-	n := e.u32()
-	if n > maxHeaders || uint64(n)*8 > uint64(len(e.p)-e.at) {
-		e.wrong("there are more headers than there may be")
+// readHeaders reads the headers that a record gets, instead of those that came with it or behind them. Whoever
+// produced it decides how many came, and what their keys are: a guest may answer them again.
+func (e *edits) readHeaders(came []batch.Header, instead bool) []batch.Header {
+	n, most := e.u32(), maxHeaders
+	if instead {
+		most += len(came)
+	}
+	if int64(n) > int64(most) {
+		e.wrong(fmt.Sprintf("a record that came with %d headers gets %d, and may get %d more,", len(came), n, maxHeaders))
+		return nil
+	}
+	if uint64(n)*8 > uint64(len(e.p)-e.at) {
+		e.wrong("there are more headers than bytes for them")
 		return nil
 	}
 	e.headers = e.headers[:0]
 	for range n {
 		key := e.bytes(false, abi.Null-1)
-		if !utf8.Valid(key) {
-			e.wrong("the key of a header is not UTF-8")
-		}
 		e.headers = append(e.headers, batch.Header{Key: e.name(key), Value: e.bytes(true, abi.Null-1)})
+	}
+	if foreign(came, e.headers, func(h *batch.Header) string { return h.Key }) {
+		e.wrong("the key of a header is not UTF-8, and did not come with the record,")
 	}
 	return e.headers
 }
@@ -194,7 +202,7 @@ func (e *edits) apply(b *sdk.Batch, s *part) error {
 			last = record
 			continue
 		}
-		record := e.next(&d, last, s)
+		record := e.next(&d, last, b, s)
 		if d.fate >= abi.Reject && n != 1 {
 			e.wrong("a rejection is not alone")
 		}

@@ -46,6 +46,10 @@ func TestAGuestInGoSaysWhatItsPluginDid(t *testing.T) {
 			b.SetHeaders(2, []batch.Header{header("i", "y"), header("j", "z")})
 			return nil
 		}, "0 k=a h:x, 1 k=b, 2 k=c i:y j:z", nil},
+		"odd headers": {func(b *sdk.Batch) error {
+			b.SetHeaders(1, []batch.Header{header("\xff", "x")})
+			return nil
+		}, "", ErrOutput},
 		"fates":       {func(b *sdk.Batch) error { b.Drop(0); b.Route(1, "other"); b.Fail(2, "bad"); return nil }, "", nil},
 		"a rejection": {func(*sdk.Batch) error { return sdk.Reject("no") }, "", &sdk.Rejection{}},
 		"a fault":     {func(*sdk.Batch) error { return errors.New("broken") }, "", ErrGuest},

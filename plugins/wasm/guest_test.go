@@ -103,9 +103,16 @@ func mustLoad(t testing.TB, module []byte, more map[string]string) *Plugin {
 // records is a batch with these values.
 func records(t testing.TB, values ...string) *sdk.Batch {
 	t.Helper()
+	return recordsWith(t, nil, values...)
+}
+
+// recordsWith is a batch with these values, whose first record has these headers.
+func recordsWith(t testing.TB, headers []batch.Header, values ...string) *sdk.Batch {
+	t.Helper()
 	var builder batch.Builder
 	for i, v := range values {
-		builder.Append(int64(1000+i), []byte("k"), []byte(v), nil)
+		builder.Append(int64(1000+i), []byte("k"), []byte(v), headers)
+		headers = nil
 	}
 	whole, err := builder.Finish(batch.NoProducer())
 	if err != nil {

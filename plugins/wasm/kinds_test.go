@@ -742,3 +742,44 @@ func TestHeadersThatCameMayBeAnswered(t *testing.T) {
 		t.Errorf("%d headers come through as %d: %v", len(many), len(datum.Headers), err)
 	}
 }
+
+// Texts that come from programs and brokers may be any bytes: they cost a module in Rust no instance, with all that it
+// remembers.
+func TestTextThatIsNoneTrapsNoGuestInRust(t *testing.T) {
+	odd := "t\xff"
+	sends, err := sdk.ProducerInterceptors.New("wasm", settingsOf(t, rust(t, "producer_interceptor"), map[string]string{"config.name": "shop"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, sends)
+	sends.OnAck(sdk.RecordMetadata{TopicPartition: sdk.TopicPartition{Topic: odd}, Offset: 1}, errors.New("no \xff"))
+	reads, err := sdk.ConsumerInterceptors.New("wasm", settingsOf(t, rust(t, "consumer_interceptor"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, reads)
+	reads.OnCommit(map[sdk.TopicPartition]sdk.OffsetAndMetadata{{Topic: odd}: {Offset: 1, Metadata: "by \xff"}})
+	chooses, err := sdk.Partitioners.New("wasm", settingsOf(t, rust(t, "partitioner"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, chooses)
+	chooses.Partition(&sdk.Placement{Topic: odd, Partitions: 1})
+	chooses.(sdk.BatchListener).OnNewBatch(odd, 0)
+	deals, err := sdk.Assignors.New("wasm", settingsOf(t, rust(t, "assignor"), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAgain(t, deals)
+	if data := deals.UserData([]string{odd}, nil); data != nil {
+		t.Errorf("user data are %q", data)
+	}
+	if _, err := deals.Assign([]sdk.GroupMember{{ID: odd, Topics: []string{"t"}}}, map[string]int32{"t": 1}); !errors.Is(err, ErrGuest) || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("a member %q: %v", odd, err)
+	}
+	for name, made := range map[string]any{"producer interceptor": sends, "consumer interceptor": reads, "partitioner": chooses} {
+		if n := made.(interface{ Faults() int64 }).Faults(); n != 0 {
+			t.Errorf("the %s failed %d times", name, n)
+		}
+	}
+}

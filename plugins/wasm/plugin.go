@@ -59,7 +59,8 @@ var (
 //	fuel          what a call may cost (16 Mi units; a unit is about an instruction)
 //	fuel.per.kib  what it may cost more for each KiB of records (128 Ki)
 //	fuel.start    what the start of an instance may cost (64 Mi)
-//	deadline.ms   after which no further part of a batch is shown (100)
+//	deadline.ms   after which no further part of a batch is shown (100); what fuel.per.kib adds
+//	              ends at a million units for each of its milliseconds
 //	output.max    most bytes that a call may answer (1 MiB)
 //	config.*      settings of the guest
 func New(c sdk.Config) (sdk.Interceptor, error) {
@@ -196,7 +197,7 @@ func cut(section []byte) (records, size int) {
 // ask shows a part to the guest and does what it answers.
 func (p *Plugin) ask(b *sdk.Batch, f api.Function, s *part) error {
 	i := p.live
-	budget := p.s.fuel + p.s.perKiB*int64(len(s.section)>>10)
+	budget := p.s.budget(len(s.section))
 	i.fuel.Set(uint64(budget))
 	defer func() { p.spent.Add(budget - max(0, int64(i.fuel.Get()))) }()
 	size, err := i.input(b, s)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -222,6 +223,31 @@ func TestADeadlineIsForAllPartsTogether(t *testing.T) {
 	}
 	if err := p.OnProduce(records(t, "one")); err != nil {
 		t.Errorf("a batch of one part gave %v", err)
+	}
+}
+
+// One call is shown a record whole, whatever its size, and gets no more fuel for that than its deadline is worth.
+func TestADeadlineBoundsACallWithALargeRecord(t *testing.T) {
+	m := guest(Seq(forever, pass))
+	m.Memory = Limits{Min: 100}
+	large := strings.Repeat("x", 4<<20)
+	for name, test := range map[string]struct {
+		settings map[string]string
+		value    string
+		want     int64
+	}{
+		"a small record":        {nil, "x", 16 << 20},
+		"a large record":        {nil, large, 100_000_000},
+		"a longer deadline":     {map[string]string{"deadline.ms": "10000", "fuel.per.kib": "1000"}, large, 16<<20 + 1000*4096},
+		"a deadline below fuel": {map[string]string{"deadline.ms": "1"}, large, 16 << 20},
+		"more fuel than that":   {map[string]string{"fuel": "120000000"}, large, 120_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := mustLoad(t, m.Bytes(), test.settings)
+			if err := p.OnProduce(records(t, test.value)); !errors.Is(err, ErrFuel) || p.Spent() != test.want {
+				t.Errorf("the call has spent %d, and may spend %d: %v", p.Spent(), test.want, err)
+			}
+		})
 	}
 }
 
@@ -521,4 +547,69 @@ func TestABatchIsForgotten(t *testing.T) {
 	}
 	p = two
 	check("after two edits")
+}
+
+// Whoever produces a record decides how many headers it has, and brokers take any bytes as their keys.
+func TestHeadersThatCameWithARecordMayStay(t *testing.T) {
+	many := slices.Repeat([]batch.Header{{Key: "many"}}, 1500)
+	odd := []batch.Header{{Key: "\xff", Value: []byte("x")}}
+	headers := func(flag, n int, more ...any) []byte {
+		return listOf(append(slices.Concat([]any{1, 0, 1 | flag<<8, n + len(more)/2}, slices.Repeat([]any{"many", -1}, n)), more...)...)
+	}
+	const instead, behind = 4, 8
+	for name, test := range map[string]struct {
+		came []batch.Header
+		list []byte
+		want int
+		err  string
+	}{
+		"many, untouched":         {many, listOf(0), 1500, ""},
+		"many, another value":     {many, listOf(1, 0, 1|2<<8, "new"), 1500, ""},
+		"many, one less":          {many, headers(instead, 1499), 1499, ""},
+		"many, and one behind":    {many, headers(behind, 0, "h", "x"), 1501, ""},
+		"many, and as many":       {many, headers(instead, 1500+maxHeaders), 1500 + maxHeaders, ""},
+		"many, and too many":      {many, headers(instead, 1501+maxHeaders), 0, "a record that came with 1500 headers gets 2525, and may get 1024 more,"},
+		"too many behind":         {many, headers(behind, 1+maxHeaders), 0, "a record that came with 1500 headers gets 1025, and may get 1024 more,"},
+		"no text, another value":  {odd, listOf(1, 0, 1|2<<8, "new"), 1, ""},
+		"no text, and one behind": {odd, headers(instead, 0, "\xff", "x", "h", "y"), 2, ""},
+		"no text, twice":          {odd, headers(behind, 0, "\xff", "x"), 2, ""},
+		"no text of its own":      {odd, headers(instead, 0, "\xff", "x", "\xfe", "x"), 0, "the key of a header is not UTF-8, and did not come with the record,"},
+		"no text, behind":         {many, headers(behind, 0, "\xff", "x"), 0, "the key of a header is not UTF-8, and did not come with the record,"},
+		"not there":               {many, append(listOf(1, 7, 1|instead<<8, 1), "\x00\x00\x00\x00\xff\xff\xff\xff"...), 0, "not there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := recordsWith(t, test.came, "a", "b")
+			err := mustLoad(t, answering(test.list).Bytes(), nil).OnProduce(b)
+			if test.err != "" {
+				if !errors.Is(err, ErrOutput) || !strings.Contains(err.Error(), test.err) || b.Changed() {
+					t.Errorf("got %v, want %s", err, test.err)
+				}
+				return
+			}
+			for i, v := range b.All() {
+				if i == 0 && len(v.Headers) != test.want || err != nil {
+					t.Errorf("record %d has %d headers, want %d: %v", i, len(v.Headers), test.want, err)
+				}
+			}
+		})
+	}
+}
+
+// The same through guests: one that adds a header, and one that hides what is in values.
+func TestGuestsMeetOddHeaders(t *testing.T) {
+	odd := append(slices.Repeat([]batch.Header{{Key: "many"}}, 1500), batch.Header{Key: "\xff"})
+	modules := map[string][]byte{"Rust": rust(t, "mask")}
+	if !RaceEnabled {
+		modules["Go"] = fromGo(t)
+	}
+	for name, module := range modules {
+		b := recordsWith(t, odd, "4111111111111111", "b")
+		if err := mustLoad(t, module, nil).OnProduce(b); err != nil || b.Edits() == nil || len(b.Edits()[0].Headers) != len(odd) || string(b.Edits()[0].Value) == "4111111111111111" {
+			t.Errorf("the mask in %s: %v", name, err)
+		}
+	}
+	b := recordsWith(t, odd, "a", "b")
+	if err := mustLoad(t, rust(t, "stamp"), map[string]string{"config.value": "here"}).OnProduce(b); err != nil || len(b.Edits()[0].Headers) != len(odd)+1 {
+		t.Errorf("the stamp: %v", err)
+	}
 }

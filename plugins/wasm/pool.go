@@ -128,7 +128,7 @@ const keptMessage = 256 << 10
 
 // ask shows i.message to a function of the guest.
 func (p *pool) ask(i *instance, export string) (uint64, error) {
-	budget := p.s.fuel + p.s.perKiB*int64(len(i.message)>>10)
+	budget := p.s.budget(len(i.message))
 	i.fuel.Set(uint64(budget))
 	defer func() { p.spent.Add(budget - max(0, int64(i.fuel.Get()))) }()
 	if int64(len(i.message)) > p.s.memory {
@@ -191,22 +191,31 @@ func believableHeaders(in, out []sdk.Header) error {
 	if len(out) > len(in)+maxHeaders {
 		return fmt.Errorf("it answers %d headers, and may add %d to %d: %w", len(out), maxHeaders, len(in), ErrOutput)
 	}
+	if foreign(in, out, func(h *sdk.Header) string { return h.Key }) {
+		return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
+	}
+	return nil
+}
+
+// foreign reports whether the key of a header in out is neither UTF-8 nor one of those that came.
+func foreign[H any](in, out []H, key func(*H) string) bool {
 	var came map[string]bool
 	for i := range out {
-		if utf8.ValidString(out[i].Key) {
+		is := key(&out[i])
+		if utf8.ValidString(is) {
 			continue
 		}
 		if came == nil {
 			came = make(map[string]bool)
 			for n := range in {
-				came[in[n].Key] = true
+				came[key(&in[n])] = true
 			}
 		}
-		if !came[out[i].Key] {
-			return fmt.Errorf("the key of a header is not UTF-8: %w", ErrOutput)
+		if !came[is] {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // wrong is an error of this plugin, counted and with the file that it is of.

@@ -115,3 +115,17 @@ func (s *settings) file() ([]byte, error) {
 	}
 	return module, nil
 }
+
+// unitsPerMilli is how many units a call may cost for each millisecond of its deadline. A processor does one to four
+// in a nanosecond (package fuel), so that a call which has used up that many has not taken longer.
+const unitsPerMilli = 1_000_000
+
+// budget is the fuel of a call that is shown so many bytes. Whoever produces a record decides how large it is, and
+// nothing looks at a clock while a guest runs: what it gets for the size ends where its deadline does.
+func (s *settings) budget(shown int) int64 {
+	budget := s.fuel + s.perKiB*int64(shown>>10)
+	if s.deadline > 0 {
+		budget = min(budget, max(s.fuel, s.deadline.Milliseconds()*unitsPerMilli))
+	}
+	return budget
+}

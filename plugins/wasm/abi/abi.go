@@ -81,9 +81,10 @@
 //	    of route: the topic; of fail, reject and fault: the reason, at most 1024 bytes
 //
 // Keys, values, topics and reasons are a length u32 and bytes; the length of null is
-// 0xffffffff. Headers are how many u32, then key · value of each. Reject and fault are alone
-// in their list. A guest that exports millrace_fields may write over a value in its
-// input, which is not null and keeps its length, and say so with 16, for which nothing follows.
+// 0xffffffff. Headers are how many u32, then key · value of each: 1024 more than came at most, of
+// keys that are UTF-8 or came with the record. Reject and fault are alone in their list. A guest
+// that exports millrace_fields may write over a value in its input, which is not null and keeps
+// its length, and say so with 16, for which nothing follows.
 //
 // A placement:
 //

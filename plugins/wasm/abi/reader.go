@@ -71,6 +71,30 @@ func (r *Reader) Text() string {
 	return string(r.Raw(n))
 }
 
+// Pair is the key and the value of a header, of which the value may be null. Records have them by the
+// thousand, and calls are dear in a module of Go: it reads both at once.
+func (r *Reader) Pair() (key, value []byte) {
+	p := r.rest
+	if len(p) < 8 || uint64(binary.LittleEndian.Uint32(p)) > uint64(len(p)-8) {
+		r.Bad, r.rest = true, nil
+		return nil, nil
+	}
+	at := 4 + int(binary.LittleEndian.Uint32(p))
+	key, p = p[4:at:at], p[at:]
+	n := binary.LittleEndian.Uint32(p)
+	if n == Null {
+		r.rest = p[4:]
+		return key, nil
+	}
+	if uint64(n) > uint64(len(p)-4) {
+		r.Bad, r.rest = true, nil
+		return nil, nil
+	}
+	at = 4 + int(n)
+	r.rest = p[at:]
+	return key, p[4:at:at]
+}
+
 // Count is how many things follow that have at least size bytes each: never more than there
 // can be.
 func (r *Reader) Count(size int) int {

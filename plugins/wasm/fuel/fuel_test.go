@@ -174,6 +174,23 @@ func TestWhatIsPaidForIsAtLeastWhatRuns(t *testing.T) {
 	}
 }
 
+// A function of a Go guest is a loop around blocks, of which each turn runs one: it does not pay for the others.
+func TestATurnPaysForWhatItRuns(t *testing.T) {
+	const stretches, turns = 100, 1000
+	code := Seq(Get(0), I32(63), Op(0x71, 0x0e), U32(stretches-1))
+	for i := range stretches {
+		code = append(code, U32(uint32(i))...)
+	}
+	for i := range uint32(stretches) {
+		code = Seq(Block(code), Many(4, Seq(Get(0), Op(0x1a))), Get(0), I32(1), Op(0x6b), Tee(0), BrIf(stretches-1-i), Op(0x0f))
+	}
+	m := Module{Functions: []Function{{Export: "f", Params: "i", Code: Loop(code)}}}
+	_, spent, err := start(t, rewrite(t, m.Bytes())).call(1<<30, "f", turns)
+	if err != nil || spent < 20*turns || spent > 150*turns {
+		t.Errorf("%d turns of some 25 instructions cost %d: %v", turns, spent, err)
+	}
+}
+
 func TestTheStackIsBounded(t *testing.T) {
 	m := Module{Globals: []Global{{Export: "depth"}}, Functions: []Function{{Export: "f", Locals: strings.Repeat("I", 100), Code: Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), Call(0))}}}
 	i := start(t, rewrite(t, m.Bytes()))
@@ -183,6 +200,35 @@ func TestTheStackIsBounded(t *testing.T) {
 	}
 	if depth := i.ExportedGlobal("depth").Get(); depth < 1000 || depth > 10_000 {
 		t.Errorf("it went %d deep", depth)
+	}
+}
+
+// A variable of 16 bytes costs twice what one of 8 does, be it a parameter or not.
+func TestVectorsAreLargeOnTheStack(t *testing.T) {
+	depth := func(params, locals string) uint64 {
+		zeros := map[rune][]byte{'I': I64(0), 'v': Op(append([]byte{0xfd, 12}, make([]byte, 16)...)...)}
+		code := Seq(GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0))
+		var arguments []byte
+		for _, p := range params {
+			arguments = append(arguments, zeros[p]...)
+		}
+		m := Module{Globals: []Global{{Export: "depth"}}, Functions: []Function{
+			{Export: "f", Code: Seq(arguments, Call(1))},
+			{Params: params, Locals: locals, Code: Seq(code, arguments, Call(1))},
+		}}
+		i := start(t, rewrite(t, m.Bytes()))
+		if _, _, err := i.call(1<<40, "f"); err == nil || int64(i.stack.Get()) >= 0 {
+			t.Fatalf("it ended with %v and stack %d", err, int64(i.stack.Get()))
+		}
+		return i.ExportedGlobal("depth").Get()
+	}
+	for name, vectors := range map[string]uint64{
+		"locals":     depth("", strings.Repeat("v", 900)),
+		"parameters": depth(strings.Repeat("v", 100), strings.Repeat("v", 800)),
+	} {
+		if numbers := depth("", strings.Repeat("I", 900)); vectors*19 > numbers*10 || vectors*25 < numbers*10 {
+			t.Errorf("%s: it goes %d deep with vectors, %d with numbers, which is to be some twice as much", name, vectors, numbers)
+		}
 	}
 }
 

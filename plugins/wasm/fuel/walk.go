@@ -13,6 +13,11 @@ const (
 
 	// shortStretch is the weight below which a stretch is not worth a charge of its own.
 	shortStretch = 32
+	// fewStretches is the weight of others up to which a payer takes them on, whatever it weighs itself.
+	fewStretches = 64
+
+	typeVector = 0x7b // v128, of 16 bytes where others have at most 8
+
 	// largeFrame is the size from which a function that calls nobody pays for its frame.
 	largeFrame = 4 << 10
 )
@@ -48,6 +53,7 @@ type plan struct {
 	groups     uint32 // of local variables
 	locals     []byte // the groups, without their count
 	variables  uint32 // parameters and local variables
+	vectors    uint32 // those of them that are v128
 	body       []byte // up to its last end, which is left out
 	regions    []region
 	insertions []insertion
@@ -57,7 +63,9 @@ type plan struct {
 }
 
 // frame is about how many bytes the function takes on the stack.
-func (p *plan) frame() int64 { return 96 + 8*int64(p.variables) + 4*p.length }
+func (p *plan) frame() int64 {
+	return 96 + 8*(int64(p.variables)+int64(p.vectors)) + 4*p.length
+}
 
 // deep reports whether the function pays for its frame.
 func (p *plan) deep() bool { return p.calls || p.frame() > largeFrame }
@@ -102,6 +110,11 @@ type walk struct {
 
 func (w *walk) function(s signature) {
 	w.plan.results = s.results
+	for _, t := range s.params {
+		if t == typeVector {
+			w.plan.vectors++
+		}
+	}
 	w.locals(uint64(len(s.params)))
 	begin := w.at
 	w.begin(-1)
@@ -134,10 +147,12 @@ func (w *walk) locals(variables uint64) {
 	w.plan.groups = w.count("groups of variables", maxLocals)
 	begin := w.at
 	for range w.plan.groups {
-		variables += uint64(w.u32())
-		w.byte()
-		if variables > maxLocals {
+		n := w.u32()
+		if variables += uint64(n); variables > maxLocals {
 			w.fail("a function has more than %d variables", maxLocals)
+		}
+		if w.byte() == typeVector {
+			w.plan.vectors += n
 		}
 		if w.err != nil {
 			return
@@ -153,12 +168,18 @@ func (w *walk) begin(payer int) {
 	w.plan.regions = append(w.plan.regions, region{payer: payer})
 }
 
-// settle lets the payers pay for what is short.
+// settle lets the payers pay for what is short, as far as that is no more than what they do themselves, or little: a
+// function of a Go guest is a loop around hundreds of short stretches, of which each turn runs one.
 func (w *walk) settle() {
 	regions := w.plan.regions
+	own := make([]int64, len(regions))
+	for i := range regions {
+		own[i] = regions[i].weight
+	}
 	for i := len(regions) - 1; i >= 0; i-- {
-		if payer := regions[i].payer; payer >= 0 && regions[i].weight < shortStretch {
-			regions[payer].weight += regions[i].weight
+		payer, weight := regions[i].payer, regions[i].weight
+		if payer >= 0 && weight < shortStretch && regions[payer].weight+weight <= own[payer]+max(own[payer], fewStretches) {
+			regions[payer].weight += weight
 			regions[i].weight = 0
 		} else {
 			regions[i].weight += weightCharge
@@ -221,7 +242,9 @@ func plainWeight(op byte) int64 {
 
 // structure is block, loop, if, else and end.
 func (w *walk) structure(op byte, begin int) {
-	w.weigh(weightPlain)
+	if op != 0x02 { // the begin of a block is no work, and a function of a Go guest has hundreds in each turn of its loop
+		w.weigh(weightPlain)
+	}
 	w.blocks++
 	top := len(w.outer) - 1
 	payer := w.outer[top]

@@ -1,8 +1,11 @@
 package message
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	"github.com/millrace/millrace/sdk"
@@ -33,9 +36,7 @@ func AppendDatum(dst []byte, d *Datum) []byte {
 	}
 	dst = append(dst, d.Bytes...)
 	if !d.Same {
-		for _, h := range d.Headers {
-			dst = abi.AppendBytes(abi.AppendText(dst, h.Key), h.Value)
-		}
+		dst = appendHeaders(dst, d.Headers)
 	}
 	return append(dst, d.Topic...)
 }
@@ -49,12 +50,7 @@ func (d *Datum) Read(bytes []byte) error {
 		return ErrMalformed
 	}
 	if !d.Same {
-		for range headers {
-			d.Headers = append(d.Headers, sdk.Header{Key: rest.Text(), Value: rest.Bytes()})
-			if rest.Bad {
-				return ErrMalformed
-			}
-		}
+		d.Headers = readHeaders(d.Headers, rest, headers)
 	}
 	if name := rest.Raw(topic); string(name) != d.Topic {
 		d.Topic = string(name)
@@ -63,6 +59,52 @@ func (d *Datum) Read(bytes []byte) error {
 		return ErrMalformed
 	}
 	return nil
+}
+
+// readHeaders appends count headers to dst. Their keys are cut out of one text, for a module of Go pays
+// for each that it would allocate alone more than for all else of a header.
+func readHeaders(dst []sdk.Header, rest *abi.Reader, count uint32) []sdk.Header {
+	ahead, size := *rest, 0
+	for range count {
+		key, _ := ahead.Pair()
+		size += len(key)
+	}
+	if rest.Bad = ahead.Bad; rest.Bad {
+		return dst
+	}
+	var keys strings.Builder
+	keys.Grow(size)
+	n := len(dst)
+	dst = slices.Grow(dst, int(count))[:n+int(count)]
+	for ; n < len(dst); n++ {
+		key, value := rest.Pair()
+		at := keys.Len()
+		keys.Write(key)
+		dst[n] = sdk.Header{Key: keys.String()[at:], Value: value}
+	}
+	return dst
+}
+
+// appendHeaders is the inverse, into room that is made once.
+func appendHeaders(dst []byte, headers []sdk.Header) []byte {
+	size := 0
+	for i := range headers {
+		size += headerLeast + len(headers[i].Key) + len(headers[i].Value)
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, size)[:at+size]
+	for i := range headers {
+		h := &headers[i]
+		binary.LittleEndian.PutUint32(dst[at:], uint32(len(h.Key)))
+		at += 4 + copy(dst[at+4:], h.Key)
+		n := uint32(abi.Null)
+		if h.Value != nil {
+			n = uint32(len(h.Value))
+		}
+		binary.LittleEndian.PutUint32(dst[at:], n)
+		at += 4 + copy(dst[at+4:], h.Value)
+	}
+	return dst
 }
 
 // AppendFault appends the answer that it cannot be done.

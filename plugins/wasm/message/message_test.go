@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -255,4 +256,32 @@ func FuzzRead(f *testing.F) {
 		_, _, _ = ReadMember(p)
 		_, _, _ = ReadFull(p)
 	})
+}
+
+// The keys of a record's headers are one text, and its headers one list, of which there may be thousands.
+func TestHeadersTakeNoMemoryEach(t *testing.T) {
+	headers := make([]sdk.Header, 1000)
+	for n := range headers {
+		headers[n] = sdk.Header{Key: strconv.Itoa(n), Value: []byte("value")}
+	}
+	headers[7].Value, headers[8].Value, headers[9].Key = nil, []byte{}, ""
+	record := AppendRecord(nil, &Record{Topic: "t", Headers: headers})
+	datum := AppendDatum(nil, &Datum{Topic: "t", Headers: headers})
+	var r Record
+	var d Datum
+	if n := testing.AllocsPerRun(10, func() {
+		if err := errors.Join(r.Read(record), d.Read(datum)); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 10 {
+		t.Errorf("a record and a datum of %d headers allocate %v times", len(headers), n)
+	}
+	if !reflect.DeepEqual(r.Headers, headers) || !reflect.DeepEqual(d.Headers, headers) {
+		t.Error("the headers are others")
+	}
+	for cut := len(record) - 100; cut < len(record); cut++ {
+		if r.Read(record[:cut]) == nil {
+			t.Errorf("%d of %d bytes are a record", cut, len(record))
+		}
+	}
 }

@@ -60,9 +60,7 @@ func AppendRecord(dst []byte, r *Record) []byte {
 	}
 	dst = append(append(dst, r.Key.Bytes...), r.Value.Bytes...)
 	if !r.Same {
-		for _, h := range r.Headers {
-			dst = abi.AppendBytes(abi.AppendText(dst, h.Key), h.Value)
-		}
+		dst = appendHeaders(dst, r.Headers)
 	}
 	return append(dst, r.Topic...)
 }
@@ -81,12 +79,7 @@ func (r *Record) Read(bytes []byte) error {
 		return ErrMalformed
 	}
 	if !r.Same {
-		for range headers {
-			r.Headers = append(r.Headers, sdk.Header{Key: rest.Text(), Value: rest.Bytes()})
-			if rest.Bad {
-				return ErrMalformed
-			}
-		}
+		r.Headers = readHeaders(r.Headers, rest, headers)
 	}
 	if name := rest.Raw(topic); string(name) != r.Topic {
 		r.Topic = string(name)

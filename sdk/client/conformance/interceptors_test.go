@@ -176,3 +176,84 @@ func wantAscending(t *testing.T, records []*kgo.Record, count int) {
 		}
 	}
 }
+
+// Modules that see single records hear from the broker what was stored and committed, whichever it is, and what they
+// make of records is what others read.
+func TestModulesThatSeeRecords(t *testing.T) {
+	address := serving(t)
+	engines(t, func(t *testing.T, engine string) {
+		name, ctx := topic(t, address, 1), limited(t)
+		p := producer(t, engine, address, append(module("origin", "producer_interceptor", "plugin.origin.config.name", "shop"), "interceptor.classes", "origin")...)
+		for _, v := range []string{"one", "secret two", "debug three", "four"} {
+			if _, err := p.Send(ctx, &record{Topic: name, Value: []byte(v)}).Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var kept []string
+		for _, r := range stored(t, address, name) {
+			one := string(r.Value)
+			for _, h := range r.Headers {
+				one += fmt.Sprintf(" %s=%s", h.Key, h.Value)
+			}
+			kept = append(kept, one)
+		}
+		if want := []string{"one origin=shop", "secret two", "debug three origin=shop stored=2", "four origin=shop stored=3"}; !slices.Equal(kept, want) {
+			t.Errorf("stored is %q, want %q", kept, want)
+		}
+		config := client.Config{"bootstrap.servers": address, "auto.offset.reset": "earliest", "group.id": name, "enable.auto.commit": "false",
+			"interceptor.classes": "sieve", "max.poll.records": "2"}
+		for pair := range slices.Chunk(module("sieve", "consumer_interceptor"), 2) {
+			config[pair[0]] = pair[1]
+		}
+		c, err := client.NewConsumer(config, client.ConsumerOptions[[]byte, []byte]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := c.Close(limited(t)); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := c.Assign(sdk.TopicPartition{Topic: name}); err != nil {
+			t.Fatal(err)
+		}
+		var read []string
+		for len(read) < 3 {
+			records, err := c.Poll(ctx, time.Second)
+			if err != nil || ctx.Err() != nil {
+				t.Fatalf("after %q: %v", read, err)
+			}
+			for _, r := range records {
+				one := fmt.Sprintf("%d %s", r.Offset, r.Value)
+				for _, h := range r.Headers {
+					one += fmt.Sprintf(" %s=%s", h.Key, h.Value)
+				}
+				read = append(read, one)
+			}
+			if err := c.CommitSync(ctx, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []string{"0 one", "1 secret two", "3 four stored=3 committed=2"}; !slices.Equal(read, want) {
+			t.Errorf("read is %q, want %q", read, want)
+		}
+		if n := committed(t, address, name, name); n != 4 {
+			t.Errorf("the group has committed %d", n)
+		}
+	})
+}
+
+// A broker takes records with any headers, and so do modules that have no business with them.
+func TestModulesMeetOddHeaders(t *testing.T) {
+	address := serving(t)
+	name, ctx := topic(t, address, 2), limited(t)
+	odd := append(slices.Repeat([]sdk.Header{{Key: "many"}}, 1500), sdk.Header{Key: "\xff", Value: []byte("x")})
+	p := producer(t, client.EngineNative, address, append(module("hide", "mask"), "interceptors", "hide")...)
+	if _, err := p.Send(ctx, &record{Topic: name, Partition: new(int32), Value: []byte("paid with 4111111111111111"), Headers: odd}).Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	kept := stored(t, address, name)
+	if len(kept) != 1 || len(kept[0].Headers) != len(odd) || kept[0].Headers[1500].Key != "\xff" || string(kept[0].Value) != "paid with ************1111" {
+		t.Errorf("stored are %d records", len(kept))
+	}
+}

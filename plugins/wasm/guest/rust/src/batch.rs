@@ -58,7 +58,7 @@ pub struct Change<'a> {
     key: Option<Option<&'a [u8]>>,
     value: Option<Option<&'a [u8]>>,
     replace: bool,
-    headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    headers: Vec<(&'a [u8], Option<&'a [u8]>)>,
 }
 
 impl<'a> Change<'a> {
@@ -76,7 +76,12 @@ impl<'a> Change<'a> {
         self
     }
     /// One more header.
-    pub fn header(mut self, key: &'a str, value: Option<&'a [u8]>) -> Self {
+    pub fn header(self, key: &'a str, value: Option<&'a [u8]>) -> Self {
+        self.header_again(key.as_bytes(), value)
+    }
+    /// One more header, as [`Record::headers`] has it: of a key that is not UTF-8, only one that
+    /// came with the record.
+    pub fn header_again(mut self, key: &'a [u8], value: Option<&'a [u8]>) -> Self {
         self.headers.push((key, value));
         self
     }
@@ -336,7 +341,7 @@ impl<'a> Batch<'a> {
             self.edits
                 .extend_from_slice(&(change.headers.len() as u32).to_le_bytes());
             for (key, value) in change.headers {
-                self.bytes(Some(key.as_bytes()));
+                self.bytes(Some(key));
                 self.bytes(value);
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::Settings;
 use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -69,19 +70,21 @@ impl<'a> Placement<'a> {
         r.text().unwrap_or("")
     }
 
-    fn open(input: &'a [u8]) -> Option<Placement<'a>> {
+    /// A placement, and its topic beside it.
+    fn open(input: &'a [u8]) -> Option<(Placement<'a>, Cow<'a, str>)> {
         let (mut head, mut r) = open(input, PLACE_MAGIC)?;
         let (partitions, available) = (head.number()?, head.number()?);
-        let (topic, key, value) = (r.text()?, r.bytes()?, r.bytes()?);
+        let (topic, key, value) = (r.lossy()?, r.bytes()?, r.bytes()?);
         let available = r.raw(available.checked_mul(4)?)?;
-        Some(Placement {
-            topic,
+        let at = Placement {
+            topic: "",
             key,
             value,
             partitions,
             available,
             racks: r.0,
-        })
+        };
+        Some((at, topic))
     }
 }
 
@@ -273,6 +276,10 @@ impl<'a> Reader<'a> {
             size => Some(Some(self.raw(size)?)),
         }
     }
+    /// Text, with U+FFFD for what is no UTF-8: of a program or of others, and no reason to trap.
+    pub(crate) fn lossy(&mut self) -> Option<Cow<'a, str>> {
+        Some(String::from_utf8_lossy(self.bytes()??))
+    }
     pub(crate) fn text(&mut self) -> Option<&'a str> {
         core::str::from_utf8(self.bytes()??).ok()
     }
@@ -342,14 +349,16 @@ pub(crate) const UNREADABLE: &str =
 
 #[doc(hidden)]
 pub fn partition<T: Partitioner>(plugin: &mut T, input: &[u8]) -> u64 {
-    u64::from(plugin.partition(&Placement::open(input).expect(OTHER)))
+    let (at, topic) = Placement::open(input).expect(OTHER);
+    let topic = &topic;
+    u64::from(plugin.partition(&Placement { topic, ..at }))
 }
 
 #[doc(hidden)]
 pub fn on_new_batch<T: Partitioner>(plugin: &mut T, input: &[u8]) -> u64 {
     let mut r = Reader(input);
     let partition = r.number().expect(OTHER);
-    plugin.on_new_batch(core::str::from_utf8(r.0).expect(OTHER), partition);
+    plugin.on_new_batch(&String::from_utf8_lossy(r.0), partition);
     0
 }
 
@@ -414,7 +423,9 @@ pub fn introduce<T: Assignor>(plugin: &mut T, _: &[u8], output: &mut Vec<u8>) {
 #[doc(hidden)]
 pub fn user_data<T: Assignor>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
     let mut r = Reader(input);
-    let (topics, owned) = (r.texts().expect(OTHER), r.partitions().expect(OTHER));
+    let (Some(topics), Some(owned)) = (r.texts(), r.partitions()) else {
+        return fault(output, UNREADABLE);
+    };
     let data = plugin.user_data(&topics, &owned);
     let form = u32::from(data.is_some());
     datum(output, form, data.as_deref().unwrap_or(&[]), None);
@@ -445,10 +456,15 @@ fn group(input: &[u8]) -> Option<(Vec<Member<'_>>, Vec<Partition<'_>>)> {
 
 #[doc(hidden)]
 pub fn assign<T: Assignor>(plugin: &mut T, input: &[u8], output: &mut Vec<u8>) {
-    let (members, topics) = group(input).expect(OTHER);
+    let Some((members, topics)) = group(input) else {
+        return fault(output, UNREADABLE);
+    };
     let dealt = match plugin.assign(&members, &topics) {
         Ok(dealt) if dealt.len() == members.len() => dealt,
-        Ok(dealt) => panic!("{} members get {} lists", members.len(), dealt.len()),
+        Ok(dealt) => {
+            let why = format!("{} members get {} lists", members.len(), dealt.len());
+            return fault(output, &why);
+        }
         Err(why) => return fault(output, &why),
     };
     put(output, DEALT_MAGIC);

@@ -135,22 +135,23 @@ pub struct Ack<'a> {
     pub error: Option<&'a str>,
 }
 
-impl<'a> Ack<'a> {
-    fn open(input: &'a [u8]) -> Option<Ack<'a>> {
-        let (mut head, mut r) = open(input, ACK_MAGIC)?;
-        let (partition, failed) = (head.number()? as i32, head.number()?);
-        let (offset, timestamp) = (head.long()?, head.long()?);
-        let (topic, error) = (head.number()?, head.number()?);
-        let topic = core::str::from_utf8(r.raw(topic)?).ok()?;
-        let error = core::str::from_utf8(r.raw(error)?).ok()?;
-        Some(Ack {
-            topic,
-            partition,
-            offset,
-            timestamp: (timestamp != NO_TIME).then_some(timestamp),
-            error: (failed == 1).then_some(error),
-        })
-    }
+/// Reads what became of a record and shows it. What is no UTF-8 in it is shown with U+FFFD in its
+/// place: the text of an error is anybody's, and no reason to trap.
+fn show_ack(input: &[u8], show: impl FnOnce(&Ack)) -> Option<()> {
+    let (mut head, mut r) = open(input, ACK_MAGIC)?;
+    let (partition, failed) = (head.number()? as i32, head.number()?);
+    let (offset, timestamp) = (head.long()?, head.long()?);
+    let (topic, error) = (head.number()?, head.number()?);
+    let topic = String::from_utf8_lossy(r.raw(topic)?);
+    let error = String::from_utf8_lossy(r.raw(error)?);
+    show(&Ack {
+        topic: &topic,
+        partition,
+        offset,
+        timestamp: (timestamp != NO_TIME).then_some(timestamp),
+        error: (failed == 1).then_some(&error),
+    });
+    Some(())
 }
 
 /// Where a group reads on in a partition.
@@ -164,19 +165,24 @@ pub struct Committed<'a> {
     pub metadata: &'a str,
 }
 
-fn committed(input: &[u8]) -> Option<Vec<Committed<'_>>> {
+/// Reads what was committed and shows it, with text as in [`show_ack`]: metadata is the program's.
+fn show_committed(input: &[u8], show: impl FnOnce(&[Committed])) -> Option<()> {
     let (mut head, mut r) = open(input, COMMIT_MAGIC)?;
-    (0..head.number()?)
-        .map(|_| {
-            Some(Committed {
-                topic: r.text()?,
-                partition: r.number()?,
-                offset: r.long()?,
-                leader_epoch: r.number()? as i32,
-                metadata: r.text()?,
-            })
+    let all = (0..head.number()?)
+        .map(|_| Some((r.lossy()?, r.number()?, r.long()?, r.number()?, r.lossy()?)))
+        .collect::<Option<Vec<_>>>()?;
+    let all: Vec<_> = all
+        .iter()
+        .map(|(topic, partition, offset, epoch, metadata)| Committed {
+            topic,
+            partition: *partition,
+            offset: *offset,
+            leader_epoch: *epoch as i32,
+            metadata,
         })
-        .collect()
+        .collect();
+    show(&all);
+    Some(())
 }
 
 /// Answers what a record is now; nothing when it is what it was.
@@ -200,7 +206,7 @@ pub fn on_send<T: ProducerInterceptor>(plugin: &mut T, input: &[u8], output: &mu
 
 #[doc(hidden)]
 pub fn on_ack<T: ProducerInterceptor>(plugin: &mut T, input: &[u8]) -> u64 {
-    plugin.on_ack(&Ack::open(input).expect(OTHER));
+    show_ack(input, |ack| plugin.on_ack(ack)).expect(OTHER);
     0
 }
 
@@ -218,7 +224,7 @@ pub fn on_consume<T: ConsumerInterceptor>(plugin: &mut T, input: &[u8], output: 
 
 #[doc(hidden)]
 pub fn on_commit<T: ConsumerInterceptor>(plugin: &mut T, input: &[u8]) -> u64 {
-    plugin.on_commit(&committed(input).expect(OTHER));
+    show_committed(input, |offsets| plugin.on_commit(offsets)).expect(OTHER);
     0
 }
 
@@ -246,7 +252,7 @@ mod tests {
                 assert!(ClientRecord::open(&bytes[..cut]).is_none());
             }
         }
-        assert!(Ack::open(&[]).is_none() && committed(&[]).is_none());
+        assert!(show_ack(&[], |_| ()).is_none() && show_committed(&[], |_| ()).is_none());
     }
 
     struct Counting(u32);
@@ -276,5 +282,37 @@ mod tests {
         }
         on_consume(&mut plugin, &good, &mut vec![]);
         assert_eq!(plugin.0, 1);
+    }
+    #[test]
+    fn what_is_no_text_is_shown_all_the_same() {
+        let mut input = vec![];
+        for number in [ACK_MAGIC, 40, 3, 1, 7, 0, 8, 0, 2, 4] {
+            put(&mut input, number);
+        }
+        input.extend_from_slice(b"t\xffno\xfe!");
+        let mut shown = false;
+        let read = show_ack(&input, |ack| {
+            shown = (ack.topic, ack.error) == ("t\u{fffd}", Some("no\u{fffd}!")) && ack.offset == 7
+        });
+        assert!(read.is_some() && shown);
+        let mut input = vec![];
+        for number in [COMMIT_MAGIC, 16, 1, 0] {
+            put(&mut input, number);
+        }
+        put_bytes(&mut input, Some(b"t\xff"));
+        for number in [3, 7, 0, u32::MAX] {
+            put(&mut input, number);
+        }
+        put_bytes(&mut input, Some(b"by \xfe"));
+        let mut shown = false;
+        let read = show_committed(&input, |offsets| {
+            let is = offsets[0];
+            shown = (is.topic, is.metadata) == ("t\u{fffd}", "by \u{fffd}")
+                && (is.partition, is.offset, is.leader_epoch) == (3, 7, -1)
+        });
+        assert!(read.is_some() && shown);
+        for cut in 16..input.len() {
+            assert!(show_committed(&input[..cut], |_| ()).is_none());
+        }
     }
 }
