@@ -44,18 +44,22 @@ fn halves(p: &[u8; DIGITS]) -> (&[u8; 8], &[u8; 8]) {
 }
 
 /// Where the first run of sixteen digits begins, from `at` on. Most bytes are skipped: of any
-/// sixteen in a row, one in a place that divides by sixteen must be a digit.
+/// sixteen in a row, one in a place that divides by sixteen must be a digit. Three of these are
+/// looked at in a step, for one check of bounds.
 #[inline(always)]
 fn find(value: &[u8], at: usize) -> Option<usize> {
     let mut probe = at + DIGITS - 1;
     while probe < value.len() {
         if let Some(few) = value.get(probe..=probe + 2 * DIGITS) {
-            let (a, b, c) = (few[0].is_ascii_digit(), few[DIGITS].is_ascii_digit(), few[2 * DIGITS].is_ascii_digit());
-            if !(a | b | c) {
+            let digit = |n: usize| few[n * DIGITS].is_ascii_digit();
+            let (first, second) = (digit(0), digit(1));
+            if !(first | second | digit(2)) {
                 probe += 3 * DIGITS;
                 continue;
             }
-            probe += if a { 0 } else if b { DIGITS } else { 2 * DIGITS };
+            if !first {
+                probe += if second { DIGITS } else { 2 * DIGITS };
+            }
         } else if !value[probe].is_ascii_digit() {
             probe += DIGITS;
             continue;
