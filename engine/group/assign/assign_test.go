@@ -224,7 +224,8 @@ func computed(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// A thousand members, ten thousand partitions, different wishes: within a second.
+// A thousand members, ten thousand partitions, different wishes: within a second of a processor. The bound is
+// for the race detector on a machine that is overrun; what is quadratic takes minutes.
 func TestUniformOfThousand(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	g := &Group{}
@@ -242,7 +243,7 @@ func TestUniformOfThousand(t *testing.T) {
 	}
 	begin := computed(t)
 	check(t, g, Uniform(g))
-	if took := computed(t) - begin; took > 5*time.Second {
+	if took := computed(t) - begin; took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
