@@ -101,8 +101,8 @@ func TestSteadyProduceAndFetchAllocateNothing(t *testing.T) {
 		t.Skip("the race detector allocates, and makes pools forget on purpose")
 	}
 	for name, settings := range map[string][]string{
-		"commit": {"log.flush.mode=commit"},
-		"os":     {"log.flush.mode=os"},
+		"commit":                              {"log.flush.mode=commit"},
+		"os":                                  {"log.flush.mode=os"},
 		"with plugins that other topics have": {"log.flush.mode=os", "plugins=doing", "plugin.doing.type=obedient"},
 		"with the standard authorizer": {
 			"log.flush.mode=os", "authorizer.class.name=" + acl.StandardName, "allow.everyone.if.no.acl.found=true",
