@@ -19,6 +19,7 @@ import (
 	_ "github.com/millrace/millrace/plugins/mask" // the one that is compiled in
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	"github.com/millrace/millrace/plugins/wasm/fuel"
+	"github.com/millrace/millrace/plugins/wasm/testdata/mask"
 	"github.com/millrace/millrace/sdk"
 	"github.com/tetratelabs/wazero"
 )
@@ -80,6 +81,29 @@ func TestExamplesInRust(t *testing.T) {
 	}
 	if !mustLoad(t, rust(t, "mask"), nil).FailClosed() {
 		t.Error("the mask does not fail closed")
+	}
+}
+
+// The mask in Rust looks at bytes in steps: what is mostly digits shows whether it steps over any.
+func TestTheMaskInRustFindsWhatTheNativeOneDoes(t *testing.T) {
+	native, err := mask.New(sdk.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, random := mustLoad(t, rust(t, "mask"), nil), rand.New(rand.NewPCG(16, 1))
+	for range 20 {
+		values := make([]string, 100)
+		for i := range values {
+			value := []byte(strings.Repeat("7", random.IntN(150)))
+			for range random.IntN(12) * len(value) / 60 {
+				value[random.IntN(len(value))] = "x\xb7/:"[random.IntN(4)]
+			}
+			values[i] = string(value)
+		}
+		want, got := records(t, values...), records(t, values...)
+		if err := errors.Join(native.OnProduce(want), module.OnProduce(got)); err != nil || text(got) != text(want) {
+			t.Fatalf("%v: of %q it makes %q, want %q", err, values, text(got), text(want))
+		}
 	}
 }
 

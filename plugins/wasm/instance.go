@@ -133,6 +133,7 @@ func (i *instance) call(f api.Function) error {
 	case int64(i.depth.Get()) < 0:
 		return ErrStack
 	}
+	i.fuel.Set(0) // what a function had in its variable when it trapped is lost: all of it counts as spent
 	return fmt.Errorf("%w: %w", ErrTrap, err)
 }
 

@@ -349,6 +349,19 @@ func TestWhatMendingTakesIsTold(t *testing.T) {
 	}
 }
 
+// What a function had counted by itself when it trapped is lost, so the whole call counts: a guest
+// that traps each time does not work for nothing.
+func TestATrapCountsAsAllOfItsFuel(t *testing.T) {
+	code := Seq(I32(100), Set(1), Loop(Get(1), I32(1), Op(0x6b), Tee(1), BrIf(0)), I32(-1), Load(), Op(0x1a), pass)
+	p := mustLoad(t, guest(code).Bytes(), map[string]string{"fuel": "100000"})
+	if err := p.OnProduce(records(t, "a")); !errors.Is(err, ErrTrap) {
+		t.Fatal(err)
+	}
+	if p.Spent() < 100_000 {
+		t.Errorf("a call that trapped cost %d", p.Spent())
+	}
+}
+
 func TestWorkersShareWhatIsCompiled(t *testing.T) {
 	module := answering(listOf(1, 0, 4, "only here")).Bytes()
 	count := func() int {

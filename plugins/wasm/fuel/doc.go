@@ -11,6 +11,11 @@
 //
 //	fuel −= weight of its instructions; if fuel < 0 { unreachable }
 //
+// and a function that charges more often than it calls others keeps fuel in a variable in
+// between: the global is right before every call, behind every function, and when too little
+// was left. What traps otherwise loses what the variable had; whoever reads the global then
+// counts the call as all it was given.
+//
 // A short stretch is paid by the region that must have run before it. So each instruction
 // is paid before it runs, no instruction is free, and what is paid and not run is little.
 // Instructions that work on a number of bytes pay for that number; a function that calls

@@ -65,6 +65,9 @@ type emitter struct {
 	types       []byte // those that are new
 	added       uint32
 	blocks      map[string]int64 // the types of blocks with several results
+
+	left  uint32 // of the function that is being written: its variable for what is left
+	local bool   // and whether it counts there
 }
 
 func (m *module) emit(o Options, size int) []byte {
@@ -127,12 +130,19 @@ func (e *emitter) code() []byte {
 //
 //	variables of the original, one for what is left, one for a number of bytes
 //	stack −= frame, if deep       trap below zero
+//	left = fuel                   ┐ of a function that counts
+//	block                         ┘ in its variable
 //	block                         what was the way out of the function is now the end of it
 //	  the original, with charges
 //	end
-//	stack += frame
+//	fuel = left                   ┐
+//	stack += frame                │ if deep
+//	return                        │ of a function that counts in its variable: charges
+//	end                           │ that find too little left come here
+//	fuel = left, trap             ┘
 func (e *emitter) function(p []byte, f *plan) []byte {
-	groups, left := f.groups+1, f.variables
+	groups := f.groups + 1
+	e.left, e.local = f.variables, f.local
 	if f.counted {
 		groups++
 	}
@@ -143,40 +153,57 @@ func (e *emitter) function(p []byte, f *plan) []byte {
 	}
 	deep := f.deep()
 	if deep {
-		p = e.pay(appendSigned(global(p, 0x23, e.stack, 0x42), f.frame()), e.stack, left)
-		p = append(p, 0x02)
-		p = appendSigned(p, e.block(f.results))
+		p = e.keep(appendSigned(global(p, 0x23, e.stack, 0x42), f.frame()), e.stack)
 	}
+	if f.local {
+		p = append(e.fetch(p), 0x02, 0x40)
+	}
+	if deep || f.local {
+		p = appendSigned(append(p, 0x02), e.block(f.results))
+	}
+	p = e.original(p, f)
+	if deep || f.local {
+		p = append(p, 0x0b)
+	}
+	if f.local {
+		p = e.put(p)
+	}
+	if deep {
+		p = appendSigned(global(p, 0x23, e.stack, 0x42), f.frame())
+		p = global(append(p, 0x7c), 0x24, e.stack)
+	}
+	if f.local {
+		p = append(e.put(append(p, 0x0f, 0x0b)), 0x00)
+	}
+	return append(p, 0x0b)
+}
+
+// original writes the body that a function had, with what is put into it.
+func (e *emitter) original(p []byte, f *plan) []byte {
 	if weight := f.regions[0].weight; weight > 0 {
-		p = e.charge(p, weight, left)
+		p = e.charge(p, weight, 1)
 	}
 	from := 0
 	for _, i := range f.insertions {
 		p = append(p, f.body[from:i.at]...)
 		from = i.at
-		switch i.kind {
-		case charge:
-			if weight := f.regions[i.number].weight; weight > 0 {
-				p = e.charge(p, weight, left)
-			}
-		case bytes:
-			p = e.chargeBytes(p, i.number, left)
-		case grow:
-			p = e.chargePages(p, left)
-		case leaving:
-			if deep {
-				p = appendU32(append(p, 0x0c), uint32(i.number))
-				from++
-			}
+		switch {
+		case i.kind == charge && f.regions[i.number].weight > 0:
+			p = e.charge(p, f.regions[i.number].weight, i.nested)
+		case i.kind == bytes:
+			p = e.chargeBytes(p, i.number, i.nested)
+		case i.kind == grow:
+			p = e.chargePages(p, i.nested)
+		case i.kind == leaving && (f.local || f.deep()):
+			p = appendU32(append(p, 0x0c), uint32(i.nested-1))
+			from++
+		case i.kind == calling && f.local:
+			p = e.put(p)
+		case i.kind == called && f.local:
+			p = e.fetch(p)
 		}
 	}
-	p = append(p, f.body[from:]...)
-	if deep {
-		p = append(p, 0x0b)
-		p = appendSigned(global(p, 0x23, e.stack, 0x42), f.frame())
-		p = global(append(p, 0x7c), 0x24, e.stack)
-	}
-	return append(p, 0x0b)
+	return append(p, f.body[from:]...)
 }
 
 // global appends an instruction on a global, and what follows it.
@@ -184,41 +211,66 @@ func global(p []byte, op byte, index uint32, then ...byte) []byte {
 	return append(appendU32(append(p, op), index), then...)
 }
 
-// charge takes weight off the fuel.
-func (e *emitter) charge(p []byte, weight int64, left uint32) []byte {
-	p = appendSigned(global(p, 0x23, e.fuel, 0x42), weight)
-	return e.pay(p, e.fuel, left)
+// fetch takes what is left from the global to the variable.
+func (e *emitter) fetch(p []byte) []byte {
+	return appendU32(global(p, 0x23, e.fuel, 0x21), e.left) // global.get, local.set
 }
 
-// pay subtracts what is on the operand stack, keeps the rest in the global and traps when
-// that is below zero.
-func (e *emitter) pay(p []byte, index, left uint32) []byte {
-	p = appendU32(append(p, 0x7d, 0x22), left) // i64.sub, local.tee
+// put is the other way round.
+func (e *emitter) put(p []byte) []byte {
+	return global(appendU32(append(p, 0x20), e.left), 0x24, e.fuel) // local.get, global.set
+}
+
+// rest puts what is left on the operand stack, from where it is.
+func (e *emitter) rest(p []byte) []byte {
+	if e.local {
+		return appendU32(append(p, 0x20), e.left)
+	}
+	return global(p, 0x23, e.fuel)
+}
+
+// charge takes weight off the fuel, in so many blocks.
+func (e *emitter) charge(p []byte, weight int64, nested int) []byte {
+	return e.pay(appendSigned(append(e.rest(p), 0x42), weight), nested)
+}
+
+// pay subtracts what is on the operand stack from the fuel beneath it. The way out of all
+// blocks of the original leads to the end of the function, and one further to its trap.
+func (e *emitter) pay(p []byte, nested int) []byte {
+	if !e.local {
+		return e.keep(p, e.fuel)
+	}
+	p = appendU32(append(p, 0x7d, 0x22), e.left)                     // i64.sub, local.tee
+	return appendU32(append(p, 0x42, 0, 0x53, 0x0d), uint32(nested)) // < 0: br_if
+}
+
+// keep subtracts what is on the operand stack from what is beneath it, keeps the rest in the
+// global and traps when that is below zero.
+func (e *emitter) keep(p []byte, index uint32) []byte {
+	p = appendU32(append(p, 0x7d, 0x22), e.left) // i64.sub, local.tee
 	p = global(p, 0x24, index, 0x20)
-	p = appendU32(p, left)
+	p = appendU32(p, e.left)
 	return append(p, 0x42, 0, 0x53, 0x04, 0x40, 0x00, 0x0b) // < 0: if unreachable end
 }
 
 // chargeBytes charges for the number on top of the operand stack, which stays there.
-func (e *emitter) chargeBytes(p []byte, shift int, left uint32) []byte {
-	p = appendU32(append(p, 0x22), left+1)
-	p = global(p, 0x23, e.fuel, 0x20)
-	p = appendU32(p, left+1)
+func (e *emitter) chargeBytes(p []byte, shift, nested int) []byte {
+	p = e.rest(appendU32(append(p, 0x22), e.left+1))
+	p = appendU32(append(p, 0x20), e.left+1)
 	p = append(p, 0xad, 0x42, byte(shift), 0x88) // i64.extend_i32_u, i64.shr_u
-	return e.pay(p, e.fuel, left)
+	return e.pay(p, nested)
 }
 
 // chargePages charges for growing memory: the pages asked for, though never more than can
 // be had, and those that may have to be copied.
-func (e *emitter) chargePages(p []byte, left uint32) []byte {
-	p = appendU32(append(p, 0x22), left+1)
-	p = global(p, 0x23, e.fuel)
+func (e *emitter) chargePages(p []byte, nested int) []byte {
+	p = e.rest(appendU32(append(p, 0x22), e.left+1))
 	for range 2 { // min(asked, pages): both, then the comparison of both, then select
-		p = appendU32(append(p, 0x20), left+1)
+		p = appendU32(append(p, 0x20), e.left+1)
 		p = appendSigned(append(p, 0x41), int64(e.pages))
 	}
 	p = append(p, 0x49, 0x1b, 0x3f, 0, 0x6a, 0xad, 0x42, pageShift, 0x86) // lt_u, select, + memory.size, extend, shl
-	return e.pay(p, e.fuel, left)
+	return e.pay(p, nested)
 }
 
 // block is the type of a block with these results: none, one, or a new type.

@@ -95,6 +95,26 @@ var corpus = map[string]Module{
 		{Code: Seq(GlobalGet(0), I64(5), Op(0x7c), GlobalSet(0))},
 		{Export: "f", Params: "i", Results: "i", Code: Seq(GlobalGet(0), Op(0xa7), Get(0), Op(0x6a))}}},
 	"traps": {Functions: []Function{{Export: "f", Params: "i", Results: "i", Code: Seq(I32(100), Get(0), I32(3), Op(0x6b), Op(0x6d))}}},
+	"calls in a loop": {Functions: []Function{
+		{Export: "f", Params: "i", Results: "i", Locals: "i", Code: Seq(
+			Block(Loop(Get(0), Op(0x45), BrIf(1), Get(1), Get(0), Call(1), Op(0x6a), Set(1), Get(0), I32(1), Op(0x6b), Set(0), Br(0))), Get(1))},
+		{Params: "i", Results: "i", Locals: "i", Code: Seq(Loop(Get(1), Get(0), Op(0x6a), Set(1), Get(0), I32(1), Op(0x6b), Tee(0), BrIf(0)), Get(1))}}},
+	"ways out of a loop": {Functions: []Function{
+		{Export: "f", Params: "i", Results: "i", Code: Seq(Get(0), Call(1), Op(0x1a, 0xa7))},
+		{Params: "i", Results: "Ii", Locals: "i", Code: Seq(Loop(
+			Get(1), I32(1), Op(0x6a), Tee(1), Get(0), Op(0x4f), If(I64(3), Get(1), Op(0x0f)),
+			Get(1), I32(7), Op(0x46), If(I64(4), Get(1), Br(2)),
+			Block(I64(5), Get(1), Get(1), I32(9), Op(0x46), BrIf(2), Op(0x1a, 0x1a)), Br(0)), Op(0x00))}}},
+	"bytes in a loop": {Functions: []Function{{Export: "f", Params: "i", Results: "i", Locals: "i", Code: Seq(
+		Loop(I32(64), Get(1), Get(1), I32(40), Op(0x6c), Op(0xfc, 11, 0), I32(3000), I32(64), Get(1), I32(99), Op(0x6c), Op(0xfc, 10, 0, 0),
+			Get(1), I32(1), Op(0x6a), Tee(1), Get(0), Op(0x48), BrIf(0)), I32(65), Load())}}},
+	"a table in a loop": {Tables: []Limits{{Min: 4}}, Elements: []uint32{1, 2}, Functions: []Function{
+		{Export: "f", Params: "i", Results: "i", Locals: "i", Code: Seq(Loop(
+			Block(Block(Block(Get(0), I32(3), Op(0x71), Op(0x0e, 2, 0, 1, 2)), Get(1), I32(11), Op(0x6a), Set(1)),
+				Get(1), Get(1), I32(1), Op(0x71), Op(0x11, 0, 0), Set(1)),
+			Get(0), I32(1), Op(0x6b), Tee(0), I32(0), Op(0x4a), BrIf(0)), Get(1))},
+		{Params: "i", Results: "i", Code: Seq(Get(0), I32(1), Op(0x6a))},
+		{Params: "i", Results: "i", Code: Seq(Get(0), I32(2), Op(0x6c), Get(0), Op(0x45), If(I32(3), Op(0x0f)))}}},
 	"many blocks": {Functions: []Function{{Export: "f", Params: "i", Results: "i", Locals: "i", Code: Seq(
 		Many(40, Seq(Block(Get(0), I32(3), Op(0x6f), Op(0x45), BrIf(0), Many(6, Seq(Get(1), Get(0), Op(0x6a), Set(1)))), Get(0), I32(1), Op(0x6a), Set(0))), Get(1))}}},
 }
@@ -123,6 +143,81 @@ func TestARewrittenModuleAnswersTheSame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Wherever functions count, a call costs the same, and stops at the same charge when that is too much.
+func TestItIsTheSameWhereItIsCounted(t *testing.T) {
+	for name, m := range corpus {
+		t.Run(name, func(t *testing.T) {
+			var modules [2][]byte
+			for i := range modules {
+				counting, err := fuel.Counting(m.Bytes(), i == 1, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				modules[i] = counting
+			}
+			for _, n := range []uint64{1, 6, 10} {
+				before, after := start(t, modules[0]), start(t, modules[1])
+				want, costs, wrong := before.call(1<<40, "f", n)
+				got, spent, err := after.call(1<<40, "f", n)
+				if !slices.Equal(got, want) || (err == nil) != (wrong == nil) || err == nil && spent != costs {
+					t.Fatalf("f(%d) = %v for %d, %v; with the global %v for %d, %v", n, got, spent, err, want, costs, wrong)
+				}
+				if err != nil {
+					continue // what is lost then is what the variable had
+				}
+				for _, budget := range []int64{0, costs / 3, costs - 1} {
+					before, after := start(t, modules[0]), start(t, modules[1])
+					_, costs, wrong := before.call(budget, "f", n)
+					_, spent, err := after.call(budget, "f", n)
+					if (err == nil) != (wrong == nil) || spent != costs || err != nil && spent <= budget {
+						t.Fatalf("f(%d) with %d spends %d, %v; with the global %d, %v", n, budget, spent, err, costs, wrong)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What the host sees when it is called is what is left, and what it takes is gone.
+func TestTheHostSeesWhatIsLeft(t *testing.T) {
+	m := Module{Imports: []Import{{Module: "env", Name: "take"}}, Functions: []Function{{Export: "f", Params: "i", Code: Seq(
+		Loop(Call(0), Get(0), I32(1), Op(0x6b), Tee(0), BrIf(0)))}}}
+	everything := func(string, string) bool { return true }
+	var seen [2][]uint64
+	for i := range seen {
+		module, err := fuel.Counting(m.Bytes(), i == 1, everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features))
+		t.Cleanup(func() { _ = runtime.Close(context.Background()) })
+		take := func(_ context.Context, guest api.Module, _ []uint64) {
+			left := guest.ExportedGlobal(fuel.FuelExport).(api.MutableGlobal)
+			seen[i] = append(seen[i], left.Get())
+			left.Set(left.Get() - 1000)
+		}
+		if _, err := runtime.NewHostModuleBuilder("env").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(take), nil, nil).Export("take").Instantiate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		made, err := runtime.Instantiate(t.Context(), module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := made.ExportedGlobal(fuel.FuelExport).(api.MutableGlobal)
+		left.Set(10_000)
+		if _, err := made.ExportedFunction("f").Call(t.Context(), 5); err != nil {
+			t.Fatal(err)
+		}
+		seen[i] = append(seen[i], left.Get())
+		if _, err := made.ExportedFunction("f").Call(t.Context(), 50); err == nil || int64(left.Get()) >= 0 {
+			t.Errorf("with too little: %v, %d left", err, int64(left.Get()))
+		}
+	}
+	if !slices.Equal(seen[0], seen[1]) || len(seen[0]) < 8 || seen[0][1] > seen[0][0]-1000 {
+		t.Errorf("it saw %d, and %d of functions that count in a variable", seen[0], seen[1])
 	}
 }
 

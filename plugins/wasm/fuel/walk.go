@@ -28,6 +28,7 @@ type region struct {
 	// payer is the region that must have run before this one each time, or −1: this one
 	// pays for itself, however short.
 	payer int
+	often int64 // about how often it runs while the function runs once
 }
 
 // kind is what is put into a body.
@@ -37,7 +38,9 @@ const (
 	charge  kind = iota // number is a region
 	bytes               // number is the shift from bytes or elements to units
 	grow                // of memory
-	leaving             // a return, which takes the way out of the frame; number is the nesting
+	leaving             // a return, which takes the way out of the function
+	calling             // a call, whose function counts in the global
+	called              // behind it
 )
 
 // insertion is what goes in before byte at of a body.
@@ -45,6 +48,7 @@ type insertion struct {
 	at     int
 	kind   kind
 	number int
+	nested int // in how many blocks it is, the function being one
 }
 
 // plan is what is to be done with one function.
@@ -60,6 +64,7 @@ type plan struct {
 	calls      bool
 	counted    bool  // it needs a variable for a number of bytes
 	length     int64 // in instructions
+	local      bool  // it counts in a variable
 }
 
 // frame is about how many bytes the function takes on the stack.
@@ -97,13 +102,22 @@ func (m *module) parseCode(c *cursor) {
 	}
 }
 
+// outer is what is around an open block.
+type outer struct {
+	region int
+	loop   bool // the block is one
+}
+
 // walk goes over the body of one function and makes a plan.
 type walk struct {
 	cursor
 	m       *module
 	plan    plan
-	outer   []int // for each open block the region around it
+	outer   []outer
 	region  int
+	loops   int   // that are open
+	moves   int64 // as often calls need what is left in the global
+	sized   int64 // as often what depends on a size is charged
 	blocks  uint64
 	targets uint32
 }
@@ -118,7 +132,7 @@ func (w *walk) function(s signature) {
 	w.locals(uint64(len(s.params)))
 	begin := w.at
 	w.begin(-1)
-	w.outer = append(w.outer, 0)
+	w.outer = append(w.outer, outer{})
 	for len(w.outer) > 0 && w.err == nil {
 		if !w.more() {
 			w.fail("a function has no end")
@@ -165,13 +179,18 @@ func (w *walk) locals(variables uint64) {
 // begin begins a region.
 func (w *walk) begin(payer int) {
 	w.region = len(w.plan.regions)
-	w.plan.regions = append(w.plan.regions, region{payer: payer})
+	w.plan.regions = append(w.plan.regions, region{payer: payer, often: w.often()})
 }
 
+// often is about how often this place runs while the function runs once.
+func (w *walk) often() int64 { return 1 << (3 * min(w.loops, 6)) }
+
 // settle lets the payers pay for what is short, as far as that is no more than what they do themselves, or little: a
-// function of a Go guest is a loop around hundreds of short stretches, of which each turn runs one.
+// function of a Go guest is a loop around hundreds of short stretches, of which each turn runs one. And it finds out
+// where to count: each charge reads and writes the global, or none does but the beginning, the end and what is
+// around calls.
 func (w *walk) settle() {
-	regions := w.plan.regions
+	regions, charges := w.plan.regions, w.sized
 	own := make([]int64, len(regions))
 	for i := range regions {
 		own[i] = regions[i].weight
@@ -183,12 +202,14 @@ func (w *walk) settle() {
 			regions[i].weight = 0
 		} else {
 			regions[i].weight += weightCharge
+			charges += regions[i].often
 		}
 	}
+	w.plan.local = charges > 1+w.moves
 }
 
 func (w *walk) insert(at int, k kind, number int) {
-	w.plan.insertions = append(w.plan.insertions, insertion{at, k, number})
+	w.plan.insertions = append(w.plan.insertions, insertion{at, k, number, len(w.outer)})
 }
 
 func (w *walk) weigh(weight int64) { w.plan.regions[w.region].weight += weight }
@@ -247,11 +268,14 @@ func (w *walk) structure(op byte, begin int) {
 	}
 	w.blocks++
 	top := len(w.outer) - 1
-	payer := w.outer[top]
+	payer := w.outer[top].region
 	switch op {
 	case 0x05: // else
 		w.begin(payer)
 	case 0x0b: // end
+		if w.outer[top].loop {
+			w.loops--
+		}
 		w.outer = w.outer[:top]
 		if top == 0 {
 			return
@@ -263,11 +287,12 @@ func (w *walk) structure(op byte, begin int) {
 			w.fail("a function nests deeper than %d", maxNesting)
 			return
 		}
-		w.outer = append(w.outer, w.region)
+		w.outer = append(w.outer, outer{w.region, op == 0x03})
 		switch op {
 		case 0x02: // a block is entered where it stands
 			return
 		case 0x03: // a loop is entered again and again
+			w.loops++
 			w.begin(-1)
 		default:
 			w.begin(w.region)
@@ -294,20 +319,29 @@ func (w *walk) control(op byte, at int) {
 		w.u32()
 		weight = weightIndirect
 	case 0x0f: // return
-		w.insert(at, leaving, len(w.outer)-1)
+		w.insert(at, leaving, 0)
 	case 0x10: // call
-		w.plan.calls = true
-		w.u32()
 		weight = weightCall
+		w.call(at, 1)
 	case 0x11: // call_indirect
-		w.plan.calls = true
-		w.u32()
-		w.u32()
 		weight = weightIndirect
+		w.call(at, 2)
 	default:
 		w.fail("it has instruction %#x, which is unknown or not allowed (threads, exceptions, tail calls)", op)
 	}
 	w.weigh(weight)
+}
+
+// call is a call, with so many numbers behind it.
+func (w *walk) call(at, operands int) {
+	w.insert(at, calling, 0)
+	begin := w.at - 1 - at
+	for range operands {
+		w.u32()
+	}
+	w.insert(w.at-begin, called, 0)
+	w.plan.calls = true
+	w.moves += w.often()
 }
 
 // constant is what has a number or a type behind it, and memory.size and memory.grow.
@@ -319,7 +353,7 @@ func (w *walk) constant(op byte, at int) {
 	case 0x40: // memory.grow
 		w.byte()
 		w.insert(at, grow, 0)
-		w.plan.counted = true
+		w.counted()
 		weight = weightBulk
 	case 0x41: // i32.const
 		w.signed(5)
@@ -331,6 +365,12 @@ func (w *walk) constant(op byte, at int) {
 		w.take(8)
 	}
 	w.weigh(weight)
+}
+
+// counted is a charge that depends on a size.
+func (w *walk) counted() {
+	w.plan.counted = true
+	w.sized += w.often()
 }
 
 // The shifts from what bulk instructions work on to what it costs.
@@ -363,7 +403,7 @@ func (w *walk) bulk(at int) {
 	}
 	if shift >= 0 {
 		w.insert(at, bytes, shift)
-		w.plan.counted = true
+		w.counted()
 	}
 	w.weigh(weightBulk)
 }

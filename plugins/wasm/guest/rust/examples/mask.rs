@@ -9,10 +9,8 @@ const DIGITS: usize = 16;
 
 /// Which of eight bytes are no digits: the top bit of each that is none.
 #[inline(always)]
-fn others(eight: &[u8]) -> u64 {
-    let p = u64::from_le_bytes([
-        eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
-    ]);
+fn others(eight: &[u8; 8]) -> u64 {
+    let p = u64::from_le_bytes(*eight);
     let all = |c: u8| u64::from_le_bytes([c; 8]);
     // With the top bit away no sum of a byte reaches the next one.
     let low = p & all(0x7f);
@@ -21,34 +19,54 @@ fn others(eight: &[u8]) -> u64 {
 
 /// How many digits there are from the first of sixteen bytes on.
 #[inline(always)]
-fn leading(p: &[u8]) -> usize {
-    match others(&p[..8]).trailing_zeros() as usize / 8 {
-        8 => 8 + others(&p[8..]).trailing_zeros() as usize / 8,
+fn leading(p: &[u8; DIGITS]) -> usize {
+    let (low, high) = halves(p);
+    match others(low).trailing_zeros() as usize / 8 {
+        8 => 8 + others(high).trailing_zeros() as usize / 8,
         few => few,
     }
 }
 
-/// How many digits there are up to the last of fifteen bytes.
+/// How many digits there are up to the last of sixteen bytes.
 #[inline(always)]
-fn trailing(p: &[u8]) -> usize {
-    match others(&p[7..]).leading_zeros() as usize / 8 {
-        8 => 7 + others(&p[..8]).leading_zeros() as usize / 8,
+fn trailing(p: &[u8; DIGITS]) -> usize {
+    let (low, high) = halves(p);
+    match others(high).leading_zeros() as usize / 8 {
+        8 => 8 + others(low).leading_zeros() as usize / 8,
         few => few,
     }
+}
+
+#[inline(always)]
+fn halves(p: &[u8; DIGITS]) -> (&[u8; 8], &[u8; 8]) {
+    let (low, high) = p.split_at(8);
+    (low.try_into().unwrap(), high.try_into().unwrap())
 }
 
 /// Where the first run of sixteen digits begins, from `at` on. Most bytes are skipped: of any
-/// sixteen in a row, one in a place that divides by sixteen must be a digit.
+/// sixteen in a row, one in a place that divides by sixteen must be a digit. Three of these are
+/// looked at in a step, for one check of bounds.
 #[inline(always)]
 fn find(value: &[u8], at: usize) -> Option<usize> {
     let mut probe = at + DIGITS - 1;
     while probe < value.len() {
-        if !value[probe].is_ascii_digit() {
+        if let Some(few) = value.get(probe..=probe + 2 * DIGITS) {
+            let digit = |n: usize| few[n * DIGITS].is_ascii_digit();
+            let (first, second) = (digit(0), digit(1));
+            if !(first | second | digit(2)) {
+                probe += 3 * DIGITS;
+                continue;
+            }
+            if !first {
+                probe += if second { DIGITS } else { 2 * DIGITS };
+            }
+        } else if !value[probe].is_ascii_digit() {
             probe += DIGITS;
             continue;
         }
-        let begin = probe - trailing(&value[probe + 1 - DIGITS..probe]);
-        let run = leading(value.get(begin..begin + DIGITS)?);
+        let end = probe + 1;
+        let begin = end - trailing(value[end - DIGITS..end].try_into().unwrap());
+        let run = leading(value.get(begin..begin + DIGITS)?.try_into().unwrap());
         if run == DIGITS {
             return Some(begin);
         }
