@@ -68,7 +68,8 @@ func (c *calm) goesOn(ctx context.Context, t *testing.T) {
 
 func connected(t *testing.T, address string, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(address))...)
+	// Nothing here is given up because a machine is slow: the watchdog is the one time limit.
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(address), kgo.RequestTimeoutOverhead(15*time.Minute), kgo.RetryTimeout(15*time.Minute))...)
 	if err != nil {
 		t.Fatal(err)
 	}
