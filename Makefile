@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both guests tune
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both sdk sdk-both guests tune
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -46,6 +46,12 @@ sasl: ## real clients prove who they are, by PLAIN and SCRAM, with right passwor
 
 sasl-both: ## the same, and then against a real Apache Kafka
 	cd engine/compat && go run ./sasl -target both
+
+sdk: ## the conformance suites of our own clients, race detector on, against a broker in a process of its own
+	cd engine/compat && go run ./sdk
+
+sdk-both: ## the same, and then against a real Apache Kafka
+	cd engine/compat && go run ./sdk -target both
 
 plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
 	cd engine/compat && go run ./plugins

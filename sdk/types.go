@@ -127,6 +127,9 @@ func (r restored[T]) Append(dst []byte, topic string, headers *[]Header, v T) ([
 // Close closes what it is made of.
 func (r restored[T]) Close() error { return closeIt(r.of) }
 
+// Unwrap is what it is made of.
+func (r restored[T]) Unwrap() any { return r.of }
+
 type erasedDeserializer[T any] struct{ of Deserializer[T] }
 
 func (e erasedDeserializer[T]) Decode(topic string, headers []Header, data []byte) (any, error) {
@@ -146,6 +149,9 @@ func (r restoredDeserializer[T]) Decode(topic string, headers []Header, data []b
 
 // Close closes what it is made of.
 func (r restoredDeserializer[T]) Close() error { return closeIt(r.of) }
+
+// Unwrap is what it is made of.
+func (r restoredDeserializer[T]) Unwrap() any { return r.of }
 
 func erase[T any](s Serializer[T]) Serializer[any]   { return erased[T]{s} }
 func restore[T any](s Serializer[any]) Serializer[T] { return restored[T]{s} }

@@ -28,6 +28,7 @@ var (
 // instance is a guest with a memory of its own. It has one caller at a time.
 type instance struct {
 	name    string
+	s       *settings
 	ctx     context.Context // finds the instance when the guest calls the host
 	mod     api.Module
 	memory  api.Memory
@@ -56,7 +57,7 @@ const epoch = 946_684_800_000_000_000
 
 // instance makes an instance of m and configures it.
 func (m *module) instance(s *settings) (*instance, error) {
-	i := &instance{name: filepath.Base(s.path), now: epoch, seed: 1, lines: &m.lines}
+	i := &instance{name: filepath.Base(s.path), s: s, now: epoch, seed: 1, lines: &m.lines}
 	i.ctx = context.WithValue(context.Background(), instanceKey{}, i)
 	mod, err := m.runtime.InstantiateModule(i.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
@@ -165,6 +166,9 @@ func (i *instance) output(packed uint64, most int64) ([]byte, error) {
 	p, ok := i.memory.Read(at, size)
 	if !ok {
 		return nil, fmt.Errorf("it answers %d bytes at %d, and its memory has %d: %w", size, at, i.memory.Size(), ErrOutput)
+	}
+	if i.s.answer != nil {
+		p = i.s.answer(p)
 	}
 	return p, nil
 }

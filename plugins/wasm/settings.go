@@ -31,6 +31,9 @@ type settings struct {
 	deadline time.Duration // of interceptors
 	output   int64
 	guest    map[string]string
+
+	calm   *undisturbed               // what a test has changed, as it was. Nil: nothing
+	answer func(answer []byte) []byte // of a Disturbance
 }
 
 // read reads the settings that all kinds have. What is wrong with them, c remembers.

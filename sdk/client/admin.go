@@ -42,6 +42,7 @@ func NewAdmin(config Config, o AdminOptions) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.bounded()
 	client, err := kgo.NewClient(s.franz()...)
 	if err != nil {
 		return nil, fmt.Errorf("settings of the admin: %w", err)

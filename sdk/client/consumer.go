@@ -114,15 +114,45 @@ func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignor
 		return nil, err
 	}
 	v := s.Values
+	if err := s.checkProtocol(assignors); err != nil {
+		return nil, err
+	}
 	if heartbeat, session := HeartbeatInterval.Of(v), SessionTimeout.Of(v); heartbeat >= session {
 		return nil, fmt.Errorf("%s (%v) must be less than %s (%v)", HeartbeatInterval.Name, heartbeat, SessionTimeout.Name, session)
 	}
 	if c.dealers, err = s.dealers(assignors); err != nil { // last: whoever made them closes them
 		return nil, err
 	}
+	s.bounded()
 	c.idle = time.AfterFunc(setting.Forever, c.expire)
 	c.idle.Stop()
 	return c, nil
+}
+
+// checkProtocol refuses, as Kafka's consumer does, what has no effect with the group.protocol.
+func (s *settings) checkProtocol(assignors []sdk.Assignor) error {
+	protocol, without := "CLASSIC", []string{RemoteAssignor.Name}
+	if s.brokerDeals() {
+		protocol, without = "CONSUMER", []string{Strategy.Name, HeartbeatInterval.Name, SessionTimeout.Name}
+	}
+	var wrong []string
+	for _, key := range without {
+		if strings.TrimSpace(s.given[key]) != "" {
+			wrong = append(wrong, key)
+		}
+	}
+	if s.brokerDeals() && len(assignors) > 0 {
+		wrong = append(wrong, "Assignors of ConsumerOptions")
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s cannot be set when %s=%s: leave it out, or choose the other protocol", strings.Join(wrong, ", "), GroupProtocol.Name, protocol)
+	}
+	return nil
+}
+
+// brokerDeals reports whether the broker deals out partitions (KIP-848), and not a member.
+func (s *settings) brokerDeals() bool {
+	return strings.EqualFold(GroupProtocol.Of(s.Values), "consumer")
 }
 
 // deserializer is that which the settings name, or the one that goes without saying.

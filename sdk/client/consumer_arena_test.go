@@ -137,6 +137,11 @@ func (a *arena) config(pairs ...string) client.Config {
 	for i := 0; i < len(pairs); i += 2 {
 		c[pairs[i]] = pairs[i+1]
 	}
+	if c["group.protocol"] == "consumer" { // where the broker decides
+		for _, key := range []string{"session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"} {
+			delete(c, key)
+		}
+	}
 	return c
 }
 

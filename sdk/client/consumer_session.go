@@ -153,7 +153,7 @@ func (c *Subscriber) groupOptions(e *session) []kgo.Opt {
 	if ClientRack.Of(v) != "" {
 		options = append(options, kgo.BalanceRacks())
 	}
-	if strings.EqualFold(GroupProtocol.Of(v), "consumer") {
+	if c.s.brokerDeals() {
 		remote := kgo.StickyBalancer() // franz-go's word for uniform
 		if RemoteAssignor.Of(v) == "range" {
 			remote = kgo.RangeBalancer()
@@ -335,7 +335,7 @@ func (s *settings) goodbye(ctx context.Context, client *kgo.Client) error {
 	if id == "" {
 		return nil
 	}
-	if strings.EqualFold(GroupProtocol.Of(s.Values), "consumer") {
+	if s.brokerDeals() {
 		q := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 		q.Group, q.MemberID, q.MemberEpoch = group, id, -1
 		if instance != "" {

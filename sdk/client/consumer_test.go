@@ -854,6 +854,15 @@ func TestConsumerSettings(t *testing.T) {
 			}
 		})
 	}
+	for want, config := range map[string]client.Config{ // as Kafka's consumer says it
+		"heartbeat.interval.ms, session.timeout.ms cannot be set when group.protocol=CONSUMER": {"group.protocol": "consumer", "session.timeout.ms": "1", "heartbeat.interval.ms": "2"},
+		"partition.assignment.strategy cannot be set when group.protocol=CONSUMER":             {"group.protocol": "Consumer", "partition.assignment.strategy": "range"},
+		"group.remote.assignor cannot be set when group.protocol=CLASSIC":                      {"group.remote.assignor": "range"},
+	} {
+		if _, err := client.NewConsumer(config.With("bootstrap.servers", "127.0.0.1:1"), client.ConsumerOptions[string, string]{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
+	}
 	_, err := client.NewConsumer(client.Config{"bootstrap.servers": "127.0.0.1:1"}, client.ConsumerOptions[string, struct{ A int }]{})
 	if err == nil || !strings.Contains(err.Error(), "value.deserializer is missing") {
 		t.Errorf("a type that nobody can read: %v", err)

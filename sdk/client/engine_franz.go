@@ -58,6 +58,7 @@ func newFranz(p *producing) (*franzEngine, error) {
 	e := &franzEngine{memory: native.NewMemory(BufferMemory.Of(v)), delivery: DeliveryTimeout.Of(v), maxAge: MetadataMaxAge.Of(v),
 		backoff: p.retryBackoff(), acks: p.acks, batchBytes: max(BatchSize.Of(v), 1), asking: make(chan struct{}, 1), id: p.transactionalID(), log: p.log}
 	e.topics.Store(&map[string]*franzTopic{})
+	p.bounded()
 	var err error
 	if e.client, err = kgo.NewClient(p.franzProducer()...); err != nil {
 		return nil, fmt.Errorf("make a franz-go client: %w", err)
@@ -77,9 +78,9 @@ func (p *producing) franzProducer() []kgo.Opt {
 	options := append(p.franz(),
 		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(1<<31-1),
 		kgo.ProducerBatchMaxBytes(int32(most)), kgo.BrokerMaxWriteBytes(int32(min(max(MaxRequestSize.Of(v), most, 1<<20), 1<<30))),
-		kgo.ProducerLinger(min(Linger.Of(v), time.Minute)), kgo.ProducerBatchCompression(franzCodec(p.codec).WithLevel(p.level)),
+		kgo.ProducerLinger(min(Linger.Of(v), time.Minute)), kgo.ProducerBatchCompression(franzCodec(p.codec).WithLevel(franzLevel(p.codec, p.level))),
 		kgo.RequiredAcks(map[int16]kgo.Acks{-1: kgo.AllISRAcks(), 0: kgo.NoAck(), 1: kgo.LeaderAck()}[p.acks]),
-		kgo.ProduceRequestTimeout(within(100*time.Millisecond, RequestTimeout.Of(v), time.Hour)),
+		kgo.ProduceRequestTimeout(franzRequests.within(RequestTimeout.Of(v))),
 		kgo.RecordRetries(Retries.Of(v)),
 	)
 	if !p.idempotent {
@@ -110,6 +111,14 @@ func franzCodec(c batch.Codec) kgo.CompressionCodec {
 	default:
 		return kgo.NoCompression()
 	}
+}
+
+// franzLevel is a level in the scale of franz-go, which has LZ4's as its library counts them: 1 is 512, 9 is 131072.
+func franzLevel(c batch.Codec, level int) int {
+	if c == batch.LZ4 && level > 1 {
+		return 1 << (8 + min(level, 9))
+	}
+	return level
 }
 
 // Topic is engine's. One caller at a time asks, the others wait for what it learns.

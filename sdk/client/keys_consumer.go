@@ -37,20 +37,20 @@ var (
 	})
 	RemoteAssignor = Consumers.String(setting.String{
 		Name: "group.remote.assignor", Default: "uniform", Choices: []string{"uniform", "range"}, Kafka: "null",
-		Doc: "How the broker deals out partitions when `group.protocol` is `consumer`.",
+		Doc: "How the broker deals out partitions when `group.protocol` is `consumer`; refused with `classic`, as by Kafka's consumer.",
 	})
 	Strategy = Consumers.List(setting.List{
 		Name: "partition.assignment.strategy", Default: []string{"range", "cooperative-sticky"},
 		Allowed: "range, roundrobin, sticky, cooperative-sticky, names in sdk.Assignors, the names of Kafka's classes",
-		Doc:     "How partitions are dealt out when `group.protocol` is `classic`: the first that all members have. Those of Kafka's defaults make an eager group.",
+		Doc:     "How partitions are dealt out when `group.protocol` is `classic`: the first that all members have. Those of Kafka's defaults make an eager group. Refused with `consumer`, as by Kafka's consumer.",
 	})
 	SessionTimeout = Consumers.Duration(setting.Duration{
 		Name: "session.timeout.ms", Default: 45_000, Int: true, Min: 1,
-		Doc: "After how long without a heartbeat the broker takes a member of a classic group for dead. Groups of `consumer` have the broker's `group.consumer.session.timeout.ms`.",
+		Doc: "After how long without a heartbeat the broker takes a member of a classic group for dead. Groups of `consumer` have the broker's `group.consumer.session.timeout.ms`, and with them it is refused, as by Kafka's consumer.",
 	})
 	HeartbeatInterval = Consumers.Duration(setting.Duration{
 		Name: "heartbeat.interval.ms", Default: 3_000, Int: true, Min: 1,
-		Doc: "How often a member of a classic group says that it is alive. Groups of `consumer` have the broker's `group.consumer.heartbeat.interval.ms`.",
+		Doc: "How often a member of a classic group says that it is alive. Groups of `consumer` have the broker's `group.consumer.heartbeat.interval.ms`, and with them it is refused, as by Kafka's consumer.",
 	})
 	MaxPollInterval = Consumers.Duration(setting.Duration{
 		Name: "max.poll.interval.ms", Default: 300_000, Int: true, Min: 1,

@@ -16,10 +16,12 @@ var noProducer = batch.NoProducer()
 type PartitionerOptions struct {
 	// ByKey is set when records of one key go to one partition, as long as there are as many.
 	ByKey bool
+	// Allocations is how often one choice may allocate. Zero: 64.
+	Allocations float64
 }
 
 // Partitioner holds a partitioner to its contract: partitions that exist, whatever the key,
-// from many goroutines at a time.
+// from many goroutines at a time, with few allocations.
 func Partitioner(t T, create func() sdk.Partitioner, o PartitionerOptions) {
 	t.Helper()
 	p := create()
@@ -41,6 +43,8 @@ func Partitioner(t T, create func() sdk.Partitioner, o PartitionerOptions) {
 		})
 	}
 	all.Wait()
+	at := placement([]byte("key"), 64, 64)
+	checkBudget(t, "choosing a partition", o.Allocations, func() { _ = p.Partition(at) })
 }
 
 func placement(key []byte, partitions, available int32) *sdk.Placement {
@@ -67,7 +71,8 @@ func checkPartitions(t T, p sdk.Partitioner, partitions int32, o PartitionerOpti
 }
 
 // Serializer holds a serializer and the deserializer of the same type to their contracts:
-// values come back as they were, what was in the buffer stays, nothing is kept.
+// values come back as they were, what was in the buffer stays, nothing is kept, and a value costs
+// at most 64 allocations, there and back.
 func Serializer[V any](t T, s sdk.Serializer[V], d sdk.Deserializer[V], values ...V) {
 	t.Helper()
 	for i, v := range values {
@@ -100,6 +105,25 @@ func Serializer[V any](t T, s sdk.Serializer[V], d sdk.Deserializer[V], values .
 	}
 	for _, r := range hostile() {
 		decode(t, d, r.Value)
+	}
+	checkSerializerBudget(t, s, d, values...)
+}
+
+// checkSerializerBudget counts what one value costs, there and back.
+func checkSerializerBudget[V any](t T, s sdk.Serializer[V], d sdk.Deserializer[V], values ...V) {
+	t.Helper()
+	for i, v := range values {
+		var headers []sdk.Header
+		data, err := s.Append(nil, "orders", &headers, v)
+		if err != nil || data == nil {
+			continue
+		}
+		buffer := make([]byte, 0, 2*len(data))
+		checkBudget(t, fmt.Sprintf("serializing value %d and back", i), 0, func() {
+			headers = headers[:0]
+			buffer, _ = s.Append(buffer[:0], "orders", &headers, v)
+			_, _ = d.Decode("orders", headers, data)
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -23,8 +24,8 @@ type Record struct {
 // largest is the bytes of the largest record: what brokers take unless they are told otherwise.
 const largest = 1 << 20
 
-// shapes are the records that batches are made of.
-func shapes() map[string][]Record {
+// shapes are the records that batches are made of, to be read alone.
+var shapes = sync.OnceValue(func() map[string][]Record {
 	var many []Record
 	for i := range 149 {
 		many = append(many, Record{Key: fmt.Appendf(nil, "key-%03d", i), Value: fmt.Appendf(nil, `{"id":%d,"card":"4111111111111111","text":"%s"}`, i, strings.Repeat("x", 50))})
@@ -42,7 +43,7 @@ func shapes() map[string][]Record {
 		"large":   {{Value: []byte("before")}, {Key: []byte("k"), Value: bytes.Repeat([]byte("0123456789abcdef"), largest/16)}, {Value: []byte("behind")}},
 		"hostile": hostile(),
 	}
-}
+})
 
 // hostile are values that a plugin may stumble over.
 func hostile() []Record {
@@ -58,12 +59,12 @@ func hostile() []Record {
 }
 
 // Goldens are batches of all shapes: with each codec, from an idempotent producer and in a
-// transaction.
+// transaction; the largest with each codec, too; and one that has no records left.
 func Goldens() []Golden {
 	var all []Golden
 	for name, records := range shapes() {
 		for codec := batch.None; codec <= batch.Zstd; codec++ {
-			if codec != batch.None && name != "one" && name != "many" && name != "headers" {
+			if codec != batch.None && name != "one" && name != "many" && name != "headers" && name != "large" {
 				continue
 			}
 			o := batch.NoProducer()
@@ -72,10 +73,20 @@ func Goldens() []Golden {
 		}
 		o := batch.BatchOptions{ProducerID: 4000, ProducerEpoch: 2, BaseSequence: 1<<31 - 2, LeaderEpoch: -1}
 		all = append(all, Golden{name + " idempotent", build(records, o)})
+		all = append(all, emptied(name, o)...)
 		o.Transactional = true
 		all = append(all, Golden{name + " transactional", build(records, o)})
 	}
 	return all
+}
+
+// emptied is, of one shape, the batch that is left when a plugin before has dropped every record: a header, which
+// keeps what brokers know of the producer.
+func emptied(name string, o batch.BatchOptions) []Golden {
+	if name != "many" {
+		return nil
+	}
+	return []Golden{{"empty", batch.Empty(nil, build(shapes()[name], o))}}
 }
 
 func build(records []Record, o batch.BatchOptions) batch.Batch {

@@ -60,6 +60,9 @@ func Interceptor(t *testing.T, s Subject) {
 			})
 		})
 		t.Run("limits", func(t *testing.T) { checkLimits(t, s) })
+		t.Run("cut off", func(t *testing.T) { checkCutOff(t, s) })
+		t.Run("less memory", func(t *testing.T) { checkMemory(t, s) })
+		t.Run("changed answers", func(t *testing.T) { checkLies(t, s) })
 	}
 }
 
@@ -312,17 +315,10 @@ func checkAllocations(t T, s Subject) {
 		t.Fatalf("%v", err)
 		return
 	}
-	budget := s.Allocations
-	if budget == 0 {
-		budget = 64
-	}
-	n := testing.AllocsPerRun(20, func() {
+	checkBudget(t, "calling it twice with 149 records", s.Allocations, func() {
 		if err := b.Open(g.Batch, section); err != nil {
 			t.Errorf("%v", err)
 		}
 		_, _ = made.OnProduce(b), made.OnFetch(b)
 	})
-	if n > budget {
-		t.Errorf("two calls with 149 records allocate %v times, and may %v times", n, budget)
-	}
 }

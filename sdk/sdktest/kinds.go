@@ -101,6 +101,12 @@ func comparePartitioners(t T, s PartitionerSubject) {
 		}
 	}
 	noMemory(t, func(c sdk.Config) (any, error) { return sdk.Partitioners.New("wasm", c) }, s.Module, s.Config)
+	at := placement([]byte("a key"), 64, 64)
+	checkTrouble(t, "the partitioner", module, true, func() (string, error) {
+		n, err := chooser.Choose(at)
+		return fmt.Sprint(n), err
+	})
+	checkBudget(t, "choosing a partition natively", 0, func() { _ = native.Partition(at) })
 }
 
 // placements are records of every shape.
@@ -174,6 +180,20 @@ func compareSerializers[V any](t T, s SerializerSubject[V], values ...V) {
 		}
 	}
 	noMemory(t, func(c sdk.Config) (any, error) { return sdk.Serializers[V]().New("wasm", c) }, s.Module, s.Config)
+	for n, v := range values {
+		var headers []sdk.Header
+		if _, err := native.Append(nil, "orders", &headers, v); err != nil {
+			continue
+		}
+		checkTrouble(t, fmt.Sprintf("the serializer, value %d", n), module, false, func() (string, error) {
+			headers := []sdk.Header{{Key: "a", Value: []byte("1")}}
+			data, err := module.Append([]byte("before"), "orders", &headers, v)
+			if err == nil && data != nil && !bytes.HasPrefix(data, []byte("before")) {
+				t.Errorf("serializing value %d writes over what was in the buffer", n)
+			}
+			return fmt.Sprintf("%q %v", data, headers), err
+		})
+	}
 }
 
 func compareDeserializers[V any](t T, s SerializerSubject[V], values ...V) {
@@ -214,6 +234,17 @@ func compareDeserializers[V any](t T, s SerializerSubject[V], values ...V) {
 			t.Errorf("%.40q: the module makes %v of it, and the native deserializer %v", data, got, want)
 		}
 	}
+	for _, data := range all {
+		if _, err := native.Decode("orders", headers, data); err != nil {
+			continue
+		}
+		checkTrouble(t, fmt.Sprintf("the deserializer, %.40q", data), module, false, func() (string, error) {
+			v, err := module.Decode("orders", headers, data)
+			return fmt.Sprint(v), err
+		})
+		break // one that it can read is enough
+	}
+	checkSerializerBudget(t, writer, native, values...)
 }
 
 func sameHeaders(a, b []sdk.Header) bool {
@@ -250,6 +281,8 @@ func checkAssignor(t T, s AssignorSubject) {
 			t.Errorf("group %d is dealt %v, and then %v: %v", n, dealt, again, err)
 		}
 	}
+	g := many(50)
+	checkBudget(t, "dealing 67 partitions to 50 members", 50*budget, func() { _, _ = native.Assign(g.members, g.partitions) })
 	if s.Module != "" {
 		compareAssignors(t, s, native)
 	}
@@ -283,6 +316,11 @@ func compareAssignors(t T, s AssignorSubject, native sdk.Assignor) {
 		closed(starved)
 	}
 	noMemory(t, func(c sdk.Config) (any, error) { return sdk.Assignors.New("wasm", c) }, s.Module, s.Config)
+	g := assignments()[2]
+	checkTrouble(t, "the assignor", module, false, func() (string, error) {
+		dealt, err := module.Assign(g.members, g.partitions)
+		return fmt.Sprint(dealt), err
+	})
 }
 
 // assigning is a group to be dealt to.

@@ -87,9 +87,11 @@ func checkProducerInterceptor(t T, s ProducerInterceptorSubject) {
 			module.OnAck(at, failure)
 		}
 	}
+	checkRecordBudget(t, native.OnSend)
 	if s.Module == "" {
 		return
 	}
+	checkRecordTrouble(t, module, module.OnSend)
 	starvedRecords(t, func(c sdk.Config) (func(*sdk.Record) error, any, error) {
 		i, err := sdk.ProducerInterceptors.New("wasm", c)
 		if err != nil {
@@ -149,9 +151,11 @@ func checkConsumerInterceptor(t T, s ConsumerInterceptorSubject) {
 		alone.OnCommit(offsets)
 		module.OnCommit(offsets)
 	}
+	checkRecordBudget(t, func(r *sdk.Record) error { _, err := native.OnConsume([]*sdk.Record{r}); return err })
 	if s.Module == "" {
 		return
 	}
+	checkRecordTrouble(t, module, func(r *sdk.Record) error { _, err := module.OnConsume([]*sdk.Record{r}); return err })
 	starvedRecords(t, func(c sdk.Config) (func(*sdk.Record) error, any, error) {
 		i, err := sdk.ConsumerInterceptors.New("wasm", c)
 		if err != nil {
@@ -209,6 +213,35 @@ func (nothing) OnSend(*sdk.Record) error                               { return 
 func (nothing) OnAck(sdk.RecordMetadata, error)                        {}
 func (nothing) OnConsume(records []*sdk.Record) ([]*sdk.Record, error) { return records, nil }
 func (nothing) OnCommit(map[sdk.TopicPartition]sdk.OffsetAndMetadata)  {}
+
+// checkRecordBudget counts what interceptors of single records allocate.
+func checkRecordBudget(t T, see func(*sdk.Record) error) {
+	t.Helper()
+	r := clientRecords(2, 40)[1]
+	checkBudget(t, "seeing a record", 0, func() {
+		one := *r
+		one.Headers = slices.Clone(r.Headers)
+		_ = see(&one)
+	})
+}
+
+// checkRecordTrouble is checkTrouble with the first record that the module takes, which must stay as it was whenever the module fails.
+func checkRecordTrouble(t T, module any, see func(*sdk.Record) error) {
+	t.Helper()
+	which := slices.IndexFunc(clientRecords(2, 40), func(r *sdk.Record) bool { return see(r) == nil })
+	if which < 0 {
+		return // it takes none of them
+	}
+	before := shown(clientRecords(2, 40)[which])
+	checkTrouble(t, "the interceptor", module, true, func() (string, error) {
+		r := clientRecords(2, 40)[which]
+		err := see(r)
+		if err != nil && shown(r) != before {
+			t.Errorf("the module failed (%v), and left\n%.400s", err, shown(r))
+		}
+		return shown(r), err
+	})
+}
 
 // starvedRecords takes away what a module needs: it must be cut off, and the record stay as it was.
 func starvedRecords(t T, load func(sdk.Config) (func(*sdk.Record) error, any, error), module string, own, limits map[string]string) {

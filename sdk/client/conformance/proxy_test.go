@@ -35,6 +35,11 @@ type proxy struct {
 	request, answer func(n int) verdict
 	seen            int
 
+	// heard sees each request, alter each answer, which it may change. Both are set before anybody connects, and
+	// called by the goroutines of connections.
+	heard func(request []byte)
+	alter func(key, version int16, answer []byte) []byte
+
 	// lost has answers to other requests, of that key, cut off: the nth each.
 	lost  map[int16]int
 	asked map[int16]int
@@ -163,6 +168,9 @@ var errCut = errors.New("cut by the script")
 // exchange passes a request on and answers what the client shall see; nil: nothing.
 func (p *proxy) exchange(broker net.Conn, request []byte) ([]byte, error) {
 	key, version := int16(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
+	if p.heard != nil {
+		p.heard(request)
+	}
 	var before, after verdict
 	n, onRequest, onAnswer := 0, (func(int) verdict)(nil), (func(int) verdict)(nil)
 	silent := false
@@ -188,6 +196,9 @@ func (p *proxy) exchange(broker net.Conn, request []byte) ([]byte, error) {
 	answer, err := frameOf(broker)
 	if err != nil {
 		return nil, err
+	}
+	if p.alter != nil {
+		answer = p.alter(key, version, answer)
 	}
 	if key == 0 && onAnswer != nil {
 		after = onAnswer(n)

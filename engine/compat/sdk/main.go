@@ -1,0 +1,179 @@
+// Command sdk runs the conformance suites of our own clients, with the race detector, against brokers that are processes of
+// their own: Millrace, and a real Apache Kafka. Producers are those of sdk/client/conformance, with both engines; consumers
+// and Admin those of sdk/client.
+//
+//	go run ./sdk                          on Millrace
+//	go run ./sdk -target kafka            on Apache Kafka; both: on one after the other
+//	go run ./sdk -run 'TestConsumerSeek'  only tests whose names match
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/millrace/millrace/engine/compat/broker"
+	"github.com/millrace/millrace/engine/compat/install"
+)
+
+type options struct{ target, only, binary, counts string }
+
+// A suite is tests of one package, which find the broker by an environment variable.
+type suite struct{ title, folder, run, variable string }
+
+var suites = []suite{
+	{"producers", "./sdk/client/conformance", "", "MILLRACE_CONFORMANCE_BROKER"},
+	{"consumers and Admin", "./sdk/client", "TestConsumer|TestAdmin", "MILLRACE_CONSUMER_PEER"},
+}
+
+// settings are the brokers': time-outs of groups that a test can wait for, as arenaSettings in sdk/client has them.
+var settings = []string{
+	"group.min.session.timeout.ms=300", "auto.create.topics.enable=true",
+	"group.consumer.min.session.timeout.ms=300", "group.consumer.session.timeout.ms=10000",
+	"group.consumer.min.heartbeat.interval.ms=50", "group.consumer.heartbeat.interval.ms=200",
+	"offsets.topic.num.partitions=4", "transaction.state.log.num.partitions=4",
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.target, "target", "millrace", "millrace, kafka or both")
+	flag.StringVar(&o.only, "run", "", "only tests whose names match, as for go test")
+	flag.StringVar(&o.binary, "binary", "", "the broker (default: built from this tree)")
+	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` to this file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "sdk:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "sdk-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the data: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder that stays harms nobody
+	names := []string{o.target}
+	if o.target == "both" {
+		names = []string{"millrace", "kafka"}
+	}
+	var all totals
+	var lines []string
+	for _, name := range names {
+		target, err := o.stage(ctx, name, filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		sum, err := o.on(ctx, target)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, fmt.Sprintf("sdk on %s: %v", target.Name(), sum))
+		all.add(sum)
+	}
+	fmt.Println()
+	for _, line := range lines {
+		fmt.Println(line)
+	}
+	if o.counts != "" {
+		err = count(o.counts, all)
+	}
+	if all.failed > 0 {
+		err = errors.Join(err, errors.New("not every test passed"))
+	}
+	return err
+}
+
+// stage prepares a broker of that name.
+func (o *options) stage(ctx context.Context, name, dir string) (broker.Target, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make a folder for the data: %w", err)
+	}
+	switch name {
+	case "millrace":
+		if o.binary == "" {
+			var err error
+			if o.binary, err = broker.Build(ctx, filepath.Join("..", ".."), dir); err != nil {
+				return nil, err
+			}
+		}
+		return &broker.Millrace{Binary: o.binary, Dir: dir, Settings: settings}, nil
+	case "kafka":
+		sources, err := filepath.Abs("java") // mvn runs there
+		if err != nil {
+			return nil, err
+		}
+		java, err := install.Kafka(ctx, sources)
+		if err != nil {
+			return nil, err
+		}
+		return &broker.Kafka{ClassPath: java.ClassPath, Logging: java.Logging, Dir: dir, Settings: settings}, nil
+	}
+	return nil, fmt.Errorf("-target %s: want millrace, kafka or both", name)
+}
+
+// on runs all suites on one broker.
+func (o *options) on(ctx context.Context, target broker.Target) (sum totals, err error) {
+	address, _, err := target.Start(ctx, nil)
+	if err != nil {
+		return sum, err
+	}
+	defer func() { err = errors.Join(err, target.Stop()) }()
+	for _, s := range suites {
+		one, err := o.test(ctx, s, address)
+		if err != nil {
+			return sum, fmt.Errorf("%s on %s: %w", s.title, target.Name(), err)
+		}
+		fmt.Printf("%s on %s: %v\n", s.title, target.Name(), one)
+		sum.add(one)
+	}
+	return sum, nil
+}
+
+// test runs one suite against the broker at address.
+func (o *options) test(ctx context.Context, s suite, address string) (totals, error) {
+	only := s.run
+	if o.only != "" {
+		only = o.only
+	}
+	command := exec.CommandContext(ctx, "go", "test", "-race", "-count=1", "-json", "-timeout=20m", "-run", only, s.folder)
+	command.Dir = filepath.Join("..", "..")
+	command.Env = append(os.Environ(), s.variable+"="+address)
+	command.Stderr = os.Stderr
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return totals{}, fmt.Errorf("run go test: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return totals{}, fmt.Errorf("run go test: %w", err)
+	}
+	sum, err := tally(output, os.Stdout)
+	ended := command.Wait()
+	switch {
+	case err != nil:
+		return sum, err
+	case ended != nil && sum.failed == 0: // it was not built, it panicked, or it was ended
+		return sum, fmt.Errorf("go test: %w", ended)
+	}
+	return sum, nil
+}
+
+func count(path string, all totals) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("count the tests: %w", err)
+	}
+	_, err = fmt.Fprintln(f, all.passed, all.failed)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("count the tests: %w", err)
+	}
+	return nil
+}
