@@ -62,7 +62,7 @@ func (k *Kind[T]) New(name string, c Config) (T, error) {
 		plugin = k.open(name)
 	}
 	if plugin == nil {
-		return none, fmt.Errorf("there is no %s %q (there are: %s)", k.name, name, strings.Join(k.Names(), ", "))
+		return none, k.missing(name)
 	}
 	made, err := plugin(c)
 	if err == nil {
@@ -72,6 +72,36 @@ func (k *Kind[T]) New(name string, c Config) (T, error) {
 		return none, fmt.Errorf("%s %q: %w", k.name, name, err)
 	}
 	return made, nil
+}
+
+// home is where the packages of plugins that ship with Millrace are.
+const home = "github.com/millrace/millrace/plugins/"
+
+// ships are the plugins that the package "standard" there brings, by the names of kinds.
+var ships = map[string][]string{
+	"interceptor": {"audit-log", "dedupe", "header-stamp", "json-schema", "mask", "rate-limit", "schema-id"},
+	"partitioner": {"consistent-random", "murmur2", "round-robin", "sticky", "zone-aware"},
+}
+
+// missing says that there is no plugin of that name, which there are, and what brings it: a
+// program has the plugins that it imports, and no others.
+func (k *Kind[T]) missing(name string) error {
+	there := "there are none"
+	if names := k.Names(); len(names) > 0 {
+		there = "there are: " + strings.Join(names, ", ")
+	}
+	hint := ""
+	switch {
+	case slices.Contains(ships[k.name], name):
+		hint = fmt.Sprintf(": a program that is to have it says import _ %q", home+"standard")
+	case name == "wasm" && k.name != "authenticator" && k.name != "authorizer":
+		hint = fmt.Sprintf(": a program that is to run WebAssembly modules says import _ %q", home+"wasm")
+	case len(k.made) == 0 && len(ships[k.name]) > 0:
+		hint = fmt.Sprintf(": a program has those that it imports; import _ %q brings %s", home+"standard", strings.Join(ships[k.name], ", "))
+	case len(k.made) == 0:
+		hint = ": a program has those whose packages it imports"
+	}
+	return fmt.Errorf("there is no %s %q (%s)%s", k.name, name, there, hint)
 }
 
 // Has reports whether there is a plugin of that name.

@@ -54,6 +54,9 @@ type environment struct {
 // Main runs the program that was called as args[0] and returns the exit code.
 func Main(args []string, in, out, errs *os.File) int {
 	streams := session.Streams{In: in, Out: out, Err: errs, Terminal: term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd()))}
+	if term.IsTerminal(int(errs.Fd())) {
+		streams.Screen = errs
+	}
 	signal.Ignore(syscall.SIGPIPE) // writing to a closed pipe is an error like any other
 	ctx, caught := untilSignal()
 	code := Run(ctx, args, streams)

@@ -3,6 +3,8 @@ package command
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -17,18 +19,13 @@ func pluginCommand(env *environment) *cobra.Command {
 		loadPlugin(env, false), loadPlugin(env, true), unloadPlugin(env), listPlugins(env)))
 }
 
-// released is the version of Millrace that other modules can require, or "".
-func released() string {
+// own is the Millrace that this program is made of.
+func own() plugin.Module {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return ""
+		info = &debug.BuildInfo{}
 	}
-	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) { // a broker made by `plugin build` has Millrace as a dependency
-		if m.Path == "github.com/millrace/millrace" && m.Replace == nil && m.Version != "" && m.Version != "(devel)" && !strings.Contains(m.Version, "+dirty") {
-			return m.Version
-		}
-	}
-	return ""
+	return plugin.Own(info, plugin.Places()...)
 }
 
 func newPlugin(env *environment) *cobra.Command {
@@ -39,7 +36,7 @@ func newPlugin(env *environment) *cobra.Command {
 		Example: "  millrace plugin new --kind interceptor --lang go redact",
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			p.Name, p.Version = args[0], released()
+			p.Name, p.Own = args[0], own()
 			if p.Folder == "" {
 				p.Folder = p.Name
 			}
@@ -47,11 +44,11 @@ func newPlugin(env *environment) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&p.Kind, "kind", "interceptor", "what it is: "+strings.Join(plugin.Kinds, ", "))
+	flags.StringVar(&p.Kind, "kind", "interceptor", "what it is: "+strings.Join(plugin.Projects, ", "))
 	flags.StringVar(&p.Language, "lang", "go", "language: go or rust")
 	flags.StringVar(&p.Path, "module", "", "path of the Go module (default: NAME)")
 	flags.StringVar(&p.Folder, "dir", "", "folder to make (default: NAME)")
-	flags.StringVar(&p.Millrace, "millrace", "", "folder with the source of Millrace, instead of a released version")
+	flags.StringVar(&p.Millrace, "millrace", "", "Millrace itself: a version, or a folder with its source (default: the version or the source of this program)")
 	return cmd
 }
 
@@ -73,8 +70,11 @@ func buildPlugin(env *environment) *cobra.Command {
 				b.With = append(b.With, m)
 			}
 			var err error
-			if b.Millrace, err = plugin.Source(from, released()); err != nil {
+			if b.Millrace, err = plugin.Source(from, own()); err != nil {
 				return err
+			}
+			if from == "" && b.Millrace.Folder != "" {
+				fmt.Fprintf(env.Err, "The broker takes Millrace from %s. Another folder or version can be named with --millrace.\n", b.Millrace.Folder)
 			}
 			b.Verbose = env.Err
 			return b.Run(env.ctx)
@@ -84,7 +84,7 @@ func buildPlugin(env *environment) *cobra.Command {
 	flags.StringArrayVar(&with, "with", nil, "module of a plugin: module@version, module=folder or module@version=folder (repeat)")
 	flags.StringVar(&b.Profile, "pgo", "", "CPU profile to build with")
 	flags.StringVarP(&b.Output, "output", "o", "millrace", "file to write")
-	flags.StringVar(&from, "millrace", "", "Millrace itself: a version, or a folder with its source (default: the version of this program)")
+	flags.StringVar(&from, "millrace", "", "Millrace itself: a version, or a folder with its source (default: the version or the source of this program)")
 	if err := cmd.MarkFlagRequired("with"); err != nil {
 		panic(err)
 	}
@@ -101,7 +101,13 @@ func wasmPlugin(env *environment) *cobra.Command {
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			g.Folder, g.Verbose = args[0], env.Err
-			if err := g.Run(env.ctx); err != nil {
+			done := env.Waiting("making " + g.Output)
+			if _, err := os.Stat(filepath.Join(g.Folder, "Cargo.toml")); err == nil {
+				done() // cargo says itself what it does
+			}
+			err := g.Run(env.ctx)
+			done()
+			if err != nil {
 				return err
 			}
 			sum, err := plugin.Sum(g.Output)
@@ -152,7 +158,11 @@ func verifyPlugin(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = plugin.Verify(env.Out, args[0], pinned, values)
+			var said strings.Builder
+			done := env.Waiting("looking at " + filepath.Base(args[0]))
+			_, err = plugin.Verify(&said, args[0], pinned, values)
+			done()
+			fmt.Fprint(env.Out, said.String())
 			return err
 		},
 	}

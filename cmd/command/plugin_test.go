@@ -167,6 +167,37 @@ func TestAModuleInRustMasksWhatIsStored(t *testing.T) {
 	s.says("value is missing", 1, "", "plugin load stamp ../../plugins/wasm/testdata/stamp.wasm")
 }
 
+// A topic that is not there, or that refuses the plugin, leaves nothing half done unsaid.
+func TestAPluginOfTopicsThatAreNotThere(t *testing.T) {
+	s, folder := newBroker(t)
+	file := moduleFile(t, I64(0))
+	s.expect("Created topic orders.\n", "", "topics create orders")
+	s.says("topic nowhere is not there: `millrace topics create nowhere` makes it. Nothing was changed", 1, "", "plugin load cut", file, "--topic", "orders", "--topic", "nowhere")
+	if out, _, _ := s.run("", "configs describe broker --default"); strings.Contains(out, "plugin.cut") {
+		t.Errorf("the plugin is loaded: %s", out)
+	}
+	if files, _ := os.ReadDir(filepath.Join(folder, "plugins")); len(files) != 0 {
+		t.Errorf("plugin.dir has %v", files)
+	}
+	s.says("Loaded plugin cut", 0, "", "plugin load cut", file, "--topic", "orders")
+	s.says("Nothing was changed", 1, "", "plugin reload cut", file, "--topic", "nowhere")
+	s.says("No setting was changed. The module lies in "+filepath.Join(folder, "plugins"), 1, "", "plugin load cut", file, "--topic", "orders", "--set", "breaker.faults=many")
+}
+
+// The default of log.dirs is relative to where the broker was started, which is not where
+// somebody types.
+func TestTheFolderOfABrokerThatWasStartedElsewhere(t *testing.T) {
+	file, where := moduleFile(t, I64(0)), t.TempDir()
+	t.Chdir(where)
+	s, _ := newBroker(t, "log.dirs=./data of mine")
+	t.Chdir(t.TempDir())
+	// The broker is in this process and has moved with it, so it does not find what it is to load.
+	_, errs, _ := s.run("", "plugin load cut", file)
+	if files, err := os.ReadDir(filepath.Join(where, "data of mine", "plugins")); err != nil || len(files) != 1 {
+		t.Errorf("plugin.dir has %v, %v: %s", files, err, errs)
+	}
+}
+
 func TestAReloadUnderLoadDropsNothing(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic orders.\n", "", "topics create orders --partitions 3")

@@ -51,7 +51,7 @@ func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, e
 		kind, c := s.registered(name)
 		a, err := sdk.Assignors.New(kind, c)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w (and range, roundrobin, sticky, cooperative-sticky)", Strategy.Name, err)
+			return nil, fmt.Errorf("%s: %w; range, roundrobin, sticky and cooperative-sticky are always there", Strategy.Name, err)
 		}
 		made = append(made, a)
 		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values), true})

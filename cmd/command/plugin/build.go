@@ -46,21 +46,6 @@ func ParseModule(text string) (Module, error) {
 	return m, nil
 }
 
-// Source is the module of Millrace: a version, or a folder; with from "" the version that
-// this program was released as.
-func Source(from, released string) (Module, error) {
-	switch {
-	case from == "" && released == "":
-		return Module{}, errors.New("this build of millrace has no released version: name one, or a folder with the source, with --millrace")
-	case from == "":
-		return Module{Path: millraceModule, Version: released}, nil
-	case strings.HasPrefix(from, "v") && !strings.ContainsAny(from, "/"):
-		return Module{Path: millraceModule, Version: from}, nil
-	}
-	folder, err := sourceOf(from)
-	return Module{Path: millraceModule, Version: noVersion, Folder: folder}, err
-}
-
 // Build is a broker to be built.
 type Build struct {
 	Millrace Module
@@ -198,6 +183,9 @@ func (g *Guest) Run(ctx context.Context) error {
 			return err
 		}
 	}
+	if g.Kind = canonical(g.Kind); !slices.Contains(Kinds, g.Kind) {
+		return fmt.Errorf("there are no modules of kind %q: use one of %s", g.Kind, strings.Join(Kinds, ", "))
+	}
 	aside, err := os.MkdirTemp("", "millrace-wasm-")
 	if err != nil {
 		return fmt.Errorf("make a module: %w", err)
@@ -246,6 +234,9 @@ var registers = map[string]*regexp.Regexp{
 	"consumer-interceptor": regexp.MustCompile(`\bsdk\.ConsumerInterceptors\.Register\(`),
 }
 
+// guards is how it registers what brokers run only when it is compiled in.
+var guards = regexp.MustCompile(`\bsdk\.(Authenticators|Authorizers)\.Register\(`)
+
 // does is what modules of each kind export, besides what all do.
 var does = map[string][]string{
 	"interceptor": {abi.OnProduce, abi.OnFetch},
@@ -264,18 +255,28 @@ func kindOf(folder string) (string, error) {
 		return "", fmt.Errorf("make a module: %w", err)
 	}
 	var found []string
+	guarding := false
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return "", fmt.Errorf("make a module: %w", err)
 		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		guarding = guarding || guards.Match(text)
 		for _, kind := range Kinds {
-			if !strings.HasSuffix(file, "_test.go") && registers[kind].Match(text) && !slices.Contains(found, kind) {
+			if registers[kind].Match(text) && !slices.Contains(found, kind) {
 				found = append(found, kind)
 			}
 		}
 	}
-	if len(found) != 1 {
+	switch {
+	case len(found) == 0 && guarding:
+		return "", fmt.Errorf("%s registers an authenticator or an authorizer, which run compiled in only: use `millrace plugin build --with module=%s`", folder, folder)
+	case len(found) == 0:
+		return "", fmt.Errorf("%s registers no plugin that can be a module: those are %s", folder, strings.Join(Kinds, ", "))
+	case len(found) > 1:
 		return "", fmt.Errorf("%s registers plugins of %d kinds (%s): say which is meant with --kind", folder, len(found), strings.Join(found, ", "))
 	}
 	return found[0], nil

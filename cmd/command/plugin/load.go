@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,15 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 	if l.Again && has.all[prefix+"type"] != "wasm" {
 		return fmt.Errorf("there is no WebAssembly plugin %s to reload (there are: %s): use `millrace plugin load`", l.Name, strings.Join(has.plugins(), ", "))
 	}
+	if err := l.topics(ctx, s); err != nil {
+		return err
+	}
+	if err := has.locate(ctx, s); err != nil {
+		return err
+	}
+	done := s.Waiting("looking at " + filepath.Base(l.File))
 	path, sum, err := l.check(has, prefix)
+	done()
 	if err != nil {
 		return err
 	}
@@ -70,15 +79,47 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 		changes = append(changes, setList(settingPlugins, append(names, l.Name)))
 	}
 	if err := alter(ctx, s, kmsg.ConfigResourceTypeBroker, "", changes); err != nil {
-		return fmt.Errorf("load plugin %s: %w", l.Name, err)
+		return fmt.Errorf("load plugin %s: %w\nNo setting was changed. The module lies in %s as %s, unused", l.Name, err, has.folder(), path)
 	}
 	fmt.Fprintf(s.Out, "Loaded plugin %s: %s, sha256 %s.\n", l.Name, path, sum)
-	for _, topic := range l.Topics {
+	for i, topic := range l.Topics {
 		if err := use(ctx, s, topic, l.Name, l.Fetch, true, has); err != nil {
-			return err
+			return l.half(i, err)
 		}
 	}
 	return nil
+}
+
+// topics makes sure that the topics are there, and may be looked at, before anything is
+// changed.
+func (l *Load) topics(ctx context.Context, s *session.Session) error {
+	for _, topic := range l.Topics {
+		_, _, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return fmt.Errorf("topic %s is not there: `millrace topics create %s` makes it. Nothing was changed", topic, topic)
+		case err != nil:
+			return fmt.Errorf("topic %s: %w\nNothing was changed", topic, err)
+		}
+	}
+	return nil
+}
+
+// half says what is and what is not, when a topic could not be told after the plugin was
+// loaded, and how to go on or back.
+func (l *Load) half(told int, err error) error {
+	uses, fetch := "none", ""
+	back := "millrace plugin unload " + l.Name
+	if told > 0 {
+		uses = strings.Join(l.Topics[:told], ", ")
+		back += " --topic " + strings.Join(l.Topics[:told], " --topic ") + " && " + back
+	}
+	if l.Fetch {
+		fetch = " --fetch"
+	}
+	return fmt.Errorf("%w\nThe plugin %s is loaded. Of the topics that were named these use it now: %s; these do not: %s.\n"+
+		"To go on, once that is mended: millrace plugin reload %s %s --topic %s%s\nTo go back: %s",
+		err, l.Name, uses, strings.Join(l.Topics[told:], ", "), l.Name, l.File, strings.Join(l.Topics[told:], " --topic "), fetch, back)
 }
 
 // check looks whether the file would work with the settings that the plugin will have, and
@@ -358,8 +399,35 @@ func (b brokerSettings) folder() string {
 	if folder := b.all[settingFolder]; folder != "" {
 		return folder
 	}
-	first, _, _ := strings.Cut(b.all["log.dirs"], ",")
-	return filepath.Join(first, "plugins")
+	return filepath.Join(b.data(), "plugins")
+}
+
+// data is the first folder of the broker's data.
+func (b brokerSettings) data() string {
+	first, _, _ := strings.Cut(cmp.Or(b.all["log.dirs"], b.all["log.dir"]), ",")
+	return strings.TrimSpace(first)
+}
+
+// locate makes folder absolute when the settings have it below a folder of data that is
+// relative to where the broker was started, as the default is: the broker tells where that is.
+func (b brokerSettings) locate(ctx context.Context, s *session.Session) error {
+	data := filepath.Clean(b.data())
+	if b.all[settingFolder] != "" || filepath.IsAbs(data) {
+		return nil
+	}
+	brokers, err := s.Admin.DescribeAllLogDirs(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("find the broker's plugin.dir: %w", err)
+	}
+	for _, folders := range brokers {
+		for folder := range folders {
+			if folder == data || strings.HasSuffix(folder, string(filepath.Separator)+data) {
+				b.all[settingFolder] = filepath.Join(folder, "plugins")
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("find the broker's plugin.dir: its log.dirs is %s, and it does not tell where that is: give it a plugin.dir, or copy the file there and use --copied", b.data())
 }
 
 func (b brokerSettings) plugins() []string { return list(b.all[settingPlugins]) }

@@ -17,8 +17,27 @@ import (
 //go:embed all:template
 var templates embed.FS
 
-// Kinds are the kinds of plugins that projects can be begun for.
+// Kinds are the kinds of plugins that can be WebAssembly modules.
 var Kinds = []string{"interceptor", "partitioner", "serializer", "assignor", "producer-interceptor", "consumer-interceptor"}
+
+// compiled are the kinds that run only where they are compiled in, with what is said to
+// `serve` to use one: a broker asks them whom it may trust.
+var compiled = map[string][]string{
+	"authenticator": {"listeners=SASL_PLAINTEXT://127.0.0.1:9092", "sasl.enabled.mechanisms=PLAIN", "authenticators={{.Name}}", "plugin.{{.Name}}.config.secret=change-me"},
+	"authorizer":    {"authorizer.class.name={{.Name}}", "plugin.{{.Name}}.config.writers=User:ANONYMOUS"},
+}
+
+// Projects are the kinds of plugins that projects can be begun for.
+var Projects = append(slices.Clone(Kinds), "deserializer", "authenticator", "authorizer")
+
+// canonical is the kind that a name means: a serializer's project, and its module, are the
+// deserializer too.
+func canonical(kind string) string {
+	if kind == "deserializer" {
+		return "serializer"
+	}
+	return kind
+}
 
 // Project is a plugin that is begun.
 type Project struct {
@@ -27,10 +46,10 @@ type Project struct {
 	Folder string
 	// Path is the module's; "": the name.
 	Path string
-	// Millrace is a folder with the source of Millrace, instead of a released version.
+	// Millrace is a version of Millrace, or a folder with its source; "": Own.
 	Millrace string
-	// Version of Millrace, if not from a folder.
-	Version string
+	// Own is the Millrace of this program.
+	Own Module
 }
 
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
@@ -40,19 +59,15 @@ const repository = "https://github.com/millrace/millrace"
 
 // New writes the files of a project and says what to do next.
 func New(out io.Writer, p Project) error {
-	if !plainName.MatchString(p.Name) {
-		return fmt.Errorf("%q is no name for a plugin: use lower-case letters, digits and dashes, a letter first", p.Name)
+	p.Kind = canonical(p.Kind)
+	if err := p.check(); err != nil {
+		return err
 	}
-	switch {
-	case !slices.Contains(Kinds, p.Kind):
-		return fmt.Errorf("unknown kind %q: use one of %s", p.Kind, strings.Join(Kinds, ", "))
-	case p.Language != "go" && p.Language != "rust":
-		return fmt.Errorf("unknown language %q: use go or rust", p.Language)
-	}
-	values, err := p.values()
+	millrace, err := Source(p.Millrace, p.Own)
 	if err != nil {
 		return err
 	}
+	values := p.values(millrace)
 	if err := os.Mkdir(p.Folder, 0o755); err != nil {
 		return fmt.Errorf("begin a project: %w", err)
 	}
@@ -60,54 +75,85 @@ func New(out io.Writer, p Project) error {
 		return err
 	}
 	if p.Language == "rust" {
-		if err := fill("template/rust/crate", p.Folder, values); err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "%s is begun. Try:\n\n  cd %s\n  cargo test\n  millrace plugin wasm . -o %s.wasm\n", p.Name, p.Folder, p.Name)
-		return os.WriteFile(filepath.Join(p.Folder, ".gitignore"), []byte("/target\n*.wasm\n"), 0o644)
+		err = p.crate(values)
+	} else {
+		err = p.module(millrace, values)
 	}
-	if err := p.module(values); err != nil {
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is begun. Try:\n\n  cd %s\n  go mod tidy\n  go test ./...\n  millrace plugin wasm . -o %s.wasm\n", p.Name, p.Folder, p.Name)
-	if p.Millrace == "" {
-		fmt.Fprintf(out, "\nIt needs %s %s. If Go cannot get that, begin it with --millrace DIR, a folder with the source of Millrace.\n", millraceModule, p.Version)
+	return p.advise(out, millrace, values)
+}
+
+func (p *Project) check() error {
+	switch {
+	case !plainName.MatchString(p.Name):
+		return fmt.Errorf("%q is no name for a plugin: use lower-case letters, digits and dashes, a letter first", p.Name)
+	case !slices.Contains(Projects, p.Kind):
+		return fmt.Errorf("unknown kind %q: use one of %s", p.Kind, strings.Join(Projects, ", "))
+	case p.Language != "go" && p.Language != "rust":
+		return fmt.Errorf("unknown language %q: use go or rust", p.Language)
+	case p.Language == "rust" && compiled[p.Kind] != nil:
+		return fmt.Errorf("an %s runs compiled in only, and is no WebAssembly module: write it in Go (--lang go)", p.Kind)
 	}
 	return nil
 }
 
+// advise says what to type next, and where Millrace comes from.
+func (p *Project) advise(out io.Writer, millrace Module, values map[string]string) error {
+	tests, next := "go mod tidy\n  go test ./...", "millrace plugin wasm . -o {{.Name}}.wasm"
+	if p.Language == "rust" {
+		tests = "cargo test"
+	}
+	if settings := compiled[p.Kind]; settings != nil {
+		next = "millrace plugin build --with {{.Path}}=. -o millrace-{{.Name}}\n  ./millrace-{{.Name}} serve --override " + strings.Join(settings, " --override ")
+	}
+	said, err := template.New("").Parse("{{.Name}} is begun. Try:\n\n  cd {{.Folder}}\n  " + tests + "\n  " + next + "\n")
+	if err == nil {
+		err = said.Execute(out, values)
+	}
+	if err != nil {
+		return fmt.Errorf("begin a project: %w", err)
+	}
+	tool := "Go"
+	if p.Language == "rust" {
+		tool = "cargo"
+	}
+	switch {
+	case millrace.Folder == "":
+		fmt.Fprintf(out, "\nIt needs %s %s. If %s cannot get that, begin it with --millrace DIR, a folder with the source of Millrace.\n", millraceModule, millrace.Version, tool)
+	case p.Millrace == "":
+		fmt.Fprintf(out, "\nIt takes Millrace from %s. Another folder or version can be named with --millrace.\n", millrace.Folder)
+	}
+	return nil
+}
+
+// untagged is a version that Go made up for a commit without a tag; it ends with the commit.
+var untagged = regexp.MustCompile(`[-.]\d{14}-([0-9a-f]{12})$`)
+
 // values are what templates name.
-func (p *Project) values() (map[string]string, error) {
-	v := map[string]string{"Name": p.Name, "Package": strings.ReplaceAll(p.Name, "-", ""), "Path": p.Path, "Crate": fmt.Sprintf("git = %q", repository)}
+func (p *Project) values(millrace Module) map[string]string {
+	v := map[string]string{"Name": p.Name, "Package": strings.ReplaceAll(p.Name, "-", ""), "Path": p.Path, "Folder": p.Folder}
 	if p.Path == "" {
 		v["Path"] = p.Name
 	}
-	if p.Millrace == "" {
-		if p.Language == "go" && p.Version == "" {
-			return nil, errors.New("this build of millrace has no released version that a project could require: name a folder with its source with --millrace")
-		}
-		if p.Version != "" {
-			v["Crate"] += fmt.Sprintf(", tag = %q", p.Version)
-		}
-		return v, nil
+	switch commit := untagged.FindStringSubmatch(millrace.Version); {
+	case millrace.Folder != "":
+		v["Crate"] = fmt.Sprintf("path = %q", filepath.Join(millrace.Folder, "plugins/wasm/guest/rust"))
+	case commit != nil:
+		v["Crate"] = fmt.Sprintf("git = %q, rev = %q", repository, commit[1])
+	default:
+		v["Crate"] = fmt.Sprintf("git = %q, tag = %q", repository, millrace.Version)
 	}
-	folder, err := sourceOf(p.Millrace)
-	v["Millrace"] = folder
-	v["Crate"] = fmt.Sprintf("path = %q", filepath.Join(folder, "plugins/wasm/guest/rust"))
-	return v, err
+	return v
 }
 
-// sourceOf is a folder with the source of Millrace, absolute.
-func sourceOf(folder string) (string, error) {
-	absolute, err := filepath.Abs(folder)
-	if err != nil {
-		return "", fmt.Errorf("find the source of Millrace: %w", err)
+// crate writes what a project in Rust has besides its code.
+func (p *Project) crate(values map[string]string) error {
+	if err := fill("template/rust/crate", p.Folder, values); err != nil {
+		return err
 	}
-	text, err := os.ReadFile(filepath.Join(absolute, "go.mod"))
-	if err != nil || !strings.HasPrefix(string(text), "module "+millraceModule+"\n") {
-		return "", fmt.Errorf("%s is not the source of Millrace: its go.mod is not that of %s", folder, millraceModule)
-	}
-	return absolute, nil
+	return os.WriteFile(filepath.Join(p.Folder, ".gitignore"), []byte("/target\n*.wasm\n"), 0o644)
 }
 
 // fill writes the templates below from to folder.
@@ -133,19 +179,21 @@ func fill(from, folder string, values map[string]string) error {
 }
 
 // module writes go.mod, and go.sum when it is known.
-func (p *Project) module(values map[string]string) error {
-	text := fmt.Sprintf("module %s\n\ngo %s\n\n", values["Path"], goVersion)
-	if p.Millrace == "" {
-		text += fmt.Sprintf("require %s %s\n", millraceModule, p.Version)
-	} else {
-		text += fmt.Sprintf("require %s %s\n\nreplace %s => %q\n", millraceModule, noVersion, millraceModule, values["Millrace"])
-		if sums, err := os.ReadFile(filepath.Join(values["Millrace"], "go.sum")); err == nil {
+func (p *Project) module(millrace Module, values map[string]string) error {
+	text := fmt.Sprintf("module %s\n\ngo %s\n\nrequire %s %s\n", values["Path"], goVersion, millraceModule, millrace.Version)
+	if millrace.Folder != "" {
+		text += fmt.Sprintf("\nreplace %s => %q\n", millraceModule, millrace.Folder)
+		if sums, err := os.ReadFile(filepath.Join(millrace.Folder, "go.sum")); err == nil {
 			if err := os.WriteFile(filepath.Join(p.Folder, "go.sum"), sums, 0o644); err != nil {
 				return fmt.Errorf("begin a project: %w", err)
 			}
 		}
 	}
-	if err := os.WriteFile(filepath.Join(p.Folder, ".gitignore"), []byte("*.wasm\n"), 0o644); err != nil {
+	ignored := "*.wasm\n"
+	if compiled[p.Kind] != nil {
+		ignored = "/millrace-" + p.Name + "\n/millrace-data/\n"
+	}
+	if err := os.WriteFile(filepath.Join(p.Folder, ".gitignore"), []byte(ignored), 0o644); err != nil {
 		return fmt.Errorf("begin a project: %w", err)
 	}
 	return os.WriteFile(filepath.Join(p.Folder, "go.mod"), []byte(text), 0o644)

@@ -151,7 +151,7 @@ func TestABrokerWithAPlugin(t *testing.T) {
 		t.Skip("it links a whole broker")
 	}
 	folder := begin(t, "interceptor", "go", "redact")
-	millrace, err := Source(source, "")
+	millrace, err := Source(source, Module{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,16 +184,76 @@ func TestWithoutAToolchain(t *testing.T) {
 	}
 }
 
+// Guards are compiled in: each is built into a broker, which must serve with it.
+func TestGuardsAreTestedAndServe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it links a whole broker")
+	}
+	t.Setenv("GOPROXY", "off")
+	millrace, err := Source(source, Module{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := Build{Millrace: millrace, Output: filepath.Join(t.TempDir(), "broker"), Verbose: io.Discard}
+	var settings []string
+	for kind, values := range compiled {
+		folder := begin(t, kind, "go", "of-"+kind)
+		do(t, folder, "go", "test", "-count=1", "./...")
+		b.With = append(b.With, Module{Path: "of-" + kind, Version: noVersion, Folder: folder})
+		for _, value := range values {
+			settings = append(settings, "--override", strings.NewReplacer("{{.Name}}", "of-"+kind, ":9092", ":0").Replace(value))
+		}
+		if err := (&Guest{Folder: folder, Output: "x.wasm", Verbose: io.Discard}).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "run compiled in only") {
+			t.Errorf("a module of an %s: %v", kind, err)
+		}
+	}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), b.Output, append([]string{"serve", "--override", "admin.listener=", "--override", "log.dirs=" + t.TempDir()}, settings...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, len("Millrace listens on 127.0.0.1:"))
+	_, read := io.ReadFull(out, first)
+	killed := cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
+	if read != nil || killed != nil || string(first) != "Millrace listens on 127.0.0.1:" {
+		t.Errorf("the broker said %q, %v, %v\n%s", first, read, killed, said.String())
+	}
+}
+
+func TestTheDeserializerIsInTheProjectOfTheSerializer(t *testing.T) {
+	for _, language := range []string{"go", "rust"} {
+		files, err := filepath.Glob(filepath.Join(begin(t, "deserializer", language, "both"), map[string]string{"go": "plugin.go", "rust": "src/lib.rs"}[language]))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("the project has %q, %v", files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil || !strings.Contains(strings.ToLower(string(text)), "deserialize") {
+			t.Errorf("in %s there is no deserializer: %v", language, err)
+		}
+	}
+}
+
 func TestProjectsThatAreNone(t *testing.T) {
 	for name, test := range map[string]struct {
 		project Project
 		want    string
 	}{
-		"a kind":     {Project{Kind: "authorizer", Language: "go", Name: "x"}, "unknown kind"},
-		"a language": {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
-		"a name":     {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
-		"a version":  {Project{Kind: "interceptor", Language: "go", Name: "x"}, "no released version"},
-		"a source":   {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
+		"a kind":            {Project{Kind: "plug", Language: "go", Name: "x"}, "unknown kind"},
+		"a language":        {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
+		"a guard in Rust":   {Project{Kind: "authorizer", Language: "rust", Name: "x", Millrace: source}, "runs compiled in only"},
+		"a name":            {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
+		"a version":         {Project{Kind: "interceptor", Language: "go", Name: "x"}, "--millrace DIR"},
+		"a version in Rust": {Project{Kind: "interceptor", Language: "rust", Name: "x"}, "--millrace DIR"},
+		"a source":          {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.project.Folder = filepath.Join(t.TempDir(), "x")

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/millrace/millrace/sdk/kit"
 )
 
 // walking skips what takes minutes, unless CI asks for it.
@@ -50,41 +50,69 @@ func lines(t *testing.T, page, heading, first, last string) (all []string) {
 	return nil
 }
 
-// shim is a folder with a millrace that is the one of this source: it takes Millrace from
-// there, and speaks to that broker.
-func shim(t *testing.T, broker string) string {
+// published makes a repository of this source as it is now, and is what has git take it for
+// the one that the page names.
+func published(t *testing.T) []string {
 	t.Helper()
 	folder := t.TempDir()
-	root, err := filepath.Abs(source)
+	copied(t, func(name string, in io.Reader) error {
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		out, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(out, in)
+		return errors.Join(err, out.Close())
+	})
+	do(t, folder, "git", "init", "-q")
+	do(t, folder, "git", "add", "-A")
+	do(t, folder, "git", "-c", "user.name=walk", "-c", "user.email=walk@example.com", "commit", "-q", "-m", "The source")
+	return []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url." + folder + ".insteadOf", "GIT_CONFIG_VALUE_0=" + repository}
+}
+
+// clean is the environment of somebody who has Go and nothing else: no modules, which come
+// from a proxy. Only what was compiled once is kept for the next walk, which takes -trimpath:
+// the first is as slow as theirs.
+func clean(t *testing.T) []string {
+	t.Helper()
+	cache := strings.TrimSpace(do(t, source, "go", "env", "GOMODCACHE"))
+	return []string{"GOPROXY=file://" + filepath.ToSlash(filepath.Join(cache, "cache", "download")), "GOMODCACHE=" + t.TempDir(), "GOSUMDB=off", "GOFLAGS=-modcacherw -trimpath"}
+}
+
+// port is one of loopback that is free.
+func port(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := filepath.Join(folder, "millrace-of-the-source")
-	do(t, root, "go", "build", "-o", real, "./cmd/millrace")
-	script := fmt.Sprintf(`#!/usr/bin/env bash
-case "$2" in
-new | build) exec %[1]q "$@" --millrace %[2]q ;;
-load | reload | unload | list) exec %[1]q "$@" --bootstrap-server %[3]s ;;
-*) exec %[1]q "$@" ;;
-esac
-`, real, root, broker)
-	if err := os.WriteFile(filepath.Join(folder, "millrace"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return folder
+	defer l.Close()
+	return l.Addr().String()
 }
 
-// walk types the lines in an empty folder, and tells how long each took.
-func walk(t *testing.T, commands []string, environment ...string) {
+// walk types the lines in an empty folder, tells how long each took, and is what was said.
+//
+// One thing is not as on the page: ports that may be others' on this machine. The broker
+// gets one of its own by a setting, millrace finds it by MILLRACE_BOOTSTRAP_SERVER, and the
+// second broker's stands in the lines.
+func walk(t *testing.T, commands []string, environment ...string) string {
 	t.Helper()
+	first, second := port(t), port(t)
 	var script strings.Builder
-	script.WriteString("set -euo pipefail\n")
+	script.WriteString("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n")
 	for _, line := range commands {
-		fmt.Fprintf(&script, "begin=$(date +%%s%%N)\n%s\nprintf 'WALK %%6d ms  %%s\\n' $((($(date +%%s%%N) - begin) / 1000000)) %q\n", line, line)
+		typed := strings.ReplaceAll(line, "127.0.0.1:9093", second)
+		if typed == "millrace serve &" {
+			typed = "millrace serve --override listeners=PLAINTEXT://" + first + " &"
+		}
+		fmt.Fprintf(&script, "begin=$(date +%%s%%N)\n%s\n[ $? = 0 ] || exit 1\nprintf 'WALK %%6d ms  %%s\\n' $((($(date +%%s%%N) - begin) / 1000000)) %s\n", typed, quoted(line))
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off"), environment...)
+	cmd.Env = slices.Concat(os.Environ(), clean(t), published(t), []string{"MILLRACE_BOOTSTRAP_SERVER=" + first}, environment)
 	begin := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(begin)
@@ -100,26 +128,43 @@ func walk(t *testing.T, commands []string, environment ...string) {
 	if took > 10*time.Minute {
 		t.Errorf("it took %v, and the page says ten minutes", took)
 	}
+	return string(out)
 }
 
-// The lines of docs/wasm.md, typed one after the other.
+// quoted is a text as bash has it.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// begun are the lines of docs/wasm.md that make a millrace and start a broker.
+func begun(t *testing.T) []string {
+	t.Helper()
+	return lines(t, "docs/wasm.md", "In ten minutes", "git clone", "millrace serve")
+}
+
+// The lines of docs/wasm.md, typed one after the other by somebody who changes the stars.
 func TestTheDocsCanBeWalkedInGo(t *testing.T) {
 	walking(t)
-	broker := kit.Start(t, kit.Options{Disk: true, Topics: map[string]int32{"orders": 1}})
-	commands := lines(t, "docs/wasm.md", "In ten minutes", "millrace plugin new", "millrace plugin unload redact")
-	if len(commands) < 10 {
+	commands := append(begun(t), lines(t, "docs/wasm.md", "In ten minutes", "millrace topics create orders", "cd ..")...)
+	if len(commands) < 20 {
 		t.Errorf("only %q", commands)
 	}
-	walk(t, commands, "PATH="+shim(t, broker.Address())+string(os.PathListSeparator)+os.Getenv("PATH"), `EDITOR=sed -i s/\*\*\*/###/`)
+	said := walk(t, commands, `EDITOR=sed -i s/\*\*\*/###/;t;s/###/+++/`)
+	if strings.Count(said, "\na ###\n") != 3 || strings.Count(said, "\nanother +++\n") != 1 {
+		t.Errorf("records were not changed as the plugin was, in the broker that has it and in the one that loaded it:\n%s", said)
+	}
+	if !strings.Contains(said, "It takes Millrace from ") || !strings.Contains(said, "The broker takes Millrace from ") {
+		t.Errorf("nobody says where Millrace comes from:\n%s", said)
+	}
 }
 
 func TestTheDocsCanBeWalkedInRust(t *testing.T) {
 	walking(t)
 	haveRust(t)
-	broker := kit.Start(t, kit.Options{Disk: true, Topics: map[string]int32{"orders": 1}})
-	commands := lines(t, "docs/wasm.md", "In ten minutes", "millrace plugin new --kind interceptor --lang rust", "millrace plugin unload quiet")
-	commands = append(commands, lines(t, "docs/wasm.md", "In clients", "millrace plugin new", "cd by-byte")...)
-	walk(t, commands, "PATH="+shim(t, broker.Address())+string(os.PathListSeparator)+os.Getenv("PATH"), "EDITOR=sed -i s/starts_with/ends_with/")
+	commands := slices.Concat(begun(t), lines(t, "docs/wasm.md", "In ten minutes", "millrace topics create lines", "kill %1"),
+		lines(t, "docs/wasm.md", "In clients", "millrace plugin new", "cd by-byte"))
+	said := walk(t, commands, "EDITOR=sed -i s/starts_with/ends_with/")
+	if !strings.Contains(said, "\nnothing else\n") || strings.Contains(said, "\ndebug\n") {
+		t.Errorf("what is debug was not left out:\n%s", said)
+	}
 }
 
 func TestWhatIsNoWalk(t *testing.T) {
@@ -145,29 +190,14 @@ func proxied(t *testing.T, version string) string {
 		t.Fatal(err)
 	}
 	z := zip.NewWriter(file)
-	err = filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return skipped(path, d)
-		}
-		name, err := filepath.Rel(source, path)
-		if err != nil || !d.Type().IsRegular() || strings.HasPrefix(name, filepath.Join("results", "20")) {
-			return err
-		}
-		in, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		out, err := z.Create(millraceModule + "@" + version + "/" + filepath.ToSlash(name))
+	copied(t, func(name string, in io.Reader) error {
+		out, err := z.Create(millraceModule + "@" + version + "/" + name)
 		if err == nil {
 			_, err = io.Copy(out, in)
 		}
 		return err
 	})
-	err = errors.Join(err, z.Close(), file.Close(),
+	err = errors.Join(z.Close(), file.Close(),
 		os.WriteFile(filepath.Join(at, version+".mod"), mod, 0o600),
 		os.WriteFile(filepath.Join(at, version+".info"), fmt.Appendf(nil, `{"Version":%q,"Time":"2026-01-01T00:00:00Z"}`, version), 0o600),
 		os.WriteFile(filepath.Join(at, "list"), []byte(version+"\n"), 0o600))
@@ -175,6 +205,32 @@ func proxied(t *testing.T, version string) string {
 		t.Fatal(err)
 	}
 	return "file://" + filepath.ToSlash(folder)
+}
+
+// copied hands on each file of the module, by its name below the root.
+func copied(t *testing.T, each func(name string, in io.Reader) error) {
+	t.Helper()
+	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return skipped(path, d)
+		}
+		name, err := filepath.Rel(source, path)
+		if err != nil || !d.Type().IsRegular() || name == ".git" || strings.HasPrefix(name, filepath.Join("results", "20")) { // a work tree has a file of that name
+			return err
+		}
+		in, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		return each(filepath.ToSlash(name), in)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // skipped leaves out what is no part of the module: other modules, and what git and builds keep.
@@ -203,7 +259,7 @@ func TestAVersionComesFromAProxy(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	folder := filepath.Join(t.TempDir(), "redact")
-	if err := New(io.Discard, Project{Kind: "interceptor", Language: "go", Name: "redact", Folder: folder, Version: version}); err != nil {
+	if err := New(io.Discard, Project{Kind: "interceptor", Language: "go", Name: "redact", Folder: folder, Own: Module{Path: millraceModule, Version: version}}); err != nil {
 		t.Fatal(err)
 	}
 	typed := func(tool string, arguments ...string) {
@@ -214,7 +270,7 @@ func TestAVersionComesFromAProxy(t *testing.T) {
 	}
 	typed("go", "mod", "tidy")
 	typed("go", "test", "./...")
-	millrace, err := Source("", version)
+	millrace, err := Source(version, Module{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,13 +289,13 @@ func TestAVersionThatCannotBeHad(t *testing.T) {
 	t.Setenv("GOFLAGS", "-mod=mod")
 	var said strings.Builder
 	folder := filepath.Join(t.TempDir(), "redact")
-	if err := New(&said, Project{Kind: "interceptor", Language: "go", Name: "redact", Folder: folder, Version: "v0.99.0"}); err != nil {
+	if err := New(&said, Project{Kind: "interceptor", Language: "go", Name: "redact", Folder: folder, Own: Module{Path: millraceModule, Version: "v0.99.0"}}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(said.String(), "It needs github.com/millrace/millrace v0.99.0. If Go cannot get that, begin it with --millrace DIR") {
 		t.Errorf("a project says\n%s", said.String())
 	}
-	millrace, err := Source("", "v0.99.0")
+	millrace, err := Source("v0.99.0", Module{})
 	if err != nil {
 		t.Fatal(err)
 	}

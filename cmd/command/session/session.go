@@ -21,6 +21,8 @@ type Streams struct {
 	Out, Err io.Writer
 	// Terminal says that a person types at In and looks at Out.
 	Terminal bool
+	// Screen is a terminal that may show what is being waited for; nil: there is none.
+	Screen io.Writer
 }
 
 // Options say which cluster a session is with, and how.

@@ -1,0 +1,27 @@
+package plugin
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestWhatIsSaidOfAHalfLoadedPlugin(t *testing.T) {
+	l := Load{Name: "cut", File: "cut.wasm", Topics: []string{"a", "b", "c"}}
+	for told, want := range []string{`topic a: denied
+The plugin cut is loaded. Of the topics that were named these use it now: none; these do not: a, b, c.
+To go on, once that is mended: millrace plugin reload cut cut.wasm --topic a --topic b --topic c
+To go back: millrace plugin unload cut`, `topic b: denied
+The plugin cut is loaded. Of the topics that were named these use it now: a; these do not: b, c.
+To go on, once that is mended: millrace plugin reload cut cut.wasm --topic b --topic c
+To go back: millrace plugin unload cut --topic a && millrace plugin unload cut`} {
+		if got := l.half(told, errors.New("topic "+l.Topics[told]+": denied")).Error(); got != want {
+			t.Errorf("it says\n%s\nwant\n%s", got, want)
+		}
+	}
+	l.Fetch = true
+	want := "x\nThe plugin cut is loaded. Of the topics that were named these use it now: a, b; these do not: c.\n" +
+		"To go on, once that is mended: millrace plugin reload cut cut.wasm --topic c --fetch\nTo go back: millrace plugin unload cut --topic a --topic b && millrace plugin unload cut"
+	if got := l.half(2, errors.New("x")).Error(); got != want {
+		t.Errorf("it says\n%s\nwant\n%s", got, want)
+	}
+}
