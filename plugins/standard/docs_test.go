@@ -11,7 +11,7 @@ import (
 )
 
 // hosts are the settings of a plugin that are not its own.
-var hosts = map[string]bool{"type": true, "on.error": true, "dlq.topic": true}
+var hosts = map[string]bool{"type": true, "on.error": true, "dlq.topic": true, "breaker.faults": true, "breaker.window.ms": true, "breaker.cooldown.ms": true}
 
 // Every plugin that docs/plugins.md sets up can be made, and every one that ships is there.
 func TestTheDocsSetUpWhatShips(t *testing.T) {
