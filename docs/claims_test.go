@@ -28,8 +28,7 @@ var claims = []claim{
 	{"docs/wasm.md", "rust,ignore", "", rustShown("plugins/wasm/guest/rust/src/batch.rs")},
 	{"docs/wasm.md", "go", "package dropempty", goPackage()}, // TestTheExampleInGoWorks runs it, as a module too
 	{"docs/wasm.md", "properties", "", clientModules},
-	{"docs/wasm.md", "indented", "", walked},
-	{"docs/wasm.md", "sh", "", walked},
+	{"docs/wasm.md", "indented|sh", "", walked},
 	{"docs/wasm.md", "", "", layout},
 
 	{"docs/security.md", "properties", "listeners=", passwords}, // with the two blocks below it

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,14 +72,14 @@ func pages(t *testing.T) map[string]string {
 // runner makes sure of one block.
 type runner func(t *testing.T, b *block)
 
-// claim is how blocks are made sure of: those of a page, in a language, that begin with a text ("": all).
+// claim is how blocks are made sure of: those of a page, in a language (or one of "a|b"), that begin with a text ("": all).
 type claim struct {
 	page, language, begins string
 	run                    runner
 }
 
 func (c *claim) claims(b *block) bool {
-	return c.page == b.page && c.language == b.language && strings.HasPrefix(b.text, c.begins)
+	return c.page == b.page && slices.Contains(strings.Split(c.language, "|"), b.language) && strings.HasPrefix(b.text, c.begins)
 }
 
 // claimed is the first claim on a block; nil: there is none.

@@ -21,7 +21,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/config"
-	_ "github.com/millrace/millrace/plugins/wasm"
+	_ "github.com/millrace/millrace/plugins/standard"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
 	"github.com/millrace/millrace/sdk/kit"
@@ -79,9 +79,9 @@ func brokerSettings(t *testing.T, b *block) {
 	}
 }
 
-// record is what a test sends: a header called id makes dedupe content.
+// record is what a test sends: dedupe wants a header called id.
 func record(topic, value string) *kgo.Record {
-	return &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(value)}}}
+	return &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "id", Value: []byte{1}}}}
 }
 
 // stored sends a value, which must be stored, and answers what is stored: value, then headers.
@@ -89,7 +89,9 @@ func stored(t *testing.T, address, topic, value string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	send(t, address, record(topic, value), "")
+	if send(t, address, record(topic, value), ""); t.Failed() {
+		t.FailNow()
+	}
 	reader, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumeTopics(topic))
 	if err != nil {
 		t.Fatal(err)

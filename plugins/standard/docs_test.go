@@ -45,6 +45,7 @@ func TestTheDocsSetUpWhatShips(t *testing.T) {
 			}
 		}
 		for name, kind := range types {
+			own[name]["dir"] = t.TempDir() // the host's
 			if _, err := sdk.Interceptors.New(kind, sdk.NewConfig(own[name])); err != nil {
 				t.Errorf("plugin %s: %v", name, err)
 			}
