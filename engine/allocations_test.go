@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/label"
@@ -99,8 +101,9 @@ func TestSteadyProduceAndFetchAllocateNothing(t *testing.T) {
 		t.Skip("the race detector allocates, and makes pools forget on purpose")
 	}
 	for name, settings := range map[string][]string{
-		"commit": {"log.flush.mode=commit"},
-		"os":     {"log.flush.mode=os"},
+		"commit":                              {"log.flush.mode=commit"},
+		"os":                                  {"log.flush.mode=os"},
+		"with plugins that other topics have": {"log.flush.mode=os", "plugins=doing", "plugin.doing.type=obedient"},
 		"with the standard authorizer": {
 			"log.flush.mode=os", "authorizer.class.name=" + acl.StandardName, "allow.everyone.if.no.acl.found=true",
 		},
@@ -108,6 +111,11 @@ func TestSteadyProduceAndFetchAllocateNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, t.TempDir(), settings...)
 			produce(t, client(t, b), "steady", 1)
+			if strings.Contains(name, "plugins") {
+				p := dial(t, b.Addresses()[0])
+				bent := p.topic(1, "interceptors.produce", "doing")
+				want(t, "produce", p.produce(9, bent, 0, records("bad")).ErrorCode, kerr.InvalidRecord)
+			}
 			if b.rights.acls != nil {
 				dial(t, b.Addresses()[0]).rule(acl.Allow, administratorHost, right{sdk.OperationAll, sdk.ResourceTopic, "steady"})
 			}

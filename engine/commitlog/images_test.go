@@ -28,8 +28,9 @@ const (
 	imagesRuns      = 24
 	imagesRunsShort = 4 // with -short or -race
 
-	// imagesEveryShort: with -short or -race only each so-many'th point of those is looked at.
-	imagesEveryShort = 4
+	// imagesEveryShort: with -short or -race only each so-many'th point of those is looked at. An
+	// image is opened by one goroutine, of which the race detector learns little.
+	imagesEveryShort = 12
 )
 
 // TestImages records runs of a log on a disk, makes of each the disks that a loss of power
