@@ -1,6 +1,7 @@
 package intercept
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -264,5 +265,19 @@ func TestPartitionsKeepTheirPlace(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("%d of 3 places are used", len(seen))
+	}
+}
+
+// Fetch interceptors cost the way from mapped memory to the socket, and the log says of which topics.
+func TestFetchInterceptorsAreSaidToCopy(t *testing.T) {
+	var log bytes.Buffer
+	h := NewHost(Options{Places: 1, Clock: time.Now, Metrics: metrics.New(metrics.Options{}), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	h.Use(want("jealous"))
+	if h.Filter("written", []string{"jealous"}, false); strings.Contains(log.String(), "topic=written") {
+		t.Errorf("of produce interceptors it says\n%s", &log)
+	}
+	h.Filter("read", []string{"jealous"}, true)
+	if want := `msg="fetch interceptors: records of this topic are copied, not sent from mapped memory" topic=read interceptors=[jealous]`; strings.Count(log.String(), want) != 1 {
+		t.Errorf("of fetch interceptors it says\n%s", &log)
 	}
 }

@@ -35,7 +35,17 @@ func TestTheExampleWorks(t *testing.T) {
 		}
 	}))
 	defer service.Close()
-	a, err := sdk.Authenticators.New("door", sdk.NewConfig(map[string]string{"url": service.URL}))
+	// The settings of docs/security.md make it, with another address.
+	page, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, found := strings.Cut(string(page), "authenticators=door\nplugin.door.config.")
+	key, _, shown := strings.Cut(key, "=https://passwords.example.com/check\n")
+	if !found || !shown {
+		t.Fatal("docs/security.md does not show the settings of the example")
+	}
+	a, err := sdk.Authenticators.New("door", sdk.NewConfig(map[string]string{key: service.URL}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,8 @@ var (
 	})
 	SecurityProtocol = Common.String(setting.String{
 		Name: "security.protocol", Default: "PLAINTEXT", Choices: []string{"PLAINTEXT", saslPlaintext}, IgnoreCase: true,
+		Absent: setting.Absent{Choices: []string{"SSL", "SASL_SSL"},
+			Why: "there is no TLS in this client yet: use PLAINTEXT or SASL_PLAINTEXT, over a network or a tunnel that you trust"},
 		Doc: "How to speak to brokers: `SASL_PLAINTEXT` proves to them who the client is. There is no TLS in this client; do not send what must stay secret over a network that you do not trust.",
 	})
 	SaslMechanism = Common.String(setting.String{

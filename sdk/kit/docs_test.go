@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/sdk/client"
 	"github.com/millrace/millrace/sdk/kit"
 )
 
@@ -32,6 +33,44 @@ func TestOrdersArrive(t *testing.T) {
 	fetches := client.PollFetches(ctx)
 	if n := fetches.NumRecords(); n != 1 {
 		t.Fatalf("%d records, want 1", n)
+	}
+}
+
+func TestOrdersArriveByOurClient(t *testing.T) {
+	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 3}})
+	ctx := context.Background()
+
+	producer, err := client.NewProducer(client.Config{"bootstrap.servers": b.Address()}, client.ProducerOptions[string, string]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := producer.Send(ctx, &client.ProducerRecord[string, string]{Topic: "orders", Value: "one tea"}).Get(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := producer.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	consumer, err := client.NewConsumer(client.Config{
+		"bootstrap.servers": b.Address(), "group.id": "kitchen", "auto.offset.reset": "earliest",
+	}, client.ConsumerOptions[string, string]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := consumer.Subscribe([]string{"orders"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var orders []*client.ConsumerRecord[string, string]
+	for len(orders) == 0 {
+		if orders, err = consumer.Poll(ctx, time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(orders) != 1 || orders[0].Value != "one tea" {
+		t.Fatalf("%d records, want one tea", len(orders))
+	}
+	if err := consumer.Close(ctx); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -92,8 +131,8 @@ func TestTheDocsAreTheseExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(page), "```go\n")[1:]
-	if len(blocks) < 3 {
-		t.Fatalf("docs/kit.md has %d examples, want three", len(blocks))
+	if len(blocks) < 4 {
+		t.Fatalf("docs/kit.md has %d examples, want four", len(blocks))
 	}
 	for _, block := range blocks {
 		example, _, _ := strings.Cut(block, "```")

@@ -19,7 +19,7 @@ import (
 	"github.com/millrace/millrace/sdk/kit"
 )
 
-func client(t testing.TB, b *kit.Broker, o ...kgo.Opt) *kgo.Client {
+func franz(t testing.TB, b *kit.Broker, o ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(b.Address()), kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(10 * time.Millisecond)}, o...)...)
 	if err != nil {
@@ -71,15 +71,15 @@ func TestRecordsComeBackFromMemoryAndFromDisk(t *testing.T) {
 	for name, disk := range map[string]bool{"memory": false, "disk": true} {
 		t.Run(name, func(t *testing.T) {
 			b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 3}, Disk: disk})
-			if err := produce(t, client(t, b), "orders", "one", "two", "three"); err != nil {
+			if err := produce(t, franz(t, b), "orders", "one", "two", "three"); err != nil {
 				t.Fatal(err)
 			}
-			got := consume(t, client(t, b, kgo.ConsumeTopics("orders")), 3)
+			got := consume(t, franz(t, b, kgo.ConsumeTopics("orders")), 3)
 			slices.Sort(got)
 			if want := []string{"one", "three", "two"}; !slices.Equal(got, want) {
 				t.Fatalf("%q came back, want %q", got, want)
 			}
-			topics, err := kadm.NewClient(client(t, b)).ListTopics(limited(t), "orders")
+			topics, err := kadm.NewClient(franz(t, b)).ListTopics(limited(t), "orders")
 			if err != nil || len(topics["orders"].Partitions) != 3 {
 				t.Fatalf("orders has %d partitions, want 3 (%v)", len(topics["orders"].Partitions), err)
 			}
@@ -89,13 +89,13 @@ func TestRecordsComeBackFromMemoryAndFromDisk(t *testing.T) {
 
 func TestBrokersAreSeveralAndApart(t *testing.T) {
 	a, b := kit.Start(t, kit.Options{}), kit.Start(t, kit.Options{Settings: map[string]string{"num.partitions": "4"}})
-	if err := produce(t, client(t, a), "here", "x"); err != nil {
+	if err := produce(t, franz(t, a), "here", "x"); err != nil {
 		t.Fatal(err)
 	}
-	if err := produce(t, client(t, b), "there", "y"); err != nil {
+	if err := produce(t, franz(t, b), "there", "y"); err != nil {
 		t.Fatal(err)
 	}
-	topics, err := kadm.NewClient(client(t, b)).ListTopics(limited(t))
+	topics, err := kadm.NewClient(franz(t, b)).ListTopics(limited(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestNothingIsLeftOfABroker(t *testing.T) {
 			t.Fatal("a running broker has no goroutine: the test looks for the wrong thing")
 		}
 		b.Inject(kit.Fault{Key: int16(kmsg.Fetch), Delay: time.Hour})
-		c := client(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
+		c := franz(t, b, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("orders"))
 		if err := produce(t, c, "orders", "x"); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestAdvanceEndsSessionsOfMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin := kadm.NewClient(client(t, b))
+	admin := kadm.NewClient(franz(t, b))
 	members := func() int {
 		groups, err := admin.DescribeGroups(limited(t), "g")
 		if err != nil {
@@ -193,7 +193,7 @@ func TestAdvanceEndsSessionsOfMembers(t *testing.T) {
 
 func TestAdvanceAppliesRetention(t *testing.T) {
 	b := kit.Start(t, kit.Options{Settings: map[string]string{"log.retention.ms": "3600000"}, Topics: map[string]int32{"orders": 1}})
-	c := client(t, b)
+	c := franz(t, b)
 	if err := produce(t, c, "orders", "old"); err != nil {
 		t.Fatal(err)
 	}
@@ -218,14 +218,14 @@ func TestAdvanceAppliesRetention(t *testing.T) {
 
 func TestAdvanceAbortsTransactions(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
-	c := client(t, b, kgo.TransactionalID("shop"), kgo.TransactionTimeout(time.Minute))
+	c := franz(t, b, kgo.TransactionalID("shop"), kgo.TransactionTimeout(time.Minute))
 	if err := c.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
 	if err := produce(t, c, "orders", "uncertain"); err != nil {
 		t.Fatal(err)
 	}
-	admin := kadm.NewClient(client(t, b))
+	admin := kadm.NewClient(franz(t, b))
 	state := func() string {
 		found, err := admin.DescribeTransactions(limited(t), "shop")
 		if err != nil {
@@ -246,8 +246,8 @@ func TestAdvanceAbortsTransactions(t *testing.T) {
 func TestLongPollsOutliveAdvance(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
 	b.Advance(24 * time.Hour)
-	consumer := client(t, b, kgo.ConsumeTopics("orders"), kgo.FetchMaxWait(5*time.Second))
-	if err := produce(t, client(t, b), "orders", "x"); err != nil {
+	consumer := franz(t, b, kgo.ConsumeTopics("orders"), kgo.FetchMaxWait(5*time.Second))
+	if err := produce(t, franz(t, b), "orders", "x"); err != nil {
 		t.Fatal(err)
 	}
 	consume(t, consumer, 1)
@@ -264,19 +264,19 @@ func TestLongPollsOutliveAdvance(t *testing.T) {
 func TestALostRequestIsSentAgain(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
 	lost := b.Inject(kit.Fault{Lose: true, Client: "shop", Times: 2})
-	if err := produce(t, client(t, b, kgo.ClientID("other")), "orders", "0"); err != nil {
+	if err := produce(t, franz(t, b, kgo.ClientID("other")), "orders", "0"); err != nil {
 		t.Fatal(err)
 	}
 	if lost.Met() != 0 {
 		t.Fatalf("the fault of one client met %d requests of another", lost.Met())
 	}
-	if err := produce(t, client(t, b, kgo.ClientID("shop")), "orders", "1"); err != nil {
+	if err := produce(t, franz(t, b, kgo.ClientID("shop")), "orders", "1"); err != nil {
 		t.Fatal(err)
 	}
 	if lost.Met() != 2 {
 		t.Errorf("%d requests were lost, want 2", lost.Met())
 	}
-	if got := consume(t, client(t, b, kgo.ConsumeTopics("orders")), 2); !slices.Equal(got, []string{"0", "1"}) {
+	if got := consume(t, franz(t, b, kgo.ConsumeTopics("orders")), 2); !slices.Equal(got, []string{"0", "1"}) {
 		t.Errorf("%q is there, want 0 and 1, each once", got)
 	}
 }
@@ -284,11 +284,11 @@ func TestALostRequestIsSentAgain(t *testing.T) {
 func TestAWithheldAnswerLeavesTheRecord(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
 	b.Inject(kit.Fault{Withhold: 50 * time.Millisecond})
-	c := client(t, b, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.UnknownTopicRetries(0), kgo.RequestRetries(0))
+	c := franz(t, b, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0), kgo.UnknownTopicRetries(0), kgo.RequestRetries(0))
 	if err := produce(t, c, "orders", "uncertain"); err == nil {
 		t.Fatal("the producer was told of an answer that was withheld")
 	}
-	if got := consume(t, client(t, b, kgo.ConsumeTopics("orders")), 1); got[0] != "uncertain" {
+	if got := consume(t, franz(t, b, kgo.ConsumeTopics("orders")), 1); got[0] != "uncertain" {
 		t.Errorf("%q is there, want what was sent", got)
 	}
 }
@@ -296,20 +296,20 @@ func TestAWithheldAnswerLeavesTheRecord(t *testing.T) {
 func TestAWithheldAnswerDoublesNothingOfAnIdempotentProducer(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
 	b.Inject(kit.Fault{Withhold: 50 * time.Millisecond})
-	c := client(t, b)
+	c := franz(t, b)
 	for _, value := range []string{"1", "2"} {
 		if err := produce(t, c, "orders", value); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := consume(t, client(t, b, kgo.ConsumeTopics("orders")), 2); !slices.Equal(got, []string{"1", "2"}) {
+	if got := consume(t, franz(t, b, kgo.ConsumeTopics("orders")), 2); !slices.Equal(got, []string{"1", "2"}) {
 		t.Errorf("%q is there, want 1 and 2, each once", got)
 	}
 }
 
 func TestADelayedAnswerComesLate(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
-	c := client(t, b)
+	c := franz(t, b)
 	if err := produce(t, c, "orders", "warm"); err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestADelayedAnswerComesLate(t *testing.T) {
 func TestATopicRefusesWhatIsProduced(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1, "mail": 1}})
 	refused := b.Inject(kit.Fault{Refuse: kerr.TopicAuthorizationFailed, Topic: "orders", Times: 1})
-	c := client(t, b)
+	c := franz(t, b)
 	if err := produce(t, c, "mail", "x"); err != nil {
 		t.Fatalf("another topic is refused too: %v", err)
 	}
@@ -357,7 +357,7 @@ func TestATopicRefusesWhatIsProduced(t *testing.T) {
 
 func TestDisconnectBreaksConnectionsOfAClient(t *testing.T) {
 	b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}})
-	c := client(t, b, kgo.ClientID("shop"))
+	c := franz(t, b, kgo.ClientID("shop"))
 	if err := produce(t, c, "orders", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +382,7 @@ func TestAFailedSyncStopsTheDisk(t *testing.T) {
 	for name, disk := range map[string]bool{"memory": false, "disk": true} {
 		t.Run(name, func(t *testing.T) {
 			b := kit.Start(t, kit.Options{Topics: map[string]int32{"orders": 1}, Disk: disk})
-			c := client(t, b, kgo.RecordRetries(1), kgo.RecordDeliveryTimeout(3*time.Second))
+			c := franz(t, b, kgo.RecordRetries(1), kgo.RecordDeliveryTimeout(3*time.Second))
 			if err := produce(t, c, "orders", "1"); err != nil {
 				t.Fatal(err)
 			}
@@ -410,7 +410,7 @@ func TestFaultsThatMakeNoSenseAreRefused(t *testing.T) {
 		})
 	}
 	b.Inject(kit.Fault{Key: kit.AnyKey, Lose: true}).Clear()
-	if err := produce(t, client(t, b), "orders", "x"); err != nil {
+	if err := produce(t, franz(t, b), "orders", "x"); err != nil {
 		t.Errorf("after Clear: %v", err)
 	}
 }

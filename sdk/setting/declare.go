@@ -76,7 +76,7 @@ func (s *Section) Password(t String) *String { return s.text(t, TypePassword) }
 func (s *Section) text(t String, kind Type) *String {
 	t.slot = s.declare(Declaration{Name: t.Name, Topic: t.Topic, Synonyms: t.Synonyms, Type: kind, Dynamic: t.Dynamic,
 		Effect: t.Effect, Note: t.Note, Internal: t.Internal, Doc: t.Doc, Default: t.Default, Null: t.Null, Kafka: t.Kafka,
-		Allowed: either(t.Choices), parse: choice(t.Choices, t.IgnoreCase)})
+		Allowed: either(t.Choices), parse: choice(t.Choices, t.IgnoreCase, t.Absent)})
 	return &t
 }
 
@@ -132,7 +132,7 @@ func (s *Section) Table(effect Effect, note string, rows ...Row) []Row {
 		case TypeList:
 			d.parse = words(r.Choices, nil)
 		default:
-			d.Allowed, d.parse = either(r.Choices), choice(r.Choices, true)
+			d.Allowed, d.parse = either(r.Choices), choice(r.Choices, true, Absent{})
 		}
 		s.declare(d)
 	}

@@ -127,6 +127,7 @@ type String struct {
 	Kafka      string
 	Choices    []string // the values allowed. Empty: any
 	IgnoreCase bool     // Choices match in any case
+	Absent     Absent   // values that Kafka allows and we do not have
 	Dynamic    Dynamic
 	Effect     Effect
 	Note       string
@@ -134,6 +135,12 @@ type String struct {
 	Doc        string
 
 	slot index
+}
+
+// Absent is values that Kafka allows and we do not have, and what is said to who gives one.
+type Absent struct {
+	Choices []string
+	Why     string
 }
 
 // Of is the value in v.

@@ -119,14 +119,14 @@ func parseBool(text string) (slot, fault) {
 }
 
 // choice parses a text that must be one of choices, when there are any.
-func choice(choices []string, ignoreCase bool) parser {
+func choice(choices []string, ignoreCase bool, absent Absent) parser {
 	return func(text string) (slot, fault) {
-		ok := len(choices) == 0 || slices.ContainsFunc(choices, func(c string) bool {
-			return c == text || ignoreCase && strings.EqualFold(c, text)
-		})
+		is := func(c string) bool { return c == text || ignoreCase && strings.EqualFold(c, text) }
 		switch {
-		case ok:
+		case len(choices) == 0 || slices.ContainsFunc(choices, is):
 			return slot{text: text}, fault{}
+		case slices.ContainsFunc(absent.Choices, is):
+			return slot{}, fault{why: absent.Why}
 		case ignoreCase:
 			return slot{}, fault{why: "String must be one of (case insensitive): " + strings.Join(choices, ", ")}
 		default:
@@ -137,7 +137,7 @@ func choice(choices []string, ignoreCase bool) parser {
 
 // words parses a list: each word one of choices, when there are any, and the whole as check says.
 func words(choices []string, check func([]string) string) parser {
-	one := choice(choices, false)
+	one := choice(choices, false, Absent{})
 	return func(text string) (slot, fault) {
 		if text == "" {
 			return slot{}, fault{}

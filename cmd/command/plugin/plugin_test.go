@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/pprof/profile"
 )
 
 // source is the root of the project.
@@ -163,6 +166,76 @@ func TestABrokerWithAPlugin(t *testing.T) {
 	}
 	if said := do(t, folder, "go", "version", "-m", broker); !strings.Contains(said, "dep\tredact") {
 		t.Errorf("the plugin is not in the broker:\n%s", said)
+	}
+	do(t, folder, broker, "--version")
+}
+
+// cpuProfile is a file with a profile of processor time, of one sample.
+func cpuProfile(t *testing.T) string {
+	t.Helper()
+	f := &profile.Function{ID: 1, Name: "main.main", SystemName: "main.main", Filename: "main.go", StartLine: 12}
+	at := &profile.Location{ID: 1, Line: []profile.Line{{Function: f, Line: 12}}}
+	p := &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
+		PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 10_000_000,
+		Sample:   []*profile.Sample{{Location: []*profile.Location{at}, Value: []int64{1, 10_000_000}}},
+		Location: []*profile.Location{at}, Function: []*profile.Function{f},
+	}
+	var text bytes.Buffer
+	if err := p.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "cpu.pprof")
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What Go is told: a toolchain that writes down its arguments takes the place of the real one.
+func TestAProfileIsGivenToGo(t *testing.T) {
+	millrace, err := Source(source, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	said := filepath.Join(folder, "said")
+	if err := os.WriteFile(filepath.Join(folder, "go"), fmt.Appendf(nil, "#!/bin/sh\necho \"$@\" >%q\n", said), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", folder)
+	t.Chdir(folder)
+	for given, want := range map[string]string{"": "", "cpu.pprof": " -pgo=" + filepath.Join(folder, "cpu.pprof") + " "} {
+		b := Build{Millrace: millrace, Profile: given, Output: "broker", Verbose: io.Discard}
+		if err := b.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) || given == "" && strings.Contains(string(text), "-pgo") {
+			t.Errorf("with the profile %q Go is told %s", given, text)
+		}
+	}
+}
+
+// The real toolchain compiles everything anew for a profile, which takes minutes.
+func TestABrokerIsBuiltWithAProfileWalk(t *testing.T) {
+	walking(t)
+	folder := begin(t, "interceptor", "go", "redact")
+	millrace, err := Source(source, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "off")
+	broker, profile := filepath.Join(t.TempDir(), "broker"), cpuProfile(t)
+	b := Build{Millrace: millrace, With: []Module{{Path: "redact", Version: noVersion, Folder: folder}}, Profile: profile, Output: broker, Verbose: io.Discard}
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if said := do(t, folder, "go", "version", "-m", broker); !strings.Contains(said, "build\t-pgo="+profile) || !strings.Contains(said, "dep\tredact") {
+		t.Errorf("the broker does not say that it was built with the profile:\n%s", said)
 	}
 	do(t, folder, broker, "--version")
 }

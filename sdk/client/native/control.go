@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -68,13 +70,18 @@ func (c *control) ask(ctx context.Context, q kmsg.Request) (kmsg.Response, error
 
 // askWithin is ask with a version that is neither below least nor above most.
 func (c *control) askWithin(ctx context.Context, q kmsg.Request, least, most int16) (kmsg.Response, error) {
-	var all []error
+	var all []error // each once: with few servers the same one fails twice
+	failed := func(err error) {
+		if !slices.ContainsFunc(all, func(other error) bool { return other.Error() == err.Error() }) {
+			all = append(all, err)
+		}
+	}
 	for range 1 + len(c.known) + len(c.o.Servers) {
 		if ctx.Err() != nil {
 			return nil, ErrClosed
 		}
 		if err := c.connect(ctx); err != nil {
-			all = append(all, err)
+			failed(err)
 			continue
 		}
 		knows, any := c.versions[q.Key()]
@@ -89,7 +96,7 @@ func (c *control) askWithin(ctx context.Context, q kmsg.Request, least, most int
 		if err == nil {
 			return answer, nil
 		}
-		all = append(all, fmt.Errorf("ask the broker at %s: %w", c.socket.RemoteAddr(), err))
+		failed(fmt.Errorf("ask the broker at %s: %w", c.socket.RemoteAddr(), err))
 		c.hangUp()
 	}
 	return nil, &unreached{errors.Join(all...)}
@@ -97,6 +104,9 @@ func (c *control) askWithin(ctx context.Context, q kmsg.Request, least, most int
 
 // unreached is that a request got no answer, whatever brokers said before it.
 type unreached struct{ error }
+
+// Error is one line, as it ends in logs.
+func (u *unreached) Error() string { return strings.ReplaceAll(u.error.Error(), "\n", "; ") }
 
 func (u *unreached) Unwrap() error { return u.error }
 

@@ -223,7 +223,9 @@ func (d *described) happen(s *sender) {
 	if d.err != nil {
 		m.tries++
 		m.needed = true
-		s.o.Log.Warn("no broker tells what topics there are", "tries", m.tries, "why", d.err)
+		if m.tries&(m.tries-1) == 0 { // the first, the second, the fourth, …: an outage does not fill the log
+			s.o.Log.Warn("no broker can be asked what topics there are; asking goes on", "tries", m.tries, "why", d.err)
+		}
 		s.turnedAway(d.err)
 		return
 	}

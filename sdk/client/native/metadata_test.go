@@ -1,11 +1,14 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,5 +155,34 @@ func TestRollOfAProducerThatTakesNothing(t *testing.T) {
 	}
 	if !s.p.memory.TryTake(1 << 20) {
 		t.Error("memory was taken")
+	}
+}
+
+// While nobody answers the log says why, once and in one line, and seldom.
+func TestAnOutageIsLoggedOnceAndSeldom(t *testing.T) {
+	s, _ := idleSender()
+	var log bytes.Buffer
+	s.o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	c := &control{o: &Options{Servers: []string{"a:1"}, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("dial a:1: connection refused")
+	}}}
+	for range 9 {
+		c.describe(t.Context(), []string{"t"}).happen(s)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 4 { // tries 1, 2, 4 and 8
+		t.Errorf("nine tries are %d lines:\n%s", n, &log)
+	}
+	for line := range strings.Lines(log.String()) {
+		if strings.Count(line, "connection refused") != 1 || strings.Contains(line, `\n`) {
+			t.Errorf("logged %s", line)
+		}
+	}
+	c.known = []string{"b:2"}
+	c.o.Dial = func(_ context.Context, _, address string) (net.Conn, error) {
+		return nil, errors.New("dial " + address)
+	}
+	if said := c.describe(t.Context(), nil).err.Error(); said != "connect to a broker: dial b:2; connect to a broker: dial a:1" &&
+		said != "connect to a broker: dial a:1; connect to a broker: dial b:2" {
+		t.Errorf("two brokers that cannot be reached: %s", said)
 	}
 }
