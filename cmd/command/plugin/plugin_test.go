@@ -194,7 +194,7 @@ func cpuProfile(t *testing.T) string {
 
 // What Go is told: a toolchain that writes down its arguments takes the place of the real one.
 func TestAProfileIsGivenToGo(t *testing.T) {
-	millrace, err := Source(source, "")
+	millrace, err := Source(source, Module{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestAProfileIsGivenToGo(t *testing.T) {
 func TestABrokerIsBuiltWithAProfileWalk(t *testing.T) {
 	walking(t)
 	folder := begin(t, "interceptor", "go", "redact")
-	millrace, err := Source(source, "")
+	millrace, err := Source(source, Module{})
 	if err != nil {
 		t.Fatal(err)
 	}
