@@ -45,6 +45,7 @@ type Conn struct {
 	stashed int    // where the rest of it begins
 	stop    stops  // why reading stopped; 0: it goes on
 	partial bool   // the peer's stream ended within a frame
+	cutting bool   // what was read is being cut into frames and handed over
 
 	// Out.
 	head, tail *Slot // in the order of Reserve
@@ -109,7 +110,8 @@ func (c *Conn) Close(cause error) {
 // end before the next one is looked at. On the loop only.
 func (c *Conn) Pause() { c.stop |= stopPause }
 
-// Resume ends a pause; frames that wait are delivered before it returns. On the loop only.
+// Resume ends a pause; frames that wait are delivered before it returns, or after Frame has returned
+// if that calls it. On the loop only.
 func (c *Conn) Resume() {
 	if c.stop&stopPause != 0 {
 		c.resume(stopPause)

@@ -363,3 +363,43 @@ func TestMuchToSendTakesTurns(t *testing.T) {
 		expect(t, c, large)
 	}
 }
+
+// A handler that pauses and resumes within Frame, once while frames wait that an earlier pause has kept, is told
+// of each frame once and in order.
+func TestAPauseThatEndsAtOnce(t *testing.T) {
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		defer f.Release()
+		switch string(f.Bytes()) {
+		case "pause":
+			c.Pause()
+		case "pause and resume":
+			c.Pause()
+			c.Resume()
+		}
+		slot := c.Reserve()
+		slot.Write(f.Bytes())
+		slot.Send()
+	}})
+	for name, say := range map[string][]string{
+		"as it is read":       {"a", "pause and resume", "b", "pause and resume", "c"},
+		"behind another":      {"pause", "a", "pause and resume", "b", "pause and resume", "c"},
+		"behind two":          {"pause", "pause", "pause and resume", "a", "b"},
+		"before another":      {"pause", "pause and resume", "pause", "a", "pause and resume", "b"},
+		"the last that waits": {"pause", "a", "pause and resume"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, s)
+			var all []byte
+			for _, text := range append(say, "end") {
+				all = append(all, framed([]byte(text))...)
+			}
+			write(t, c, all)
+			for _, text := range append(say, "end") {
+				expect(t, c, []byte(text))
+				if text == "pause" {
+					each(s, func(c *Conn) { c.Resume() })
+				}
+			}
+		})
+	}
+}

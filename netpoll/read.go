@@ -127,6 +127,8 @@ func (c *Conn) starve(wanted int) {
 // cut makes frames of p, the bytes that follow what is known of the frame under way. It
 // returns what it could not use because reading stopped.
 func (c *Conn) cut(p []byte) []byte {
+	c.cutting = true
+	defer func() { c.cutting = false }()
 	for c.stop == 0 && !c.closing.Load() {
 		if c.frame == nil {
 			n := copy(c.prefix[c.got:], p)
@@ -201,10 +203,11 @@ func (c *Conn) keep(p []byte) {
 	c.stash.filled = copy(c.stash.memory, p)
 }
 
-// resume takes a reason to stop away, and reads on if it was the last.
+// resume takes a reason to stop away, and reads on if it was the last. Within Frame, where a handler
+// may pause and resume at once, whoever hands over frames goes on by itself.
 func (c *Conn) resume(reason stops) {
 	c.stop &^= reason
-	if c.stop != 0 || c.closing.Load() {
+	if c.stop != 0 || c.closing.Load() || c.cutting {
 		return
 	}
 	if s := c.stash; s != nil {
