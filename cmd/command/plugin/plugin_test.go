@@ -42,7 +42,16 @@ func do(t *testing.T, folder, tool string, arguments ...string) string {
 	return string(out)
 }
 
+// apart skips what is done by programs that are built here, of which the race detector sees nothing.
+func apart(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("programs of their own are built and run: without the race detector, which does not see them")
+	}
+}
+
 func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
+	apart(t)
 	folder := begin(t, "interceptor", "go", "redact")
 	do(t, folder, "go", "test", "./...")
 	module := filepath.Join(folder, "redact.wasm")
@@ -64,6 +73,7 @@ func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
 }
 
 func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
+	apart(t)
 	kinds := []string{"partitioner"}
 	if os.Getenv("MILLRACE_WALK") != "" { // each takes a while
 		kinds = append(kinds, "serializer", "assignor", "producer-interceptor", "consumer-interceptor")
@@ -87,6 +97,7 @@ func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
 }
 
 func TestAPackageOfSeveralKinds(t *testing.T) {
+	apart(t)
 	folder := filepath.Join(source, "plugins/wasm/testdata/kinds")
 	g := Guest{Folder: folder, Output: filepath.Join(t.TempDir(), "x.wasm"), Verbose: io.Discard}
 	if err := g.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "plugins of 5 kinds (partitioner, serializer, assignor, producer-interceptor, consumer-interceptor): say which is meant with --kind") {
@@ -117,6 +128,7 @@ func haveRust(t *testing.T) {
 }
 
 func TestAProjectInRust(t *testing.T) {
+	apart(t)
 	haveRust(t)
 	folder := begin(t, "interceptor", "rust", "quiet")
 	do(t, folder, "cargo", "test", "--quiet")
@@ -133,6 +145,7 @@ func TestAProjectInRust(t *testing.T) {
 }
 
 func TestProjectsOfClientsInRust(t *testing.T) {
+	apart(t)
 	haveRust(t)
 	for _, kind := range []string{"partitioner", "serializer", "assignor", "producer-interceptor", "consumer-interceptor"} {
 		t.Run(kind, func(t *testing.T) {
@@ -150,6 +163,7 @@ func TestProjectsOfClientsInRust(t *testing.T) {
 }
 
 func TestABrokerWithAPlugin(t *testing.T) {
+	apart(t)
 	if testing.Short() {
 		t.Skip("it links a whole broker")
 	}
@@ -259,6 +273,7 @@ func TestWithoutAToolchain(t *testing.T) {
 
 // Guards are compiled in: each is built into a broker, which must serve with it.
 func TestGuardsAreTestedAndServe(t *testing.T) {
+	apart(t)
 	if testing.Short() {
 		t.Skip("it links a whole broker")
 	}

@@ -1,0 +1,6 @@
+//go:build race
+
+package plugin
+
+// raceEnabled: the race detector is at work.
+const raceEnabled = true
