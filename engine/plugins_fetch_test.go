@@ -304,6 +304,38 @@ func TestAFaultDoesNotTakeWhatComesBeforeIt(t *testing.T) {
 	givenBack(t, b)
 }
 
+// A plugin that is not called has consumers stand still though no call of it has failed, or only
+// on produce: the log says so, and not with each time that they ask.
+func TestAFetchWhosePluginIsNotCalledIsLoggedSparingly(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings []string
+		first    *kerr.Error
+		why      string
+	}{
+		"its calls took too long": {[]string{"plugin.obedient.call.budget.ms=1ns"}, nil, "raise plugin.obedient.call.budget.ms"},
+		"it failed on produce":    {[]string{"plugin.obedient.fault.budget.ms=1ns"}, kerr.PolicyViolation, "raise plugin.obedient.fault.budget.ms"},
+		"it is switched off":      {[]string{"plugin.obedient.breaker.faults=1", "plugin.obedient.breaker.cooldown.ms=3600000"}, kerr.PolicyViolation, "it is switched off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onlyOurs(t)
+			p, log := logging(t, append([]string{"plugins=obedient"}, test.settings...)...)
+			s, written := p.topic(1, "interceptors.fetch", "obedient"), p.topic(1, "interceptors.produce", "obedient")
+			want(t, "produce", p.produce(9, s, 0, records("keep")).ErrorCode, nil)
+			deed := "keep"
+			if test.first != nil {
+				deed = "panic"
+			}
+			want(t, "the call before", p.produce(9, written, 0, records(deed)).ErrorCode, test.first)
+			for range 20 {
+				want(t, "a fetch", p.fetch(12, from(s, 0, 0)).ErrorCode, kerr.UnknownServerError)
+			}
+			if said := log.lines("records are not sent"); len(said) != 1 || !strings.Contains(said[0], test.why) || !strings.Contains(said[0], s.name) {
+				t.Errorf("20 fetches are logged as %q, want one line with %q", said, test.why)
+			}
+		})
+	}
+}
+
 // Whoever finds no memory for his records waits for it as he would for records, and is answered
 // without when his time is over; with it he gets them.
 func TestAFetchThatFindsNoMemoryWaits(t *testing.T) {

@@ -525,6 +525,7 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	}{
 		"unknown type":        {aBroker, []string{"plugins=good,new", "plugin.new.type=nonsense"}, `there is no interceptor "nonsense"`},
 		"unknown name":        {aBroker, []string{"plugins=good,nonsense"}, `there is no interceptor "nonsense"`},
+		"a budget too large":  {aBroker, []string{"plugin.good.call.budget.ms=1001"}, "use 0 to 1000 ms of each second"},
 		"unknown setting":     {aBroker, []string{"plugin.good.config.rout=x"}, `unknown setting "config.rout"`},
 		"misspelt policy":     {aBroker, []string{"plugin.good.on.error=ignore"}, "use fail, skip or dlq"},
 		"no dead letters":     {aBroker, []string{"plugin.good.on.error=dlq"}, "needs dlq.topic"},

@@ -108,7 +108,11 @@ func (c Config) Bool(key string, otherwise bool) bool {
 func (c Config) Duration(key string, otherwise time.Duration) time.Duration {
 	return read(c, key, otherwise, "a time such as 250ms", func(s string) (time.Duration, error) {
 		if millis, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return time.Duration(millis) * time.Millisecond, nil
+			long := time.Duration(millis) * time.Millisecond
+			if long.Milliseconds() != millis {
+				return 0, strconv.ErrRange
+			}
+			return long, nil
 		}
 		return time.ParseDuration(s)
 	})

@@ -238,7 +238,7 @@ func (f *fetchCall) without(t *target, err error) {
 	t.result.Error = kerr.UnknownServerError.Code
 	t.topic.Counts.FetchFailed()
 	var refused *chain.Refusal
-	if !errors.As(err, &refused) || !refused.Off { // while it is switched off, it was said before
+	if !errors.As(err, &refused) || !refused.Off || t.filter.Unlogged(f.server.Now()) {
 		f.server.Log.Warn("records are not sent", "topic", t.topic.Name, "partition", t.read.Index, "error", err)
 	}
 }

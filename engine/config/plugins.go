@@ -35,7 +35,7 @@ var (
 		Doc: "Folder in which the files lie that settings of plugins name (types wasm, json-schema and audit-log); they may not lie elsewhere. Unset: the folder plugins in the first of log.dirs.",
 	})
 	_ = Settings.OpenFamily(PluginPrefix, "Settings of the plugin <name>: plugin.<name>.type (by which name it is registered; its own when not given), "+
-		"on.error (fail, skip or dlq), dlq.topic, breaker.faults (10), breaker.window.ms (10000), breaker.cooldown.ms (30000), fault.budget.ms (10), call.budget.ms (0: no bound), "+
+		"on.error (fail, skip or dlq), dlq.topic, breaker.faults (10), breaker.window.ms (10000), breaker.cooldown.ms (30000), fault.budget.ms (0 to 1000 of each second: 10), call.budget.ms (0 to 1000 of each second: 0, which is no bound), "+
 		"and what the plugin itself asks for, with config. before it or without.")
 )
 

@@ -4,17 +4,21 @@ import (
 	"context"
 	"hash/fnv"
 	"runtime/pprof"
+	"sync/atomic"
+	"time"
 
 	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/sdk/chain"
 )
 
-// Filter is the interceptors of one topic, for produce or for fetch. It is never changed.
+// Filter is the interceptors of one topic, for produce or for fetch. Nothing else of it is ever
+// changed than when it was logged that it is in the way.
 type Filter struct {
 	host   *Host
 	first  uint32           // place of partition 0
 	chains [][]chain.Plugin // by place
 	closed error            // why no records may pass
+	logged atomic.Int64     // when Unlogged last had it logged
 }
 
 // Filter is the filter of a topic; nil when it has no plugins.
@@ -54,6 +58,13 @@ func (f *Filter) Plugins() int {
 		return 0
 	}
 	return len(f.chains[0])
+}
+
+// Unlogged reports whether it should be logged that a plugin of f is not called, as nobody was told for
+// a minute: consumers who hear of it ask again at once. Any goroutine.
+func (f *Filter) Unlogged(now time.Time) bool {
+	at, before := now.UnixNano(), f.logged.Load()
+	return at-before > int64(time.Minute) && f.logged.CompareAndSwap(before, at)
 }
 
 // watcher counts calls.

@@ -107,8 +107,8 @@ func (p *Plugin) FailClosed() bool {
 // Spent is the fuel that calls have used so far. Any goroutine.
 func (p *Plugin) Spent() int64 { return p.spent.Load() }
 
-// Mended is the time that instances took which were made in place of those that have trapped,
-// since it was asked last. Any goroutine.
+// Mended is the time that instances took which were made in place of those that have trapped, aside or
+// in a call that then went well, since it was asked last. Any goroutine.
 func (p *Plugin) Mended() time.Duration { return time.Duration(p.mended.Swap(0)) }
 
 // OnProduce shows b to the guest.
@@ -130,12 +130,19 @@ func (p *Plugin) run(b *sdk.Batch, which func(*instance) api.Function) error {
 	if b.Changed() {
 		return errEdited
 	}
-	if p.live == nil {
-		if err := p.revive(); err != nil {
-			return err
-		}
+	took, err := p.revive()
+	if err != nil {
+		return err
 	}
-	f := which(p.live)
+	if err = p.attempt(b, which(p.live)); err == nil && took > 0 {
+		p.mended.Add(int64(took)) // while of a call that fails all that it takes counts
+	}
+	return err
+}
+
+// attempt shows b to a function of the live instance, if the guest has one, and replaces the instance
+// when it traps.
+func (p *Plugin) attempt(b *sdk.Batch, f api.Function) error {
 	if f == nil {
 		return nil
 	}
@@ -273,14 +280,18 @@ func (p *Plugin) replace(why error) {
 	}
 }
 
-// revive finds an instance when a fault came sooner than its spare.
-func (p *Plugin) revive() error {
+// revive finds an instance when a fault came sooner than its spare, and tells how long it took if
+// one had to be made.
+func (p *Plugin) revive() (took time.Duration, err error) {
+	if p.live != nil {
+		return 0, nil
+	}
 	select {
 	case p.live = <-p.spare:
-		return nil
+		return 0, nil
 	default:
 	}
-	var err error
+	begin := time.Now()
 	p.live, err = p.module.instance(&p.s)
-	return err
+	return time.Since(begin), err
 }

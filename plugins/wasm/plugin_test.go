@@ -330,6 +330,29 @@ func TestAnInstanceIsReplacedAfterATrap(t *testing.T) {
 	}
 }
 
+// A call that finds no instance makes one. If it goes well nobody counts what it took, so that what
+// the making took is told with what was made aside; if it fails it is counted as a whole.
+func TestWhatMakingAnInstanceInACallTakesIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		code []byte
+		told bool
+	}{"in a call that goes well": {I64(0), true}, "in one that fails": {Op(0x00), false}} {
+		t.Run(name, func(t *testing.T) {
+			p := mustLoad(t, guest(test.code).Bytes(), nil)
+			(<-p.spare).close()
+			p.live.close()
+			p.live = nil
+			p.busy.Store(true) // so that nothing is made aside
+			if err := p.OnProduce(records(t, "a")); (err == nil) != test.told {
+				t.Fatal(err)
+			}
+			if took := p.Mended(); (took > 0) != test.told {
+				t.Errorf("%v were told", took)
+			}
+		})
+	}
+}
+
 // An instance that takes the place of one that has trapped may cost more than the call did: whoever
 // counts what faults take is told, once.
 func TestWhatMendingTakesIsTold(t *testing.T) {

@@ -37,6 +37,8 @@ func (l *budgetLife) run(t *testing.T, d *datadriven.TestData) string {
 		l.now = l.now.Add(span(t, d, "for"))
 	case "ask": // for a call again and again, each of which takes so long and fails
 		told = l.ask(span(t, d, "took"), span(t, d, "every"), span(t, d, "for"))
+	case "now-and-then": // one call every so often, each of which takes so long and fails
+		told = l.nowAndThen(span(t, d, "took"), span(t, d, "every"), span(t, d, "for"))
 	default:
 		t.Fatalf("%s: what is %q?", d.Pos, d.Cmd)
 	}
@@ -56,6 +58,19 @@ func (l *budgetLife) ask(took, every, lasts time.Duration) string {
 		}
 		calls++
 		l.now = l.now.Add(took)
+		l.b.Draw(l.now, took)
+	}
+	return fmt.Sprintf("%d calls took %v, %d were refused\n", calls, time.Duration(calls)*took, refused)
+}
+
+func (l *budgetLife) nowAndThen(took, every, lasts time.Duration) string {
+	calls, refused := 0, 0
+	for end := l.now.Add(lasts); l.now.Before(end); l.now = l.now.Add(every) {
+		if l.b.Spent(l.now) != nil {
+			refused++
+			continue
+		}
+		calls++
 		l.b.Draw(l.now, took)
 	}
 	return fmt.Sprintf("%d calls took %v, %d were refused\n", calls, time.Duration(calls)*took, refused)
@@ -110,14 +125,14 @@ func TestFaultsHaveABudget(t *testing.T) {
 		calls  int // of 20 batches, one after the other
 		said   string
 	}{
-		"calls that fail":                {slow{takes: 4 * time.Millisecond, fails: errors.New("no")}, nil, 3, said},
-		"and what mending them takes":    {slow{takes: time.Millisecond, mends: 3 * time.Millisecond, fails: errors.New("no")}, nil, 3, said},
+		"calls that fail":                {slow{takes: 40 * time.Millisecond, fails: errors.New("no")}, nil, 3, said},
+		"and what mending them takes":    {slow{takes: 10 * time.Millisecond, mends: 30 * time.Millisecond, fails: errors.New("no")}, nil, 3, said},
 		"one is enough if it takes long": {slow{takes: time.Second, fails: errors.New("no")}, nil, 1, said},
 		"not those that go well":         {slow{takes: time.Second}, nil, 20, ""},
 		"not those that refuse a batch":  {slow{takes: time.Second, fails: sdk.Reject("closed")}, nil, 20, "plugin p: closed"},
-		"more, if settings say so":       {slow{takes: 4 * time.Millisecond, fails: errors.New("no")}, map[string]string{"fault.budget.ms": "25"}, 7, strings.Replace(said, "10ms", "25ms", 1)},
-		"none, if settings say so":       {slow{takes: 4 * time.Millisecond, fails: errors.New("no")}, map[string]string{"fault.budget.ms": "0"}, 20, "plugin p: no"},
-		"all calls, if settings say so": {slow{takes: 30 * time.Millisecond}, map[string]string{"call.budget.ms": "100"}, 4,
+		"more, if settings say so":       {slow{takes: 40 * time.Millisecond, fails: errors.New("no")}, map[string]string{"fault.budget.ms": "25"}, 7, strings.Replace(said, "10ms", "25ms", 1)},
+		"none, if settings say so":       {slow{takes: 40 * time.Millisecond, fails: errors.New("no")}, map[string]string{"fault.budget.ms": "0"}, 20, "plugin p: no"},
+		"all calls, if settings say so": {slow{takes: 300 * time.Millisecond}, map[string]string{"call.budget.ms": "100"}, 4,
 			"plugin p: its calls took more than the 100ms of each second that they may: make it faster, send it less, or raise plugin.p.call.budget.ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +193,7 @@ func TestPoliciesWhileABudgetIsSpent(t *testing.T) {
 // A plugin that is not called while its budget is spent has not failed: its breaker counts faults.
 func TestARefusalForLackOfBudgetIsNoFault(t *testing.T) {
 	now := noon
-	p := ruled(t, &slow{now: &now, takes: 20 * time.Millisecond, fails: errors.New("no")}, map[string]string{"breaker.faults": "2"})
+	p := ruled(t, &slow{now: &now, takes: 105 * time.Millisecond, fails: errors.New("no")}, map[string]string{"breaker.faults": "2"})
 	r := New(func() time.Time { return now })
 	for range 10 {
 		_, _ = r.Run(p, &Input{Topic: "t", Batch: records(t, batch.None, "a")})
@@ -189,6 +204,43 @@ func TestARefusalForLackOfBudgetIsNoFault(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	if _, err := r.Run(p, &Input{Topic: "t", Batch: records(t, batch.None, "a")}); p[0].Breaker.Trips() != 1 {
 		t.Errorf("it was not switched off after the second fault: %v", err)
+	}
+}
+
+// Calls end on several processors at once, and the time of one that draws later may be a little
+// older: it must not take that for a clock that was set back, and forgive what others owe.
+func TestADrawOfALittleEarlierForgivesNothing(t *testing.T) {
+	b := NewBudget(time.Millisecond, "it is spent")
+	b.Draw(noon.Add(2*time.Millisecond), time.Second) // more than is ever owed
+	if b.Spent(noon) == nil {
+		t.Error("whoever looked at the clock before that draw may call")
+	}
+	for _, took := range []time.Duration{300 * time.Microsecond, time.Second} {
+		b.Draw(noon, took)
+		if b.Spent(noon.Add(time.Minute)) == nil {
+			t.Errorf("after a draw of %v of a little earlier a call may be made within the minute", took)
+		}
+	}
+	if b.Spent(noon.Add(time.Minute+3*time.Millisecond)) != nil {
+		t.Error("after the minute no call may be made")
+	}
+}
+
+func TestSharesOfASecondHaveARange(t *testing.T) {
+	for text, want := range map[string]string{
+		"0": "", "1000": "", "1s": "", "250us": "",
+		"-5":                   "-5ms: use 0 to 1000 ms of each second, where 0 is without a bound",
+		"1001":                 "1.001s: use 0 to 1000 ms of each second, where 0 is without a bound",
+		"1h":                   "1h0m0s: use 0 to 1000 ms of each second, where 0 is without a bound",
+		"18446744073710":       "18446744073710 is not a time such as 250ms", // 448 ms, were it wrapped around
+		"99999999999999999999": "99999999999999999999 is not a time such as 250ms",
+	} {
+		for _, key := range []string{"fault.budget.ms", "call.budget.ms"} {
+			_, _, _, err := Rules("p", map[string]string{key: text}, 10*time.Millisecond)
+			if (err == nil) != (want == "") || err != nil && !strings.HasSuffix(err.Error(), want) || err != nil && !strings.Contains(err.Error(), key) {
+				t.Errorf("%s=%s: %v, want %q", key, text, err, want)
+			}
+		}
 	}
 }
 

@@ -46,11 +46,20 @@ func Rules(name string, texts map[string]string, failing time.Duration) (rules P
 		c.Wrong(keyFaults, "at most 10000")
 	}
 	rules.Breaker = NewBreaker(int(faults), window, coolDown)
-	failing = c.Duration(keyFaulting, failing)
-	calls := c.Duration(keyCalls, 0)
+	failing = share(c, keyFaulting, failing)
+	calls := share(c, keyCalls, 0)
 	rules.Faults = NewBudget(failing, fmt.Sprintf("its calls that failed took more than the %v of each second that they may: mend it, or raise plugin.%s.%s", failing, name, keyFaulting))
 	rules.Calls = NewBudget(calls, fmt.Sprintf("its calls took more than the %v of each second that they may: make it faster, send it less, or raise plugin.%s.%s", calls, name, keyCalls))
 	return rules, kind, own, c.Err()
+}
+
+// share is how much of each second something may take.
+func share(c sdk.Config, key string, otherwise time.Duration) time.Duration {
+	each := c.Duration(key, otherwise)
+	if each < 0 || each > time.Second {
+		c.Wrong(key, fmt.Sprintf("%v: use 0 to 1000 ms of each second, where 0 is without a bound", each))
+	}
+	return each
 }
 
 // Make makes an instance of a plugin that is registered by that name. A panic of it is an
