@@ -128,3 +128,36 @@ func (w *walk) callee(indirect bool) (s signature) {
 	}
 	return types[n]
 }
+
+// freeMerges is how many words of variables are merged for nothing. Go has at most so many in a function, and what is
+// compiled from Rust has seldom more.
+const freeMerges = 64
+
+// manyMerges is how many a function may merge in all until each costs more: they are on the stack, and their moves in
+// the code, and no cache has them.
+const manyMerges = 1 << 15
+
+// merge notes that variables which a block may have set are merged where it ends, and if it is a loop where each turn
+// begins, whichever way leads there.
+func (w *walk) merge(block *outer) {
+	sets := w.sets - block.sets
+	if w.plan.vectors > 0 {
+		sets *= 2
+	}
+	n := max(0, min(sets, int64(w.plan.variables)+int64(w.plan.vectors))-freeMerges)
+	at := w.region
+	if block.loop {
+		at = block.inner
+	}
+	w.plan.regions[at].merged += n
+	w.merged += n
+}
+
+// weighMerges has regions pay for the variables that they merge.
+func (w *walk) weighMerges() {
+	w.plan.words += w.merged
+	each := 1 + min(w.merged/manyMerges, 15)
+	for i := range w.plan.regions {
+		w.plan.regions[i].weight += each * w.plan.regions[i].merged
+	}
+}

@@ -159,3 +159,40 @@ func TestNothingHidesBehindAType(t *testing.T) {
 		}
 	}
 }
+
+// Where blocks meet, variables that one of the ways there has set are moved, whichever way was taken: each turn here
+// leaves a nest of blocks at each of whose ends they are.
+func TestVariablesThatMeetArePaidFor(t *testing.T) {
+	const variables, nest, turns = 200, 50, 20
+	const met = nest * (variables - 64)
+	var set, sum, leave []byte
+	for n := range uint32(variables) {
+		set = Seq(set, Get(n+1), I64(3), Op(0x7c), Set(n+1))
+		sum = Seq(sum, Get(n+1), Op(0x7c))
+	}
+	for n := range uint32(nest) {
+		leave = Seq(leave, Get(0), I32(-int32(n)-1), Op(0x46), BrIf(n))
+	}
+	code := Seq(Many(nest, Op(2, 0x40)), leave, set, Many(nest, Op(0x0b)))
+	m := Module{Globals: []Global{{Export: "depth"}}, Functions: []Function{
+		{Export: "f", Params: "i", Results: "I", Locals: strings.Repeat("I", variables), Code: Seq(Loop(code, down, BrIf(0)), I64(0), sum)},
+		{Export: "deep", Params: "i", Results: "I", Locals: strings.Repeat("I", variables), Code: Seq(
+			GlobalGet(0), I64(1), Op(0x7c), GlobalSet(0), code, Get(0), Call(1), sum)},
+	}}
+	for _, local := range []bool{false, true} {
+		counting, err := fuel.Counting(m.Bytes(), local, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := start(t, counting)
+		_, little, err := i.call(1<<30, "f", 1)
+		_, much, err2 := i.call(1<<30, "f", 1+turns)
+		if err := errors.Join(err, err2); err != nil || (much-little)/turns < met {
+			t.Errorf("a turn costs %d, and merges %d: %v", (much-little)/turns, met, err)
+		}
+		_, _, err = i.call(1<<40, "deep", 1)
+		if depth := i.ExportedGlobal("depth").Get(); err == nil || int64(i.stack.Get()) >= 0 || depth > 8<<20/(8*met) {
+			t.Errorf("it ended with %v and stack %d, %d deep", err, int64(i.stack.Get()), depth)
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 // region is code that is paid for in one place.
 type region struct {
 	weight int64
+	merged int64 // words of variables that its beginning merges
 	// payer is the region that must have run before this one each time, or −1: this one
 	// pays for itself, however short.
 	payer int
@@ -107,8 +108,10 @@ func (m *module) parseCode(c *cursor) {
 type outer struct {
 	region int
 	loop   bool  // the block is one
+	inner  int   // if so, what begins each turn
 	branch int64 // words that a branch to it moves
 	out    int64 // and its end
+	sets   int64 // of variables, before it
 }
 
 // walk goes over the body of one function and makes a plan.
@@ -124,6 +127,8 @@ type walk struct {
 	blocks  uint64
 	moved   uint64 // words, beyond those that are free
 	largest int64  // words that one call has
+	sets    int64  // of variables, so far
+	merged  int64  // words of them, where blocks meet
 	targets uint32
 }
 
@@ -197,6 +202,7 @@ func (w *walk) often() int64 { return 1 << (3 * min(w.loops, 6)) }
 // around calls.
 func (w *walk) settle() {
 	regions, charges := w.plan.regions, w.sized
+	w.weighMerges()
 	own := make([]int64, len(regions))
 	for i := range regions {
 		own[i] = regions[i].weight
@@ -242,6 +248,9 @@ func (w *walk) instruction(begin int) {
 		w.weigh(weightPlain)
 	case op >= 0x20 && op <= 0x26 || op == 0xd2:
 		w.u32()
+		if op == 0x21 || op == 0x22 {
+			w.sets++
+		}
 		w.weigh(weightPlain)
 	case op >= 0x28 && op <= 0x3e:
 		w.u32()
@@ -284,11 +293,13 @@ func (w *walk) structure(op byte, begin int) {
 		if w.outer[top].loop {
 			w.loops--
 		}
+		block := w.outer[top]
 		w.outer = w.outer[:top]
 		if top == 0 {
 			return
 		}
 		w.begin(payer)
+		w.merge(&block)
 	default:
 		in, out := w.blockType()
 		if len(w.outer) >= maxNesting {
@@ -296,7 +307,7 @@ func (w *walk) structure(op byte, begin int) {
 			return
 		}
 		w.open(op, in, out)
-		w.outer = append(w.outer, outer{region: w.region, loop: op == 0x03, branch: out, out: out})
+		w.outer = append(w.outer, outer{region: w.region, loop: op == 0x03, branch: out, out: out, sets: w.sets})
 		switch op {
 		case 0x02: // a block is entered where it stands
 			return
@@ -304,6 +315,7 @@ func (w *walk) structure(op byte, begin int) {
 			w.loops++
 			w.outer[top+1].branch = in
 			w.begin(-1)
+			w.outer[top+1].inner = w.region
 		default:
 			w.begin(w.region)
 		}
