@@ -7,6 +7,8 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -711,6 +713,26 @@ func TestOneRecordDoesNotDecideAboutOthers(t *testing.T) {
 	}
 }
 
+// How many headers came whoever produced the record decided: looking through them takes no memory for each.
+func TestHeadersThatCameAreNotCopied(t *testing.T) {
+	came := make([]sdk.Header, 200_000)
+	for n := range came {
+		came[n].Key = strconv.Itoa(n)
+	}
+	came[len(came)-1].Key = "\xff"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, key := range []string{"\xff", "\xfe"} {
+		if err := believableHeaders(came, []sdk.Header{{Key: key}}); (err != nil) != (key == "\xfe") {
+			t.Errorf("a key %q: %v", key, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 { // others may allocate meanwhile
+		t.Errorf("looking at %d headers took %d bytes", len(came), took)
+	}
+}
+
 func TestHeadersThatCameMayBeAnswered(t *testing.T) {
 	many := make([]sdk.Header, 1100)
 	for n := range many {
@@ -722,12 +744,14 @@ func TestHeadersThatCameMayBeAnswered(t *testing.T) {
 		in, out []sdk.Header
 		want    error
 	}{
-		"as they came":          {many, many, nil},
-		"more":                  {many, more(maxHeaders), nil},
-		"too many more":         {many, more(maxHeaders + 1), ErrOutput},
-		"a key of no text":      {many, odd, ErrOutput},
-		"a key that came":       {odd, append(odd[:1:1], odd[0], sdk.Header{Key: "h"}), nil},
-		"another key of no txt": {odd, []sdk.Header{{Key: "\xfe"}}, ErrOutput},
+		"as they came":           {many, many, nil},
+		"more":                   {many, more(maxHeaders), nil},
+		"too many more":          {many, more(maxHeaders + 1), ErrOutput},
+		"a key of no text":       {many, odd, ErrOutput},
+		"a key that came":        {odd, append(odd[:1:1], odd[0], sdk.Header{Key: "h"}), nil},
+		"keys that came, twice":  {append(odd[:1:1], sdk.Header{Key: "\xfe"}), []sdk.Header{{Key: "\xfe"}, {Key: "\xff"}, {Key: "\xfe"}}, nil},
+		"one that came, another": {odd, []sdk.Header{odd[0], {Key: "\xfe"}}, ErrOutput},
+		"another key of no txt":  {odd, []sdk.Header{{Key: "\xfe"}}, ErrOutput},
 	} {
 		if err := believableHeaders(test.in, test.out); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)

@@ -91,6 +91,17 @@ var malicious = map[string]struct {
 	"a configure that loops":        {guest(pass, export(abi.Configure, "i", "I", Seq(forever, pass))), refusedAtLoad},
 	"an alloc_in that loops":        {guest(pass, export(abi.Alloc, "i", "i", Seq(forever, I32(0)))), refusedAtLoad},
 	"exponentially many calls":      {exponential(), ErrFuel},
+	"a loop that keeps a thousand": {guest(Seq(Many(1000, I64(5)), Op(3, 3), I64(7), Br(0), Op(0x0b), pass), with(func(m *Module) {
+		m.Functions = append(m.Functions, Function{Params: strings.Repeat("I", 1000)})
+	})), ErrFuel},
+	"a loop behind a type": {guest(Seq(Op(2, 0x63, 0x28, 3, 0x40), Br(0), Op(2, 0x63, 0x28, 0, 0x0b, 0x1a, 0x0b, 0, 0x0b, 0x1a), pass), with(func(m *Module) {
+		for n := range 50 {
+			m.Functions = append(m.Functions, Function{Params: strings.Repeat("i", n+2)})
+		}
+	})), refusedAtLoad},
+	"recursion with large answers": {guest(Seq(Call(3), Many(1000, Op(0x1a)), pass), with(func(m *Module) {
+		m.Functions = append(m.Functions, Function{Results: strings.Repeat("v", 1000), Code: Call(3)})
+	})), ErrStack},
 
 	// Memory.
 	"memory that grows":               {guest(Seq(Loop(I32(1), Op(0x40, 0, 0x1a), Br(0)), pass)), ErrFuel},

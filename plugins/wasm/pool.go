@@ -197,25 +197,22 @@ func believableHeaders(in, out []sdk.Header) error {
 	return nil
 }
 
-// foreign reports whether the key of a header in out is neither UTF-8 nor one of those that came.
+// foreign reports whether the key of a header in out is neither UTF-8 nor one of those that came. What it notes is of
+// the answer, which has a bound: how many headers came whoever produced the record decided.
 func foreign[H any](in, out []H, key func(*H) string) bool {
-	var came map[string]bool
+	var odd map[string]struct{}
 	for i := range out {
-		is := key(&out[i])
-		if utf8.ValidString(is) {
-			continue
-		}
-		if came == nil {
-			came = make(map[string]bool)
-			for n := range in {
-				came[key(&in[n])] = true
+		if is := key(&out[i]); !utf8.ValidString(is) {
+			if odd == nil {
+				odd = make(map[string]struct{})
 			}
-		}
-		if !came[is] {
-			return true
+			odd[is] = struct{}{}
 		}
 	}
-	return false
+	for i := 0; i < len(in) && len(odd) > 0; i++ {
+		delete(odd, key(&in[i]))
+	}
+	return len(odd) > 0
 }
 
 // wrong is an error of this plugin, counted and with the file that it is of.

@@ -57,14 +57,18 @@ func (c *cursor) u32() uint32 {
 	return 0
 }
 
-// signed goes over a signed number of at most so many bytes.
-func (c *cursor) signed(most int) {
-	for range most {
-		if c.byte() < 0x80 {
-			return
+// signed reads a signed number of at most so many bytes.
+func (c *cursor) signed(most int) (v int64) {
+	for n := range most {
+		b := c.byte()
+		v |= int64(b&0x7f) << (7 * n)
+		if b < 0x80 {
+			unused := max(0, 64-7*(n+1))
+			return v << unused >> unused
 		}
 	}
 	c.fail("a number at byte %d is too long", c.at)
+	return 0
 }
 
 func (c *cursor) take(n uint32) []byte {

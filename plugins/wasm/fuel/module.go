@@ -53,13 +53,17 @@ var order = []byte{
 	sectionExport, sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData,
 }
 
-type signature struct{ params, results []byte }
+type signature struct {
+	params, results []byte
+	in, out         int64 // the words of them
+}
 
 // module is what the rewriter knows of a module.
 type module struct {
 	sections  map[byte][]byte // but for custom ones, which are left out
 	types     []signature
-	functions []uint32 // the types of those that have a body
+	imports   []uint32 // the types of functions that the host has
+	functions []uint32 // and of those that have a body
 	globals   uint32
 	exports   uint32
 	pages     uint32 // of memory, at most
@@ -142,12 +146,12 @@ func (m *module) parseTypes(c *cursor) {
 		if c.byte() != 0x60 {
 			c.fail("a type is not that of a function")
 		}
-		params := c.take(c.count("parameters", maxValues))
-		results := c.take(c.count("results", maxValues))
+		params := c.valueTypes(c.count("parameters", maxValues))
+		results := c.valueTypes(c.count("results", maxValues))
 		if c.err != nil {
 			return
 		}
-		m.types = append(m.types, signature{params, results})
+		m.types = append(m.types, signature{params, results, words(params), words(results)})
 	}
 }
 
@@ -157,7 +161,7 @@ func (m *module) parseImports(c *cursor, allowed func(module, name string) bool)
 		if kind := c.byte(); kind != 0 && c.err == nil {
 			c.fail("it imports %s.%s, which is not a function", from, name)
 		}
-		c.u32()
+		t := c.u32()
 		if c.err != nil {
 			return
 		}
@@ -165,6 +169,11 @@ func (m *module) parseImports(c *cursor, allowed func(module, name string) bool)
 			c.fail("it imports %s.%s, which the host does not have", from, name)
 			return
 		}
+		if t >= uint32(len(m.types)) {
+			c.fail("%s.%s has type %d of %d", from, name, t, len(m.types))
+			return
+		}
+		m.imports = append(m.imports, t)
 	}
 }
 
@@ -204,12 +213,12 @@ func (m *module) parseTables(c *cursor) {
 	m.tables = appendU32(nil, n)
 	left := uint32(maxElements) // each instance has them all, filled, beside its memory
 	for i := range n {
-		kind := c.byte()
+		kind := c.valueTypes(1)
 		// What a table may grow by is its share of what those behind it leave.
 		least, largest := parseLimits(c, "table", left)
 		largest = min(largest, max(least, left/(n-i)))
 		left -= largest
-		m.tables = appendU32(appendU32(append(m.tables, kind, 1), least), largest)
+		m.tables = appendU32(appendU32(append(append(m.tables, kind...), 1), least), largest)
 	}
 }
 

@@ -21,8 +21,12 @@ func (m *module) parseElements(c *cursor) {
 		if flags&1 == 0 { // active: where it goes
 			c.expression()
 		}
-		if flags&3 != 0 { // what it has
-			c.byte()
+		switch {
+		case flags&3 == 0:
+		case flags&4 == 0: // what it has: functions, or references
+			c.zero()
+		default:
+			c.valueTypes(1)
 		}
 		n := c.count("elements", left)
 		left -= n
@@ -75,7 +79,7 @@ func (c *cursor) expression() {
 	case 0x44: // f64.const
 		c.take(8)
 	case 0xd0: // ref.null
-		c.byte()
+		c.valueTypes(1)
 	case 0xfd: // v128.const
 		c.u32()
 		c.take(16)
@@ -91,7 +95,8 @@ func (c *cursor) expression() {
 func (m *module) parseGlobals(c *cursor) {
 	m.globals = c.count("globals", maxGlobals)
 	for range m.globals {
-		c.take(2) // type, and whether it may change
+		c.valueTypes(1)
+		c.byte() // whether it may change
 		c.expression()
 		if c.err != nil {
 			return

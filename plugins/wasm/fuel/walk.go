@@ -25,6 +25,7 @@ const (
 // region is code that is paid for in one place.
 type region struct {
 	weight int64
+	merged int64 // words of variables that its beginning merges
 	// payer is the region that must have run before this one each time, or −1: this one
 	// pays for itself, however short.
 	payer int
@@ -58,6 +59,7 @@ type plan struct {
 	locals     []byte // the groups, without their count
 	variables  uint32 // parameters and local variables
 	vectors    uint32 // those of them that are v128
+	words      int64  // of eight bytes that calls and blocks have, beside them
 	body       []byte // up to its last end, which is left out
 	regions    []region
 	insertions []insertion
@@ -69,7 +71,7 @@ type plan struct {
 
 // frame is about how many bytes the function takes on the stack.
 func (p *plan) frame() int64 {
-	return 96 + 8*(int64(p.variables)+int64(p.vectors)) + 4*p.length
+	return 96 + 8*(int64(p.variables)+int64(p.vectors)+p.words) + 4*p.length
 }
 
 // deep reports whether the function pays for its frame.
@@ -105,7 +107,11 @@ func (m *module) parseCode(c *cursor) {
 // outer is what is around an open block.
 type outer struct {
 	region int
-	loop   bool // the block is one
+	loop   bool  // the block is one
+	inner  int   // if so, what begins each turn
+	branch int64 // words that a branch to it moves
+	out    int64 // and its end
+	sets   int64 // of variables, before it
 }
 
 // walk goes over the body of one function and makes a plan.
@@ -119,6 +125,10 @@ type walk struct {
 	moves   int64 // as often calls need what is left in the global
 	sized   int64 // as often what depends on a size is charged
 	blocks  uint64
+	moved   uint64 // words, beyond those that are free
+	largest int64  // words that one call has
+	sets    int64  // of variables, so far
+	merged  int64  // words of them, where blocks meet
 	targets uint32
 }
 
@@ -132,7 +142,7 @@ func (w *walk) function(s signature) {
 	w.locals(uint64(len(s.params)))
 	begin := w.at
 	w.begin(-1)
-	w.outer = append(w.outer, outer{})
+	w.outer = append(w.outer, outer{branch: s.out, out: s.out})
 	for len(w.outer) > 0 && w.err == nil {
 		if !w.more() {
 			w.fail("a function has no end")
@@ -147,15 +157,16 @@ func (w *walk) function(s signature) {
 		w.fail("a function goes on behind its end")
 		return
 	case w.phis() > maxPhis:
-		w.fail("a function has %d blocks and %d variables", w.blocks, w.plan.variables)
+		w.fail("a function has %d blocks and %d variables, and moves %d values", w.blocks, w.plan.variables, w.moved)
 		return
 	}
 	w.plan.body = w.p[begin : w.at-1]
+	w.plan.words += s.out + w.largest
 	w.settle()
 }
 
-// phis is how many values a compiler may have to merge where blocks meet.
-func (w *walk) phis() uint64 { return w.blocks * uint64(w.plan.variables+1) }
+// phis is how many values a compiler may have to merge where blocks meet, and to move at branches and calls.
+func (w *walk) phis() uint64 { return w.blocks*uint64(w.plan.variables+1) + w.moved }
 
 func (w *walk) locals(variables uint64) {
 	w.plan.groups = w.count("groups of variables", maxLocals)
@@ -165,7 +176,7 @@ func (w *walk) locals(variables uint64) {
 		if variables += uint64(n); variables > maxLocals {
 			w.fail("a function has more than %d variables", maxLocals)
 		}
-		if w.byte() == typeVector {
+		if t := w.valueTypes(1); len(t) == 1 && t[0] == typeVector {
 			w.plan.vectors += n
 		}
 		if w.err != nil {
@@ -191,6 +202,7 @@ func (w *walk) often() int64 { return 1 << (3 * min(w.loops, 6)) }
 // around calls.
 func (w *walk) settle() {
 	regions, charges := w.plan.regions, w.sized
+	w.weighMerges()
 	own := make([]int64, len(regions))
 	for i := range regions {
 		own[i] = regions[i].weight
@@ -227,7 +239,7 @@ func (w *walk) instruction(begin int) {
 	case op == 0x1a || op == 0x1b || op == 0xd1 || op >= 0x45 && op <= 0xc4:
 		w.weigh(plainWeight(op))
 	case op == 0x1c:
-		w.take(w.u32())
+		w.valueTypes(w.u32())
 		w.weigh(weightPlain)
 	case op == 0x23 || op == 0x24:
 		if g := w.u32(); g >= w.m.globals {
@@ -236,6 +248,9 @@ func (w *walk) instruction(begin int) {
 		w.weigh(weightPlain)
 	case op >= 0x20 && op <= 0x26 || op == 0xd2:
 		w.u32()
+		if op == 0x21 || op == 0x22 {
+			w.sets++
+		}
 		w.weigh(weightPlain)
 	case op >= 0x28 && op <= 0x3e:
 		w.u32()
@@ -271,29 +286,36 @@ func (w *walk) structure(op byte, begin int) {
 	payer := w.outer[top].region
 	switch op {
 	case 0x05: // else
+		w.move(w.outer[top].out)
 		w.begin(payer)
 	case 0x0b: // end
+		w.move(w.outer[top].out)
 		if w.outer[top].loop {
 			w.loops--
 		}
+		block := w.outer[top]
 		w.outer = w.outer[:top]
 		if top == 0 {
 			return
 		}
 		w.begin(payer)
+		w.merge(&block)
 	default:
-		w.signed(5)
+		in, out := w.blockType()
 		if len(w.outer) >= maxNesting {
 			w.fail("a function nests deeper than %d", maxNesting)
 			return
 		}
-		w.outer = append(w.outer, outer{w.region, op == 0x03})
+		w.open(op, in, out)
+		w.outer = append(w.outer, outer{region: w.region, loop: op == 0x03, branch: out, out: out, sets: w.sets})
 		switch op {
 		case 0x02: // a block is entered where it stands
 			return
 		case 0x03: // a loop is entered again and again
 			w.loops++
+			w.outer[top+1].branch = in
 			w.begin(-1)
+			w.outer[top+1].inner = w.region
 		default:
 			w.begin(w.region)
 		}
@@ -307,38 +329,33 @@ func (w *walk) control(op byte, at int) {
 	switch op {
 	case 0x00, 0x01: // unreachable, nop
 	case 0x0c, 0x0d: // br, br_if
-		w.u32()
+		w.move(w.branch())
 	case 0x0e: // br_table
-		n := w.count("targets of br_table", maxTargets)
-		if w.targets += n; w.targets > maxTargets {
-			w.fail("a function has more than %d targets of br_table", maxTargets)
-		}
-		for range n {
-			w.u32()
-		}
-		w.u32()
+		w.branches()
 		weight = weightIndirect
 	case 0x0f: // return
 		w.insert(at, leaving, 0)
+		w.move(w.outer[0].out)
 	case 0x10: // call
 		weight = weightCall
-		w.call(at, 1)
+		w.call(at, false)
 	case 0x11: // call_indirect
 		weight = weightIndirect
-		w.call(at, 2)
+		w.call(at, true)
 	default:
 		w.fail("it has instruction %#x, which is unknown or not allowed (threads, exceptions, tail calls)", op)
 	}
 	w.weigh(weight)
 }
 
-// call is a call, with so many numbers behind it.
-func (w *walk) call(at, operands int) {
+// call is a call, of a function or of what is in a table.
+func (w *walk) call(at int, indirect bool) {
 	w.insert(at, calling, 0)
 	begin := w.at - 1 - at
-	for range operands {
-		w.u32()
-	}
+	s := w.callee(indirect)
+	w.move(s.in + s.out)
+	w.largest = max(w.largest, s.in+s.out)
+	w.plan.words += moving(s.out)
 	w.insert(w.at-begin, called, 0)
 	w.plan.calls = true
 	w.moves += w.often()
@@ -348,10 +365,12 @@ func (w *walk) call(at, operands int) {
 func (w *walk) constant(op byte, at int) {
 	weight := int64(weightPlain)
 	switch op {
-	case 0x3f, 0xd0: // memory.size, ref.null
-		w.byte()
+	case 0x3f: // memory.size
+		w.zero()
+	case 0xd0: // ref.null
+		w.valueTypes(1)
 	case 0x40: // memory.grow
-		w.byte()
+		w.zero()
 		w.insert(at, grow, 0)
 		w.counted()
 		weight = weightBulk
