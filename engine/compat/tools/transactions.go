@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -14,7 +15,7 @@ func (t *set) transactions(ctx context.Context) error {
 	if err := t.create(ctx, topic, 1); err != nil {
 		return err
 	}
-	k, err := kgo.NewClient(kgo.SeedBrokers(t.Bootstrap), kgo.TransactionalID(id))
+	k, err := kgo.NewClient(kgo.SeedBrokers(t.Bootstrap), kgo.TransactionalID(id), kgo.TransactionTimeout(10*time.Minute))
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,8 @@ kafka-transactions find-hanging --topic NAME
 // scene makes what is asked about: records, a group's offsets, and a transaction that is open until end.
 func (t *set) scene(ctx context.Context) (end func(), err error) {
 	name := t.Name("transcript")
-	k, err := kgo.NewClient(kgo.SeedBrokers(t.Bootstrap), kgo.TransactionalID(name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	k, err := kgo.NewClient(kgo.SeedBrokers(t.Bootstrap), kgo.TransactionalID(name), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.TransactionTimeout(10*time.Minute)) // a Java tool for each line takes its time
 	if err != nil {
 		return nil, err
 	}
