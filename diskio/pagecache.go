@@ -7,9 +7,14 @@ import (
 )
 
 const (
-	// pieceBytes is how much is given to the disk at once: the more, the longer a journal beside
-	// it waits for the disk. At most that much of a file at its end is beyond a PageCache's reach.
-	pieceBytes = 256 << 10
+	// pieceBytes is how much is given to the disk at once: the more, the fewer wake-ups and
+	// system calls. At most that much of a file at its end is beyond a PageCache's reach.
+	pieceBytes = 1 << 20
+	// awaitedBytes is how much at once while somebody waits for syncs of the same disk, which
+	// would wait for the piece too.
+	awaitedBytes = 256 << 10
+	// calmBytes is how much is given to the disk until a sync that was waited for is forgotten.
+	calmBytes = 64 << 20
 	// blockBytes is what is dropped together: the system holds what was written in pieces of up to
 	// that size, at multiples of theirs, and lets go of none that is not all in the range.
 	blockBytes = 2 << 20
@@ -41,6 +46,7 @@ type PageCache struct {
 	chunks sync.Pool
 
 	written, dropped, kept atomic.Int64
+	awaited                atomic.Int64 // until so many bytes were written, pieces are small
 
 	// The goroutine's own.
 	queue  []*chunk // oldest first, from head on
@@ -143,10 +149,20 @@ func (t *Trail) Recent(position int64) bool {
 	return from != 0 && position >= from-1
 }
 
+// Awaited says that somebody waits for a sync of a file on this disk (any goroutine).
+func (c *PageCache) Awaited() { c.awaited.Store(c.written.Load() + calmBytes) }
+
 // Wrote says that f was appended to up to end. It does not block.
 func (c *PageCache) Wrote(t *Trail, f File, end int64) {
-	if end-t.queued >= pieceBytes {
-		c.take(t, f, end/pieceBytes*pieceBytes)
+	if end-t.queued < awaitedBytes {
+		return
+	}
+	piece := int64(pieceBytes)
+	if c.written.Load() < c.awaited.Load() {
+		piece = awaitedBytes
+	}
+	if to := end / piece * piece; to > t.queued {
+		c.take(t, f, to)
 	}
 }
 

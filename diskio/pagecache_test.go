@@ -33,10 +33,12 @@ type cached struct {
 	trail Trail
 }
 
+// underLimit runs a test while somebody waits for syncs.
 func underLimit(t *testing.T, mib int64, test func(*cached)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &cached{PageCache: NewPageCache(PageCacheOptions{Bytes: mib << 20})}
 		defer c.Close()
+		c.Awaited()
 		test(c)
 	})
 }
@@ -93,6 +95,32 @@ func TestPageCacheDropsWholeBlocks(t *testing.T) {
 			}
 		}
 		expect(t, did, "drop 0+2", "drop 0+2", "drop 2+2", "drop 2+2", "drop 4+2", "drop 4+2")
+	})
+}
+
+// Pieces are small for a while after somebody waited for a sync, and large when nobody does.
+func TestPageCacheWritesSmallPiecesBesideSyncs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cached{PageCache: NewPageCache(PageCacheOptions{Bytes: -1})}
+		defer c.Close()
+		pieces := func(from, to int64) (n int) {
+			for end := from + 64<<10; end <= to; end += 64 << 10 {
+				c.Wrote(&c.trail, &c.file, end)
+				synctest.Wait()
+			}
+			return len(c.wrote())
+		}
+		const mib = 1 << 20
+		if got := pieces(0, 8*mib); got != 8 {
+			t.Errorf("8 MiB went to the disk in %d pieces, want 8", got)
+		}
+		c.Awaited()
+		if got := pieces(8*mib, 72*mib); got != 256 {
+			t.Errorf("64 MiB went to the disk in %d pieces while somebody waited, want 256", got)
+		}
+		if got := pieces(72*mib, 80*mib); got != 8 {
+			t.Errorf("8 MiB went to the disk in %d pieces long after somebody waited, want 8", got)
+		}
 	})
 }
 

@@ -1,11 +1,9 @@
 package loadgen
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -24,6 +22,7 @@ type Options struct {
 	Labels    map[string]string
 	BrokerPID int                      // for the broker's processor time and memory. Zero: not known
 	DataDir   string                   // where the broker keeps its data, to name the file system
+	Memory    *Memory                  // for phases with warm_memory. Nil: they have one of the run's own
 	Keep      bool                     // leave the topics that were created
 	HDRDir    string                   // where .hgrm and .hlog files go. Empty: nowhere
 	Config    map[string]string        // of the broker, for the result
@@ -48,12 +47,12 @@ const (
 
 // Run runs every phase of a workload and returns the result, which is not written
 // anywhere yet.
-func Run(ctx context.Context, o Options) (*results.Result, error) {
+func Run(ctx context.Context, o Options) (r *results.Result, err error) {
 	o.defaults()
 	if err := o.Profiling.check(); err != nil {
 		return nil, err
 	}
-	r := &results.Result{
+	r = &results.Result{
 		Schema: results.Version, Suite: o.Suite, System: o.System, Run: o.Run, Labels: o.Labels, Started: time.Now(),
 		Workload: o.Workload.source, Environment: Describe(o.DataDir), Valid: true,
 		Driver: results.Driver{Name: o.Driver, Version: runtime.Version(), Target: strings.Join(o.Brokers, ",")},
@@ -65,6 +64,10 @@ func Run(ctx context.Context, o Options) (*results.Result, error) {
 		return nil, err
 	}
 	defer t.close()
+	if o.Memory == nil {
+		o.Memory = NewMemory(nil)
+		defer func() { err = errors.Join(err, o.Memory.Close()) }()
+	}
 	created, err := t.createTopics(ctx, o.Workload)
 	if err == nil {
 		err = o.phases(ctx, t, r)
@@ -154,9 +157,10 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 	collected, sampled := make(chan struct{}), make(chan struct{})
 	over, cancel := context.WithCancel(ctx)
 	defer cancel()
-	warm, err := j.warm(cmp.Or(o.DataDir, os.TempDir()))
-	if err != nil {
-		return err
+	if j.Warm && j.Bytes > spare {
+		if err := o.Memory.take(ctx); err != nil {
+			return err
+		}
 	}
 	if j.measured == 0 {
 		m.begin(ctx, over) // before the first request, not beside it
@@ -173,31 +177,13 @@ func (o *Options) drive(ctx context.Context, d driver, j *job, c *collector, m *
 	if j.mode() == results.Fixed {
 		ordinary = punctual()
 	}
-	err = d.run(ctx)
+	err := d.run(ctx)
 	ordinary()
 	cancel()
 	<-sampled
 	m.end()
 	<-collected
-	return errors.Join(err, warm(), m.profiled())
-}
-
-// warm touches memory for the phase, if it asks for that, by files in a folder. The function
-// that it returns ends the giving back.
-func (j *job) warm(dir string) (end func() error, err error) {
-	if !j.Warm {
-		return func() error { return nil }, nil
-	}
-	w, err := newWarmMemory(dir, j.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	stop, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- w.follow(j.budget, j.Bytes, stop) }()
-	return func() error {
-		close(stop)
-		return <-done
-	}, nil
+	return errors.Join(err, m.profiled())
 }
 
 func (j *job) primary() kind {

@@ -51,7 +51,7 @@ type Settings struct {
 	Warmup         time.Duration
 	Duration       time.Duration
 	Bytes          int64 // of record values, warm-up not counted, after which a phase ends early. Zero: no bound
-	Warm           bool  // touch as much memory as bytes before the phase; see warmMemory
+	Warm           bool  // hold the machine's free memory from before the phase on; see Memory
 	MinBytes       int
 	MaxWait        time.Duration
 	FetchBytes     int

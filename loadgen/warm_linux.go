@@ -1,87 +1,161 @@
 package loadgen
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"os"
-	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// warmMemory is memory that was touched just now and is given back to the kernel as a
-// phase writes, so that the page cache of the broker grows into it.
+// Memory takes the free memory of a machine that would hand it back to its host, and gives
+// it to whoever needs it, so that a broker's page cache grows into memory that was in use
+// just before.
 //
-// A virtual machine with a memory balloon hands free memory back to its host after about
-// two seconds, and touching it again costs ten times as much as touching memory that the
-// machine still has. Without this, the figures of a run depend on what ran before it and
-// on how long ago that was; with it, every system finds the same amount of warm memory at
-// the same point of its run, however fast it is.
+// A virtual machine with free page reporting (virtio-balloon) hands blocks of free memory
+// back within seconds, and touching them again costs five to ten times as much as touching
+// memory that the machine still has: 1.5 to 1.9 CPU-s for a gigabyte that is written to a
+// file, against 0.2 to 0.4. Which of the two a run gets would depend on what ran before it,
+// how long ago that was and in which pieces its broker writes. While Memory is held there is
+// no free memory but some that was given back just now, whoever asks, whatever for.
 //
-// The memory is the page cache of files without names, on the file system that the broker
-// writes to, for the kernel gives a file the kind of pages that one like it has left: after
-// anonymous memory was given back a gigabyte written to a file cost 1.3 CPU-s, after such
-// files 0.7. They are gone before the system would write them to the disk.
-type warmMemory struct {
-	files []*os.File // those given back first
-	freed int64
+// What is held is anonymous memory of this process. One goroutine owns it, from NewMemory to
+// Close, and gives back as soon as the machine has less than spare of free memory, so that
+// nothing else on the machine goes short.
+type Memory struct {
+	told  func(held, free int64)
+	free  func() (int64, error) // memory of the machine, in bytes
+	asked chan request
+	done  chan struct{}
+	held  [][]byte
 }
 
-// Sizes in bytes.
+// request asks for all free memory, until ctx is done.
+type request struct {
+	ctx context.Context
+	end chan error
+}
+
+// Sizes in bytes, and how often free memory is looked at: a broker writes 2 GB/s at most.
 const (
-	warmFile = 64 << 20
-	ahead    = 256 << 20 // what is given back beyond what was written
+	spare      = 256 << 20
+	piece      = 32 << 20
+	lookMemory = 5 * time.Millisecond
+	tellMemory = 5 * time.Second
 )
 
-// newWarmMemory touches size bytes, rounded up to whole files, in a folder.
-func newWarmMemory(dir string, size int64) (*warmMemory, error) {
-	w := &warmMemory{}
-	block := make([]byte, 1<<20)
-	for begun := int64(0); begun < size; begun += warmFile {
-		f, err := os.CreateTemp(dir, "millrace-bench-warm-")
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("warm memory: %w", err), w.close())
-		}
-		w.files = append(w.files, f)
-		if err := os.Remove(f.Name()); err != nil {
-			return nil, errors.Join(fmt.Errorf("warm memory: %w", err), w.close())
-		}
-		for range warmFile / len(block) {
-			if _, err := f.Write(block); err != nil {
-				return nil, errors.Join(fmt.Errorf("warm %d bytes of memory: %w", size, err), w.close())
+// NewMemory holds nothing yet. What it tells, every few seconds while it takes memory, is how
+// much it holds and how much is still free, in bytes; told may be nil.
+func NewMemory(told func(held, free int64)) *Memory {
+	m := &Memory{told: told, free: freeMemory, asked: make(chan request), done: make(chan struct{})}
+	go m.run()
+	return m
+}
+
+// Close gives everything back.
+func (m *Memory) Close() error {
+	close(m.asked)
+	<-m.done
+	return m.give(math.MaxInt)
+}
+
+// take takes what is free, but for spare, where the machine would hand it back to its host.
+func (m *Memory) take(ctx context.Context) error {
+	if !reportsFreePages() {
+		return nil
+	}
+	r := request{ctx, make(chan error, 1)}
+	m.asked <- r
+	return <-r.end
+}
+
+// run is the goroutine that owns what is held.
+func (m *Memory) run() {
+	defer close(m.done)
+	ticks := time.NewTicker(lookMemory)
+	defer ticks.Stop()
+	for {
+		select {
+		case r, ok := <-m.asked:
+			if !ok {
+				return
+			}
+			r.end <- m.grow(r.ctx)
+		case <-ticks.C:
+			if free, err := m.free(); err == nil && free < spare {
+				_ = m.give(1) // to unmap a range that was mapped does not fail
 			}
 		}
 	}
-	return w, nil
 }
 
-// free gives back what is needed for a phase that has written so many bytes.
-func (w *warmMemory) free(written int64) error {
-	for ; len(w.files) > 0 && w.freed < written+ahead; w.freed += warmFile {
-		f := w.files[0]
-		w.files = w.files[1:]
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("give warm memory back: %w", err)
+// grow touches memory, piece by piece.
+func (m *Memory) grow(ctx context.Context) error {
+	for last := time.Now(); ; {
+		free, err := m.free()
+		if err != nil || free < spare+piece {
+			return err
 		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("take free memory: %w", ctx.Err())
+		}
+		if m.told != nil && time.Since(last) >= tellMemory {
+			last = time.Now()
+			m.told(int64(len(m.held))*piece, free)
+		}
+		p, err := unix.Mmap(-1, 0, piece, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			return fmt.Errorf("take free memory: %w", err)
+		}
+		m.held = append(m.held, p)
+		if err := unix.Madvise(p, unix.MADV_HUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("take free memory in large pages: %w", err)
+		}
+		for i := 0; i < len(p); i += os.Getpagesize() {
+			p[i] = 1
+		}
+	}
+}
+
+// give gives pieces back.
+func (m *Memory) give(pieces int) error {
+	var errs []error
+	for ; pieces > 0 && len(m.held) > 0; pieces-- {
+		last := len(m.held) - 1
+		errs = append(errs, unix.Munmap(m.held[last]))
+		m.held = m.held[:last]
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("give memory back: %w", err)
 	}
 	return nil
 }
 
-// close gives everything back.
-func (w *warmMemory) close() error { return w.free(math.MaxInt64 - ahead) }
+// freeMemory is what the machine has that is in no use at all, in bytes.
+func freeMemory() (int64, error) {
+	var s unix.Sysinfo_t
+	if err := unix.Sysinfo(&s); err != nil {
+		return 0, fmt.Errorf("ask for free memory: %w", err)
+	}
+	return int64(s.Freeram) * int64(s.Unit), nil
+}
 
-// follow gives memory back as the budget of the phase is used up, until stop is closed.
-func (w *warmMemory) follow(budget *atomic.Int64, whole int64, stop <-chan struct{}) error {
-	ticks := time.NewTicker(20 * time.Millisecond)
-	defer ticks.Stop()
-	for {
-		if err := w.free(whole - budget.Load()); err != nil {
-			return errors.Join(err, w.close())
-		}
-		select {
-		case <-stop:
-			return w.close()
-		case <-ticks.C:
+// reportsFreePages tells whether a device of the machine hands free memory back to its
+// host: the feature bit VIRTIO_BALLOON_F_REPORTING (virtio 1.2, section 5.5.3).
+func reportsFreePages() bool {
+	const reporting = 5
+	devices, err := os.ReadDir("/sys/bus/virtio/drivers/virtio_balloon")
+	if err != nil {
+		return false
+	}
+	for _, d := range devices {
+		features, err := os.ReadFile("/sys/bus/virtio/drivers/virtio_balloon/" + d.Name() + "/features")
+		if err == nil && len(features) > reporting && features[reporting] == '1' {
+			return true
 		}
 	}
+	return false
 }

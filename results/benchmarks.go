@@ -134,7 +134,7 @@ the interval excludes 1 and Mann-Whitney p < 0.05).
 | machine | %s, %d cores, %s memory, %s, %s |
 | systems | Millrace %.10s%s (%s) · Apache Kafka 4.3.1, 1 GB heap, its defaults |
 | client | the own wire client of `+"`millrace bench`"+`, on the same machine: 2 producing connections, 5 requests in flight each, idempotent, acks=all |
-| full speed | a bounded volume or time per run, whichever is first (each file of results has its workload: 1 GB or 4 s unless it was run otherwise); as much memory is touched before the run and given back as it writes, so that the page cache of both systems grows into memory that is equally warm |
+| full speed | a bounded volume or time per run, whichever is first (each file of results has its workload: 1 GB or 4 s unless it was run otherwise); memory is touched before the run and given back as it writes, so that the page cache of both systems grows into memory that is equally warm |
 | steady | open model, at a rate that both systems carry; latency counts from the moment at which a batch was due |
 | GB, MB | 10⁹ and 10⁶ bytes of record values |
 `, first.Started.UTC().Format("2006-01-02 15:04"), last.Started.UTC().Format("2006-01-02 15:04 UTC"), len(peers), len(cells),

@@ -98,10 +98,12 @@ func (o *comparison) measure(c *cobra.Command, a, b string) (sides [2][]*results
 		subjects[i] = s
 	}
 	screen := newScreen(c.OutOrStdout())
+	memory := loadgen.NewMemory(screen.taking)
+	defer func() { err = errors.Join(err, memory.Close()) }()
 	for run := range o.repeats {
 		for i, s := range subjects {
 			screen.say("run %d of %d, %s", run+1, o.repeats, s.system)
-			r, err := o.quietly(ctx, w, s, run+1)
+			r, err := o.quietly(ctx, w, s, memory, run+1)
 			if err != nil {
 				return sides, err
 			}
@@ -112,9 +114,10 @@ func (o *comparison) measure(c *cobra.Command, a, b string) (sides [2][]*results
 }
 
 // quietly runs the workload once and writes its result, without table and histograms.
-func (o *comparison) quietly(ctx context.Context, w *loadgen.Workload, s *subject, run int) (*results.Result, error) {
+func (o *comparison) quietly(ctx context.Context, w *loadgen.Workload, s *subject, memory *loadgen.Memory, run int) (*results.Result, error) {
 	r, err := loadgen.Run(ctx, loadgen.Options{
 		Workload: w, Brokers: s.brokers, Driver: o.driver, System: s.system, Run: run, BrokerPID: s.pid, DataDir: s.dir, Config: s.config,
+		Memory: memory,
 	})
 	if err != nil {
 		return nil, err

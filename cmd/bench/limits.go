@@ -116,6 +116,7 @@ func (o *limiting) run(c *cobra.Command) (err error) {
 	screen := newScreen(out)
 	m.Progress = func(s limits.Step) { screen.say("%s", limitStep(s)) }
 	m.Second = screen.now
+	m.Taking = screen.taking
 	m.Finished = func(r *results.Result) { screen.say("%s", limitLine(r)) }
 	m.Failed = func(_ int, err error) { screen.say("FAILED: %v", err) }
 	paths, err := limits.Run(ctx, m)

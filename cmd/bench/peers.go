@@ -82,6 +82,7 @@ func (o *peering) run(c *cobra.Command) (err error) {
 	fmt.Fprintf(out, "starting both and warming them up\n")
 	m.Progress = func(s peers.Step) { fmt.Fprintln(out, stepLine(s)) }
 	m.Finished = func(r *results.Result) { fmt.Fprintln(out, resultLine(r)) }
+	m.Taking = newScreen(out).taking
 	paths, err := peers.RunMatrix(ctx, m)
 	if err != nil {
 		return err

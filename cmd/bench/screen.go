@@ -49,6 +49,11 @@ func (s *screen) done() {
 	s.shown = false
 }
 
+// taking shows how far the free memory of the machine is taken; see loadgen.Memory.
+func (s *screen) taking(held, free int64) {
+	s.say("taking free memory, so that no run gets any from the host: %.1f of %.1f GB", float64(held)/1e9, float64(held+free)/1e9)
+}
+
 // sparks is how many seconds a sparkline shows.
 const sparks = 20
 

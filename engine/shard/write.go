@@ -182,6 +182,9 @@ func (r *Replica) sync() {
 		r.request.Labels = r.topic.ProduceLabels()
 		r.rolled.Labels = r.request.Labels
 	}
+	if r.settings.Commit && r.disk.Cache != nil {
+		r.disk.Cache.Awaited()
+	}
 	if r.log.Load().Commit(&r.request, &r.rolled) {
 		r.done.left.Store(2)
 		r.disk.Syncer.Sync(&r.rolled)

@@ -31,6 +31,7 @@ type Options struct {
 	Second   func(loadgen.Progress) // called once a second; may be nil
 	Finished func(*results.Result)  // called after each run; may be nil
 	Failed   func(row int, err error)
+	Taking   func(held, free int64) // see loadgen.NewMemory; may be nil
 }
 
 // Step is one run that is about to begin.
@@ -51,6 +52,7 @@ type bench struct {
 	all    int
 	topics int
 	paths  []string
+	memory *loadgen.Memory
 }
 
 // Run measures the rows, one after the other; within a row all sides in turn, and all of
@@ -64,8 +66,8 @@ func Run(ctx context.Context, o Options) (paths []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{Options: o, began: time.Now()}
-	defer func() { err = errors.Join(err, b.stopKafka()) }()
+	b := &bench{Options: o, began: time.Now(), memory: loadgen.NewMemory(o.Taking)}
+	defer func() { err = errors.Join(err, b.stopKafka(), b.memory.Close()) }()
 	for _, p := range chosen {
 		b.all += len(p.sides) * o.Repeats
 	}

@@ -70,7 +70,7 @@ func (t *trial) among(ctx context.Context, w *loadgen.Workload) (r *results.Resu
 	if err != nil {
 		return nil, err
 	}
-	if r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second}); r != nil {
+	if r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second, Memory: t.memory}); r != nil {
 		r.Environment.Config = unplaced(r.Environment.Config, t.broker.Dir)
 	}
 	return r, errors.Join(err, end(), t.took(ctx, before))
@@ -91,7 +91,7 @@ func (t *trial) fill(ctx context.Context, b *peers.Broker, topic string) (w *loa
 	if w, err = t.workload(topic); err != nil {
 		return nil, 0, err
 	}
-	r, err := b.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second, Keep: true})
+	r, err := b.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second, Keep: true, Memory: t.memory})
 	if err != nil {
 		return nil, 0, fmt.Errorf("fill the broker: %w", err)
 	}

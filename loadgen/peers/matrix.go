@@ -89,8 +89,9 @@ type MatrixOptions struct {
 	Work     string // folder for the brokers; deleted by the caller
 	Kafka    KafkaOptions
 	Millrace MillraceOptions
-	Progress func(Step)            // called before each run; may be nil
-	Finished func(*results.Result) // called after each run; may be nil
+	Progress func(Step)             // called before each run; may be nil
+	Finished func(*results.Result)  // called after each run; may be nil
+	Taking   func(held, free int64) // see loadgen.NewMemory; may be nil
 }
 
 // Step is one run that is about to begin.
@@ -110,14 +111,15 @@ type matrix struct {
 	began    time.Time
 	done     int
 	topics   int
+	memory   *loadgen.Memory
 }
 
 // RunMatrix measures Millrace and Apache Kafka side by side: every cell on both, one after
 // the other, then the next cell; and all of it again for every repeat. All brokers are up
 // the whole time, idle but for the one that is measured. Paths of the results are returned.
 func RunMatrix(ctx context.Context, o MatrixOptions) (paths []string, err error) {
-	m := &matrix{MatrixOptions: o, millrace: map[string]*Broker{}}
-	defer func() { err = errors.Join(err, m.stop()) }()
+	m := &matrix{MatrixOptions: o, millrace: map[string]*Broker{}, memory: loadgen.NewMemory(o.Taking)}
+	defer func() { err = errors.Join(err, m.stop(), m.memory.Close()) }()
 	if err := m.start(ctx); err != nil {
 		return nil, err
 	}
@@ -270,7 +272,7 @@ func (m *matrix) run(ctx context.Context, b *Broker, text string, o loadgen.Opti
 	if err != nil {
 		return nil, err
 	}
-	o.Workload, o.Driver = w, m.Driver
+	o.Workload, o.Driver, o.Memory = w, m.Driver, m.memory
 	return b.Run(ctx, o)
 }
 

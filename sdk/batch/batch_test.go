@@ -177,24 +177,35 @@ func checkPlainly(records []byte, count int32, keys bool) error {
 	return nil
 }
 
-// Whatever is done to records, both ways to check them agree.
+// Whatever is done to records, both ways to check them agree: with timestamps of each
+// length, with and without headers.
 func TestCheckRecordsAgreesWithThePlainWay(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	var b Builder
-	for i := range 90 {
-		key := make([]byte, random.IntN(3)*random.IntN(90))
-		if i%3 == 0 {
-			key = nil
-		}
-		b.Append(random.Int64N(1<<20), key, make([]byte, random.IntN(200)), nil)
-	}
-	built, err := b.Finish(NoProducer())
-	if err != nil {
-		t.Fatal(err)
-	}
-	good := built[HeaderSize:]
 	seen := map[error]int{}
-	for range 100_000 {
+	for _, latest := range []int64{1, 1 << 7, 1 << 14, 1 << 21, 1 << 40} {
+		var b Builder
+		for i := range 90 {
+			key := make([]byte, random.IntN(3)*random.IntN(90))
+			if i%3 == 0 {
+				key = nil
+			}
+			headers := []Header{{Key: "k", Value: make([]byte, random.IntN(9))}}[:random.IntN(2)]
+			b.Append(random.Int64N(latest), key, make([]byte, random.IntN(200)), headers)
+		}
+		built, err := b.Finish(NoProducer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		agree(t, random, built[HeaderSize:], seen)
+	}
+	if len(seen) != 4 {
+		t.Fatalf("only %v were seen", seen)
+	}
+}
+
+// agree spoils 90 good records again and again, and counts what is said about them.
+func agree(t *testing.T, random *rand.Rand, good []byte, seen map[error]int) {
+	for range 30_000 {
 		spoilt := bytes.Clone(good)
 		for range random.IntN(3) {
 			spoilt[random.IntN(len(spoilt))] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(random.Uint32())}[random.IntN(6)]
@@ -209,8 +220,23 @@ func TestCheckRecordsAgreesWithThePlainWay(t *testing.T) {
 			t.Fatalf("got %v, want %v of %x", got, want, spoilt)
 		}
 	}
-	if len(seen) != 4 {
-		t.Fatalf("only %v were seen", seen)
+}
+
+// Offsets and sizes of more than two bytes are checked as all others are.
+func TestCheckRecordsOfLongNumbers(t *testing.T) {
+	var b Builder
+	for i := range 20_000 {
+		b.Append(int64(i), nil, make([]byte, i/19_990*40_000), nil)
+	}
+	built, err := b.Finish(NoProducer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckRecords(built[HeaderSize:], 20_000, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckRecords(built[HeaderSize:], 20_001, false); err != ErrRecord {
+		t.Fatalf("%v, want %v", err, ErrRecord)
 	}
 }
 

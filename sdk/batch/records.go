@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // Record is one record of a batch. Key, Value and the headers point into the buffer
@@ -169,29 +170,12 @@ func (r *Record) parseHeaders(p []byte, at int, names *Names) bool {
 // set, a key in each (else ErrKey).
 func CheckRecords(records []byte, count int32, keys bool) error {
 	for delta := range count {
-		size, next := varint(records, 0)
-		if next == 0 || size <= 0 || size > int64(len(records)-next) {
-			return ErrRecord
-		}
-		end := next + int(size)
-		body := records[:end]
-		_, at := varint(body, next+1) // behind the attributes
-		if at == 0 {
-			return ErrRecord
-		}
-		offset, at := varint(body, at)
-		if at == 0 || offset != int64(delta) {
-			return ErrCount
-		}
-		key, at := skip(body, at)
-		if at == 0 {
-			return ErrRecord
-		}
-		if keys && key < 0 {
-			return ErrKey
-		}
-		if _, at = skip(body, at); at == 0 {
-			return ErrRecord
+		end := ordinary(records, uint32(delta), keys)
+		if end == 0 {
+			var err error
+			if end, err = checkRecord(records, int64(delta), keys); err != nil {
+				return err
+			}
 		}
 		records = records[end:]
 	}
@@ -199,6 +183,101 @@ func CheckRecords(records []byte, count int32, keys bool) error {
 		return ErrCount
 	}
 	return nil
+}
+
+// checkRecord walks over the first of the records. It answers where the next begins.
+func checkRecord(records []byte, delta int64, keys bool) (end int, err error) {
+	size, next := varint(records, 0)
+	if next == 0 || size <= 0 || size > int64(len(records)-next) {
+		return 0, ErrRecord
+	}
+	end = next + int(size)
+	body := records[:end]
+	_, at := varint(body, next+1) // behind the attributes
+	if at == 0 {
+		return 0, ErrRecord
+	}
+	offset, at := varint(body, at)
+	if at == 0 || offset != delta {
+		return 0, ErrCount
+	}
+	key, at := skip(body, at)
+	if at == 0 {
+		return 0, ErrRecord
+	}
+	if keys && key < 0 {
+		return 0, ErrKey
+	}
+	if _, at = skip(body, at); at == 0 {
+		return 0, ErrRecord
+	}
+	return end, nil
+}
+
+// ordinary is checkRecord for nearly all records: lengths of at most two bytes, a timestamp
+// of at most three, and more records or headers behind the value. It answers 0 for a record
+// that is not like that, or is wrong, which checkRecord tells. To read a word where a number
+// begins and look at its bits takes a third of the time; what is read of the record behind
+// this one does no harm, for at the end everything must have been before end.
+func ordinary(p []byte, delta uint32, keys bool) (end int) {
+	const word = 4
+	if len(p) < 4*word {
+		return 0
+	}
+	size, at := short(binary.LittleEndian.Uint32(p))
+	if size&1 != 0 || size > 2*uint32(len(p)) {
+		return 0
+	}
+	end = at + int(size>>1)
+	w := binary.LittleEndian.Uint32(p[at+1:]) // behind the attributes
+	switch {
+	case w&0x80 == 0:
+		at += 2
+	case w&0x8000 == 0:
+		at += 3
+	case w&0x800000 == 0:
+		at += 4
+	default:
+		return 0
+	}
+	offset, n := short(binary.LittleEndian.Uint32(p[at:]))
+	if at += n; offset != delta<<1 || at > len(p)-word {
+		return 0
+	}
+	w = binary.LittleEndian.Uint32(p[at:])
+	if key, n := short(w); key&1 == 0 {
+		at += n + int(key>>1)
+	} else if at++; w&0xff != null || keys {
+		return 0
+	}
+	if at > len(p)-word {
+		return 0
+	}
+	w = binary.LittleEndian.Uint32(p[at:])
+	if value, n := short(w); value&1 == 0 {
+		at += n + int(value>>1)
+	} else if at++; w&0xff != null {
+		return 0
+	}
+	if at > end || end > len(p) {
+		return 0
+	}
+	return end
+}
+
+// null is the length −1, as it is written.
+const null = 1
+
+// short is the number, still in zigzag, of one byte or two that a word begins with, and how
+// many they are. A longer one is odd: no length, and no offset, is.
+func short(w uint32) (number uint32, bytes int) {
+	if w&0x80 == 0 {
+		return w & 0x7f, 1
+	}
+	if w&0x8000 == 0 {
+		return w&0x7f | w>>1&0x3f80, 2
+	}
+	return math.MaxUint32, 0
 }
 
 // varint reads the number at a position, and where the next byte is: 0 when there is none.
