@@ -35,17 +35,19 @@ type Conn struct {
 
 	// In.
 	prefix  [4]byte
-	got     int    // bytes of prefix
-	length  int    // of the frame under way
-	longest int    // frame that is taken; 0: as long as Options.MaxFrame
-	frame   *Frame // under way; nil: none
-	low     int    // SO_RCVLOWAT as it is set
-	waited  int    // bytes in the socket when the idle list last looked
-	stash   *Frame // read, but not cut into frames, because reading stopped
-	stashed int    // where the rest of it begins
-	stop    stops  // why reading stopped; 0: it goes on
-	partial bool   // the peer's stream ended within a frame
-	cutting bool   // what was read is being cut into frames and handed over
+	got     int       // bytes of prefix
+	length  int       // of the frame under way
+	longest int       // frame that is taken; 0: as long as Options.MaxFrame
+	frame   *Frame    // under way; nil: none
+	low     int       // SO_RCVLOWAT as it is set
+	waited  int       // bytes in the socket when the idle list last looked
+	stash   *Frame    // read, but not cut into frames, because reading stopped
+	stashed int       // where the rest of it begins
+	stop    stops     // why reading stopped; 0: it goes on
+	partial bool      // the peer's stream ended within a frame
+	cutting bool      // what was read is being cut into frames and handed over
+	until   time.Time // when stopTime ends
+	paused  int       // where the connection is among the loop's pauses meanwhile
 
 	// Out.
 	head, tail *Slot // in the order of Reserve
@@ -72,6 +74,7 @@ const (
 	stopEnd                       // the peer sends no more
 	stopDrain                     // the server shuts down
 	stopPause                     // the handler asked for it
+	stopTime                      // the handler asked for it, until a time
 )
 
 // interest is what the poller reports.
@@ -207,6 +210,7 @@ func (c *Conn) close(cause error) {
 	l.open--
 	l.idle.remove(c)
 	c.dropInput()
+	c.forgetPause()
 	for s := c.head; s != nil; {
 		next := s.next
 		s.next = nil

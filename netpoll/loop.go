@@ -52,7 +52,8 @@ type Loop struct {
 	conns    []*Conn      // by descriptor
 	open     int          // connections
 	idle     idleList     // connections by last activity
-	timer    timer        // idle connections, accepting again, draining
+	pauses   pauses       // connections that go on at a time
+	timer    timer        // idle connections, pauses, accepting again, draining
 	accept   *acceptor    // the first loop's
 	counts   counts       // written here, read by Stats
 	scratch  []byte       // what a read brought beyond a frame

@@ -34,6 +34,7 @@ func (l *Loop) tick() {
 		l.accept.retry()
 	}
 	l.expire()
+	l.endPauses()
 	if l.draining {
 		l.drain()
 	}

@@ -41,6 +41,9 @@ type produceCall struct {
 	purse    unpack.Purse // of the worker, for one batch after the other
 	// foreign says that the transactional id is not theirs who send.
 	foreign bool
+	// refused says that interceptors have refused some of it: the worker's, then the loop's.
+	refused   bool
+	throttled time.Duration // for which the connection is left alone because of that
 }
 
 var produceCalls sync.Pool
@@ -56,7 +59,7 @@ func newProduceCall() *produceCall {
 
 // produce serves Produce.
 //
-//	v3 record batches v2 · v5 log start offset · v8 record errors · v9 flexible
+//	v1 throttle time · v3 record batches v2 · v5 log start offset · v8 record errors · v9 flexible
 //	v10 current leader · v12 transactions v2 · v13 topic ids
 //
 // Versions 0 to 2 are advertised, because old librdkafka decides by them whether it may
@@ -321,7 +324,7 @@ func (p *produceCall) ended() {
 		p.unanswered()
 	} else {
 		p.scratch = wire.AppendHeader(p.scratch[:0], p.correlation, p.version >= 9)
-		p.scratch = p.request.AppendProduce(p.scratch, p.results, nil)
+		p.scratch = p.request.AppendProduce(p.scratch, p.results, int32(p.throttled.Milliseconds()), nil)
 		p.slot.Write(p.scratch)
 		p.observe()
 		p.slot.Send()
@@ -350,6 +353,7 @@ func (p *produceCall) free() {
 	}
 	clear(p.packed)
 	p.packed, p.clientID, p.purse = p.packed[:0], "", unpack.Purse{}
+	p.refused, p.throttled = false, 0
 	clear(p.asides)
 	p.asides = p.asides[:0]
 	produceCalls.Put(p)
@@ -369,7 +373,7 @@ func (c *call) refuseOldProduce(frame *netpoll.Frame, body []byte) error {
 	for i := range results {
 		results[i] = wire.ProduceResult{Error: kerr.UnsupportedVersion.Code, Base: -1, LogAppendTime: -1, LogStart: -1}
 	}
-	c.slot.Write(q.AppendProduce(wire.AppendHeader(nil, c.correlation, false), results, nil))
+	c.slot.Write(q.AppendProduce(wire.AppendHeader(nil, c.correlation, false), results, 0, nil))
 	c.slot.Send()
 	return nil
 }

@@ -41,8 +41,12 @@ func (p *produceCall) intercept(part int) (*kerr.Error, string) {
 		}
 	}
 	p.purse.Close() // before anything waits for memory
+	if refusal, ok := errors.AsType[*chain.Refusal](err); ok {
+		p.refused = true
+		return refused(refusal)
+	}
 	if err != nil {
-		return refused(err)
+		return unpacked(err)
 	}
 	if !out.Rebuilt {
 		if a := &p.appends[p.packed[part].index]; s.Produce == nil || s.Recompresses(a.Batch.Codec()) {
@@ -126,11 +130,7 @@ func (s *Server) sizeOfAside(topic string) int {
 // refused is the code of a batch that its interceptors have not let pass. What they say of
 // its records is INVALID_RECORD, what is wrong with themselves POLICY_VIOLATION: a producer
 // sends neither again.
-func refused(err error) (*kerr.Error, string) {
-	var r *chain.Refusal
-	if !errors.As(err, &r) {
-		return unpacked(err)
-	}
+func refused(r *chain.Refusal) (*kerr.Error, string) {
 	switch r.Cause {
 	case chain.TooLarge:
 		return kerr.MessageTooLarge, printable(r.Error())

@@ -132,6 +132,7 @@ type session struct {
 	fetches         fetchSessions
 	waiting         *fetchCall
 	filters         filterTurns
+	refusals        refusals
 	closed          bool
 	guarded         bool   // proof has a say before a request is served
 	proof           *proof // nil: nothing has to be proved

@@ -188,10 +188,12 @@ func (p *produceCall) fail(part *packedPart, err *kerr.Error, why string) {
 	}
 }
 
-// resume sends what was unpacked, and then lets the connection go on. It runs on the loop.
+// resume sends what was unpacked, and then lets the connection go on, unless it is throttled. It runs on
+// the loop.
 func (p *produceCall) resume() {
 	conn := p.conn
 	p.judgeAsides()
+	p.throttle()
 	p.send()
 	conn.Resume()
 }

@@ -30,6 +30,10 @@ var (
 		Topic: TopicFetchInterceptors, Kafka: "no such setting", Check: pluginNames, Allowed: "names of plugins",
 		Doc: "Plugins that see record batches before they are sent to consumers, in that order. Records of the topic are then copied, not sent from mapped memory.",
 	})
+	RefusalsPerSecond = plugins.Int(setting.Int{
+		Name: "interceptors.refusals.per.second", Default: 100, Max: 1_000_000, Dynamic: setting.ClusterWide, Kafka: "no such setting",
+		Doc: "Produce requests of one connection that plugins may refuse in a second, and at once. Beyond that its answers have a throttle time, of a second at most, and it is not read from until that is over. 0: no limit.",
+	})
 	PluginDir = plugins.String(setting.String{
 		Name: "plugin.dir", Kafka: "no such setting",
 		Doc: "Folder in which the files lie that settings of plugins name (types wasm, json-schema and audit-log); they may not lie elsewhere. Unset: the folder plugins in the first of log.dirs.",

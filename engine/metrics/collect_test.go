@@ -50,6 +50,8 @@ func used() *metrics.Metrics {
 	m.Verified(time.Millisecond, true)
 	m.Plugin("mask", "produce", func(time.Time) bool { return false }).Took(time.Millisecond)
 	m.PluginBroken("gone", true)
+	m.Throttled(1500 * time.Millisecond)
+	m.Throttled(time.Second)
 	m.Proofs("SASL_PLAINTEXT", "PLAIN").Succeeded(false)
 	m.SetSources(sources())
 	return m

@@ -59,6 +59,9 @@ type Metrics struct {
 	// that came through the page cache.
 	ColdFetches, ColdCached Counter
 
+	throttled     Counter // requests
+	throttledTime Counter // nanoseconds
+
 	options  Options
 	registry *prometheus.Registry
 	sources  atomic.Pointer[Sources]
@@ -185,6 +188,13 @@ func (m *Metrics) Drop(name string) {
 func (m *Metrics) Flushed(took time.Duration, batches int) {
 	m.flush.Observe(int64(took))
 	m.batches.Observe(int64(batches))
+}
+
+// Throttled counts one request after which its connection is left alone for so long, because interceptors
+// refuse its requests too often.
+func (m *Metrics) Throttled(wait time.Duration) {
+	m.throttled.Add(1)
+	m.throttledTime.Add(uint64(wait))
 }
 
 // ColdRead counts one read of a disk past the page cache.

@@ -76,6 +76,8 @@ var pluginCounters = []struct {
 }
 
 func (m *Metrics) collectPlugins(out chan<- prometheus.Metric, now time.Time) {
+	count(out, "millrace_refusals_throttled_total", "Produce requests that plugins refused and whose connection was left alone after that, because of interceptors.refusals.per.second.", m.throttled.Load())
+	send(out, prometheus.CounterValue, "millrace_refusals_throttled_seconds_total", "For how long connections were told to be left alone after such requests.", time.Duration(m.throttledTime.Load()).Seconds())
 	m.plugins.Range(func(key, handle any) bool {
 		k, p := key.(pluginKey), handle.(*Plugin)
 		labels := []string{"plugin", k.name, "api", k.api}

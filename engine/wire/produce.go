@@ -77,9 +77,9 @@ type ProduceResult struct {
 	Redirect      bool
 }
 
-// AppendProduce appends the body of the response to p. Nodes are told when a result
-// redirects.
-func (p *Produce) AppendProduce(dst []byte, results []ProduceResult, nodes []Node) []byte {
+// AppendProduce appends the body of the response to p. The throttle time is how long the client should
+// leave the connection alone (KIP-219). Nodes are told when a result redirects.
+func (p *Produce) AppendProduce(dst []byte, results []ProduceResult, throttleMillis int32, nodes []Node) []byte {
 	w := writer{p: dst, flex: p.Version >= 9}
 	w.count(len(p.Topics))
 	begin, redirects := 0, false
@@ -98,7 +98,7 @@ func (p *Produce) AppendProduce(dst []byte, results []ProduceResult, nodes []Nod
 		w.tags(0)
 	}
 	if p.Version >= 1 {
-		w.int32(0) // throttle time
+		w.int32(throttleMillis)
 	}
 	if redirects {
 		w.tags(1)

@@ -61,12 +61,15 @@ func TestKmsgReadsProduceResponses(t *testing.T) {
 		}
 		var got kmsg.ProduceResponse
 		got.Version = version
-		if err := got.ReadFrom(p.AppendProduce(nil, results, []Node{{3, "host", 9092, ""}})); err != nil {
+		if err := got.ReadFrom(p.AppendProduce(nil, results, 250, []Node{{3, "host", 9092, ""}})); err != nil {
 			t.Fatalf("version %d: %v", version, err)
 		}
 		first, second, third := got.Topics[0].Partitions[0], got.Topics[1].Partitions[0], got.Topics[1].Partitions[1]
 		if first.BaseOffset != 10 || second.ErrorCode != 6 || third.ErrorCode != 87 || third.Partition != 1 {
 			t.Fatalf("version %d: %+v", version, got)
+		}
+		if version >= 1 && got.ThrottleMillis != 250 {
+			t.Fatalf("version %d: throttled for %d ms, want 250", version, got.ThrottleMillis)
 		}
 		if version >= 8 && (third.ErrorMessage == nil || *third.ErrorMessage != "no key") {
 			t.Fatalf("version %d: %+v", version, third)
@@ -234,7 +237,7 @@ func TestParsingAllocatesNothing(t *testing.T) {
 		if p.Parse(13, produce) != nil || f.Parse(18, fetch) != nil {
 			t.Fatal("refused")
 		}
-		out = p.AppendProduce(out[:0], results, nil)
+		out = p.AppendProduce(out[:0], results, 0, nil)
 		out = AppendFetchHead(out[:0], 18, FetchHead{})
 	}); n != 0 {
 		t.Fatalf("%v allocations, want 0", n)
@@ -258,7 +261,7 @@ func FuzzProduce(f *testing.F) {
 		}
 		var mine kmsg.ProduceResponse
 		mine.Version = version
-		if err := mine.ReadFrom(p.AppendProduce(nil, make([]ProduceResult, len(p.Partitions)), nil)); err != nil {
+		if err := mine.ReadFrom(p.AppendProduce(nil, make([]ProduceResult, len(p.Partitions)), 0, nil)); err != nil {
 			t.Fatalf("our answer is malformed: %v", err)
 		}
 	})

@@ -103,7 +103,7 @@ func (n *nullConnection) answer(key, version int16) bool {
 		for range n.produce.Partitions {
 			n.results = append(n.results, wire.ProduceResult{LogAppendTime: -1})
 		}
-		n.out = n.produce.AppendProduce(n.out, n.results, nil)
+		n.out = n.produce.AppendProduce(n.out, n.results, 0, nil)
 	case 3:
 		n.out = n.metadata(version).AppendTo(n.out)
 	case 18:

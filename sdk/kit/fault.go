@@ -289,7 +289,7 @@ func (h *handler) refuse(c *netpoll.Conn, q *wire.Header, i *Injected) {
 		}
 	}
 	slot := c.Reserve()
-	slot.Write(p.AppendProduce(wire.AppendHeader(nil, q.Correlation, q.Version >= 9), results, nil))
+	slot.Write(p.AppendProduce(wire.AppendHeader(nil, q.Correlation, q.Version >= 9), results, 0, nil))
 	slot.Send()
 }
 
