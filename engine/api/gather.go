@@ -24,8 +24,14 @@ func newGather(finish func()) *gather {
 	return g
 }
 
-// ask runs f on the shard that owns r.
-func (g *gather) ask(r *shard.Replica, f func()) { g.on(r.Shard(), f) }
+// ask runs f on the shard that owns r, once r is settled.
+func (g *gather) ask(r *shard.Replica, f func()) {
+	g.left.Add(1)
+	r.Do(func() {
+		f()
+		g.done()
+	})
+}
 
 // on runs f on a shard.
 func (g *gather) on(s *shard.Shard, f func()) {
