@@ -33,15 +33,6 @@ func (g *gather) ask(r *shard.Replica, f func()) {
 	})
 }
 
-// on runs f on a shard.
-func (g *gather) on(s *shard.Shard, f func()) {
-	g.left.Add(1)
-	s.Do(func() {
-		f()
-		g.done()
-	})
-}
-
 // later counts one more answer, that of whoever calls done.
 func (g *gather) later() { g.left.Add(1) }
 
