@@ -35,6 +35,9 @@ const (
 	// parallelSearches is how many lookups by time are: each may keep a CPU busy with a batch
 	// that somebody compressed too well.
 	parallelSearches = 1
+	// parallelOpens is how many logs are opened: each mostly waits for its syncs, and a disk
+	// takes several at once.
+	parallelOpens = 8
 )
 
 // ErrInUse says that another broker has the data folder.
@@ -47,6 +50,7 @@ type disk struct {
 	syncer  *diskio.Syncer
 	journal *diskio.Journal
 	cache   *diskio.PageCache
+	openers *diskio.Readers
 	cleaner *cleaner
 	recheck chan chan<- struct{} // asks who keeps the disk to apply retention at once
 	shards  []*shard.Shard       // that its partitions are on; no other disk's are, for a disk that hangs holds them up
@@ -94,6 +98,8 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	d.Cache = d.cache
 	d.Chunks = diskio.NewChunks(diskio.ChunksOptions{Bytes: limits.cold, Read: limits.read})
 	d.Readers, d.Searchers = diskio.NewReaders(parallelReads), diskio.NewReaders(parallelSearches)
+	d.openers = diskio.NewReaders(parallelOpens)
+	d.Openers = d.openers
 	return d, nil
 }
 
@@ -183,6 +189,7 @@ func (b *Broker) doubt() {
 // close lets the folder go. If every log in it was closed in good order, the next start
 // is told so.
 func (d *disk) close() error {
+	d.openers.Close() // first: a log that is cut asks the syncer
 	d.syncer.Close()
 	d.cache.Close()
 	d.Readers.Close()

@@ -175,7 +175,7 @@ func (f *fetchCall) settle() bool {
 		}
 		some = true
 		f.settling.Add(1)
-		r.Shard().Do(func() {
+		r.Do(func() {
 			r.Settle()
 			f.settled()
 		})

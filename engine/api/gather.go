@@ -24,13 +24,10 @@ func newGather(finish func()) *gather {
 	return g
 }
 
-// ask runs f on the shard that owns r.
-func (g *gather) ask(r *shard.Replica, f func()) { g.on(r.Shard(), f) }
-
-// on runs f on a shard.
-func (g *gather) on(s *shard.Shard, f func()) {
+// ask runs f on the shard that owns r, once r is settled.
+func (g *gather) ask(r *shard.Replica, f func()) {
 	g.left.Add(1)
-	s.Do(func() {
+	r.Do(func() {
 		f()
 		g.done()
 	})

@@ -20,7 +20,7 @@ func (s *Server) onGroup(name string, refuse func(*kerr.Error), f func(g *group.
 		refuse(kerr.CoordinatorNotAvailable)
 		return
 	}
-	r.Shard().Do(func() { s.withCoordinator(r, refuse, f) })
+	r.Do(func() { s.withCoordinator(r, refuse, f) })
 }
 
 // onGroup is that of the server, for whoever may do op with the group.
@@ -62,7 +62,7 @@ func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinat
 	for i := range int32(topic.Partitions()) {
 		r := topic.Replica(i)
 		all.later()
-		r.Shard().Do(func() {
+		r.Do(func() {
 			s.withCoordinator(r, func(err *kerr.Error) {
 				refuse(err)
 				all.done()

@@ -31,7 +31,7 @@ func (s *Server) onTransaction(id string, refuse func(*kerr.Error), f func(t *tx
 		refuse(kerr.CoordinatorNotAvailable)
 		return
 	}
-	r.Shard().Do(func() { s.withTransactions(r, refuse, f) })
+	r.Do(func() { s.withTransactions(r, refuse, f) })
 }
 
 // onTransaction is that of the server, for whoever may do op with the id.

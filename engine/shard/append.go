@@ -70,6 +70,9 @@ func (a *Append) Ask(asker Asker) {
 func (q *question) Run(*Shard) {
 	a := (*Append)(q)
 	r := a.Replica
+	if r.waits(&a.Node, q, false) {
+		return
+	}
 	a.Repeated = r.ready(false) == nil && r.is(open) && r.machine.Repeats(a.Batch)
 	asker := a.asker
 	a.asker = nil
@@ -82,6 +85,9 @@ func (a *Append) Run(*Shard) {
 	r := a.Replica
 	if label.On() {
 		label.Set(r.topic.ProduceLabels())
+	}
+	if r.waits(&a.Node, a, true) {
+		return
 	}
 	if err := r.ready(true); err != nil {
 		a.end(err)

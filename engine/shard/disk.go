@@ -39,9 +39,11 @@ type Disk struct {
 	Readers *diskio.Readers // read what is not in memory. Nil: nobody does
 	// Searchers look for times in logs. Nil: who asks does it himself.
 	Searchers *diskio.Readers
-	Cache     *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
-	Chunks    *diskio.Chunks    // what is read past the page cache. Nil: nothing is
-	Clean     bool              // the last stop was clean
+	// Openers open logs, several at a time. Nil: who needs a log opens it himself.
+	Openers Opener
+	Cache   *diskio.PageCache // bounds what stays of the logs in memory. Nil: nothing does
+	Chunks  *diskio.Chunks    // what is read past the page cache. Nil: nothing is
+	Clean   bool              // the last stop was clean
 	// Rewrite: a sync on it has failed before; see commitlog.Recovery.
 	Rewrite bool
 	Points  map[string]Point // recovery points by folder name, as the last run left them; never changed

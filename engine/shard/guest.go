@@ -130,8 +130,11 @@ func (a *Append) light(s *Shard) bool {
 		(!r.syncing || s.now.Sub(r.asked) < guestOwed) && r.log.Load().Room(a.Batch, len(r.batches), r.gathered, s.now)
 }
 
-// light: the partition is open, or there is nothing to open.
-func (q *question) light(*Shard) bool { return q.Replica.is(open) || q.Replica.is(absent) }
+// light: the partition is open, or there is nothing to open and nobody makes it.
+func (q *question) light(*Shard) bool {
+	r := q.Replica
+	return r.is(open) || r.is(absent) && r.opening == nil
+}
 
 // light: no partition has to be opened for it.
 func (e *entering) light(*Shard) bool {

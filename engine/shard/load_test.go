@@ -95,6 +95,7 @@ func TestStopUnderLoad(t *testing.T) {
 			syncer := diskio.NewSyncer(diskio.SyncerOptions{})
 			defer syncer.Close()
 			h := newHouseWith(t, files, syncer, guests)
+			h.disk.Openers = openersOf(t)
 			settings := testSettings(commit)
 			settings.Log.SegmentBytes = 5000
 			topic := h.topic("t", 1, 4, settings)
@@ -130,6 +131,7 @@ func TestDeleteUnderLoad(t *testing.T) {
 	syncer := diskio.NewSyncer(diskio.SyncerOptions{})
 	defer syncer.Close()
 	h := newHouse(t, diskio.NewMemory(), syncer)
+	h.disk.Openers = openersOf(t)
 	settings := testSettings(true)
 	settings.Log.SegmentBytes = 1000
 	settings.Log.DeleteDelay = 0

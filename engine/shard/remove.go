@@ -75,6 +75,7 @@ func (r *Replica) retain(now time.Time) {
 // for it is told that it is gone. The folder has another name at once, so that a topic
 // made anew under the same name, whose tasks come after this one, finds none.
 func (r *Replica) Delete() {
+	_ = r.join() // nobody may make the folder anew behind it
 	was := state(r.state.Load())
 	if was == deleted {
 		return
@@ -111,6 +112,7 @@ func (r *Replica) Delete() {
 // acknowledged, who waits otherwise is sent elsewhere. done is told, once no sync is under
 // way, whether there is a log to be closed.
 func (r *Replica) retire(done func(usable bool)) {
+	_ = r.join() // what waits for the log was admitted
 	was := state(r.state.Load())
 	r.closeGroups()
 	r.closeTransactions()

@@ -106,7 +106,9 @@ type Replica struct {
 	saved    int64       // the offset at which that was
 	idle     func()      // to be done once no sync is under way; set when the replica retires
 	watchers *link
-	groups   *Groups // the coordinator whose log this is, once it is used
+	opening  *opening // the log, while it is being opened; then nobody else touches its folder
+	refused  error    // while tasks run that waited for a log which could not be opened
+	groups   *Groups  // the coordinator whose log this is, once it is used
 
 	transactions *Transactions // likewise
 

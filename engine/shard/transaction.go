@@ -149,6 +149,9 @@ func (t *ending) light(*Shard) bool { return false }
 func (t *ending) Run(s *Shard) {
 	m := (*marking)(t)
 	r := m.Replica
+	if r.waits(&m.Node, t, true) {
+		return
+	}
 	if err := r.ready(true); err != nil {
 		m.end(err)
 		return

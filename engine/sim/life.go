@@ -57,7 +57,7 @@ func (w *world) start() {
 	}
 	l.roused, l.alarms = make([]bool, len(l.shards)), make([]time.Time, len(l.shards))
 	l.disk = &shard.Disk{
-		Path: folder, ID: w.plan.directory, FS: w.disk, Syncer: l, Points: w.points, Log: slog.New(slog.DiscardHandler),
+		Path: folder, ID: w.plan.directory, FS: w.disk, Syncer: l, Openers: (*openers)(l), Points: w.points, Log: slog.New(slog.DiscardHandler),
 		Later: func(delay time.Duration, f func()) { l.after(delay+w.between(0, w.plan.slowest), f) },
 		Stopped: func(err error) {
 			w.trace.line("disk stopped: %v", err)
@@ -230,6 +230,20 @@ func (l *life) Sync(r *diskio.Request) {
 		err := r.File.Sync()
 		l.after(w.lag(), func() { r.Done(r, err) })
 	})
+}
+
+// openers open logs beside the shards, each after a while: shards that need one now do not
+// wait for them.
+type openers life
+
+// Post has o opened (shard.Opener).
+func (p *openers) Post(o diskio.Reading) bool {
+	l := (*life)(p)
+	if l.w.chance(0.1) {
+		return false // too many are under way
+	}
+	l.after(l.w.lag(), o.Read)
+	return true
 }
 
 // gate sees every operation of the disk, and is where the broker dies in the middle of one.

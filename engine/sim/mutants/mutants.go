@@ -20,6 +20,10 @@ var mutants = []mutant{
 		"engine/txn/coordinator.go", "ProducerEpoch: t.epoch, Commit", "ProducerEpoch: max(t.epoch-1, 0), Commit"}}},
 	{"shard: the snapshot of producers is forgotten", []edit{{
 		"engine/shard/open.go", " || machine.Restore(saved) != nil {", " {"}}},
+	{"shard: what waits for a log to be opened runs last first", []edit{{
+		"engine/shard/opening.go", "\tif o.last == nil {\n\t\to.first = n\n\t} else {\n\t\to.last.next = n\n\t}\n", "\tn.next, o.first = o.first, n\n"}}},
+	{"shard: what waits for a log to be opened is forgotten", []edit{{
+		"engine/shard/opening.go", "for n := o.first; n != nil; {", "for n := o.first; false; {"}}},
 	{"shard: nobody asks the coordinator", []edit{
 		{"engine/shard/append.go", "if a.Batch.Transactional() && r.verify(a) {", "if false && r.verify(a) {"},
 		{"engine/partition/transaction.go", "return t != nil && o.Ticket", "return true || o.Ticket"}}},
