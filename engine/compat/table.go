@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/compat/broker"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 // conclude shows the table, writes the files and reports whether everything passed.
@@ -40,15 +41,8 @@ func (d *driver) conclude(targets []broker.Target) (bool, error) {
 		}
 		fmt.Println("wrote", path)
 	}
-	if d.counts != "" {
-		f, err := os.OpenFile(d.counts, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-		if err != nil {
-			return false, fmt.Errorf("count the checks: %w", err)
-		}
-		defer f.Close()
-		if _, err := fmt.Fprintln(f, passed, failed); err != nil {
-			return false, fmt.Errorf("count the checks: %w", err)
-		}
+	if err := totals.Append(d.counts, passed, failed); err != nil {
+		return false, err
 	}
 	return failed == 0 && passed > 0, nil
 }

@@ -7,11 +7,9 @@ import (
 
 	_ "github.com/millrace/millrace/plugins/standard"
 	"github.com/millrace/millrace/sdk"
+	"github.com/millrace/millrace/sdk/chain"
 	"github.com/millrace/millrace/sdk/setting"
 )
-
-// hosts are the settings of a plugin that are not its own.
-var hosts = map[string]bool{"type": true, "on.error": true, "dlq.topic": true, "breaker.faults": true, "breaker.window.ms": true, "breaker.cooldown.ms": true}
 
 // Every plugin that docs/plugins.md sets up can be made, and every one that ships is there.
 func TestTheDocsSetUpWhatShips(t *testing.T) {
@@ -40,7 +38,7 @@ func TestTheDocsSetUpWhatShips(t *testing.T) {
 			case !ok || own[name] == nil:
 			case key == "type":
 				types[name] = line.Value
-			case !hosts[key]:
+			case !chain.OfHost(key):
 				own[name][key] = line.Value
 			}
 		}

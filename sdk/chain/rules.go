@@ -8,7 +8,7 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
-// The settings of a plugin that are the host's; all others are the plugin's own.
+// The settings of a plugin that are for its host: OfHost knows them.
 const (
 	keyType       = "type"
 	keyOnError    = "on.error"
@@ -20,6 +20,16 @@ const (
 	keyCalls      = "call.budget.ms"
 )
 
+// OfHost reports whether a setting of a plugin, without "plugin.<name>.", is for its host. All
+// others are the plugin's own, whatever they are called.
+func OfHost(key string) bool {
+	switch key {
+	case keyType, keyOnError, keyDeadLetter, keyFaults, keyWindow, keyCoolDown, keyFaulting, keyCalls:
+		return true
+	}
+	return false
+}
+
 // Rules reads what the settings of a plugin, without "plugin.<name>.", say to its host: how
 // its faults are treated, by which name it is registered, and what is left for itself. Calls that
 // fail may take that much of each second unless they say otherwise; 0 is without a bound.
@@ -27,10 +37,9 @@ func Rules(name string, texts map[string]string, failing time.Duration) (rules P
 	host := map[string]string{}
 	own = map[string]string{}
 	for key, text := range texts {
-		switch key {
-		case keyType, keyOnError, keyDeadLetter, keyFaults, keyWindow, keyCoolDown, keyFaulting, keyCalls:
+		if OfHost(key) {
 			host[key] = text
-		default:
+		} else {
 			own[key] = text
 		}
 	}

@@ -26,6 +26,8 @@
 // and ConsumerInterceptor do for those kinds what there is of it: their calls have no deadline, and they are loaded
 // with 64 KiB of memory only; what a partitioner answers is a number, in no memory that could be changed.
 //
+// Allocations are counted, which Go does not do beside parallel tests: those that call the suites must not be any.
+//
 // Failures are reported through T, so that the suite can be shown to fail (see its tests).
 package sdktest
 

@@ -55,14 +55,12 @@ func Interceptor(t *testing.T, s Subject) {
 		defer closed(kept)
 		t.Run("module", func(t *testing.T) { checkModule(t, s) })
 		t.Run("module in a client", func(t *testing.T) {
-			checkClient(t, s, func() (sdk.Interceptor, error) {
-				return s.module(map[string]string{"deadline.ms": "10000", "output.max": "8388608"})
-			})
+			checkClient(t, s, func() (sdk.Interceptor, error) { return s.module(patient) })
 		})
 		t.Run("limits", func(t *testing.T) { checkLimits(t, s) })
-		t.Run("cut off", func(t *testing.T) { checkCutOff(t, s) })
+		t.Run("cut off", func(t *testing.T) { loaded(t, s, cutOff) })
 		t.Run("less memory", func(t *testing.T) { checkMemory(t, s) })
-		t.Run("changed answers", func(t *testing.T) { checkLies(t, s) })
+		t.Run("changed answers", func(t *testing.T) { loaded(t, s, lies) })
 	}
 }
 

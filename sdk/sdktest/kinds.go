@@ -214,37 +214,49 @@ func compareDeserializers[V any](t T, s SerializerSubject[V], values ...V) {
 		return
 	}
 	defer closed(module)
-	all := [][]byte{nil, {}}
-	for _, r := range hostile() {
-		all = append(all, r.Value)
-	}
-	for _, v := range values {
-		var headers []sdk.Header
-		if data, err := writer.Append(nil, "orders", &headers, v); err == nil {
-			all = append(all, data)
-		}
-	}
-	headers := []sdk.Header{{Key: "a", Value: []byte("1")}}
-	for _, data := range all {
-		want, err1 := native.Decode("orders", headers, data)
-		got, err2 := module.Decode("orders", headers, data)
+	all := readings(writer, values...)
+	for _, r := range all {
+		want, err1 := native.Decode("orders", r.headers, r.data)
+		got, err2 := module.Decode("orders", r.headers, r.data)
 		if (err1 == nil) != (err2 == nil) {
-			t.Errorf("%.40q: the module says %v, the native deserializer %v", data, err2, err1)
+			t.Errorf("%.40q: the module says %v, the native deserializer %v", r.data, err2, err1)
 		} else if err1 == nil && !reflect.DeepEqual(got, want) {
-			t.Errorf("%.40q: the module makes %v of it, and the native deserializer %v", data, got, want)
+			t.Errorf("%.40q: the module makes %v of it, and the native deserializer %v", r.data, got, want)
 		}
 	}
-	for _, data := range all {
-		if _, err := native.Decode("orders", headers, data); err != nil {
+	for _, r := range all {
+		if _, err := native.Decode("orders", r.headers, r.data); err != nil {
 			continue
 		}
-		checkTrouble(t, fmt.Sprintf("the deserializer, %.40q", data), module, false, func() (string, error) {
-			v, err := module.Decode("orders", headers, data)
+		checkTrouble(t, fmt.Sprintf("the deserializer, %.40q", r.data), module, false, func() (string, error) {
+			v, err := module.Decode("orders", r.headers, r.data)
 			return fmt.Sprint(v), err
 		})
 		break // one that it can read is enough
 	}
 	checkSerializerBudget(t, writer, native, values...)
+}
+
+// reading is what a deserializer may be shown.
+type reading struct {
+	headers []sdk.Header
+	data    []byte
+}
+
+// readings are what a serializer makes of values, and behind that what records may hold.
+func readings[V any](writer sdk.Serializer[V], values ...V) (all []reading) {
+	for _, v := range values {
+		headers := []sdk.Header{{Key: "a", Value: []byte("1")}}
+		if data, err := writer.Append(nil, "orders", &headers, v); err == nil {
+			all = append(all, reading{headers, data})
+		}
+	}
+	headers := []sdk.Header{{Key: "a", Value: []byte("1")}}
+	all = append(all, reading{headers, nil}, reading{headers, []byte{}})
+	for _, r := range hostile() {
+		all = append(all, reading{headers, r.Value})
+	}
+	return all
 }
 
 func sameHeaders(a, b []sdk.Header) bool {

@@ -1,6 +1,8 @@
 package sdktest
 
 import (
+	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -13,8 +15,40 @@ const modules = "../../plugins/wasm/testdata/"
 type wrongly int32
 
 func init() {
+	sdk.Serializers[labelled]().Register("labelled", func(sdk.Config) (sdk.Serializer[labelled], error) { return label{}, nil })
+	sdk.Deserializers[labelled]().Register("labelled", func(sdk.Config) (sdk.Deserializer[labelled], error) { return label{}, nil })
 	sdk.Serializers[wrongly]().Register("wrongly", func(sdk.Config) (sdk.Serializer[wrongly], error) { return wrong{}, nil })
 	sdk.Deserializers[wrongly]().Register("wrongly", func(sdk.Config) (sdk.Deserializer[wrongly], error) { return wrong{}, nil })
+}
+
+// labelled is a temperature whose native deserializer goes by the header that the serializer wrote.
+type labelled int32
+
+type label struct{}
+
+func (label) Append(dst []byte, _ string, headers *[]sdk.Header, v labelled) ([]byte, error) {
+	*headers = append(*headers, sdk.Header{Key: "unit", Value: []byte("mC")})
+	return binary.BigEndian.AppendUint32(dst, uint32(v)), nil
+}
+
+func (label) Decode(_ string, headers []sdk.Header, data []byte) (labelled, error) {
+	if len(data) != 4 {
+		return 0, errors.New("it has not four bytes")
+	}
+	v := labelled(binary.BigEndian.Uint32(data))
+	if len(headers) > 0 && headers[len(headers)-1].Key == "unit" {
+		v += 1000
+	}
+	return v, nil
+}
+
+func TestDeserializersAreShownWhatTheSerializerWrote(t *testing.T) {
+	var l listener
+	compareDeserializers(&l, SerializerSubject[labelled]{Name: "labelled", Module: modules + "serializer.wasm"}, 7)
+	found(t, &l, `"\x00\x00\x00\a": the module makes 7 of it, and the native deserializer 1007`)
+	l.heard = nil
+	compareDeserializers(&l, SerializerSubject[wrongly]{Name: "wrongly", Module: modules + "serializer.wasm"}, 1) // which the module cannot read
+	found(t, &l, `the deserializer, "\x01": `)
 }
 
 type wrong struct{}

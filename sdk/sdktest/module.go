@@ -16,7 +16,7 @@ func checkModule(t T, s Subject) {
 	}
 	defer closed(native)
 	// The largest batch must be answered on a slow machine too.
-	module, err := s.module(map[string]string{"deadline.ms": "10000", "output.max": "8388608"})
+	module, err := s.module(patient)
 	if err != nil {
 		t.Fatalf("load the module: %v", err)
 		return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -17,6 +18,28 @@ import (
 
 // disturbed is a module that a test can disturb.
 type disturbed interface{ Disturb(d wasm.Disturbance) }
+
+// troubled is a module as one that a test can disturb, or nil.
+func troubled(t T, what string, module any) disturbed {
+	t.Helper()
+	trouble, is := module.(disturbed)
+	if !is {
+		t.Fatalf("%s is a %T, which no test can disturb", what, module)
+	}
+	return trouble
+}
+
+// loaded has a module checked that may take its time.
+func loaded(t T, s Subject, check func(t T, module sdk.Interceptor, unstable bool)) {
+	t.Helper()
+	module, err := s.module(patient)
+	if err != nil {
+		t.Fatalf("load the module: %v", err)
+		return
+	}
+	defer closed(module)
+	check(t, module, s.Unstable)
+}
 
 // known is a golden batch that a module was shown with nothing in its way.
 type known struct {
@@ -73,24 +96,12 @@ func (k *known) again(t T, module sdk.Interceptor, after string, unstable bool) 
 	}
 }
 
-// checkCutOff has the module trap in the middle of its work, once for each eighth of it, and run past its deadline.
+// cutOff has the module trap in the middle of its work, once for each eighth of it, and run past its deadline.
 // The batch must stay as it was, hosts must do with it what the policy says, and the next call must be right.
-func checkCutOff(t T, s Subject) {
-	module, err := s.module(patient)
-	if err != nil {
-		t.Fatalf("load the module: %v", err)
-		return
-	}
-	defer closed(module)
-	cutOff(t, module, s.Unstable)
-}
-
-// cutOff is checkCutOff for a module that was loaded.
 func cutOff(t T, module sdk.Interceptor, unstable bool) {
 	t.Helper()
-	trouble, is := module.(disturbed)
-	if !is {
-		t.Fatalf("the module is a %T, which no test can disturb", module)
+	trouble := troubled(t, "the module", module)
+	if trouble == nil {
 		return
 	}
 	for _, k := range learn(t, module, "one", "many", "headers", "parts", "hostile") {
@@ -198,7 +209,8 @@ func lessMemory(t T, load func(limits map[string]string) (sdk.Interceptor, error
 	all := learn(t, whole, "large", "parts", "one")
 	closed(whole)
 	for _, pages := range caps {
-		limits := map[string]string{"memory.max": strconv.FormatInt(pages<<16, 10), "deadline.ms": "10000", "output.max": "8388608"}
+		limits := maps.Clone(patient)
+		limits["memory.max"] = strconv.FormatInt(pages<<16, 10)
 		module, err := load(limits)
 		if err != nil {
 			return // it does not start with so little
@@ -248,25 +260,13 @@ func fault(err error) bool {
 // fuzzRounds is how often each golden batch is answered wrongly.
 const fuzzRounds = 200
 
-// checkLies changes what the module answers on the way to the host: bits, bytes, its end, its beginning. A host must
+// lies changes what the module answers on the way to the host: bits, bytes, its end, its beginning. A host must
 // refuse it and keep the batch as it was, or make a batch of it that is one; it must not panic, and the next call must
 // be right.
-func checkLies(t T, s Subject) {
-	module, err := s.module(patient)
-	if err != nil {
-		t.Fatalf("load the module: %v", err)
-		return
-	}
-	defer closed(module)
-	lies(t, module, s.Unstable)
-}
-
-// lies is checkLies for a module that was loaded.
 func lies(t T, module sdk.Interceptor, unstable bool) {
 	t.Helper()
-	trouble, is := module.(disturbed)
-	if !is {
-		t.Fatalf("the module is a %T, which no test can disturb", module)
+	trouble := troubled(t, "the module", module)
+	if trouble == nil {
 		return
 	}
 	runner := chain.New(time.Now)

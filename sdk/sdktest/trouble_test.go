@@ -22,6 +22,7 @@ type brittle struct {
 	limps   bool // afterwards
 	panics  bool // at answers that were changed
 	starves bool // answers wrongly, with less memory
+	hurries bool // answers wrongly, and at once, with less fuel
 }
 
 func (m *brittle) Spent() int64 { return m.spent }
@@ -35,6 +36,9 @@ func (m *brittle) OnProduce(b *sdk.Batch) error {
 	m.spent += 800
 	var wrong error
 	switch {
+	case m.trouble.Fuel > 0 && m.hurries:
+		m.spent -= 800
+		return nil
 	case m.trouble.Fuel > 0 && !m.forgets:
 		wrong = wasm.ErrFuel
 	case m.trouble.Late && !m.forgets:
@@ -109,6 +113,7 @@ func TestTroubleOfOtherKinds(t *testing.T) {
 		"not cut off":               {brittle{forgets: true}, "it was cut off after 1 of 800 units, and answers"},
 		"another answer afterwards": {brittle{limps: true}, "units the module answers \"no\""},
 		"panics":                    {brittle{panics: true}, "it panics: at what it reads"},
+		"another answer, cut off":   {brittle{hurries: true}, "units, and answers \"no\""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l listener

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/cmd/command/table"
 	"github.com/millrace/millrace/loadgen/metrics"
+	"github.com/millrace/millrace/sdk/chain"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -166,9 +167,7 @@ func setList(setting string, names []string) change {
 // hostless are the settings that the plugin itself reads.
 func hostless(settings map[string]string) map[string]string {
 	own := maps.Clone(settings)
-	maps.DeleteFunc(own, func(key, _ string) bool {
-		return key == "type" || key == "on.error" || key == "dlq.topic" || strings.HasPrefix(key, "breaker.") || strings.HasSuffix(key, ".budget.ms")
-	})
+	maps.DeleteFunc(own, func(key, _ string) bool { return chain.OfHost(key) })
 	return own
 }
 

@@ -2,8 +2,21 @@ package plugin
 
 import (
 	"errors"
+	"maps"
 	"testing"
 )
+
+// What a plugin calls its own settings is its own business.
+func TestOnlySettingsOfTheHostAreLeftOut(t *testing.T) {
+	own := map[string]string{"config.request.budget.ms": "1", "config.breaker.limit": "2", "breaker.limit": "3", "retry.budget.ms": "4", "fuel": "5", "config.type": "6"}
+	all := maps.Clone(own)
+	for _, key := range []string{"type", "on.error", "dlq.topic", "breaker.faults", "breaker.window.ms", "breaker.cooldown.ms", "fault.budget.ms", "call.budget.ms"} {
+		all[key] = "host"
+	}
+	if got := hostless(all); !maps.Equal(got, own) {
+		t.Errorf("of the plugin itself are %v, want %v", got, own)
+	}
+}
 
 func TestWhatIsSaidOfAHalfLoadedPlugin(t *testing.T) {
 	l := Load{Name: "cut", File: "cut.wasm", Topics: []string{"a", "b", "c"}}

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/compat/broker"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 type options struct {
@@ -108,10 +109,8 @@ func run(ctx context.Context, o options) error {
 	if err := show(os.Stdout, results); err != nil {
 		return err
 	}
-	if o.counts != "" {
-		if err := appendLine(o.counts, fmt.Sprintf("%d %d\n", len(results)-failed, failed)); err != nil {
-			return err
-		}
+	if err := totals.Append(o.counts, len(results)-failed, failed); err != nil {
+		return err
 	}
 	if failed > 0 {
 		return errLimit
@@ -207,15 +206,6 @@ func measure(ctx context.Context, o options, p peer, dir string) (r result, err 
 		Peers: p.name, What: p.what, Connections: connections, Before: mib(rss), Most: mib(most), More: mib(most - rss), Limit: mib(p.bytes), Kernel: mib(tcpMost - tcp),
 		P99Before: millis(before.p99), P99: millis(meanwhile.p99), Worst: millis(meanwhile.worst),
 	}, b.Stop()
-}
-
-func appendLine(path, line string) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count: %w", err)
-	}
-	_, err = f.WriteString(line)
-	return errors.Join(err, f.Close())
 }
 
 func mib(bytes int64) float64        { return float64(bytes) / (1 << 20) }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 type options struct {
@@ -95,10 +96,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if o.counts != "" {
-		if err := appendLine(o.counts, fmt.Sprintf("%d %d\n", o.rounds-failed, failed)); err != nil {
-			return err
-		}
+	if err := totals.Append(o.counts, o.rounds-failed, failed); err != nil {
+		return err
 	}
 	if failed > 0 {
 		return errLost
@@ -132,16 +131,4 @@ func starter(ctx context.Context, o options, dir string) (start func(context.Con
 	return func(ctx context.Context) (*broker.Running, error) {
 		return broker.ServeMillrace(ctx, o.binary, filepath.Join(dir, "data"), filepath.Join(dir, "server.log"), address, "", settings...)
 	}, address, nil
-}
-
-func appendLine(path, line string) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count the rounds: %w", err)
-	}
-	_, err = f.WriteString(line)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("count the rounds: %w", err)
-	}
-	return nil
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 type options struct {
@@ -86,10 +87,8 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	passed, failed := s.all(ctx)
 	fmt.Printf("\nplugins: %d passed, %d failed\n", passed, failed)
-	if o.counts != "" {
-		if err := count(o.counts, passed, failed); err != nil {
-			return err
-		}
+	if err := totals.Append(o.counts, passed, failed); err != nil {
+		return err
 	}
 	if failed > 0 || passed == 0 {
 		return errors.New("not every check passed")
@@ -152,18 +151,6 @@ func (s *stand) java(ctx context.Context, check string) error {
 	c.Env = append(os.Environ(), "COMPAT_BOOTSTRAP="+s.address, fmt.Sprintf("COMPAT_PREFIX=plugins-%x", time.Now().UnixMilli()))
 	if output, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(output)))
-	}
-	return nil
-}
-
-func count(path string, passed, failed int) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count the checks: %w", err)
-	}
-	_, err = fmt.Fprintln(f, passed, failed)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("count the checks: %w", err)
 	}
 	return nil
 }

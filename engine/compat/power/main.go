@@ -38,6 +38,7 @@ import (
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/disk"
 	"github.com/millrace/millrace/engine/compat/ledger"
+	"github.com/millrace/millrace/engine/compat/totals"
 	"github.com/millrace/millrace/engine/compat/transact"
 )
 
@@ -135,10 +136,8 @@ func run(ctx context.Context, o options) (err error) {
 	case o.expectLoss:
 		return nil
 	}
-	if o.counts != "" {
-		if err := appendLine(o.counts, fmt.Sprintf("%d %d\n", o.rounds-failed, failed)); err != nil {
-			return err
-		}
+	if err := totals.Append(o.counts, o.rounds-failed, failed); err != nil {
+		return err
 	}
 	if failed > 0 {
 		return errFound
@@ -185,16 +184,4 @@ func within(settings []string) (time.Duration, error) {
 		return 0, fmt.Errorf("log.flush.interval.ms=%s: %w", interval, err)
 	}
 	return time.Duration(millis)*time.Millisecond + syncTime, nil
-}
-
-func appendLine(path, line string) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count the rounds: %w", err)
-	}
-	_, err = f.WriteString(line)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("count the rounds: %w", err)
-	}
-	return nil
 }

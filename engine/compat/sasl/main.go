@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/compat/broker"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 var mechanisms = []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"}
@@ -109,8 +110,8 @@ func run(ctx context.Context, o options) (err error) {
 		err = errors.Join(err, s.run(ctx, func(name string) bool { return o.client == "" || only.MatchString(name) }))
 		passed, failed = passed+s.passed, failed+s.failed
 	}
-	if err == nil && o.counts != "" {
-		err = count(o.counts, passed, failed)
+	if err == nil {
+		err = totals.Append(o.counts, passed, failed)
 	}
 	if failed > 0 {
 		err = errors.Join(err, errors.New("not every check passed"))
@@ -206,18 +207,6 @@ func (s *stand) check(ctx context.Context, c comer, mechanism string) error {
 	l.user, l.password = "nobody", "alice-secret"
 	if err := c.use(ctx, s, l); !errors.Is(err, errRefused) {
 		return fmt.Errorf("as somebody who does not exist: %w, want it refused", err)
-	}
-	return nil
-}
-
-func count(path string, passed, failed int) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count the checks: %w", err)
-	}
-	_, err = fmt.Fprintln(f, passed, failed)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("count the checks: %w", err)
 	}
 	return nil
 }

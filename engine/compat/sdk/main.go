@@ -20,6 +20,7 @@ import (
 
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/install"
+	"github.com/millrace/millrace/engine/compat/totals"
 )
 
 type options struct{ target, only, binary, counts string }
@@ -65,7 +66,7 @@ func run(ctx context.Context, o options) error {
 	if o.target == "both" {
 		names = []string{"millrace", "kafka"}
 	}
-	var all totals
+	var all totals.Totals
 	var lines []string
 	for _, name := range names {
 		target, err := o.stage(ctx, name, filepath.Join(dir, name))
@@ -77,16 +78,14 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 		lines = append(lines, fmt.Sprintf("sdk on %s: %v", target.Name(), sum))
-		all.add(sum)
+		all.Add(sum)
 	}
 	fmt.Println()
 	for _, line := range lines {
 		fmt.Println(line)
 	}
-	if o.counts != "" {
-		err = count(o.counts, all)
-	}
-	if all.failed > 0 {
+	err = totals.Append(o.counts, all.Passed, all.Failed)
+	if all.Failed > 0 {
 		err = errors.Join(err, errors.New("not every test passed"))
 	}
 	return err
@@ -121,7 +120,7 @@ func (o *options) stage(ctx context.Context, name, dir string) (broker.Target, e
 }
 
 // on runs all suites on one broker.
-func (o *options) on(ctx context.Context, target broker.Target) (sum totals, err error) {
+func (o *options) on(ctx context.Context, target broker.Target) (sum totals.Totals, err error) {
 	address, _, err := target.Start(ctx, nil)
 	if err != nil {
 		return sum, err
@@ -133,13 +132,13 @@ func (o *options) on(ctx context.Context, target broker.Target) (sum totals, err
 			return sum, fmt.Errorf("%s on %s: %w", s.title, target.Name(), err)
 		}
 		fmt.Printf("%s on %s: %v\n", s.title, target.Name(), one)
-		sum.add(one)
+		sum.Add(one)
 	}
 	return sum, nil
 }
 
 // test runs one suite against the broker at address.
-func (o *options) test(ctx context.Context, s suite, address string) (totals, error) {
+func (o *options) test(ctx context.Context, s suite, address string) (totals.Totals, error) {
 	only := s.run
 	if o.only != "" {
 		only = o.only
@@ -150,30 +149,27 @@ func (o *options) test(ctx context.Context, s suite, address string) (totals, er
 	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()
 	if err != nil {
-		return totals{}, fmt.Errorf("run go test: %w", err)
+		return totals.Totals{}, fmt.Errorf("run go test: %w", err)
 	}
 	if err := command.Start(); err != nil {
-		return totals{}, fmt.Errorf("run go test: %w", err)
+		return totals.Totals{}, fmt.Errorf("run go test: %w", err)
 	}
-	sum, err := tally(output, os.Stdout)
-	ended := command.Wait()
-	switch {
-	case err != nil:
-		return sum, err
-	case ended != nil && sum.failed == 0: // it was not built, it panicked, or it was ended
-		return sum, fmt.Errorf("go test: %w", ended)
-	}
-	return sum, nil
+	sum, err := totals.GoTest(output, os.Stdout)
+	return sum, o.judge(sum, err, command.Wait())
 }
 
-func count(path string, all totals) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("count the tests: %w", err)
-	}
-	_, err = fmt.Fprintln(f, all.passed, all.failed)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("count the tests: %w", err)
+// judge says what is wrong with a suite as a whole, given how reading it and go test ended. A test that fails is
+// counted; a suite of which nothing ran is an error, unless only tests of another one were asked for.
+func (o *options) judge(sum totals.Totals, read, ended error) error {
+	switch {
+	case read != nil:
+		return read
+	case ended != nil && sum.Failed == 0: // it was ended
+		return fmt.Errorf("go test: %w", ended)
+	case o.only == "" && sum.Passed+sum.Failed == 0:
+		return errNothing
 	}
 	return nil
 }
+
+var errNothing = errors.New("no test ran")

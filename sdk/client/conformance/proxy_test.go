@@ -262,43 +262,44 @@ func refuse(request []byte, version, code int16) []byte {
 	return a.AppendTo(out)
 }
 
-// pose has the answer to Metadata say that every broker is where the proxy is.
-func (p *proxy) pose(answer []byte, version int16) []byte {
-	a := kmsg.NewPtrMetadataResponse()
-	a.Version = version
-	at := 4
+// reworded is an answer, of the kind that a is of, after change.
+func reworded[A kmsg.Response](a A, version int16, answer []byte, change func(A)) []byte {
+	a.SetVersion(version)
+	at := 4 // the correlation id
 	if a.IsFlexible() {
-		at++
+		at++ // no tags
 	}
 	if err := a.ReadFrom(answer[at:]); err != nil {
 		panic(err)
 	}
-	host, port, _ := net.SplitHostPort(p.address())
-	number, _ := strconv.Atoi(port)
-	for i := range a.Brokers {
-		a.Brokers[i].Host, a.Brokers[i].Port = host, int32(number)
-	}
+	change(a)
 	return a.AppendTo(answer[:at:at])
+}
+
+// place is where the proxy listens.
+func (p *proxy) place() (host string, port int32) {
+	host, text, _ := net.SplitHostPort(p.address())
+	number, _ := strconv.Atoi(text)
+	return host, int32(number)
+}
+
+// pose has the answer to Metadata say that every broker is where the proxy is.
+func (p *proxy) pose(answer []byte, version int16) []byte {
+	return reworded(kmsg.NewPtrMetadataResponse(), version, answer, func(a *kmsg.MetadataResponse) {
+		for i := range a.Brokers {
+			a.Brokers[i].Host, a.Brokers[i].Port = p.place()
+		}
+	})
 }
 
 // coordinate has the answer to FindCoordinator say that the coordinator is where the proxy is.
 func (p *proxy) coordinate(answer []byte, version int16) []byte {
-	a := kmsg.NewPtrFindCoordinatorResponse()
-	a.Version = version
-	at := 4
-	if a.IsFlexible() {
-		at++
-	}
-	if err := a.ReadFrom(answer[at:]); err != nil {
-		panic(err)
-	}
-	host, port, _ := net.SplitHostPort(p.address())
-	number, _ := strconv.Atoi(port)
-	a.Host, a.Port = host, int32(number)
-	for i := range a.Coordinators {
-		a.Coordinators[i].Host, a.Coordinators[i].Port = host, int32(number)
-	}
-	return a.AppendTo(answer[:at:at])
+	return reworded(kmsg.NewPtrFindCoordinatorResponse(), version, answer, func(a *kmsg.FindCoordinatorResponse) {
+		a.Host, a.Port = p.place()
+		for i := range a.Coordinators {
+			a.Coordinators[i].Host, a.Coordinators[i].Port = p.place()
+		}
+	})
 }
 
 func frameOf(c io.Reader) ([]byte, error) {

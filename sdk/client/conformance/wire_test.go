@@ -233,21 +233,13 @@ func spoil(key, version int16, answer []byte) []byte {
 	if key != kmsg.Fetch.Int16() {
 		return answer
 	}
-	a := kmsg.NewPtrFetchResponse()
-	a.Version = version
-	at := 4
-	if a.IsFlexible() {
-		at++
-	}
-	if err := a.ReadFrom(answer[at:]); err != nil {
-		panic(err)
-	}
-	for i := range a.Topics {
-		for j := range a.Topics[i].Partitions {
-			if batches := a.Topics[i].Partitions[j].RecordBatches; len(batches) > 17 {
-				batches[17] ^= 0xff
+	return reworded(kmsg.NewPtrFetchResponse(), version, answer, func(a *kmsg.FetchResponse) {
+		for i := range a.Topics {
+			for j := range a.Topics[i].Partitions {
+				if batches := a.Topics[i].Partitions[j].RecordBatches; len(batches) > 17 {
+					batches[17] ^= 0xff
+				}
 			}
 		}
-	}
-	return a.AppendTo(answer[:at:at])
+	})
 }
