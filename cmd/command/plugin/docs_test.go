@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	if err := (&Guest{Folder: folder, Output: filepath.Join(folder, "dropempty.wasm"), Verbose: io.Discard}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

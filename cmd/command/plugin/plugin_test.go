@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/pprof/profile"
@@ -29,9 +30,33 @@ func begin(t *testing.T, kind, language, name string) string {
 	return folder
 }
 
+// modules has every module here that Millrace needs, as far as a project of a plugin may
+// need it too: on a fresh machine "go test" has only got those that it compiled.
+var modules = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "mod", "download") //nolint:noctx // once for all tests
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go mod download: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// offline has a test do with the modules that are here, so that it does not depend on what a
+// proxy has by now.
+func offline(t *testing.T) {
+	t.Helper()
+	if err := modules(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "off")
+}
+
 // do runs a tool as a person would, with the modules that are here.
 func do(t *testing.T, folder, tool string, arguments ...string) string {
 	t.Helper()
+	if err := modules(); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), tool, arguments...)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off")
@@ -55,7 +80,7 @@ func TestAProjectBuildsTestsAndBecomesAModule(t *testing.T) {
 	folder := begin(t, "interceptor", "go", "redact")
 	do(t, folder, "go", "test", "./...")
 	module := filepath.Join(folder, "redact.wasm")
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	if err := (&Guest{Folder: folder, Output: module, FailClosed: true, Verbose: io.Discard}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +107,7 @@ func TestProjectsOfClientsBuildTestAndBecomeModules(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			folder := begin(t, kind, "go", "first-byte")
 			module := filepath.Join(folder, "first-byte.wasm")
-			t.Setenv("GOPROXY", "off")
+			offline(t)
 			if err := (&Guest{Folder: folder, Output: module, Verbose: io.Discard}).Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +198,7 @@ func TestABrokerWithAPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	broker := filepath.Join(t.TempDir(), "broker")
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	b := Build{Millrace: millrace, With: []Module{{Path: "redact", Version: noVersion, Folder: folder}}, Output: broker, Verbose: io.Discard}
 	if err := b.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -242,7 +267,7 @@ func TestABrokerIsBuiltWithAProfileWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	broker, profile := filepath.Join(t.TempDir(), "broker"), cpuProfile(t)
 	b := Build{Millrace: millrace, With: []Module{{Path: "redact", Version: noVersion, Folder: folder}}, Profile: profile, Output: broker, Verbose: io.Discard}
 	if err := b.Run(t.Context()); err != nil {
@@ -277,7 +302,7 @@ func TestGuardsAreTestedAndServe(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it links a whole broker")
 	}
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	millrace, err := Source(source, Module{})
 	if err != nil {
 		t.Fatal(err)

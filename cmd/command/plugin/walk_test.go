@@ -285,7 +285,7 @@ func TestAVersionComesFromAProxy(t *testing.T) {
 }
 
 func TestAVersionThatCannotBeHad(t *testing.T) {
-	t.Setenv("GOPROXY", "off")
+	offline(t)
 	t.Setenv("GOFLAGS", "-mod=mod")
 	var said strings.Builder
 	folder := filepath.Join(t.TempDir(), "redact")
