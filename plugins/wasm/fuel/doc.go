@@ -22,6 +22,9 @@
 // others pays for its frame as long as it is on the stack. What a call of the host costs,
 // the host takes off the global itself.
 //
+// A comparison of integers and the br_if behind it are written as the opposite comparison and a
+// branch from an else, which does the same and is what the compiler makes less code of.
+//
 // What must stay true: the original is valid before anything is added. A guest that names
 // a global which does not exist yet could otherwise give itself fuel.
 //

@@ -146,6 +146,40 @@ func TestARewrittenModuleAnswersTheSame(t *testing.T) {
 	}
 }
 
+// A br_if behind a comparison is written as the opposite and a branch from an else: the same is taken.
+func TestBranchesGoWhereTheyWent(t *testing.T) {
+	numbers := []uint64{0, 1, 2, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1<<63 - 1, 1 << 63, 1<<64 - 1}
+	for op := byte(0x45); op <= 0x66; op++ { // to f64.ge
+		operands := Seq(Get(0), Get(1))
+		switch {
+		case op == 0x45:
+			operands = Seq(Get(0), Op(0xa7))
+		case op <= 0x4f:
+			operands = Seq(Get(0), Op(0xa7), Get(1), Op(0xa7))
+		case op == 0x50:
+			operands = Get(0)
+		case op > 0x60:
+			operands = Seq(Get(0), Op(0xbf), Get(1), Op(0xbf)) // as floats, some of which are no numbers
+		case op > 0x5a:
+			operands = Seq(Get(0), Op(0xa7, 0xbe), Get(1), Op(0xa7, 0xbe))
+		}
+		m := Module{Functions: []Function{{Export: "f", Params: "II", Results: "i", Locals: "i", Code: Seq(
+			Block(Block(operands, Op(op), BrIf(0), operands, Op(op, 0x0d, 0x81, 0), I32(1), Set(2)), Get(2), I32(2), Op(0x6a), Set(2)),
+			Block(Loop(Get(2), I32(8), Op(0x6a), Tee(2), I32(100), Op(0x4a), BrIf(1), operands, Op(op), BrIf(0)), Get(2), I32(64), Op(0x6a), Set(2)),
+			Op(0x02, 0x7f), I32(1000), operands, Op(op), BrIf(0), Op(0x1a), I32(2000), Op(0x0b), Get(2), Op(0x6a))}}}
+		original, changed := start(t, m.Bytes()), start(t, rewrite(t, m.Bytes()))
+		for _, a := range numbers {
+			for _, b := range numbers {
+				want, _, wrong := original.call(0, "f", a, b)
+				got, _, err := changed.call(1<<40, "f", a, b)
+				if !slices.Equal(got, want) || err != nil || wrong != nil {
+					t.Errorf("%#x of %#x and %#x: %v, %v, the original answers %v, %v", op, a, b, got, err, want, wrong)
+				}
+			}
+		}
+	}
+}
+
 // Wherever functions count, a call costs the same, and stops at the same charge when that is too much.
 func TestItIsTheSameWhereItIsCounted(t *testing.T) {
 	for name, m := range corpus {

@@ -36,12 +36,13 @@ type region struct {
 type kind byte
 
 const (
-	charge  kind = iota // number is a region
-	bytes               // number is the shift from bytes or elements to units
-	grow                // of memory
-	leaving             // a return, which takes the way out of the function
-	calling             // a call, whose function counts in the global
-	called              // behind it
+	charge    kind = iota // number is a region
+	bytes                 // number is the shift from bytes or elements to units
+	grow                  // of memory
+	leaving               // a return, which takes the way out of the function
+	calling               // a call, whose function counts in the global
+	called                // behind it
+	branching             // a comparison and its br_if, which has number bytes
 )
 
 // insertion is what goes in before byte at of a body.
@@ -130,6 +131,9 @@ type walk struct {
 	sets    int64  // of variables, so far
 	merged  int64  // words of them, where blocks meet
 	targets uint32
+
+	start    int // of the code
+	compared int // where the last comparison is that has an opposite; −1: nowhere
 }
 
 func (w *walk) function(s signature) {
@@ -141,6 +145,7 @@ func (w *walk) function(s signature) {
 	}
 	w.locals(uint64(len(s.params)))
 	begin := w.at
+	w.start, w.compared = begin, -1
 	w.begin(-1)
 	w.outer = append(w.outer, outer{branch: s.out, out: s.out})
 	for len(w.outer) > 0 && w.err == nil {
@@ -238,6 +243,9 @@ func (w *walk) instruction(begin int) {
 		w.control(op, at)
 	case op == 0x1a || op == 0x1b || op == 0xd1 || op >= 0x45 && op <= 0xc4:
 		w.weigh(plainWeight(op))
+		if opposites[op] != nil {
+			w.compared = at
+		}
 	case op == 0x1c:
 		w.valueTypes(w.u32())
 		w.weigh(weightPlain)
@@ -328,8 +336,14 @@ func (w *walk) control(op byte, at int) {
 	weight := int64(weightPlain)
 	switch op {
 	case 0x00, 0x01: // unreachable, nop
-	case 0x0c, 0x0d: // br, br_if
+	case 0x0c: // br
 		w.move(w.branch())
+	case 0x0d: // br_if
+		words := w.branch()
+		if w.move(words); words == 0 && w.compared == at-1 {
+			w.blocks += 2
+			w.insert(at-1, branching, w.at-w.start-at)
+		}
 	case 0x0e: // br_table
 		w.branches()
 		weight = weightIndirect
