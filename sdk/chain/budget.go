@@ -11,7 +11,8 @@ const (
 	// saved is how long it takes to save up all that may be drawn at once: as long as the breaker
 	// looks back, so that a few faults bar nobody.
 	saved = 10 * second
-	// longestDebt keeps a plugin from being called for a minute at most, whatever its last call took.
+	// longestDebt keeps a plugin from being called for a minute at most, whatever its last call took; for as
+	// much as apart longer when the clock is set back meanwhile.
 	longestDebt = saved + int64(time.Minute)
 	// apart is more than there can be between the times of two calls that end at once, on processors
 	// that are busy with others. A debt that much larger than any is of a clock that was set back.
