@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -229,6 +230,37 @@ func TestReadingWhileALogIsCleaned(t *testing.T) {
 		}
 	}
 	k.check()
+}
+
+// A reader may have seen an end of the log that, since more was appended and cleaned, lies
+// within a batch without records. That is no damage: it looks again.
+func TestReadingUpToAnEndThatWasCleanedAway(t *testing.T) {
+	k := newKeyed(t, 8)
+	k.open(false)
+	within, ends := 0, []int64{0}
+	for range 20 {
+		for range 5 {
+			k.append()
+			ends = append(ends, k.log.End())
+		}
+		k.clean()
+		for i, offset := range ends[:len(ends)-1] {
+			r, err := k.log.findUpTo(ends[i+1], offset, 1, math.MaxInt64, sight{})
+			if _, damaged := errors.AsType[*Damage](err); damaged {
+				within++
+			}
+			r.Release()
+			again, err := k.log.Locate(offset, 1, math.MaxInt64)
+			k.ok(err)
+			if again.Bytes == 0 {
+				t.Fatalf("nothing is at %d of %d", offset, k.log.End())
+			}
+			again.Release()
+		}
+	}
+	if within == 0 {
+		t.Error("no end came to lie within a batch")
+	}
 }
 
 // TestEveryDamageOfACleanedLogIsFound harms the files of a log that was cleaned as

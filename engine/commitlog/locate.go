@@ -61,7 +61,19 @@ type sight struct {
 }
 
 func (l *Log) find(offset int64, maxBytes int, limit int64, how sight) (Range, error) {
-	end := l.end.Load()
+	for {
+		end := l.end.Load()
+		r, err := l.findUpTo(end, offset, maxBytes, limit, how)
+		// What was appended since then may have been cleaned already, together with what was
+		// there: one batch without records then begins before this end and ends behind it.
+		if _, damaged := errors.AsType[*Damage](err); !damaged || l.end.Load() == end {
+			return r, err
+		}
+	}
+}
+
+// findUpTo is find in a log that ends at end.
+func (l *Log) findUpTo(end, offset int64, maxBytes int, limit int64, how sight) (Range, error) {
 	if offset < l.start.Load() || offset > end {
 		return Range{}, kerr.OffsetOutOfRange
 	}
