@@ -33,7 +33,11 @@ func describeLogDirs(c *call, q *kmsg.DescribeLogDirsRequest, a *kmsg.DescribeLo
 	})
 	visit := func(t *shard.Topic, partition int32) {
 		if r := t.Replica(partition); r != nil {
-			all.ask(r, func() { l.add(t.Name, r) })
+			all.later()
+			r.Shard().Do(func() { // not r.Do: a size is told without the log being opened
+				l.add(t.Name, r)
+				all.done()
+			})
 		}
 	}
 	if q.Topics == nil {
