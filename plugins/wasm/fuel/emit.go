@@ -66,8 +66,9 @@ type emitter struct {
 	added       uint32
 	blocks      map[string]int64 // the types of blocks with several results
 
-	left  uint32 // of the function that is being written: its variable for what is left
-	local bool   // and whether it counts there
+	left   uint32 // of the function that is being written: its variable for what is left
+	local  bool   // whether it counts there
+	joined bool   // and whether its comparisons are joined with branches
 }
 
 func (m *module) emit(o Options, size int) []byte {
@@ -142,7 +143,7 @@ func (e *emitter) code() []byte {
 //	fuel = left, trap             ┘
 func (e *emitter) function(p []byte, f *plan) []byte {
 	groups := f.groups + 1
-	e.left, e.local = f.variables, f.local
+	e.left, e.local, e.joined = f.variables, f.local, f.joined
 	if f.counted {
 		groups++
 	}
@@ -197,7 +198,7 @@ func (e *emitter) original(p []byte, f *plan) []byte {
 		case i.kind == leaving && (f.local || f.deep()):
 			p = appendU32(append(p, 0x0c), uint32(i.nested-1))
 			from++
-		case i.kind == branching:
+		case i.kind == branching && f.joined:
 			p = branch(p, f.body[i.at], f.body[i.at+2:i.at+1+i.number])
 			from += 1 + i.number
 		case i.kind == calling && f.local:
@@ -207,27 +208,6 @@ func (e *emitter) original(p []byte, f *plan) []byte {
 		}
 	}
 	return append(p, f.body[from:]...)
-}
-
-// opposites are what answers the opposite of a comparison of integers; of i32.eqz it is what it compares. Floats have
-// none: both of two opposites are false of what is no number.
-var opposites = [256][]byte{
-	0x45: {},                   // i32.eqz
-	0x46: {0x47}, 0x47: {0x46}, // i32.eq, ne
-	0x48: {0x4e}, 0x49: {0x4f}, 0x4a: {0x4c}, 0x4b: {0x4d}, // i32.lt, gt
-	0x4c: {0x4a}, 0x4d: {0x4b}, 0x4e: {0x48}, 0x4f: {0x49}, // i32.le, ge
-	0x50: {0x42, 0, 0x52},      // i64.eqz: i64.const 0, i64.ne
-	0x51: {0x52}, 0x52: {0x51}, // i64.eq, ne
-	0x53: {0x59}, 0x54: {0x5a}, 0x55: {0x57}, 0x56: {0x58}, // i64.lt, gt
-	0x57: {0x55}, 0x58: {0x56}, 0x59: {0x53}, 0x5a: {0x54}, // i64.le, ge
-}
-
-// branch is a comparison and the br_if to a label behind it, as its opposite and if else br end: of these the compiler
-// makes a comparison and a jump, and of the former three instructions more if others lead to the same label.
-func branch(p []byte, compare byte, label []byte) []byte {
-	c := cursor{p: label}
-	p = append(append(p, opposites[compare]...), 0x04, 0x40, 0x05, 0x0c)
-	return append(appendU32(p, c.u32()+1), 0x0b)
 }
 
 // global appends an instruction on a global, and what follows it.
@@ -264,8 +244,12 @@ func (e *emitter) pay(p []byte, nested int) []byte {
 	if !e.local {
 		return e.keep(p, e.fuel)
 	}
-	p = appendU32(append(p, 0x7d, 0x22), e.left)                            // i64.sub, local.tee
-	return branch(append(p, 0x42, 0), 0x53, appendU32(nil, uint32(nested))) // < 0: br_if
+	p = append(appendU32(append(p, 0x7d, 0x22), e.left), 0x42, 0) // i64.sub, local.tee, i64.const 0
+	out := appendU32(nil, uint32(nested))
+	if e.joined {
+		return branch(p, 0x53, out) // < 0: br_if
+	}
+	return append(append(p, 0x53, 0x0d), out...)
 }
 
 // keep subtracts what is on the operand stack from what is beneath it, keeps the rest in the

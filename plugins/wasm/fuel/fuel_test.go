@@ -26,7 +26,12 @@ type instance struct {
 
 func start(t testing.TB, module []byte) *instance {
 	t.Helper()
-	runtime := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features))
+	return startBy(t, wazero.NewRuntimeConfig(), module)
+}
+
+func startBy(t testing.TB, config wazero.RuntimeConfig, module []byte) *instance {
+	t.Helper()
+	runtime := wazero.NewRuntimeWithConfig(t.Context(), config.WithCoreFeatures(fuel.Features))
 	t.Cleanup(func() { _ = runtime.Close(context.Background()) })
 	made, err := runtime.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithStartFunctions())
 	if err != nil {
@@ -176,6 +181,59 @@ func TestBranchesGoWhereTheyWent(t *testing.T) {
 					t.Errorf("%#x of %#x and %#x: %v, %v, the original answers %v, %v", op, a, b, got, err, want, wrong)
 				}
 			}
+		}
+	}
+}
+
+// wazero 1.12 makes a wrong jump of "0 < (x & y)" and the like where it joins comparison and branch. It
+// must not be brought to that.
+func TestComparisonsWithWhatAnAndHasLeft(t *testing.T) {
+	and := Seq(Get(0), Get(1), Op(0x71))
+	wide := Seq(Get(0), Op(0xad), Get(1), Op(0xad), Op(0x83))
+	for i := range byte(10) {
+		for name, compare := range map[string][]byte{
+			"zero and and":        Seq(I32(0), and, Op(0x46+i)),
+			"zero and wide and":   Seq(I64(0), wide, Op(0x51+i)),
+			"eqz of it":           Seq(I32(0), and, Op(0x46+i), Op(0x45)),
+			"eqz of that":         Seq(I32(0), and, Op(0x46+i), Op(0x45), Op(0x45)),
+			"and and zero":        Seq(and, I32(0), Op(0x46+i)),
+			"and and long zero":   Seq(and, Op(0x41, 0x80, 0x00), Op(0x46+i)),
+			"and and one":         Seq(and, I32(1), Op(0x46+i)),
+			"in a block":          Seq(I32(0), and, Set(2), Op(0x02, 0x40), Op(0x0b), Get(2), Op(0x46+i)),
+			"in a variable":       Seq(and, Set(2), I32(0), Get(2), Op(0x46+i)),
+			"and behind a branch": Seq(and, Set(2), Get(0), I32(77), Op(0x46), BrIf(0), I32(0), Get(2), Op(0x46+i)),
+			"and before a block":  Seq(and, Set(2), Op(0x02, 0x40), I32(0), Get(2), Op(0x46+i), BrIf(2), Op(0x0b), I32(0)),
+		} {
+			// Two ways to the label, so that wazero does not join them by itself.
+			code := Seq(Block(Block(compare, BrIf(1), Get(0), I32(12345), Op(0x46), BrIf(1)), I32(1), Op(0x0f)), I32(2))
+			m := Module{Functions: []Function{{Export: "f", Params: "ii", Results: "i", Locals: "i", Code: code}}}
+			original, changed := startBy(t, wazero.NewRuntimeConfigInterpreter(), m.Bytes()), start(t, rewrite(t, m.Bytes()))
+			for _, x := range []uint64{0, 1, 2, 77, 1 << 31, 1<<32 - 1} {
+				want, _, wrong := original.call(0, "f", x, 1<<32-1)
+				got, _, err := changed.call(1<<40, "f", x, 1<<32-1)
+				if !slices.Equal(got, want) || err != nil || wrong != nil {
+					t.Errorf("%s, %#x of %#x: %v, %v, an interpreter answers %v, %v", name, 0x46+i, x, got, err, want, wrong)
+				}
+			}
+		}
+	}
+}
+
+// A function of so many branches that joining each would cost the compiler much is left as it is, and not refused.
+func TestManyBranches(t *testing.T) {
+	for name, f := range map[string]Function{
+		"branches":             {Params: "i", Results: "i", Code: Seq(Block(Many(3000, Seq(Get(0), Op(0x45), BrIf(0))), I32(1), Op(0x0f)), I32(2))},
+		"and a lot to be kept": {Params: strings.Repeat("i", 1000), Results: "i", Code: Seq(Block(Many(2100, Seq(Get(0), Op(0x45), BrIf(0))), I32(1), Op(0x0f)), I32(2))},
+	} {
+		f.Export = "f"
+		m := Module{Functions: []Function{f}}.Bytes()
+		out := rewrite(t, m)
+		if len(out) > len(m)+400 {
+			t.Errorf("%s: %d bytes became %d", name, len(m), len(out))
+		}
+		arguments := make([]uint64, len(f.Params))
+		if got, _, err := start(t, out).call(1<<40, "f", arguments...); err != nil || got[0] != 2 {
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 }

@@ -68,6 +68,7 @@ type plan struct {
 	counted    bool  // it needs a variable for a number of bytes
 	length     int64 // in instructions
 	local      bool  // it counts in a variable
+	joined     bool  // comparisons are joined with the branches behind them
 }
 
 // frame is about how many bytes the function takes on the stack.
@@ -97,11 +98,15 @@ func (m *module) parseCode(c *cursor) {
 			c.err = w.err
 			return
 		}
-		m.plans = append(m.plans, w.plan)
 		if phis += w.phis(); phis > maxAllPhis {
 			c.fail("its functions have too many blocks and variables")
 			return
 		}
+		if more := w.joining(); w.phis()+more <= maxPhis && phis+more <= maxAllPhis && len(w.plan.insertions) <= maxJoined {
+			w.plan.joined = true
+			phis += more
+		}
+		m.plans = append(m.plans, w.plan)
 	}
 }
 
@@ -132,8 +137,8 @@ type walk struct {
 	merged  int64  // words of them, where blocks meet
 	targets uint32
 
-	start    int // of the code
-	compared int // where the last comparison is that has an opposite; −1: nowhere
+	start     int // of the code
+	comparing comparing
 }
 
 func (w *walk) function(s signature) {
@@ -145,7 +150,7 @@ func (w *walk) function(s signature) {
 	}
 	w.locals(uint64(len(s.params)))
 	begin := w.at
-	w.start, w.compared = begin, -1
+	w.start, w.comparing = begin, newComparing()
 	w.begin(-1)
 	w.outer = append(w.outer, outer{branch: s.out, out: s.out})
 	for len(w.outer) > 0 && w.err == nil {
@@ -172,6 +177,11 @@ func (w *walk) function(s signature) {
 
 // phis is how many values a compiler may have to merge where blocks meet, and to move at branches and calls.
 func (w *walk) phis() uint64 { return w.blocks*uint64(w.plan.variables+1) + w.moved }
+
+// joining is how much more that is when comparisons are joined, which takes two blocks at each place.
+func (w *walk) joining() uint64 {
+	return 2 * uint64(len(w.plan.insertions)) * uint64(w.plan.variables+1)
+}
 
 func (w *walk) locals(variables uint64) {
 	w.plan.groups = w.count("groups of variables", maxLocals)
@@ -243,9 +253,7 @@ func (w *walk) instruction(begin int) {
 		w.control(op, at)
 	case op == 0x1a || op == 0x1b || op == 0xd1 || op >= 0x45 && op <= 0xc4:
 		w.weigh(plainWeight(op))
-		if opposites[op] != nil {
-			w.compared = at
-		}
+		w.comparing.plain(op, at)
 	case op == 0x1c:
 		w.valueTypes(w.u32())
 		w.weigh(weightPlain)
@@ -290,6 +298,9 @@ func (w *walk) structure(op byte, begin int) {
 		w.weigh(weightPlain)
 	}
 	w.blocks++
+	if op != 0x02 { // where a block begins the code just goes on
+		w.comparing.stretch()
+	}
 	top := len(w.outer) - 1
 	payer := w.outer[top].region
 	switch op {
@@ -340,10 +351,10 @@ func (w *walk) control(op byte, at int) {
 		w.move(w.branch())
 	case 0x0d: // br_if
 		words := w.branch()
-		if w.move(words); words == 0 && w.compared == at-1 {
-			w.blocks += 2
+		if w.move(words); words == 0 && w.comparing.joinable == at-1 {
 			w.insert(at-1, branching, w.at-w.start-at)
 		}
+		w.comparing.stretch()
 	case 0x0e: // br_table
 		w.branches()
 		weight = weightIndirect
@@ -389,15 +400,22 @@ func (w *walk) constant(op byte, at int) {
 		w.counted()
 		weight = weightBulk
 	case 0x41: // i32.const
-		w.signed(5)
+		w.number(w.signed(5))
 	case 0x42: // i64.const
-		w.signed(10)
+		w.number(w.signed(10))
 	case 0x43: // f32.const
 		w.take(4)
 	case 0x44: // f64.const
 		w.take(8)
 	}
 	w.weigh(weight)
+}
+
+// number is a constant that ends here.
+func (w *walk) number(n int64) {
+	if n != 0 {
+		w.comparing.constant = w.at - w.start
+	}
 }
 
 // counted is a charge that depends on a size.
