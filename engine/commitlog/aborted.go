@@ -27,9 +27,9 @@ func encodeAborted(all []batch.Aborted) []byte {
 	return out
 }
 
-// decodeAborted reads the .txnindex file of a segment.
+// decodeAborted reads the .txnindex file of a segment. One without entries is never written.
 func decodeAborted(data []byte, base int64) ([]batch.Aborted, error) {
-	if len(data)%abortedSize != 0 {
+	if len(data) == 0 || len(data)%abortedSize != 0 {
 		return nil, fmt.Errorf("%w: %d bytes are no whole entries", errIndex, len(data))
 	}
 	all := make([]batch.Aborted, len(data)/abortedSize)
@@ -69,6 +69,14 @@ func (s *Segment) addAborted(a batch.Aborted) {
 	}
 	t.add(a)
 	s.aborts.Store(true)
+}
+
+// setAborted says that all is what s has aborted.
+func (s *Segment) setAborted(all []batch.Aborted) {
+	t := new(table[batch.Aborted])
+	t.set(all)
+	s.aborted.Store(t)
+	s.aborts.Store(len(all) > 0)
 }
 
 // cutAborted forgets transactions whose markers lie at or behind end.
@@ -257,7 +265,14 @@ func (l *Log) Recover(a batch.Aborted) {
 func (l *Log) Recovered() error {
 	var errs []error
 	for _, s := range *l.segments.Load() {
-		if s.gathering && s != l.active {
+		if s.gathering && s.doubted {
+			all, err := l.searchAborted(s)
+			if err != nil {
+				return err
+			}
+			s.setAborted(all)
+		}
+		if s.doubted = false; s.gathering && s != l.active {
 			errs = append(errs, s.seal(s.ends))
 		}
 		s.gathering = false
@@ -265,7 +280,8 @@ func (l *Log) Recovered() error {
 	return errors.Join(errs...)
 }
 
-// writeAborted writes the .txnindex file, if there is anything to write.
+// writeAborted writes the .txnindex file, if there is anything to write. The old one stays until
+// the new one is whole: while a log is recovered nothing else may know what it has.
 func (s *Segment) writeAborted() error {
 	t := s.aborted.Load()
 	if t == nil {
@@ -275,10 +291,7 @@ func (s *Segment) writeAborted() error {
 	if len(all) == 0 {
 		return ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
 	}
-	if err := s.writeIndex(txnSuffix, encodeAborted(all)); err != nil {
-		return err
-	}
-	return s.log.fs.SyncDir(s.log.dir)
+	return diskio.WriteFile(s.log.fs, s.path+txnSuffix, encodeAborted(all))
 }
 
 // dumpAborted prints a .txnindex file.
@@ -299,10 +312,12 @@ func (v *verifier) aborted(base int64, found []batch.Aborted) {
 	case base == v.last && !v.closed:
 		return // what the file says is made again
 	}
-	all, err := decodeAborted(data, base)
-	if err != nil {
-		v.problem(name, -1, err)
-		return
+	var all []batch.Aborted
+	if err == nil { // else there is none, for there was nothing to write
+		if all, err = decodeAborted(data, base); err != nil {
+			v.problem(name, -1, err)
+			return
+		}
 	}
 	// What began in a segment that is gone began no later than the log does.
 	same := slices.EqualFunc(all, found, func(a, b batch.Aborted) bool {

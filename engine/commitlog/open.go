@@ -419,13 +419,14 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 func (s *Segment) gather(found scanned) {
 	var all []batch.Aborted
 	if s.aborts.Load() {
-		all, _ = s.readAborted() // what it has not, batches and snapshot tell
+		// What it has not, batches and snapshot tell. When it cannot be read, a snapshot may have
+		// left to it what it had.
+		var err error
+		all, err = s.readAborted()
+		s.doubted = err != nil
 		all = slices.DeleteFunc(all, func(a batch.Aborted) bool { return a.Last >= found.next })
 	}
-	t := new(table[batch.Aborted])
-	t.set(all)
-	s.aborted.Store(t)
-	s.aborts.Store(len(all) > 0)
+	s.setAborted(all)
 	s.gathering = found.control
 }
 

@@ -71,6 +71,7 @@ type Segment struct {
 	resumed   bool   // nothing was appended since it was opened
 	outgrown  bool   // its index files are those of an earlier stop, and it was appended to since
 	gathering bool   // recovery finds out what was aborted
+	doubted   bool   // and its index cannot be read
 	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
 	name      string // as the journal has it; empty until it is needed
 }
@@ -224,8 +225,9 @@ func (s *Segment) seal(ends int) error {
 	}
 	err := s.writeIndexes(x)
 	if err != nil && !s.deleted.Load() {
-		// They are made again from the batches when they are needed.
-		s.log.logger.Warn("cannot write index", "segment", s.path, "error", errors.Join(err, s.dropIndexes()))
+		// They are made again from the batches when they are needed. What was aborted stays where
+		// it is: the snapshots may have left it out.
+		s.log.logger.Warn("cannot write index", "segment", s.path, "error", errors.Join(err, s.dropVouching()))
 		return nil
 	}
 	s.sealed = true
@@ -274,10 +276,15 @@ func (s *Segment) reopen() error {
 }
 
 func (s *Segment) dropIndexes() error {
+	return errors.Join(s.dropVouching(), ignoreMissing(s.log.fs.Remove(s.path+txnSuffix)))
+}
+
+// dropVouching takes away the indexes that batches can be asked for at any time, and with them
+// the word that the segment is durable.
+func (s *Segment) dropVouching() error {
 	return errors.Join(
 		ignoreMissing(s.log.fs.Remove(s.path+indexSuffix)),
-		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)),
-		ignoreMissing(s.log.fs.Remove(s.path+txnSuffix)))
+		ignoreMissing(s.log.fs.Remove(s.path+timeSuffix)))
 }
 
 func ignoreMissing(err error) error {
