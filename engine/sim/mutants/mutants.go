@@ -59,7 +59,7 @@ var mutants = []mutant{
 	{"group: offsets in transactions are forgotten in a crash", []edit{{
 		"engine/shard/groups.go", "case b.Transactional():\n\t\treturn g", "case b.Transactional():\n\t\treturn nil\n\tcase false:\n\t\treturn g"}}},
 	{"commitlog: the name of an index of aborted transactions is not durable", []edit{{
-		"engine/commitlog/aborted.go", "return s.log.fs.SyncDir(s.log.dir)", "return nil"}}},
+		"engine/commitlog/aborted.go", "return diskio.WriteFile(s.log.fs, s.path+txnSuffix, encodeAborted(all))", "return s.writeIndex(txnSuffix, encodeAborted(all))"}}},
 	{"shard: after a roll only the new segment is synced", []edit{{
 		"engine/shard/write.go", "r.done.left.Store(2)\n\t\tr.disk.Syncer.Sync(&r.rolled)", "r.done.left.Store(1)"}}},
 }
