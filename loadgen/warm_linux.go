@@ -16,9 +16,9 @@ import (
 // just before.
 //
 // A virtual machine with free page reporting (virtio-balloon) hands blocks of free memory
-// back within seconds, and touching them again costs five to ten times as much as touching
+// back within seconds, and touching them again costs three to six times as much as touching
 // memory that the machine still has: 1.5 to 1.9 CPU-s for a gigabyte that is written to a
-// file, against 0.2 to 0.4. Which of the two a run gets would depend on what ran before it,
+// file, against 0.3 to 0.5. Which of the two a run gets would depend on what ran before it,
 // how long ago that was and in which pieces its broker writes. While Memory is held there is
 // no free memory but some that was given back just now, whoever asks, whatever for.
 //

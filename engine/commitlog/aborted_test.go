@@ -243,9 +243,8 @@ func FuzzAborted(f *testing.F) {
 	})
 }
 
-// TestAbortedTransactionsSurviveLossesOfPower: whatever of the names in a folder a disk keeps, once a
-// snapshot leaves out what an index of aborted transactions has, the index is there.
-func TestAbortedTransactionsSurviveLossesOfPower(t *testing.T) {
+// inMemory is an empty log of small segments on a disk whose power can be cut.
+func inMemory(t *testing.T) (*transactions, *diskio.Memory) {
 	disk := diskio.NewMemory()
 	if err := disk.MkdirAll("/data"); err != nil {
 		t.Fatal(err)
@@ -255,6 +254,13 @@ func TestAbortedTransactionsSurviveLossesOfPower(t *testing.T) {
 		o: Options{FS: disk, SegmentBytes: 600, SyncOnRoll: true, RetentionAge: -1, RetentionBytes: -1, Later: func(_ time.Duration, f func()) { f() }},
 	}
 	s.reopen(false, -1)
+	return s, disk
+}
+
+// TestAbortedTransactionsSurviveLossesOfPower: whatever of the names in a folder a disk keeps, once a
+// snapshot leaves out what an index of aborted transactions has, the index is there.
+func TestAbortedTransactionsSurviveLossesOfPower(t *testing.T) {
+	s, disk := inMemory(t)
 	trace := disk.Record()
 	for range 60 {
 		s.step()
@@ -306,15 +312,7 @@ func (s *transactions) survive(trace *diskio.Trace, from int64) (checked int) {
 // The power may also be cut while a log is opened after a cut: its indexes are written then, and no
 // snapshot has what they had.
 func TestAbortedTransactionsSurviveASecondLossOfPower(t *testing.T) {
-	disk := diskio.NewMemory()
-	if err := disk.MkdirAll("/data"); err != nil {
-		t.Fatal(err)
-	}
-	s := &transactions{
-		t: t, fs: disk, dir: "/data/t-0", r: rand.New(rand.NewPCG(1, 3)), open: map[int64]int64{},
-		o: Options{FS: disk, SegmentBytes: 600, SyncOnRoll: true, RetentionAge: -1, RetentionBytes: -1, Later: func(_ time.Duration, f func()) { f() }},
-	}
-	s.reopen(false, -1)
+	s, disk := inMemory(t)
 	for range 100 {
 		s.step()
 	}

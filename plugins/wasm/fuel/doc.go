@@ -23,7 +23,8 @@
 // the host takes off the global itself.
 //
 // A comparison of integers and the br_if behind it are written as the opposite comparison and a
-// branch from an else, which does the same and is what the compiler makes less code of.
+// branch from an else, which does the same and is what the compiler makes less code of; join.go
+// tells where not.
 //
 // What must stay true: the original is valid before anything is added. A guest that names
 // a global which does not exist yet could otherwise give itself fuel.
