@@ -24,6 +24,7 @@ import (
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/shard"
+	"github.com/millrace/millrace/engine/spent"
 )
 
 // beginOn starts a broker on files of the test's.
@@ -86,25 +87,6 @@ func descriptors(t testing.TB) int {
 	return len(names)
 }
 
-// computed is how long this process has computed: how much work something was, on a machine that
-// others use too.
-func computed(t testing.TB) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func heap() uint64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
 // TestUnusedPartitionsCostNothing: 2,000 partitions open no file, make no folder and take
 // little memory, also when consumers ask for their offsets and wait on them.
 func TestUnusedPartitionsCostNothing(t *testing.T) {
@@ -112,9 +94,9 @@ func TestUnusedPartitionsCostNothing(t *testing.T) {
 	b := start(t, folder)
 	createTopic(t, b, 1, "first")
 	produce(t, client(t, b), "first", 1)
-	open, before := descriptors(t), heap()
+	open, before := descriptors(t), spent.Heap()
 	createTopic(t, b, 2000, "many")
-	if grown := int64(heap()) - int64(before); grown > 2<<20 {
+	if grown := spent.Heap() - before; grown > 2<<20 {
 		t.Errorf("2,000 partitions take %d bytes of heap", grown)
 	}
 	c := client(t, b)
@@ -158,9 +140,9 @@ func TestRestartWithManyTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop(t, b)
-	begun, worked := time.Now(), computed(t)
+	begun, worked := time.Now(), spent.Processor(t)
 	again := start(t, folder)
-	worked = computed(t) - worked
+	worked = spent.Processor(t) - worked
 	took := time.Since(begun)
 	t.Log("started in", took, "after work of", worked)
 	if took > 20*time.Second { // whatever else the machine does: a start that waits for something

@@ -75,16 +75,19 @@ func (m *Memory) take(ctx context.Context) error {
 // run is the goroutine that owns what is held.
 func (m *Memory) run() {
 	defer close(m.done)
-	ticks := time.NewTicker(lookMemory)
-	defer ticks.Stop()
 	for {
+		// While nothing is held there is nothing to look for.
+		var looks <-chan time.Time
+		if len(m.held) > 0 {
+			looks = time.After(lookMemory)
+		}
 		select {
 		case r, ok := <-m.asked:
 			if !ok {
 				return
 			}
 			r.end <- m.grow(r.ctx)
-		case <-ticks.C:
+		case <-looks:
 			if free, err := m.free(); err == nil && free < spare {
 				_ = m.give(1) // to unmap a range that was mapped does not fail
 			}

@@ -3,11 +3,12 @@ package group
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/spent"
 )
 
 // TestThousandConsumers lets 1,000 members of KIP-848 join at once, a heartbeat every five
@@ -109,7 +110,7 @@ func (m *beater) beat(t testing.TB, c *Coordinator, j *journal, now time.Time) {
 func TestHundredThousandGroups(t *testing.T) {
 	const groups = 100_000
 	now := time.UnixMilli(1_000_000)
-	before := heapBytes()
+	before := spent.Heap()
 	c := New(Options{InitialDelay: -1, SessionMax: 24 * time.Hour, ConsumerSession: Bounds{24 * time.Hour, 0, 24 * time.Hour}}, silent{})
 	c.SetCluster(pictureOf(topicOf("t", 1, 3)))
 	c.Loaded(now)
@@ -123,18 +124,18 @@ func TestHundredThousandGroups(t *testing.T) {
 		}
 	}
 	c.Loaded(now)
-	used := heapBytes() - before
+	used := spent.Heap() - before
 	t.Logf("%d groups take %d MiB, %d bytes each", len(c.groups), used>>20, used/groups)
 	if len(c.groups) != groups || used > 200<<20 {
 		t.Errorf("%d groups take %d MiB, want %d groups in 200 MiB", len(c.groups), used>>20, groups)
 	}
 	c.Tick(now.Add(11 * time.Minute)) // the first look after a start
-	ticks, begin, end := 0, computed(t), now.Add(71*time.Minute)
+	ticks, begin, end := 0, spent.Processor(t), now.Add(71*time.Minute)
 	for next := c.NextTick(); !next.IsZero() && next.Before(end); next = c.NextTick() {
 		c.Tick(next)
 		ticks++
 	}
-	took := computed(t) - begin
+	took := spent.Processor(t) - begin
 	t.Logf("%d ticks of an hour take %v", ticks, took)
 	if took > 36*time.Second {
 		t.Errorf("%d ticks take %v of an hour, more than 1 %%", ticks, took)
@@ -155,24 +156,6 @@ type silent struct{}
 func (silent) Append([]Record, func(error)) {}
 
 func (silent) AppendIn(Transaction, []Record, func(error)) {}
-
-// computed is how long this process has computed. What something takes on the clock says as much of
-// who else uses the machine.
-func computed(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func heapBytes() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
 
 // idle are the records of one group, of the three kinds in turn.
 func idle(i int) []Record {

@@ -3,10 +3,10 @@ package txn
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/spent"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestHundredThousandIDs(t *testing.T) {
 	const ids = 100_000
 	now := time.UnixMilli(1_000_000)
-	before := heapBytes()
+	before := spent.Heap()
 	c := New(Options{Version: 2}, silent{})
 	for i := range ids {
 		m := metadata{producer: int64(i), previous: -1, next: -1, epoch: 3, last: 2, version: 2, timeout: 900_000, state: CompleteCommit, started: -1, updated: now.UnixMilli()}
@@ -27,17 +27,17 @@ func TestHundredThousandIDs(t *testing.T) {
 		}
 	}
 	c.Loaded(now)
-	used := heapBytes() - before
+	used := spent.Heap() - before
 	t.Logf("%d ids take %d MiB, %d bytes each", len(c.ids), used>>20, used/ids)
 	if n := c.Count(); n.IDs != ids || n.Open != (ids+2)/3 || used > 200<<20 {
 		t.Errorf("%+v take %d MiB, want %d ids in 200 MiB", n, used>>20, ids)
 	}
-	ticks, begin, end := 0, computed(t), now.Add(10*time.Minute)
+	ticks, begin, end := 0, spent.Processor(t), now.Add(10*time.Minute)
 	for next := c.NextTick(); next.Before(end); next = c.NextTick() {
 		c.Tick(next)
 		ticks++
 	}
-	took := computed(t) - begin
+	took := spent.Processor(t) - begin
 	t.Logf("%d ticks of ten minutes take %v", ticks, took)
 	if took > 6*time.Second {
 		t.Errorf("%d ticks take %v of ten minutes, more than 1 %%", ticks, took)
@@ -62,21 +62,3 @@ func (silent) ProducerID(func(int64, error)) {}
 func (silent) Mark(batch.Marker, bool, Partition, func(error)) {}
 
 func (silent) Epoch() int32 { return 0 }
-
-// computed is how long this process has computed. What something takes on the clock says as much of
-// who else uses the machine.
-func computed(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func heapBytes() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/engine/spent"
 )
 
 func id(n int) (out ID) {
@@ -213,17 +214,6 @@ func TestSets(t *testing.T) {
 	}
 }
 
-// computed is how long this process has computed. What something takes on the clock says as much of
-// who else uses the machine.
-func computed(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // A thousand members, ten thousand partitions, different wishes: within a second of a processor. The bound is
 // for the race detector on a machine that is overrun; what is quadratic takes minutes.
 func TestUniformOfThousand(t *testing.T) {
@@ -241,9 +231,9 @@ func TestUniformOfThousand(t *testing.T) {
 		}
 		g.Members = append(g.Members, member)
 	}
-	begin := computed(t)
+	begin := spent.Processor(t)
 	check(t, g, Uniform(g))
-	if took := computed(t) - begin; took > 20*time.Second {
+	if took := spent.Processor(t) - begin; took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
