@@ -147,6 +147,9 @@ func (o *options) test(ctx context.Context, s suite, address string) (totals.Tot
 	command.Dir = filepath.Join("..", "..")
 	command.Env = append(os.Environ(), s.variable+"="+address)
 	command.Stderr = os.Stderr
+	// go test and the program that it starts are a group of processes, and end together.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	output, err := command.StdoutPipe()
 	if err != nil {
 		return totals.Totals{}, fmt.Errorf("run go test: %w", err)
