@@ -90,6 +90,7 @@ func TestRows(t *testing.T) {
 		24: {"≤ 2, –", "≤ 2, –"},
 		25: {"≤ 2, –"},
 		26: {"≤ 2, –"},
+		27: {"≤ 1.06, –", "≤ 1.06, –"},
 	}
 	if len(rows) != len(want) {
 		t.Errorf("there are %d rows, want %d", len(rows), len(want))
@@ -229,7 +230,7 @@ func TestPlan(t *testing.T) {
 	if all, err := plan(rows, nil); err != nil || len(all) != len(rows)-1 {
 		t.Errorf("all rows are %d to run (%v); row 14 only reads", len(all), err)
 	}
-	if _, err := plan(rows, []int{99}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 26") {
+	if _, err := plan(rows, []int{99}); err == nil || !strings.Contains(err.Error(), "rows are 1 to 27") {
 		t.Errorf("a row that is not there: %v", err)
 	}
 	if needed, err := NeedKafka([]int{7, 12, 14}); err != nil || needed {
