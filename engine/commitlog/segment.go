@@ -59,8 +59,9 @@ type Segment struct {
 	// them only; and two who seal.
 	guard  sync.Mutex //nolint:forbidigo // syncer and shard meet here at a roll, never in an append
 	synced atomic.Int64
-	sealed bool // the index files are complete; under guard
-	ends   int  // how often it was made active again; under guard
+	lost   error // why a sync failed, after which no other proves anything; under guard
+	sealed bool  // the index files are complete; under guard
+	ends   int   // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
 	commit    commitFile
@@ -187,6 +188,9 @@ func (s *Segment) syncGuarded() error {
 	if s.synced.Load() >= size || s.deleted.Load() {
 		return nil
 	}
+	if s.lost != nil {
+		return s.lost
+	}
 	if !s.retain() {
 		if s.deleted.Load() { // meanwhile: who is told of a closed file would owe its sync for ever
 			return nil
@@ -195,14 +199,19 @@ func (s *Segment) syncGuarded() error {
 	}
 	defer s.Release()
 	f, err := s.file()
-	if err == nil {
+	opened := err == nil
+	if opened {
 		err = f.Sync()
 	}
 	if err != nil {
 		if s.deleted.Load() {
 			return nil
 		}
-		return fmt.Errorf("sync segment: %w: %w", ErrSync, err)
+		err = fmt.Errorf("sync segment: %w: %w", ErrSync, err)
+		if opened {
+			s.lost = err
+		}
+		return err
 	}
 	s.synced.Store(size)
 	return nil
@@ -221,6 +230,11 @@ func (s *Segment) seal(ends int) error {
 	}
 	x := s.index.Load()
 	if x == nil {
+		return nil
+	}
+	s.log.names.Lock()
+	defer s.log.names.Unlock()
+	if s.deleted.Load() { // meanwhile: the folder may be another topic's by now
 		return nil
 	}
 	err := s.writeIndexes(x)
