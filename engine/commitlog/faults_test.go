@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -35,6 +36,58 @@ func TestASyncThatFailedIsNotTriedAgain(t *testing.T) {
 	}
 	if !errors.Is(told, syscall.EIO) || !errors.Is(told, ErrSync) {
 		t.Errorf("told was %v", told)
+	}
+}
+
+// lateSync is a disk on which a sync that is done takes a while to say so.
+type lateSync struct {
+	*diskio.Memory
+	done, goOn chan struct{}
+}
+
+type lateFile struct {
+	diskio.File
+	disk *lateSync
+}
+
+func (d *lateSync) Open(name string, flag int) (diskio.File, error) {
+	f, err := d.Memory.Open(name, flag)
+	return &lateFile{f, d}, err
+}
+
+func (f *lateFile) Sync() error {
+	err := f.File.Sync()
+	if d := f.disk; strings.HasSuffix(f.Name(), logSuffix) && d.done != nil {
+		d.done <- struct{}{}
+		<-d.goOn
+	}
+	return err
+}
+
+// A sync that was under way while an append was undone has not made durable what was cut off: the
+// segment owes another before it is followed.
+func TestASyncUnderWayDoesNotSettleWhatWasUndone(t *testing.T) {
+	disk := &lateSync{Memory: diskio.NewMemory()}
+	o := keep()
+	o.FS = disk
+	s := newStage(t, o)
+	s.open(s.recovery())
+	s.append(1)
+	s.ok(s.log.Sync())
+	s.append(1)
+	disk.done, disk.goOn = make(chan struct{}), make(chan struct{})
+	ended := make(chan error)
+	go func() { ended <- s.log.Active().Sync() }()
+	<-disk.done
+	disk.FailWrite(syscall.ENOSPC)
+	if err := s.log.Append([][]byte{s.next(1)}, today); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	disk.FailWrite(nil)
+	close(disk.goOn)
+	s.ok(<-ended)
+	if synced := s.log.active.synced.Load(); synced >= 0 {
+		t.Fatalf("%d bytes count as synced", synced)
 	}
 }
 
@@ -152,6 +205,62 @@ func TestRetentionOfEverythingOnAFullDisk(t *testing.T) {
 	s.want("removed", removed, 1)
 	s.append(1)
 	s.want("batches", s.all(), "[8]")
+}
+
+// Whatever a cleaning is about when retention, a stop or a deletion comes in between, it ends in
+// peace: an error would stop the disk.
+func TestACleaningThatIsOvertakenAnywhere(t *testing.T) {
+	for what, f := range map[string]func(s *stage){
+		"segments removed": func(s *stage) {
+			s.ok(s.log.SetStart(4))
+			_, err := s.log.Retain(today, s.log.End(), 0)
+			s.ok(err)
+		},
+		"closed":  func(s *stage) { s.ok(s.log.Close()) },
+		"deleted": func(s *stage) { s.ok(s.log.Delete()) },
+		"deleted and made anew": func(s *stage) {
+			s.ok(s.log.Delete())
+			s.open(s.recovery())
+			s.append(1)
+		},
+	} {
+		for at := range 200 {
+			s := newStage(t, keep())
+			s.open(s.recovery())
+			for range 4 {
+				s.append(2)
+				s.ok(s.log.Roll(today))
+			}
+			s.close()
+			s.open(Recovery{Clean: true, From: -1, Log: slog.New(slog.DiscardHandler)})
+			c := s.log.NewCleaning(s.log.End(), CleanOptions{MapBytes: 1 << 20, MinLag: 1, MaxLag: 1})
+			ops, done, swapping := 0, false, false
+			c.o.Swap = func(swap func() error) error { // on the owner, as all of f
+				swapping = true
+				defer func() { swapping = false }()
+				return swap()
+			}
+			s.memory().Gate(func(op diskio.Op) error {
+				sealing := op.Kind != diskio.OpRead && strings.HasSuffix(op.Name, "index") // others wait for that
+				if ops++; ops > at && !done && !sealing && !swapping {
+					done = true
+					f(s)
+				}
+				return nil
+			})
+			much := today.Add(time.Hour)
+			d, err := c.Dirt(much)
+			if err == nil {
+				_, err = c.Run(d, much)
+			}
+			if err != nil && !Overtaken(err) {
+				t.Errorf("%s, operation %d: %v", what, at, err)
+			}
+			if !done {
+				break
+			}
+		}
+	}
 }
 
 // A log that was opened after a crash, and given up before it was known what its transactions

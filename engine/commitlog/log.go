@@ -31,6 +31,7 @@ type Log struct {
 	epochs           atomic.Pointer[[]epoch]    // lowest first
 	failure          atomic.Pointer[error]      // a sync outside of the owner failed
 	cleaned          atomic.Int64               // offset up to which the log was cleaned; −1: not read yet
+	gone             atomic.Bool                // it was closed or deleted: what is not open cannot be found any more
 
 	// names keeps those who write files into the folder beside the owner from writing them into
 	// its namesake: it is held from the look whether the log was deleted until they are there.
@@ -495,7 +496,7 @@ func (l *Log) repair() error {
 	}
 	// What was cut off may be on the disk already: until a sync it can come back, and must
 	// not when a successor exists.
-	s.synced.Store(-1)
+	s.unsettle()
 	l.spoiled = false
 	return nil
 }
@@ -527,6 +528,7 @@ func (l *Log) Close() error {
 		err = l.failed()
 	}
 	l.removeDoomed()
+	l.gone.Store(true)
 	l.release()
 	if err != nil {
 		return fmt.Errorf("close log %s: %w", filepath.Base(l.dir), err)

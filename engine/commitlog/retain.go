@@ -3,10 +3,13 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/diskio"
 )
@@ -96,6 +99,9 @@ func (s *Segment) largestTime() (time.Time, error) {
 		return time.UnixMilli(largest), nil
 	}
 	found, err := s.log.fs.Stat(s.path + logSuffix)
+	if errors.Is(err, os.ErrNotExist) && s.deleted.Load() {
+		return time.Time{}, kerr.OffsetOutOfRange // retention has overtaken the cleaner
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look at segment: %w", err)
 	}
@@ -226,6 +232,7 @@ func (l *Log) Delete() error {
 	if l.active == nil {
 		return ErrClosed
 	}
+	l.gone.Store(true)
 	for _, s := range *l.segments.Load() {
 		s.deleted.Store(true)
 	}

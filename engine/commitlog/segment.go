@@ -59,9 +59,10 @@ type Segment struct {
 	// them only; and two who seal.
 	guard  sync.Mutex //nolint:forbidigo // syncer and shard meet here at a roll, never in an append
 	synced atomic.Int64
-	lost   error // why a sync failed, after which no other proves anything; under guard
-	sealed bool  // the index files are complete; under guard
-	ends   int   // how often it was made active again; under guard
+	cuts   atomic.Int64 // how often synced went back
+	lost   error        // why a sync failed, after which no other proves anything; under guard
+	sealed bool         // the index files are complete; under guard
+	ends   int          // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
 	commit    commitFile
@@ -154,6 +155,10 @@ func (s *Segment) file() (diskio.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
+	if s.deleted.Load() && s.handle.Load() == nil { // meanwhile: the name may be another topic's by now
+		_ = f.Close()
+		return nil, kerr.OffsetOutOfRange
+	}
 	if s.handle.CompareAndSwap(nil, &handle{f}) {
 		return f, nil
 	}
@@ -184,7 +189,7 @@ func (s *Segment) sync() error {
 }
 
 func (s *Segment) syncGuarded() error {
-	size := s.size.Load()
+	cuts, size := s.cuts.Load(), s.size.Load()
 	if s.synced.Load() >= size || s.deleted.Load() {
 		return nil
 	}
@@ -214,7 +219,17 @@ func (s *Segment) syncGuarded() error {
 		return err
 	}
 	s.synced.Store(size)
+	if s.cuts.Load() != cuts {
+		s.synced.Store(-1) // what was cut off meanwhile is not known to be gone
+	}
 	return nil
+}
+
+// unsettle says that the file is not known to be durable, whatever sync is under way: something
+// is cut off it, which must not come back (any).
+func (s *Segment) unsettle() {
+	s.cuts.Add(1)
+	s.synced.Store(-1)
 }
 
 // seal makes the file durable and writes the index files, which say so (any). Once the
