@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +15,9 @@ var ErrLocked = errors.New("locked by another process")
 
 // ErrCold says that what was to be read is not in memory.
 var ErrCold = errors.New("not in memory")
+
+// Full reports whether an error says that a disk has no space, or its user none left.
+func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // Info describes a file or folder.
 type Info struct {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -402,14 +403,24 @@ func (j *Journal) prepare() {
 		return
 	}
 	j.making = true
-	number := len(j.files)
+	path, first := j.unused(), len(j.files) == 0
 	go func() {
-		f, err := j.make(number)
+		f, err := j.make(path, first)
 		if err != nil && !j.stopping.Load() {
 			j.log.Warn("cannot make a file of the journal; files are synced one by one", "folder", j.dir, "error", err)
 		}
 		j.made <- f
 	}()
+}
+
+// unused is the lowest name that no file has: where one is missing that is not how many there are.
+func (j *Journal) unused() string {
+	for number := 0; ; number++ {
+		path := filepath.Join(j.dir, fmt.Sprintf("%d%s", number, journalSuffix))
+		if !slices.ContainsFunc(j.files, func(f *journalFile) bool { return f.path == path }) {
+			return path
+		}
+	}
 }
 
 // adopt takes a file that was made.
@@ -425,19 +436,18 @@ func (j *Journal) adopt(f *journalFile) {
 // keepFree is which part of the free space one file of the journal may take.
 const keepFree = 8
 
-func (j *Journal) make(number int) (*journalFile, error) {
+func (j *Journal) make(path string, first bool) (*journalFile, error) {
 	if err := j.fs.MkdirAll(j.dir); err != nil {
 		return nil, err
 	}
 	if free, _, err := j.fs.Space(j.dir); err != nil || free < uint64(j.size)*keepFree {
 		return nil, errors.Join(err, fmt.Errorf("%d bytes are free, a file has %d and must leave room", free, j.size))
 	}
-	if number == 0 {
+	if first {
 		if err := WriteFile(j.fs, filepath.Join(j.dir, journalID), []byte(hex.EncodeToString(j.id[:])+"\n")); err != nil {
 			return nil, err
 		}
 	}
-	path := filepath.Join(j.dir, fmt.Sprintf("%d%s", number, journalSuffix))
 	f, err := j.fs.Open(path+journalNew, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ func (j *Journal) inspect(report *JournalReport) error {
 			continue
 		}
 		_, err := j.load(b.file, b.at, nil, func(e entry) {
-			if e.kind == entryData && b.number >= r.forgotten[string(e.name)] {
+			if e.kind == entryData && b.number >= r.forgotten[e.file()] {
 				add(pending, e)
 			}
 		})

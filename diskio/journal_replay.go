@@ -79,25 +79,40 @@ func (j *Journal) identify() error {
 			var id []byte
 			if id, err = hex.DecodeString(strings.TrimSpace(string(text))); err == nil && len(id) == len(j.id) {
 				j.id = [16]byte(id)
-				return nil
+			} else if err == nil {
+				err = errors.New("it has no 32 digits")
 			}
 		}
+		ids := j.idsOfFiles()
+		if err == nil && (len(ids) == 0 || slices.Contains(ids, j.id)) {
+			return nil
+		}
+		what := "the journal's id cannot be read; that in its files is taken"
 		if err == nil {
-			err = errors.New("it has no 32 digits")
+			what, err = "the journal's id is that of none of its files; theirs is taken", errors.New("it is damaged, or another journal's")
 		}
-		j.complain("the journal's id cannot be read; that in its files is taken", filepath.Join(j.dir, journalID), 0, err)
-		for _, f := range j.files {
-			var p [journalPage]byte
-			if _, err := f.ReadAt(p[:], 0); err == nil {
-				if h, blank, err := decodeHead(p[:]); err == nil && !blank {
-					j.id = h.id
-					return nil
-				}
-			}
+		j.complain(what, filepath.Join(j.dir, journalID), 0, err)
+		if len(ids) > 0 {
+			j.id = ids[0]
+			return nil
 		}
 	}
 	_, err := rand.Read(j.id[:])
 	return err
+}
+
+// idsOfFiles are the ids in those headers that can be read.
+func (j *Journal) idsOfFiles() (ids [][16]byte) {
+	for _, f := range j.files {
+		var p [journalPage]byte
+		if n, err := f.ReadAt(p[:], 0); err != nil && n < len(p) {
+			continue
+		}
+		if h, blank, err := decodeHead(p[:]); err == nil && !blank {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
 }
 
 // leftover is a file of the journal as the last run left it.
@@ -251,7 +266,7 @@ func (j *Journal) load(l *leftover, at int64, buffer []byte, each func(entry)) (
 // replayer brings blocks to their files.
 type replayer struct {
 	j         *Journal
-	forgotten map[string]uint64 // name → number of the last block that says so
+	forgotten map[string]uint64 // file → number of the last block that says so
 	targets   map[string]*target
 	refused   map[string]bool
 	folders   map[string]owner // "folder tag" → is it theirs?
@@ -262,6 +277,9 @@ type replayer struct {
 	buffer    []byte
 	failure   error
 }
+
+// file is what an entry is about: a name, and of whom it is. A namesake is another file.
+func (e *entry) file() string { return string(e.name) + "\x00" + string(e.tag[:]) }
 
 // owner says whether a folder belongs to a tag, or why nobody can tell.
 type owner struct {
@@ -296,7 +314,7 @@ func (r *replayer) scan(l *leftover) {
 		var forget []string
 		b, err := j.load(l, at, r.buffer, func(e entry) {
 			if e.kind == entryForget {
-				forget = append(forget, string(e.name))
+				forget = append(forget, e.file())
 			}
 		})
 		if err == nil && (b.epoch != l.head.epoch || b.number != next) {
@@ -315,8 +333,8 @@ func (r *replayer) scan(l *leftover) {
 			at, next = found, later.number
 			continue
 		}
-		for _, name := range forget {
-			r.forgotten[name] = b.number
+		for _, file := range forget {
+			r.forgotten[file] = b.number
 		}
 		j.tail = max(j.tail, b.tail)
 		r.blocks = append(r.blocks, place{l, at, b.number})
@@ -359,11 +377,11 @@ func (r *replayer) scanAll(live []*leftover) {
 
 // apply writes one range to its file.
 func (r *replayer) apply(number uint64, e entry) {
-	name := string(e.name)
-	if e.kind != entryData || number < r.forgotten[name] || r.refused[name] || r.failure != nil {
+	name, file := string(e.name), e.file()
+	if e.kind != entryData || number < r.forgotten[file] || r.refused[file] || r.failure != nil {
 		return
 	}
-	t, err := r.target(name, e.tag)
+	t, err := r.target(file, name, e.tag)
 	if unknown := (*unknownOwner)(nil); errors.As(err, &unknown) {
 		r.failure = r.holder.add(e, unknown.err)
 		return
@@ -376,7 +394,7 @@ func (r *replayer) apply(number uint64, e entry) {
 		return
 	}
 	if e.position > t.size {
-		r.refused[name] = true
+		r.refused[file] = true
 		r.j.log.Error("the journal does not fit a file: bytes before what it has are missing; the file is left as it is",
 			"file", name, "size", t.size, "position", e.position, "bytes", len(e.data))
 		return
@@ -399,8 +417,7 @@ func (u *unknownOwner) Error() string { return u.err.Error() }
 const manyTargets = 512
 
 // target opens a file; nil when there is none, or it is not whose it was.
-func (r *replayer) target(name string, tag [16]byte) (*target, error) {
-	key := name + "\x00" + string(tag[:])
+func (r *replayer) target(key, name string, tag [16]byte) (*target, error) {
 	if t, ok := r.targets[key]; ok {
 		return t, nil
 	}

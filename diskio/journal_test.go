@@ -378,6 +378,25 @@ func TestJournalForgets(t *testing.T) {
 	must(t, <-done) // without a journal there is nothing to forget
 }
 
+// A topic that was deleted may have its file forgotten late, when another topic has the name
+// already: what the journal has of that one stays.
+func TestJournalForgetsOnlyWhatBelongsToTheSame(t *testing.T) {
+	r := newRoom(t)
+	r.grow(2)
+	r.warm()
+	must(t, r.append(r.files[1], []byte("of the new topic")))
+	done := make(chan error, 1)
+	r.syncer.Sync(&Request{Name: r.files[1].name, Tag: [16]byte{6}, Forget: true, Done: func(_ *Request, err error) { done <- err }})
+	must(t, <-done)
+	report, err := InspectJournal(r.fs, "/disk")
+	must(t, err)
+	if len(report.Pending) != 2 || report.Pending[1].Name != r.files[1].name {
+		t.Errorf("pending is %+v", report.Pending)
+	}
+	r.crash(r.fs.Crash)
+	r.check("after a crash")
+}
+
 func TestFailureOfTheJournalStopsTheDisk(t *testing.T) {
 	for name, fail := range map[string]func(*Memory){
 		"sync":  func(m *Memory) { m.FailSync(syscall.EIO) },
@@ -509,6 +528,9 @@ func TestDamagedJournalIsReported(t *testing.T) {
 		}, "position=8192", true},
 		"a bit of the header": {func(r *room) { r.flip("/disk/journal/0.journal", 33, 1) }, "damaged header", false},
 		"no id":               {func(r *room) { must(r.t, r.fs.Remove("/disk/journal/id")) }, "id cannot be read", false},
+		"a bit of the id": {func(r *room) {
+			must(r.t, WriteFile(r.fs, "/disk/journal/id", []byte(strings.Repeat("0", 32)+"\n")))
+		}, "id is that of none of its files", false},
 		"cut short": {func(r *room) {
 			f, _ := r.fs.Open("/disk/journal/0.journal", os.O_RDWR)
 			must(r.t, errors.Join(f.Truncate(5*journalPage), f.Sync()))
@@ -574,6 +596,50 @@ func TestMissingFileOfTheJournalIsReported(t *testing.T) {
 	r.open()
 	if !strings.Contains(r.lines.String(), "are missing") {
 		t.Fatalf("the log says %q", r.lines)
+	}
+}
+
+// Where one of several files is gone, the next that is made takes the place of none of those
+// that are there.
+func TestMissingFileOfTheJournalIsMadeAgain(t *testing.T) {
+	r := newRoom(t)
+	r.grow(4)
+	r.warm()
+	for n := 0; n < 4; { // until all files are made
+		must(t, r.load(40, rand.New(rand.NewPCG(1, 2))))
+		names, err := r.fs.ReadDir("/disk/journal")
+		must(t, err)
+		n = len(names) - 1
+	}
+	r.syncer.Close()
+	must(t, errors.Join(r.fs.Remove("/disk/journal/1.journal"), r.fs.SyncDir("/disk/journal")))
+	for i, f := range r.files {
+		g, err := r.fs.Open("/disk/"+f.name, os.O_RDWR)
+		must(t, err)
+		r.files[i].File = g
+	}
+	r.open()
+	for i := 0; ; i++ {
+		if _, err := r.fs.Stat("/disk/journal/1.journal"); err == nil {
+			break
+		}
+		if i == 1000 {
+			t.Fatal("it is not made again")
+		}
+		must(t, r.load(10, rand.New(rand.NewPCG(uint64(i), 3))))
+	}
+	for i := range 100 {
+		must(t, r.append(r.files[i%4], bytes.Repeat([]byte{byte(i)}, 900)))
+		if i%10 == 0 {
+			disk := r.fs.Clone()
+			disk.Crash()
+			was := r.fs
+			r.fs, r.o.FS = disk, disk
+			_, err := OpenJournal(r.o)
+			must(t, err)
+			r.check("after a crash")
+			r.fs, r.o.FS = was, was
+		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -112,6 +114,11 @@ func (l *Log) NewCleaning(limit int64, o CleanOptions) *Cleaning {
 
 // Dirt measures what there is to clean.
 func (c *Cleaning) Dirt(now time.Time) (Dirt, error) {
+	d, err := c.dirt(now)
+	return d, c.explain(err)
+}
+
+func (c *Cleaning) dirt(now time.Time) (Dirt, error) {
 	from, err := c.log.cleanedTo()
 	if err != nil {
 		return Dirt{}, err
@@ -179,6 +186,11 @@ func (c *Cleaning) ripe(s *Segment, now time.Time, d *Dirt, dirty bool) (bool, e
 
 // Run cleans what Dirt has found, or as much of it as there is memory for.
 func (c *Cleaning) Run(d Dirt, now time.Time) (CleanStats, error) {
+	stats, err := c.run(d, now)
+	return stats, c.explain(err)
+}
+
+func (c *Cleaning) run(d Dirt, now time.Time) (CleanStats, error) {
 	if d.From >= d.To {
 		return c.stats, nil
 	}
@@ -407,6 +419,16 @@ func (c *Cleaning) batches(s *Segment, from int64, f func(batch.Batch) error) er
 // errReplaced says that the segments changed while they were cleaned. The next cleaning goes
 // on with what there is then.
 var errReplaced = errors.New("the log was changed by others while it was cleaned")
+
+// explain tells what comes of others who changed the log meanwhile from what is wrong with it or
+// its disk: a folder that has another name, or a segment that retention has removed. A sync that
+// failed says something of the disk all the same.
+func (c *Cleaning) explain(err error) error {
+	if err == nil || Overtaken(err) || errors.Is(err, ErrSync) || !c.log.gone.Load() && !errors.Is(err, kerr.OffsetOutOfRange) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errReplaced, err)
+}
 
 // Overtaken reports whether a cleaning ended because its log was cut, deleted or closed
 // meanwhile.

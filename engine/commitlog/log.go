@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +31,11 @@ type Log struct {
 	epochs           atomic.Pointer[[]epoch]    // lowest first
 	failure          atomic.Pointer[error]      // a sync outside of the owner failed
 	cleaned          atomic.Int64               // offset up to which the log was cleaned; −1: not read yet
+	gone             atomic.Bool                // it was closed or deleted: what is not open cannot be found any more
+
+	// names keeps those who write files into the folder beside the owner from writing them into
+	// its namesake: it is held from the look whether the log was deleted until they are there.
+	names sync.Mutex //nolint:forbidigo // who seals and a deletion meet here, never an append
 
 	// The owner's.
 	active      *Segment
@@ -401,6 +408,7 @@ func (l *Log) sealRolled() {
 	if len(l.rolled) == 0 {
 		return
 	}
+	tell := l.o.Failed
 	for _, s := range l.rolled {
 		if !s.retain() {
 			continue
@@ -410,6 +418,9 @@ func (l *Log) sealRolled() {
 			defer s.Release()
 			if err := s.seal(ends); err != nil {
 				l.fail(err)
+				if tell != nil && errors.Is(err, ErrSync) {
+					tell(err)
+				}
 			}
 		})
 	}
@@ -485,7 +496,7 @@ func (l *Log) repair() error {
 	}
 	// What was cut off may be on the disk already: until a sync it can come back, and must
 	// not when a successor exists.
-	s.synced.Store(-1)
+	s.unsettle()
 	l.spoiled = false
 	return nil
 }
@@ -495,6 +506,12 @@ func (l *Log) repair() error {
 func (l *Log) Close() error {
 	if l.active == nil {
 		return ErrClosed
+	}
+	if slices.ContainsFunc(*l.segments.Load(), func(s *Segment) bool { return s.gathering }) {
+		// It was opened after a crash, and what was aborted is not known: no index may vouch
+		// for that. It stays as it was found.
+		l.release()
+		return nil
 	}
 	err := l.ready()
 	if err == nil {
@@ -511,6 +528,7 @@ func (l *Log) Close() error {
 		err = l.failed()
 	}
 	l.removeDoomed()
+	l.gone.Store(true)
 	l.release()
 	if err != nil {
 		return fmt.Errorf("close log %s: %w", filepath.Base(l.dir), err)

@@ -41,6 +41,9 @@ type Options struct {
 	// Forget has the journal of the disk never bring back what it has of a file, durably. Nil:
 	// there is no journal.
 	Forget func(name string) error
+	// Failed is told of a sync that failed where nobody waits for it, on any goroutine. Nil:
+	// the next change of the log is.
+	Failed func(error)
 	// Now is the clock for segments whose batches have no timestamp. Nil: time.Now.
 	Now func() time.Time
 	// Later runs f after a delay, on a goroutine of its choice. Nil: time.AfterFunc.

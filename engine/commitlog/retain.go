@@ -3,11 +3,13 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/diskio"
 )
@@ -27,10 +29,10 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 		return 0, err
 	}
 	if l.startDue {
-		if err := l.saveStart(l.start.Load()); err != nil {
+		err := l.saveStart(l.start.Load())
+		if l.startDue = diskio.Full(err); err != nil && !l.startDue { // else what follows frees some space
 			return 0, err
 		}
-		l.startDue = false
 	}
 	l.doomed = slices.DeleteFunc(l.doomed, func(d *doomed) bool { return d.gone.Load() })
 	list := *l.segments.Load()
@@ -39,7 +41,11 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 		return 0, err
 	}
 	if n == len(list) {
-		if err := l.Roll(now); err != nil {
+		err := l.Roll(now)
+		switch {
+		case diskio.Full(err) && !errors.Is(err, ErrSync):
+			n-- // it stays until there is space for its successor
+		case err != nil:
 			return 0, err
 		}
 		list = *l.segments.Load()
@@ -93,6 +99,9 @@ func (s *Segment) largestTime() (time.Time, error) {
 		return time.UnixMilli(largest), nil
 	}
 	found, err := s.log.fs.Stat(s.path + logSuffix)
+	if errors.Is(err, os.ErrNotExist) && s.deleted.Load() {
+		return time.Time{}, kerr.OffsetOutOfRange // retention has overtaken the cleaner
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look at segment: %w", err)
 	}
@@ -139,7 +148,7 @@ func (l *Log) forgetIndexes(list []*Segment) {
 func (l *Log) remove(list []*Segment, n int) error {
 	start := max(l.start.Load(), list[n].base)
 	err := l.saveStart(start)
-	full := errors.Is(err, syscall.ENOSPC)
+	full := diskio.Full(err)
 	if err != nil && !full {
 		return err
 	}
@@ -223,6 +232,7 @@ func (l *Log) Delete() error {
 	if l.active == nil {
 		return ErrClosed
 	}
+	l.gone.Store(true)
 	for _, s := range *l.segments.Load() {
 		s.deleted.Store(true)
 	}
@@ -236,7 +246,10 @@ func (l *Log) Delete() error {
 			break
 		}
 	}
-	if err := l.fs.Rename(l.dir, to); err != nil {
+	l.names.Lock()
+	err := l.fs.Rename(l.dir, to)
+	l.names.Unlock()
+	if err != nil {
 		return fmt.Errorf("delete log: %w", err)
 	}
 	if err := l.fs.SyncDir(above); err != nil {

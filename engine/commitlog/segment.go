@@ -59,8 +59,10 @@ type Segment struct {
 	// them only; and two who seal.
 	guard  sync.Mutex //nolint:forbidigo // syncer and shard meet here at a roll, never in an append
 	synced atomic.Int64
-	sealed bool // the index files are complete; under guard
-	ends   int  // how often it was made active again; under guard
+	cuts   atomic.Int64 // how often synced went back
+	lost   error        // why a sync failed, after which no other proves anything; under guard
+	sealed bool         // the index files are complete; under guard
+	ends   int          // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
 	commit    commitFile
@@ -153,6 +155,10 @@ func (s *Segment) file() (diskio.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
+	if s.deleted.Load() && s.handle.Load() == nil { // meanwhile: the name may be another topic's by now
+		_ = f.Close()
+		return nil, kerr.OffsetOutOfRange
+	}
 	if s.handle.CompareAndSwap(nil, &handle{f}) {
 		return f, nil
 	}
@@ -183,9 +189,12 @@ func (s *Segment) sync() error {
 }
 
 func (s *Segment) syncGuarded() error {
-	size := s.size.Load()
+	cuts, size := s.cuts.Load(), s.size.Load()
 	if s.synced.Load() >= size || s.deleted.Load() {
 		return nil
+	}
+	if s.lost != nil {
+		return s.lost
 	}
 	if !s.retain() {
 		if s.deleted.Load() { // meanwhile: who is told of a closed file would owe its sync for ever
@@ -195,17 +204,32 @@ func (s *Segment) syncGuarded() error {
 	}
 	defer s.Release()
 	f, err := s.file()
-	if err == nil {
+	opened := err == nil
+	if opened {
 		err = f.Sync()
 	}
 	if err != nil {
 		if s.deleted.Load() {
 			return nil
 		}
-		return fmt.Errorf("sync segment: %w: %w", ErrSync, err)
+		err = fmt.Errorf("sync segment: %w: %w", ErrSync, err)
+		if opened {
+			s.lost = err
+		}
+		return err
 	}
 	s.synced.Store(size)
+	if s.cuts.Load() != cuts {
+		s.synced.Store(-1) // what was cut off meanwhile is not known to be gone
+	}
 	return nil
+}
+
+// unsettle says that the file is not known to be durable, whatever sync is under way: something
+// is cut off it, which must not come back (any).
+func (s *Segment) unsettle() {
+	s.cuts.Add(1)
+	s.synced.Store(-1)
 }
 
 // seal makes the file durable and writes the index files, which say so (any). Once the
@@ -221,6 +245,11 @@ func (s *Segment) seal(ends int) error {
 	}
 	x := s.index.Load()
 	if x == nil {
+		return nil
+	}
+	s.log.names.Lock()
+	defer s.log.names.Unlock()
+	if s.deleted.Load() { // meanwhile: the folder may be another topic's by now
 		return nil
 	}
 	err := s.writeIndexes(x)

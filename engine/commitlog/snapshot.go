@@ -116,18 +116,27 @@ func (l *Log) snapshots() ([]int64, error) {
 	return all, nil
 }
 
-// dropSnapshots removes those beyond the end of the log: they know of batches that are gone.
+// dropSnapshots removes those beyond the end of the log: they know of batches that are gone. It
+// makes that durable, for one that came back would count once the log is as long again.
 func (l *Log) dropSnapshots(end int64) error {
 	all, err := l.snapshots()
 	if err != nil {
 		return err
 	}
+	dropped := false
 	for _, at := range all {
 		if at > end {
 			if err := l.removeSnapshot(at); err != nil {
 				return err
 			}
+			dropped = true
 		}
+	}
+	if !dropped {
+		return nil
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("remove snapshots: %w: %w", ErrSync, err)
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	}
 	l.size.Add(at - s.size.Load())
 	s.size.Store(at)
-	s.synced.Store(-1)
+	s.unsettle()
 	if s.commit.File == nil {
 		if err := s.activate(0); err != nil {
 			return err

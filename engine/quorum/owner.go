@@ -3,8 +3,8 @@ package quorum
 import (
 	"errors"
 	"fmt"
-	"syscall"
 
+	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -158,7 +158,7 @@ func (q *Quorum) settle() error {
 // full reports whether an error says that the disk is full and nothing was written. A
 // failed fsync is something else, whatever it says.
 func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) && !errors.As(err, new(*syncError)) && !errors.Is(err, commitlog.ErrSync)
+	return diskio.Full(err) && !errors.As(err, new(*syncError)) && !errors.Is(err, commitlog.ErrSync)
 }
 
 // noSpace tells those who wait that the disk is full. Their changes are raft's already:

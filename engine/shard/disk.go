@@ -155,7 +155,7 @@ func (d *Disk) complain(now time.Time, what string, err error) {
 // full reports whether err says that there is no space, and no more than that: a sync
 // that failed for want of space has lost what it should have kept.
 func full(err error) bool {
-	return (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) && !errors.Is(err, commitlog.ErrSync)
+	return diskio.Full(err) && !errors.Is(err, commitlog.ErrSync)
 }
 
 // passing reports whether an error of opening may be gone when it is tried again.

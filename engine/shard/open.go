@@ -76,6 +76,7 @@ func (r *Replica) options(s *Settings) commitlog.Options {
 	o := s.Log
 	o.FS, o.Cache, o.TopicID, o.Now, o.Later = r.disk.FS, r.disk.Cache, r.ID, r.shard.clock, r.disk.later
 	o.Forget = func(name string) error { return r.disk.forget(name, r.ID) }
+	o.Failed = func(err error) { r.disk.Fail(fmt.Errorf("sync %s: %w", r.Folder(), err)) }
 	return o
 }
 
