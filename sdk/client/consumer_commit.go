@@ -202,11 +202,12 @@ func (c *Subscriber) committable(offsets map[sdk.TopicPartition]sdk.OffsetAndMet
 	return copied, nil
 }
 
-// positions is what the calls of Poll so far have returned, as offsets to commit.
+// positions is what the calls of Poll so far have returned, as offsets to commit. Those of a topic
+// that was deleted are none of a topic of that name that there may be now.
 func (c *Subscriber) positions() map[sdk.TopicPartition]sdk.OffsetAndMetadata {
 	offsets := make(map[sdk.TopicPartition]sdk.OffsetAndMetadata, len(c.places))
 	for tp, p := range c.places {
-		if p.offset >= 0 {
+		if p.offset >= 0 && !p.missing {
 			offsets[tp] = sdk.OffsetAndMetadata{Offset: p.offset, LeaderEpoch: p.epoch}
 		}
 	}
