@@ -239,7 +239,9 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		return at, err
 	}
 	if !r.Timestamp.IsZero() {
-		out.Timestamp = r.Timestamp.UnixMilli()
+		if out.Timestamp = r.Timestamp.UnixMilli(); out.Timestamp < 0 {
+			return at, fmt.Errorf("a record for topic %s is dated %v, which is before 1970: %w", r.Topic, r.Timestamp, kerr.InvalidTimestamp)
+		}
 	}
 	if l != nil {
 		out.Listener, out.Forgotten = l, l.forgotten()
