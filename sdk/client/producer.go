@@ -21,7 +21,7 @@ import (
 type ProducerRecord[K, V any] struct {
 	Topic     string
 	Partition *int32    // nil: the partitioner chooses
-	Timestamp time.Time // zero: now
+	Timestamp time.Time // zero: now; none before 1970
 	Headers   []sdk.Header
 	Key       K
 	Value     V
