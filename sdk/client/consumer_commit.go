@@ -142,16 +142,31 @@ func (c *Subscriber) CommitSync(ctx context.Context, offsets map[sdk.TopicPartit
 	if ctx.Err() != nil { // a Wakeup came before
 		return c.cause(ctx, "commit", ctx.Err())
 	}
-	err = c.commitNow(ctx, offsets)
+	for tries := 1; ; tries++ {
+		if err = c.commitNow(ctx, offsets); err == nil || ctx.Err() != nil || !awaited(err) || pause(ctx, c.s.retryBackoff()(tries)) != nil {
+			break
+		}
+	}
 	c.done.run()
 	switch {
 	case err == nil:
 		return nil
+	case ctx.Err() == nil:
+		return fmt.Errorf("commit: %w", err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return c.cause(ctx, "commit", err)
-	default:
-		return fmt.Errorf("commit: %w", err)
 	}
+	why := c.cause(ctx, "commit", err)
+	if errors.Is(why, ErrWakeup) {
+		return why
+	}
+	return fmt.Errorf("%w (last: %w)", why, err)
+}
+
+// awaited reports whether CommitSync tries again after an error: the coordinator comes back. What is
+// said of topics is told at once.
+func awaited(err error) bool {
+	return passes(err) && !errors.Is(err, ErrCommitFailed) && !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.UnknownTopicID)
 }
 
 // CommitAsync commits offsets, nil for the positions of all partitions, and does not wait.
@@ -202,11 +217,12 @@ func (c *Subscriber) committable(offsets map[sdk.TopicPartition]sdk.OffsetAndMet
 	return copied, nil
 }
 
-// positions is what the calls of Poll so far have returned, as offsets to commit.
+// positions is what the calls of Poll so far have returned, as offsets to commit. Those of a topic
+// that was deleted are none of a topic of that name that there may be now.
 func (c *Subscriber) positions() map[sdk.TopicPartition]sdk.OffsetAndMetadata {
 	offsets := make(map[sdk.TopicPartition]sdk.OffsetAndMetadata, len(c.places))
 	for tp, p := range c.places {
-		if p.offset >= 0 {
+		if p.offset >= 0 && !p.missing {
 			offsets[tp] = sdk.OffsetAndMetadata{Offset: p.offset, LeaderEpoch: p.epoch}
 		}
 	}

@@ -111,7 +111,7 @@ func (c *Subscriber) fetch(call context.Context, patient bool) {
 	}
 	c.polling.Store(&cancel)
 	defer c.polling.Store(nil)
-	if !c.mail.empty() || !c.done.empty() {
+	if !c.mail.empty() || !c.done.empty() || c.session.stale {
 		return
 	}
 	if !patient || wait.Err() != nil {
@@ -148,7 +148,9 @@ func (c *Subscriber) trouble(tp sdk.TopicPartition, err error) {
 		}
 		c.drop(tp)
 		c.halts = true
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID):
+	case errors.Is(err, kerr.UnknownTopicID):
+		c.miss(tp)
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		c.s.log.Warn("the topic is not there (any more)", "topic", tp.Topic, "partition", tp.Partition)
 	case passes(err):
 		c.s.log.Debug("what failed is tried again", "topic", tp.Topic, "partition", tp.Partition, "error", err)

@@ -338,7 +338,7 @@ func (c *Subscriber) tell() {
 	}
 	halt, resume := map[string][]int32{}, map[string][]int32{}
 	for tp, p := range c.places {
-		wanted := p.paused || p.unknown || p.stuck != nil || waiting[tp]
+		wanted := p.paused || p.unknown || p.missing || p.stuck != nil || waiting[tp]
 		switch {
 		case wanted && !p.halted:
 			halt[tp.Topic] = append(halt[tp.Topic], tp.Partition)

@@ -81,6 +81,7 @@ type place struct {
 	unknown bool  // somebody has to find out where to begin
 	looking bool  // and is about to
 	fresh   bool  // begin at what is committed, if something is
+	missing bool  // its topic was deleted; see miss
 	stuck   error // why Poll cannot go on there until somebody seeks
 }
 

@@ -1,14 +1,17 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -874,4 +877,65 @@ func TestConsumerSettings(t *testing.T) {
 	if err := c.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// counted counts lines that contain a text.
+type counted struct {
+	io.Writer
+	text string
+	n    atomic.Int64
+}
+
+func (c *counted) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(c.text)) && c.n.Add(1) > 20 {
+		return len(line), nil
+	}
+	return c.Writer.Write(line)
+}
+
+// A topic that is deleted costs a line, not a processor; one of the same name is read from its
+// beginning.
+func TestConsumerOfATopicThatIsMadeAgain(t *testing.T) {
+	test := func(a *arena, manual bool, group ...string) {
+		topic, other := a.topic(2), a.topic(1)
+		a.produce(topic, 0, numbers(0, 10)...)
+		said := &counted{Writer: writerOf(a.T), text: "is not there"}
+		c := a.consumerWith(client.ConsumerOptions[string, string]{Log: slog.New(slog.NewTextHandler(said, nil))},
+			append(group, "allow.auto.create.topics", "false", "retry.backoff.max.ms", "100")...)
+		if manual {
+			a.must(c.Assign(at(topic, 0), at(topic, 1), at(other, 0)))
+		} else {
+			a.must(c.Subscribe([]string{topic, other}, nil))
+		}
+		a.read(c, 10)
+		if _, err := a.kadm.DeleteTopics(a.ctx, topic); err != nil {
+			a.Fatal(err)
+		}
+		a.until(c, "the loss of the topic", func() bool { return said.n.Load() > 0 })
+		a.none(c, "the topic is gone")
+		a.produce(other, 0, "other")
+		a.expect(c, "other")
+		if len(group) > 0 {
+			a.must(c.CommitSync(a.ctx, nil))
+		}
+		a.create(topic, 2)
+		a.plain.PurgeTopicsFromProducing(topic) // which keeps to the topic that it knew
+		a.produce(topic, 0, numbers(100, 15)...)
+		a.expect(c, numbers(100, 15)...)
+		if len(group) > 0 {
+			a.must(c.CommitSync(a.ctx, nil))
+			if got := a.committed(group[len(group)-1], at(topic, 0)); got != 15 {
+				a.Errorf("committed is %d, want 15", got)
+			}
+		}
+		if n := said.n.Load(); n > 4 {
+			a.Errorf("the log has %d lines of it", n)
+		}
+	}
+	protocols(t, func(a *arena, group ...string) { test(a, false, group...) })
+	t.Run("by hand", func(t *testing.T) { test(enterArena(t), true) })
+	t.Run("by hand with a group", func(t *testing.T) {
+		a := enterArena(t)
+		test(a, true, "group.id", a.unique("g"))
+	})
 }

@@ -51,6 +51,7 @@ type franzTopic struct {
 	*native.Topic
 	at     time.Time
 	filled []atomic.Int64
+	gone   atomic.Bool // it was deleted; if there is one of that name, franz-go must be told to begin anew
 }
 
 func newFranz(p *producing) (*franzEngine, error) {
@@ -124,7 +125,7 @@ func franzLevel(c batch.Codec, level int) int {
 // Topic is engine's. One caller at a time asks, the others wait for what it learns.
 func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration) (_ *native.Topic, left time.Duration, err error) {
 	known := (*e.topics.Load())[name]
-	if known != nil && (time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions)) {
+	if known != nil && time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions) && !known.gone.Load() {
 		return known.Topic, most, nil
 	}
 	begin := time.Now()
@@ -203,6 +204,9 @@ func (e *franzEngine) describe(ctx context.Context, name string, before *franzTo
 		}
 	}
 	slices.Sort(available)
+	if before != nil && before.gone.Load() {
+		e.client.PurgeTopicsFromProducing(name)
+	}
 	t := &franzTopic{at: time.Now(), filled: make([]atomic.Int64, len(partitions))}
 	var sticky *native.Topic
 	if before != nil {
@@ -238,12 +242,16 @@ func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int
 	listener, forgotten := r.Listener, r.Listener == nil || r.Forgotten
 	// franz-go counts its own time limit from the time of the record, which may be any.
 	limited, cancel := context.WithTimeout(context.Background(), e.delivery)
+	known := (*e.topics.Load())[t.Name]
 	e.client.Produce(limited, record, func(r *kgo.Record, err error) {
 		cancel()
 		e.memory.Give(bytesOf)
+		if known != nil && errors.Is(err, kerr.UnknownTopicID) {
+			known.gone.Store(true)
+		}
 		e.settled(r, err, listener, forgotten)
 	})
-	if known := (*e.topics.Load())[t.Name]; known != nil && int(partition) < len(known.filled) {
+	if known != nil && int(partition) < len(known.filled) {
 		if known.filled[partition].Add(int64(bytesOf)) >= int64(e.batchBytes) {
 			known.filled[partition].Store(0)
 			return true, nil

@@ -21,7 +21,7 @@ import (
 type ProducerRecord[K, V any] struct {
 	Topic     string
 	Partition *int32    // nil: the partitioner chooses
-	Timestamp time.Time // zero: now
+	Timestamp time.Time // zero: now; none before 1970
 	Headers   []sdk.Header
 	Key       K
 	Value     V
@@ -239,7 +239,9 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		return at, err
 	}
 	if !r.Timestamp.IsZero() {
-		out.Timestamp = r.Timestamp.UnixMilli()
+		if out.Timestamp = r.Timestamp.UnixMilli(); out.Timestamp < 0 {
+			return at, fmt.Errorf("a record for topic %s is dated %v, which is before 1970: %w", r.Topic, r.Timestamp, kerr.InvalidTimestamp)
+		}
 	}
 	if l != nil {
 		out.Listener, out.Forgotten = l, l.forgotten()

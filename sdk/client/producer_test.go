@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
+	"github.com/millrace/millrace/sdk/kit"
 )
 
 func TestSettingsOfAProducerHangTogether(t *testing.T) {
@@ -201,5 +203,68 @@ func TestARecordThatIsTooLarge(t *testing.T) {
 	}
 	if err := p.Fire(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t", Value: make([]byte, 800)}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a producer can never send says so with the error that is known for it, in both engines.
+func TestWhatCanNeverBeSent(t *testing.T) {
+	ctx := context.Background()
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}})
+		p, err := client.NewProducer(client.Config{"bootstrap.servers": b.Address(), "client.engine": engine, "buffer.memory": "20000", "batch.size": "1000"}, client.ProducerOptions[[]byte, []byte]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeIt(ctx, p)
+		err = p.Fire(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t", Value: make([]byte, 30_000)})
+		if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "buffer.memory has 20000") {
+			t.Errorf("%s, more than all memory: %v", engine, err)
+		}
+		for _, millis := range []int64{-1, -1000} {
+			err = p.Fire(ctx, &client.ProducerRecord[[]byte, []byte]{Topic: "t", Timestamp: time.UnixMilli(millis)})
+			if !errors.Is(err, kerr.InvalidTimestamp) {
+				t.Errorf("%s, dated %d: %v", engine, millis, err)
+			}
+		}
+	}
+}
+
+// A topic that is deleted and made again is sent to, though franz-go keeps to the one that it knew.
+func TestATopicThatIsMadeAgain(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}, Settings: map[string]string{"auto.create.topics.enable": "false"}})
+			p, err := client.NewProducer(client.Config{"bootstrap.servers": b.Address(), "client.engine": engine}, client.ProducerOptions[[]byte, []byte]{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeIt(ctx, p)
+			admin, err := client.NewAdmin(client.Config{"bootstrap.servers": b.Address()}, client.AdminOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer admin.Close()
+			record := &client.ProducerRecord[[]byte, []byte]{Topic: "t", Value: []byte("v")}
+			if _, err := p.Send(ctx, record).Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := admin.DeleteTopics(ctx, "t"); err != nil {
+				t.Fatal(err)
+			}
+			if err := admin.CreateTopics(ctx, client.NewTopic{Name: "t", Partitions: 2}); err != nil {
+				t.Fatal(err)
+			}
+			for at := int64(-1); at < 3; {
+				m, err := p.Send(ctx, record).Get(ctx)
+				switch {
+				case err == nil:
+					at = m.Offset
+				case ctx.Err() != nil || at >= 0 || !errors.Is(err, kerr.UnknownTopicID):
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Memory bounds the bytes that wait to be sent. Those who wait for some get them in the
@@ -70,7 +72,7 @@ func (m *Memory) line(bytes int64) (*waiting, error) {
 	case m.closed:
 		return nil, ErrClosed
 	case bytes > m.total:
-		return nil, fmt.Errorf("a record needs %d bytes and buffer.memory has %d in all: make the record smaller or buffer.memory larger", bytes, m.total)
+		return nil, fmt.Errorf("a record needs %d bytes and buffer.memory has %d in all: make the record smaller or buffer.memory larger: %w", bytes, m.total, kerr.MessageTooLarge)
 	case len(m.queue) == 0 && m.free >= bytes:
 		m.free -= bytes
 		return nil, nil

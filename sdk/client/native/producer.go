@@ -138,10 +138,12 @@ func (p *Producer) Put(ctx context.Context, t *Topic, index int32, r *Record, mo
 		fresh = true
 	}
 	if why := p.refusal.Load(); why != nil { // under the lock: who refuses gathers afterwards
+		p.unroll(part)
 		part.mu.Unlock()
 		return false, *why
 	}
 	if r.Transaction != 0 && r.Transaction != p.number.Load() { // the next has begun while it waited
+		p.unroll(part)
 		part.mu.Unlock()
 		return false, errOver
 	}
@@ -215,6 +217,19 @@ func (p *Producer) roll(ctx context.Context, part *partition, need int, most tim
 	b.partition, b.charged, b.begun = part, capacity, p.now()
 	part.open = b
 	return nil
+}
+
+// unroll takes back a batch of a partition, whose lock is held, that was begun for a record which
+// is refused. It would keep its memory, and the sender would not be told of what comes into it.
+func (p *Producer) unroll(part *partition) {
+	b := part.open
+	if b == nil || b.builder.Count() > 0 {
+		return
+	}
+	charged := b.charged
+	part.open = nil
+	p.spare.give(b, p.options.BatchBytes)
+	p.memory.Give(charged)
 }
 
 // seal hands the open batch of a partition, whose lock is held, to the sender.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +161,17 @@ func TestARecordStaysOutOfTheNextTransaction(t *testing.T) {
 	if b := part.open; b != nil && b.builder.Count() > 0 {
 		t.Error("it is in the next transaction")
 	}
+	if !p.memory.TryTake(all) {
+		t.Error("the memory that it got is not given back")
+	}
+	p.memory.Give(all)
+	part.told = false
+	p.ready.take(nil)
 	record.Transaction = p.Number()
 	if _, err := p.Put(t.Context(), topic, 0, record, time.Minute); err != nil || part.open.builder.Count() != 1 {
 		t.Errorf("nothing is taken any more: %v", err)
+	}
+	if !slices.Contains(p.ready.take(nil), part) {
+		t.Error("the sender is not told of the next record")
 	}
 }

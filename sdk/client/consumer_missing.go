@@ -1,0 +1,92 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk"
+)
+
+// leastLook is how long to wait at least before the next look for a topic.
+const leastLook = 100 * time.Millisecond
+
+// miss is told that brokers do not know a partition's topic any more by the id that it is read
+// under: it was deleted. franz-go would ask on without a pause, and never reads another topic
+// of that name; so the partition is halted, and its topic looked for.
+func (c *Subscriber) miss(tp sdk.TopicPartition) {
+	p := c.places[tp]
+	if p == nil || p.missing {
+		return
+	}
+	looking := c.misses(tp.Topic)
+	p.missing, c.halts = true, true
+	c.s.log.Warn("the topic is not there (any more)", "topic", tp.Topic, "partition", tp.Partition)
+	if !looking {
+		c.lookFor(tp.Topic)
+	}
+}
+
+// misses reports whether a partition of the topic is missing.
+func (c *Subscriber) misses(topic string) bool {
+	for tp, p := range c.places {
+		if tp.Topic == topic && p.missing {
+			return true
+		}
+	}
+	return false
+}
+
+// lookFor asks after a while whether there is a topic of that name.
+func (c *Subscriber) lookFor(topic string) {
+	e := c.session
+	c.others.Add(1)
+	go func() {
+		defer c.others.Done()
+		if pause(e.life, max(RetryBackoffMax.Of(c.s.Values), leastLook)) != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(e.life, RequestTimeout.Of(c.s.Values))
+		defer cancel()
+		there := exists(ctx, e.client, topic)
+		c.post(c.mail, func() {
+			switch {
+			case c.session != e || e.over() || !c.misses(topic):
+			case there:
+				c.madeAgain(topic)
+			default:
+				c.lookFor(topic)
+			}
+		})
+	}()
+}
+
+// exists reports whether brokers know a topic of that name.
+func exists(ctx context.Context, client *kgo.Client, name string) bool {
+	q := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &name
+	q.Topics = append(q.Topics, topic)
+	a, err := q.RequestWith(ctx, client)
+	return err == nil && len(a.Topics) == 1 && a.Topics[0].ErrorCode == 0
+}
+
+// madeAgain begins with a topic that was deleted and is there again: at what the group has
+// committed since, or where auto.offset.reset says. A member of a group joins it anew for that.
+func (c *Subscriber) madeAgain(topic string) {
+	c.s.log.Info("the topic was deleted and made again", "topic", topic)
+	if c.session.group {
+		c.session.stale = true
+		return
+	}
+	c.session.client.PurgeTopicsFromConsuming(topic)
+	for tp, p := range c.places {
+		if tp.Topic == topic {
+			*p = place{offset: -1, epoch: -1, unknown: true, fresh: true, paused: p.paused, halted: p.halted}
+			c.drop(tp)
+		}
+	}
+	c.halts = true
+}
