@@ -184,7 +184,7 @@ func parse(text string) map[string]string {
 }
 
 // most is how many lines of a difference are shown.
-const most = 12
+const most = 40
 
 // differ shows the lines of an answer that are not the same, below the question that they belong to.
 func differ(got, want string) error {

@@ -67,7 +67,7 @@ func TestAnswerIsNormal(t *testing.T) {
 		topic.ErrorCode, topic.Topic, topic.TopicID = 3, kmsg.StringPtr(string('z'-rune(id))), [16]byte{id, 0, 0, 1}
 		a.Topics = append(a.Topics, topic)
 	}
-	got := symbols((&Talk{}).answer(a))
+	got := new(symbols).name((&Talk{}).answer(a))
 	const tail = " IsInternal=false Partitions=null AuthorizedOperations=-2147483648"
 	want := " ClusterID=CLUSTER ControllerID=-1 AuthorizedOperations=-2147483648 ErrorCode=NONE\n" +
 		"  Brokers: NodeID=1 Host=h Port=PORT Rack=null\n" +
@@ -80,14 +80,19 @@ func TestAnswerIsNormal(t *testing.T) {
 
 func TestIdsKeepTheirNames(t *testing.T) {
 	const member = "app-0a1b2c3d-0000-4000-8000-0123456789ab"
-	text := symbols(quote(member) + " " + quote("app") + " " + quote("other-1a1b2c3d-0000-4000-8000-0123456789ab") + " " + quote(member))
+	text := new(symbols).name(quote(member) + " " + quote("app") + " " + quote("other-1a1b2c3d-0000-4000-8000-0123456789ab") + " " + quote(member))
 	if want := "app-UUID-1 app other-UUID-2 app-UUID-1"; text != want {
 		t.Errorf("got %q, want %q", text, want)
 	}
-	if text := symbols("\x00producer:17\x00 \x00producer:-1\x00 \x00producer:17\x00"); text != "PRODUCER-1 -1 PRODUCER-1" {
+	if text := new(symbols).name("\x00producer:17\x00 \x00producer:-1\x00 \x00producer:17\x00"); text != "PRODUCER-1 -1 PRODUCER-1" {
 		t.Errorf("got %q", text)
 	}
-	if text := symbols("\x00id:AAECAwQFBgcICQoLDA0ODw\x00 of AAECAwQFBgcICQoLDA0ODw"); text != "ID-1 of ID-1" {
+	var s symbols
+	s.name("\x00id:A\x00 \x00id:B\x00")
+	if got := s.known("\x00id:B\x00 \x00id:C\x00"); got != "ID-2 ?" {
+		t.Errorf("got %q", got)
+	}
+	if text := new(symbols).name("\x00id:AAECAwQFBgcICQoLDA0ODw\x00 of AAECAwQFBgcICQoLDA0ODw"); text != "ID-1 of ID-1" {
 		t.Errorf("got %q", text)
 	}
 }

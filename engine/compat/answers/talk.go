@@ -26,6 +26,7 @@ type Talk struct {
 	address string
 	lines   map[string]*Line
 	text    strings.Builder
+	symbols symbols
 	mask    []string
 	words   bool
 	quiet   bool // nothing is written down
@@ -49,7 +50,7 @@ func (c Case) run(ctx context.Context, address string) (text string) {
 		for _, l := range t.lines {
 			l.Close()
 		}
-		text = symbols(t.text.String())
+		text = t.text.String()
 	}()
 	c.Ask(t)
 	return ""
@@ -58,7 +59,7 @@ func (c Case) run(ctx context.Context, address string) (text string) {
 // say writes a line down.
 func (t *Talk) say(line string) {
 	if !t.quiet {
-		t.text.WriteString(line + "\n")
+		t.text.WriteString(t.symbols.name(line) + "\n")
 	}
 }
 

@@ -18,7 +18,7 @@ var masked = map[string]string{
 	"BrokerEpoch": "EPOCH", "IncarnationID": "ID", "SessionID": "SESSION",
 }
 
-// identity is an id that the broker made, as it is marked until symbols gives it a name.
+// identity is an id that the broker made, as it is marked until it has a name.
 var identity = regexp.MustCompile("\x00[^\x00]*\x00")
 
 // uuid is an id in a text, such as a member's.
@@ -80,7 +80,7 @@ func (w *writer) list(name string, f reflect.Value, indent string) string {
 			items = append(items, "\n"+indent+name+":"+w.fields(f.Index(i), indent+"  "))
 		}
 	}
-	key := func(item string) string { return identity.ReplaceAllString(item, "?") }
+	key := w.talk.symbols.known
 	slices.SortStableFunc(items, func(a, b string) int { return strings.Compare(key(a), key(b)) })
 	return strings.Join(items, "")
 }
@@ -197,25 +197,42 @@ func batches(b []byte) string {
 	return "[" + strings.Join(text, " ") + "]"
 }
 
-// symbols gives every id that the broker made a name, in the order in which they come, so that the same id has the same
-// name wherever it is.
-func symbols(text string) string {
-	names, count := map[string]string{}, map[string]int{}
+// symbols are the names of the ids that a case has met, so that the same id has the same name wherever it is.
+type symbols struct {
+	names map[string]string // by their marks
+	count map[string]int    // by kind
+}
+
+// name gives the ids in a text names, in the order in which they come.
+func (s *symbols) name(text string) string {
+	if s.names == nil {
+		s.names, s.count = map[string]string{}, map[string]int{}
+	}
 	text = identity.ReplaceAllStringFunc(text, func(mark string) string {
-		if names[mark] == "" {
-			kind, value, _ := strings.Cut(strings.Trim(mark, "\x00"), ":")
-			if kind == "producer" && value == "-1" {
-				return value
-			}
-			count[kind]++
-			names[mark] = fmt.Sprintf("%s-%d", strings.ToUpper(kind), count[kind])
+		kind, value, _ := strings.Cut(strings.Trim(mark, "\x00"), ":")
+		if kind == "producer" && value == "-1" {
+			return value
 		}
-		return names[mark]
+		if s.names[mark] == "" {
+			s.count[kind]++
+			s.names[mark] = fmt.Sprintf("%s-%d", strings.ToUpper(kind), s.count[kind])
+		}
+		return s.names[mark]
 	})
-	for mark, name := range names { // in words, Kafka writes ids in base 64
+	for mark, name := range s.names { // in words, Kafka writes ids in base 64
 		if value, ok := strings.CutPrefix(strings.Trim(mark, "\x00"), "id:"); ok {
 			text = strings.ReplaceAll(text, value, name)
 		}
 	}
 	return text
+}
+
+// known replaces the ids in a text by the names that they have, and others by one that is the same for all.
+func (s *symbols) known(text string) string {
+	return identity.ReplaceAllStringFunc(text, func(mark string) string {
+		if name := s.names[mark]; name != "" {
+			return name
+		}
+		return "?"
+	})
 }
