@@ -160,6 +160,9 @@ func (p *produceCall) foreignTransaction() bool {
 	return p.request.Transactional == nil || !p.allowed(sdk.OperationWrite, sdk.ResourceTransactionalID, string(p.request.Transactional))
 }
 
+// noTimestamp is that of records that have none.
+const noTimestamp = -1
+
 // adminClient is the client id that may write to internal topics, as in Kafka.
 const adminClient = "__admin_client"
 
@@ -182,7 +185,12 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 		r.Error = kerr.InvalidRequiredAcks.Code
 	default:
 		settings := topic.Settings()
-		err, why := verify(sent.Records, settings, p.received, p.version)
+		err, why := verify(sent.Records, settings)
+		if err == nil {
+			if err, why = admissible(sent.Records, settings, p.received, p.version); err == kerr.InvalidRecord || err == kerr.InvalidTimestamp { //nolint:errorlint // made below, bare
+				r.LogStart = replica.Start() // Kafka has looked at its log when it finds these
+			}
+		}
 		if err != nil && err != errUnpack {
 			r.Error, r.Message = err.Code, why
 			topic.Counts.ProduceFailed()
@@ -205,8 +213,8 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 }
 
 // verify checks one partition's records before they reach its shard: exactly one whole
-// batch whose CRC holds, that a producer may send, and that the topic takes.
-func verify(records []byte, s *shard.Settings, now time.Time, version int16) (*kerr.Error, string) {
+// batch whose CRC holds, and that is not too large.
+func verify(records []byte, s *shard.Settings) (*kerr.Error, string) {
 	if len(records) == 0 {
 		return kerr.InvalidRecord, "there is no record batch"
 	}
@@ -230,7 +238,7 @@ func verify(records []byte, s *shard.Settings, now time.Time, version int16) (*k
 	if err := b.Check(); err != nil {
 		return malformed(err), err.Error()
 	}
-	return admissible(b, s, now, version)
+	return nil, ""
 }
 
 // malformed is the code for a batch that does not hold together: CORRUPT_MESSAGE, after
@@ -242,11 +250,14 @@ func malformed(err error) *kerr.Error {
 	return kerr.CorruptMessage
 }
 
-// admissible checks what a whole batch says of itself.
+// admissible checks what a whole batch says of itself: that a producer may send it, and that
+// the topic takes it.
 func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) (*kerr.Error, string) {
 	switch {
 	case b.Control():
 		return kerr.InvalidRecord, "clients cannot write control batches"
+	case b.BaseOffset() != 0:
+		return kerr.InvalidRecord, "the offsets of a record batch begin at 0, the broker gives it its own"
 	case b.Count() <= 0 || b.Count() != b.LastOffsetDelta()+1:
 		return kerr.InvalidRecord, "the record batch counts its records wrongly"
 	case b.Codec() == batch.Zstd && version < 7:
@@ -258,7 +269,7 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 	case s.LogAppendTime:
 	case s.MaxAfter >= 0 && b.MaxTimestamp()-now.UnixMilli() > s.MaxAfter.Milliseconds():
 		return kerr.InvalidTimestamp, "a timestamp lies too far in the future (message.timestamp.after.max.ms)"
-	case s.MaxBefore >= 0 && now.UnixMilli()-b.BaseTimestamp() > s.MaxBefore.Milliseconds():
+	case s.MaxBefore >= 0 && b.BaseTimestamp() != noTimestamp && now.UnixMilli()-b.BaseTimestamp() > s.MaxBefore.Milliseconds():
 		return kerr.InvalidTimestamp, "a timestamp lies too far in the past (message.timestamp.before.max.ms)"
 	}
 	return walk(b, s)

@@ -93,8 +93,9 @@ func newFetchCall() *fetchCall {
 //	v11 rack id · v12 flexible · v13 topic ids · v15 replica state · v16 leaders' nodes
 //	v17 directory ids · v18 high watermark
 //
-// Differs from Kafka: a session ends with its connection, and interceptors may change what
-// is sent.
+// Differs from Kafka: a session ends with its connection, interceptors may change what is
+// sent, batches are sent whole, and the last fetched epoch, which only brokers send, is not
+// looked at.
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame

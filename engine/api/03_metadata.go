@@ -2,6 +2,7 @@ package api
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -90,7 +91,7 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 			}
 		}
 	}
-	for _, asked := range q.Topics {
+	for _, asked := range onceEach(q.Topics) {
 		a.Topics = append(a.Topics, findTopic(image, ask, asked, refused))
 	}
 	for i := range a.Topics {
@@ -99,6 +100,26 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 		}
 	}
 	c.reply(a)
+}
+
+// onceEach leaves each topic that is asked for once: by its id or, where it has none, by its name.
+func onceEach(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	type key struct {
+		id   [16]byte
+		name string
+	}
+	seen := make(map[key]bool, len(topics))
+	return slices.DeleteFunc(topics, func(t kmsg.MetadataRequestTopic) bool {
+		k := key{id: t.TopicID}
+		if t.Topic != nil && t.TopicID == [16]byte{} {
+			k.name = *t.Topic
+		}
+		if seen[k] {
+			return true
+		}
+		seen[k] = true
+		return false
+	})
 }
 
 // findTopic describes a topic that is asked for. Who may not describe it is not told whether

@@ -52,6 +52,9 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 		if c.version < 4 {
 			one := a.Coordinators[0]
 			a.ErrorCode, a.ErrorMessage, a.NodeID, a.Host, a.Port = one.ErrorCode, one.ErrorMessage, one.NodeID, one.Host, one.Port
+			if a.ErrorMessage == nil {
+				a.ErrorMessage = kmsg.StringPtr("NONE") // these versions have Kafka's word for it
+			}
 			a.Coordinators = nil
 		}
 		c.reply(a)

@@ -81,6 +81,7 @@ func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly 
 			}
 			return err
 		},
+		Fit:   func(configs map[string]string) error { return config.FitTopic(values, configs) },
 		NewID: func() cluster.ID { return cluster.NewID(s.Random) },
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -55,7 +56,12 @@ func (c *call) changeConfigs(asked []cluster.AlteredConfig, validateOnly bool, d
 		answers := asked // the controller may refuse without a decision, the second one too
 		c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 			rules := c.server.configRules()
-			rules.Whole = check.whole
+			rules.Whole = func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
+				if err := c.server.fit(kind, settings); err != nil {
+					return err
+				}
+				return check.whole(i, kind, name, settings)
+			}
 			if records, answers = decide(image, rules); validateOnly || check.waits != nil {
 				records = nil
 			}
@@ -80,6 +86,14 @@ func (c *call) changeConfigs(asked []cluster.AlteredConfig, validateOnly bool, d
 		})
 	}
 	try()
+}
+
+// fit refuses all settings that a resource will have for how they fit together.
+func (s *Server) fit(kind cluster.ConfigKind, settings map[string]string) error {
+	if kind == cluster.TopicConfig {
+		return config.FitTopic(s.Values(), settings)
+	}
+	return nil
 }
 
 // Later is the error of CheckPlugins when it cannot tell yet.

@@ -18,6 +18,9 @@ func alterPartitionReassignments(c *call, q *kmsg.AlterPartitionAssignmentsReque
 	if !allowed {
 		a.ErrorCode, a.ErrorMessage = clusterDenied.Wire()
 	}
+	if allowed && len(q.Topics) == 0 {
+		a.ErrorMessage = kmsg.StringPtr("") // as Kafka has it, which asks no controller then
+	}
 	image := c.server.Controller.Image()
 	mayResize := c.version < 1 || q.AllowReplicationFactorChange
 	a.AllowReplicationFactorChange = mayResize

@@ -19,7 +19,7 @@ import (
 func offsetDelete(c *call, q *kmsg.OffsetDeleteRequest, a *kmsg.OffsetDeleteResponse) {
 	var denied []kmsg.OffsetDeleteResponseTopic
 	if c.sees(sdk.OperationDelete, sdk.ResourceGroup, q.Group) { // else there is one error for all
-		denied = c.deniedDeletes(q)
+		denied = append(c.deniedDeletes(q), c.missingDeletes(q)...)
 	}
 	if len(denied) > 0 && len(q.Topics) == 0 {
 		a.Topics = denied
@@ -32,11 +32,45 @@ func offsetDelete(c *call, q *kmsg.OffsetDeleteRequest, a *kmsg.OffsetDeleteResp
 	}, func(g *group.Coordinator, now time.Time) {
 		g.DeleteOffsets(now, q, func(r *kmsg.OffsetDeleteResponse) {
 			if r.ErrorCode == 0 {
-				r.Topics = append(r.Topics, denied...)
+				r.Topics = joined(r.Topics, denied)
 			}
 			c.reply(r)
 		})
 	})
+}
+
+// joined is both answers, each topic once.
+func joined(all, more []kmsg.OffsetDeleteResponseTopic) []kmsg.OffsetDeleteResponseTopic {
+	for _, t := range more {
+		if i := slices.IndexFunc(all, func(a kmsg.OffsetDeleteResponseTopic) bool { return a.Topic == t.Topic }); i >= 0 {
+			all[i].Partitions = append(all[i].Partitions, t.Partitions...)
+		} else {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// missingDeletes takes partitions that do not exist out of the request, and answers for them.
+func (c *call) missingDeletes(q *kmsg.OffsetDeleteRequest) (missing []kmsg.OffsetDeleteResponseTopic) {
+	for i := range q.Topics {
+		t := &q.Topics[i]
+		refused := kmsg.OffsetDeleteResponseTopic{Topic: t.Topic}
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(p kmsg.OffsetDeleteRequestTopicPartition) bool {
+			if c.server.existing(t.Topic, p.Partition) {
+				return false
+			}
+			refused.Partitions = append(refused.Partitions, kmsg.OffsetDeleteResponseTopicPartition{
+				Partition: p.Partition, ErrorCode: kerr.UnknownTopicOrPartition.Code,
+			})
+			return true
+		})
+		if len(refused.Partitions) > 0 {
+			missing = append(missing, refused)
+		}
+	}
+	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.OffsetDeleteRequestTopic) bool { return len(t.Partitions) == 0 })
+	return missing
 }
 
 // deniedDeletes takes topics out of the request that whoever asks may not read, and answers

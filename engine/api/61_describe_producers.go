@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/sdk"
 )
@@ -26,6 +27,8 @@ func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.Descri
 			switch {
 			case !allowed:
 				answer.ErrorCode, answer.ErrorMessage = topicDenied.Wire()
+			case cluster.CheckName(t.Topic) != nil:
+				answer.ErrorCode = kerr.InvalidTopicException.Code
 			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			default:

@@ -27,6 +27,8 @@ type NewTopics struct {
 	// CheckConfig refuses a setting that no topic can have. Its error's text goes to the
 	// client with INVALID_CONFIG. Nil: any setting is taken.
 	CheckConfig func(name string, value *string) error
+	// Fit refuses settings for how they fit together, as CheckConfig does one. Nil: they do.
+	Fit func(configs map[string]string) error
 	// NewID draws the id of a topic; see the function NewID.
 	NewID func() ID
 }
@@ -157,6 +159,11 @@ func (n *NewTopics) configs(topic *kmsg.CreateTopicsRequestTopic) (map[string]st
 	for _, config := range topic.Configs {
 		if refused := checkValue(config.Name, config.Value, n.CheckConfig); refused != nil {
 			return nil, refused
+		}
+	}
+	if n.Fit != nil {
+		if err := n.Fit(configs); err != nil {
+			return nil, refuse(kerr.InvalidConfig, "%s", strings.ToValidUTF8(err.Error(), "\uFFFD"))
 		}
 	}
 	return configs, nil

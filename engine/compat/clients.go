@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/millrace/millrace/engine/compat/answers"
 	"github.com/millrace/millrace/engine/compat/broker"
 	"github.com/millrace/millrace/engine/compat/franz"
 	"github.com/millrace/millrace/engine/compat/install"
@@ -108,6 +109,7 @@ var features = []feature{
 	{"connect-broker", "two workers, and the broker is killed twice: the topic has every line once, the file none too few"},
 	{"connect-acls", "two workers as a user of SCRAM who may do what they must; a sink that may not read its topic fails, and goes on when it may"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
+	{"answers-topics", "raw requests about topics: every answer, field by field, is Apache Kafka's"},
 	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
 
@@ -205,6 +207,11 @@ var clients = []client{
 			"topics", "partitions", "configs", "delete-records", "groups", "offsets", "group-offsets", "acls", "transactions", "transform"},
 		prepare: node,
 	},
+	{
+		name: "answers", title: "Raw requests", mortal: true,
+		checks:  answers.Checks(),
+		prepare: rawRequests,
+	},
 }
 
 // suites are the checks that this program runs itself. An error is about what lies outside of the checks.
@@ -218,6 +225,7 @@ var suites = map[string]func(*report.Suite) error{
 	"java-copier":    mortal.Copier,
 	"connect":        mortal.Connect,
 	"newcomer":       always(newcomer.Run),
+	"answers":        answers.Run,
 }
 
 // always makes a suite of one that has nothing to do outside of its checks.
@@ -297,6 +305,19 @@ func links(ctx context.Context, d *driver) ([]string, []string, error) {
 
 func newcomerClient(ctx context.Context, d *driver) ([]string, []string, error) {
 	return d.withBinary(ctx, "newcomer")
+}
+
+// rawRequests runs a client of this program that starts brokers of the target's kind and needs no Java of its own.
+func rawRequests(ctx context.Context, d *driver) ([]string, []string, error) {
+	command, _, err := self("answers")(ctx, d)
+	if err != nil || d.target == "millrace" {
+		return command, []string{"COMPAT_BINARY=" + d.binary}, err
+	}
+	java, err := install.Kafka(ctx, d.sources("java"))
+	if err != nil {
+		return nil, nil, err
+	}
+	return command, []string{"COMPAT_CLASSPATH=" + java.ClassPath, "COMPAT_LOGGING=" + java.Logging, "COMPAT_BINARY=" + d.binary}, nil
 }
 
 // withBinary runs a client of this program that is told where Millrace is.

@@ -159,6 +159,10 @@ func (d *driver) runOn(ctx context.Context, t broker.Target) (err error) {
 		}
 		proxies[c.name], behind[c.name] = p, p.Addr()
 	}
+	if !slices.ContainsFunc(clients, func(c chosen) bool { return !c.mortal }) { // each starts brokers of its own
+		d.runClients(ctx, t, clients, "compat", "", nil)
+		return ctx.Err()
+	}
 	begin := time.Now()
 	address, through, err := t.Start(ctx, behind)
 	if err != nil {

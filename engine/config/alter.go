@@ -77,15 +77,23 @@ func ChangeTopic(broker *setting.Values, current map[string]string, changes []Ch
 			return nil, refuse(kerr.InvalidConfig, "%s", kafkaText(name, err))
 		}
 	}
-	v := broker.Topic(next)
-	if RemoteStorage.Of(v) {
-		return nil, refuse(kerr.InvalidConfig, "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
-	}
-	if least, most := MinCompactionLag.Of(v), MaxCompactionLag.Of(v); least > most {
-		return nil, refuse(kerr.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
-			least.Milliseconds(), most.Milliseconds())
+	if err := FitTopic(broker, next); err != nil {
+		return nil, err
 	}
 	return next, nil
+}
+
+// FitTopic refuses the settings of a topic for how they fit together, each of which is right by itself.
+func FitTopic(broker *setting.Values, overrides map[string]string) error {
+	v := broker.Topic(overrides)
+	if RemoteStorage.Of(v) {
+		return refuse(kerr.InvalidConfig, "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
+	}
+	if least, most := MinCompactionLag.Of(v), MaxCompactionLag.Of(v); least > most {
+		return refuse(kerr.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)",
+			least.Milliseconds(), most.Milliseconds())
+	}
+	return nil
 }
 
 // kafkaText is the text of err. Kafka names the throttled replicas twice.

@@ -43,10 +43,9 @@ func (g *group) describe(r *kmsg.DescribeGroupsResponseGroup) {
 	for _, m := range g.members {
 		d := kmsg.NewDescribeGroupsResponseGroupMember()
 		d.MemberID, d.InstanceID, d.ClientID, d.ClientHost = m.id, m.instance, m.client.ID, m.client.Host
-		d.ProtocolMetadata, d.MemberAssignment = []byte{}, []byte{}
-		if g.state == stable { // while they change, neither means anything
+		d.ProtocolMetadata, d.MemberAssignment = []byte{}, notNil(m.assignment)
+		if g.state == stable { // while that changes, it means nothing
 			d.ProtocolMetadata, _ = m.supports(*g.protocol)
-			d.MemberAssignment = notNil(m.assignment)
 		}
 		r.Members = append(r.Members, d)
 	}

@@ -196,7 +196,7 @@ func (g *group) checkSync(now int64, q *kmsg.SyncGroupRequest) (*consumer, *kerr
 	switch {
 	case differs(q.ProtocolType, &protocolType) || differs(q.Protocol, &name):
 		return nil, kerr.InconsistentGroupProtocol
-	case g.consumer.epoch > m.epoch && m.state != unrevoked:
+	case g.consumer.assignmentEpoch > m.epoch && m.state != unrevoked:
 		g.mustRejoin(now, m)
 		return nil, kerr.RebalanceInProgress
 	}
@@ -211,7 +211,8 @@ func (g *group) mustRejoin(now int64, m *consumer) {
 }
 
 // heartbeatConsumer answers the Heartbeat of a classic member: it has to join again when
-// the group moved on, when it has partitions to give up, and when it can have more.
+// there is a later target, when it has partitions to give up, and when it can have more. As
+// long as the target waits for its time, joining again would bring nothing.
 func (g *group) heartbeatConsumer(now int64, q *kmsg.HeartbeatRequest, reply func(*kerr.Error)) {
 	m, err := g.consumer.findClassic(q.MemberID, q.InstanceID)
 	switch {
@@ -226,7 +227,7 @@ func (g *group) heartbeatConsumer(now int64, q *kmsg.HeartbeatRequest, reply fun
 	t := &turn{g: g, now: now}
 	t.refresh(false)
 	var again *kerr.Error
-	if m.epoch < g.consumer.epoch || m.state == unrevoked || m.state == unreleased && !g.waitsForOthers(m) {
+	if m.epoch < g.consumer.assignmentEpoch || m.state == unrevoked || m.state == unreleased && !g.waitsForOthers(m) {
 		g.mustRejoin(now, m)
 		again = kerr.RebalanceInProgress
 	}

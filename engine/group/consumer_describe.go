@@ -58,6 +58,9 @@ func (g *group) describeConsumer(r *kmsg.ConsumerGroupDescribeResponseGroup) {
 		d.MemberID, d.InstanceID, d.RackID, d.MemberEpoch = m.id, m.instance, m.rack, m.epoch
 		d.ClientID, d.ClientHost = m.client.ID, m.client.Host
 		d.SubscribedTopics, d.SubscribedTopicRegex = m.topics, m.pattern
+		if m.pattern == nil {
+			d.SubscribedTopicRegex = new(string)
+		}
 		d.Assignment, d.TargetAssignment = g.c.named(m.assigned), g.c.named(m.target)
 		if d.MemberType = consumerMember; m.classic != nil {
 			d.MemberType = classicMember

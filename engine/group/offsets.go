@@ -64,6 +64,9 @@ func (g *group) settle(name string, partition int32, v *committed) {
 	if e.value = v; v != nil {
 		g.c.order++
 		v.order = g.c.order
+	} else if e.pending > 0 {
+		over := g.c.forget(g.name, name, partition)
+		e.pending, e.inflight = e.pending-over, e.inflight-over
 	}
 	g.release(t, partition, e)
 }
@@ -319,7 +322,7 @@ func (g *group) fetchAll(isStable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	for _, t := range g.sortedTopics() {
 		r := kmsg.OffsetFetchResponseGroupTopic{Topic: t.name}
 		for _, partition := range t.sorted() {
-			if e := t.partitions[partition]; e.value != nil || isStable && e.pending > 0 {
+			if e := t.partitions[partition]; e.value != nil { // one that is only pending is not listed, as in Kafka
 				r.Partitions = append(r.Partitions, kmsg.OffsetFetchResponseGroupTopicPartition{})
 				g.fillOffset(&r.Partitions[len(r.Partitions)-1], t.name, partition, e.value, isStable)
 			}

@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -94,6 +95,8 @@ func (c *Coordinator) transactor(now int64, q *kmsg.OffsetCommitRequest) (*group
 		return g, nil
 	case g.consumer != nil:
 		return g, g.consumerCommitter(q)
+	case q.Generation < 0 && g.state == empty:
+		return g, nil // whoever says so belongs to nobody who could be in the way
 	}
 	_, err := g.find(q.MemberID, q.InstanceID)
 	switch {
@@ -139,6 +142,21 @@ func (c *Coordinator) EndTransaction(producer int64, commit bool) {
 			c.dropIfBare(g)
 		}
 	}
+}
+
+// forget drops the offsets of a partition that are pending, and answers how many: they are
+// before a tombstone in the log, which deletes them whatever becomes of their transactions.
+func (c *Coordinator) forget(group, topic string, partition int32) (over int32) {
+	for producer, all := range c.pending {
+		left := slices.DeleteFunc(all, func(p pending) bool {
+			return p.group == group && p.topic == topic && p.partition == partition
+		})
+		over += int32(len(all) - len(left))
+		if c.pending[producer] = left; len(left) == 0 {
+			delete(c.pending, producer)
+		}
+	}
+	return over
 }
 
 // endPending ends the wait of one offset. A later commit outside of the transaction stays.

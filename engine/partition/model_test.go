@@ -50,7 +50,7 @@ func (m *model) admit(h header) (Admission, error) {
 			}
 			for i := max(len(recent)-5, 0); i < len(recent); i++ {
 				if old := recent[i]; old.epoch == h.epoch && old.sequence == h.sequence && old.count == h.count {
-					return Admission{old.base, old.base + int64(old.count), true}, nil
+					return Admission{old.base, old.base + int64(old.count), true, old.timestamp}, nil
 				}
 			}
 			switch {
@@ -64,7 +64,7 @@ func (m *model) admit(h header) (Admission, error) {
 	h.base = m.end
 	m.log = append(m.log, h)
 	m.end += int64(h.count)
-	return Admission{h.base, m.end, false}, nil
+	return Admission{Base: h.base, End: m.end}, nil
 }
 
 func TestAgreesWithASlowModel(t *testing.T) {

@@ -59,6 +59,8 @@ type Admission struct {
 	// offsets; it must not be written again, and may be answered once the high
 	// watermark has reached End.
 	Duplicate bool
+	// Timestamp is the largest of a duplicate, as it was taken; milliseconds.
+	Timestamp int64
 }
 
 // New returns a partition whose producers are not known yet; Restore and Replay tell it.
@@ -140,7 +142,7 @@ func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, er
 			return Admission{}, err
 		}
 		if repeated != nil {
-			return Admission{Base: repeated.firstOffset(), End: repeated.lastOffset + 1, Duplicate: true}, nil
+			return Admission{Base: repeated.firstOffset(), End: repeated.lastOffset + 1, Duplicate: true, Timestamp: repeated.timestamp}, nil
 		}
 		if o.Repeated {
 			return Admission{}, kerr.RequestTimedOut // its producer was forgotten meanwhile; sent again it is looked at

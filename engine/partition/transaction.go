@@ -69,10 +69,11 @@ func (p *Partition) Verify(b batch.Batch, now int64) (t Ticket, needed bool) {
 	return p.ticketed, true
 }
 
-// valid reports whether b comes with the ticket that its producer has.
+// valid reports whether b comes with the ticket that its producer has. That may have been
+// given for an epoch above, which the coordinator has not confirmed: it has confirmed b's.
 func (p *Partition) valid(b batch.Batch, o Origin) bool {
 	t := p.tickets[b.ProducerID()]
-	return t != nil && o.Ticket == t.number && b.ProducerEpoch() == t.epoch
+	return t != nil && o.Ticket == t.number && b.ProducerEpoch() <= t.epoch
 }
 
 // within reports whether the producer has an open transaction of an epoch.

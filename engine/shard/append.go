@@ -108,13 +108,16 @@ func (a *Append) admit(ticket partition.Ticket) {
 	}
 	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced, Thinned: a.Thinned, Repeated: a.Repeated})
 	if err != nil {
-		a.end(err)
+		a.release()
+		a.LogAppendTime, a.LogStart, a.Err = -1, r.machine.Start(), err
+		a.Finish.Appended(a)
 		return
 	}
 	a.Base, a.LogStart, a.duplicate = admitted.Base, r.machine.Start(), admitted.Duplicate
 	a.required = admitted.End
 	if admitted.Duplicate {
 		a.release()
+		a.LogAppendTime = admitted.Timestamp // clients are told that of the first, whoever gave it
 		r.await(a)
 		return
 	}

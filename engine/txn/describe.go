@@ -12,7 +12,7 @@ import (
 // Describe tells of one id.
 func (c *Coordinator) Describe(id string) kmsg.DescribeTransactionsResponseTransactionState {
 	a := kmsg.NewDescribeTransactionsResponseTransactionState()
-	a.TransactionalID, a.StartTimestamp, a.ProducerID, a.ProducerEpoch = id, -1, -1, -1
+	a.TransactionalID = id
 	err := c.refusal()
 	t := c.ids[id]
 	switch {

@@ -59,10 +59,10 @@ func (c *Coordinator) admit(t *transaction, q *kmsg.InitProducerIDRequest, reply
 		c.store(t, next, refuse, func() { reply(t.producer, t.epoch, nil) })
 	}
 	switch {
-	case t.isExhausted() && (!expects || q.ProducerEpoch == t.epoch):
+	case t.isExhausted() && (!expects || q.ProducerEpoch == t.epoch || t.epoch == lastEpoch && q.ProducerEpoch == t.last):
 		c.draw(t, refuse, func(id int64) {
 			if next.last = -1; expects {
-				next.last = t.epoch
+				next.last = q.ProducerEpoch
 			}
 			next.previous, next.producer, next.epoch = t.producer, id, 0
 			give(next)
@@ -108,11 +108,12 @@ func (c *Coordinator) draw(t *transaction, refuse func(*kerr.Error), then func(i
 	})
 }
 
-// fence raises the epoch of an open transaction and aborts it. done is told
-// CONCURRENT_TRANSACTIONS once that is decided; why is raised then, too.
+// fence raises the epoch of an open transaction and aborts it. The producer that had the epoch
+// before may ask for the next with it, unless another one has done so: that is how it goes on
+// when its transaction took too long. done is told CONCURRENT_TRANSACTIONS once that is decided;
+// why is raised then, too.
 func (c *Coordinator) fence(t *transaction, why *uint64, done func(*kerr.Error)) {
 	next := t.decided(c.now, false, true, -1, t.version)
-	next.last = -1 // it is never given to anybody
 	c.store(t, next, done, func() {
 		*why++
 		c.happened.Aborted++
