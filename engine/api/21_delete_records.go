@@ -14,8 +14,9 @@ import (
 // Differs from Kafka: nothing.
 func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsResponse) {
 	g := newGather(func() { c.reply(a) })
-	for i := range q.Topics {
-		asked := &q.Topics[i]
+	topics := onceRecords(q.Topics)
+	for i := range topics {
+		asked := &topics[i]
 		topic, allowed := c.server.Registry.Named(asked.Topic), c.allowed(sdk.OperationDelete, sdk.ResourceTopic, asked.Topic)
 		t := kmsg.NewDeleteRecordsResponseTopic()
 		t.Topic = asked.Topic
@@ -43,4 +44,31 @@ func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsR
 		a.Topics = append(a.Topics, t)
 	}
 	g.done()
+}
+
+// onceRecords puts what is asked of a topic in several places into one. Of a partition the last counts, as in Kafka.
+func onceRecords(topics []kmsg.DeleteRecordsRequestTopic) (all []kmsg.DeleteRecordsRequestTopic) {
+	type partition struct {
+		topic  string
+		number int32
+	}
+	at, seen := map[string]int{}, map[partition]int{}
+	for i := range topics {
+		name := topics[i].Topic
+		k, met := at[name]
+		if !met {
+			k = len(all)
+			at[name] = k
+			all = append(all, kmsg.DeleteRecordsRequestTopic{Topic: name})
+		}
+		for _, p := range topics[i].Partitions {
+			if j, twice := seen[partition{name, p.Partition}]; twice {
+				all[k].Partitions[j] = p
+				continue
+			}
+			seen[partition{name, p.Partition}] = len(all[k].Partitions)
+			all[k].Partitions = append(all[k].Partitions, p)
+		}
+	}
+	return all
 }

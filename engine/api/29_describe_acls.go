@@ -29,6 +29,7 @@ func describeACLs(c *call, q *kmsg.DescribeACLsRequest, a *kmsg.DescribeACLsResp
 		c.reply(a)
 		return
 	}
+	a.ErrorMessage = kmsg.StringPtr("") // as Kafka has it
 	for _, b := range c.server.Controller.Image().FindACLs(&filter) {
 		last := len(a.Resources) - 1
 		if last < 0 || a.Resources[last].ResourceType != kmsg.ACLResourceType(b.Resource) || a.Resources[last].ResourceName != b.Name || a.Resources[last].ResourcePatternType != b.Pattern {

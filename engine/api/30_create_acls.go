@@ -28,8 +28,13 @@ func createACLs(c *call, q *kmsg.CreateACLsRequest, a *kmsg.CreateACLsResponse) 
 	answer := func(err error) {
 		for _, refused := range refusals {
 			r := kmsg.NewCreateACLsResponseResult()
-			if r.ErrorCode, r.ErrorMessage = refused.Wire(); refused == nil && err != nil {
+			switch {
+			case refused != nil:
+				r.ErrorCode, r.ErrorMessage = refused.Wire()
+			case err != nil:
 				r.ErrorCode, r.ErrorMessage = code(err), told(err.Error())
+			default:
+				r.ErrorMessage = kmsg.StringPtr("") // as Kafka has it
 			}
 			a.Results = append(a.Results, r)
 		}

@@ -22,14 +22,17 @@ func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeCo
 	for i := range q.Resources {
 		asked := &q.Resources[i]
 		r := kmsg.NewDescribeConfigsResponseResource()
-		r.ResourceType, r.ResourceName = asked.ResourceType, asked.ResourceName
+		r.ResourceType, r.ResourceName, r.ErrorMessage = asked.ResourceType, asked.ResourceName, kmsg.StringPtr("") // as Kafka has it
+		if len(asked.ConfigNames) == 0 {
+			asked.ConfigNames = nil // none are all
+		}
 		var entries []config.Entry
 		refused := c.deniedConfigs(sdk.OperationDescribeConfigs, asked.ResourceType, asked.ResourceName)
 		if refused == nil {
 			entries, refused = c.server.describe(image, asked)
 		}
 		if refused != nil {
-			r.ErrorCode, r.ErrorMessage = refused.Code.Code, told(refused.Message)
+			r.ErrorCode, r.ErrorMessage = refused.Code.Code, kmsg.StringPtr(refused.Message)
 		}
 		for _, e := range entries {
 			r.Configs = append(r.Configs, describedConfig(e, q))
@@ -55,7 +58,11 @@ func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestRe
 		if q.ResourceName == "" {
 			return config.DescribeDefaults(values, q.ConfigNames), nil
 		}
-		if id, err := strconv.Atoi(q.ResourceName); err != nil || int32(id) != s.NodeID {
+		id, err := strconv.ParseInt(q.ResourceName, 10, 32)
+		if err != nil {
+			return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Broker id must be an integer, but it is: " + q.ResourceName}
+		}
+		if int32(id) != s.NodeID {
 			return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unexpected broker id, expected " +
 				strconv.Itoa(int(s.NodeID)) + " or empty string, but received " + q.ResourceName}
 		}
@@ -67,8 +74,11 @@ func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestRe
 		}
 		return config.DescribeGroup(values, image.GroupConfigs(q.ResourceName), q.ConfigNames), nil
 	}
-	return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(q.ResourceType))}
+	return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: unknownKind}
 }
+
+// unknownKind is what Kafka says of resources of a kind that it does not know.
+const unknownKind = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details."
 
 func describedConfig(e config.Entry, q *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
 	out := kmsg.NewDescribeConfigsResponseResourceConfig()

@@ -31,8 +31,10 @@ func describeLogDirs(c *call, q *kmsg.DescribeLogDirsRequest, a *kmsg.DescribeLo
 		}
 		c.reply(a)
 	})
+	seen := map[*shard.Replica]bool{}
 	visit := func(t *shard.Topic, partition int32) {
-		if r := t.Replica(partition); r != nil {
+		if r := t.Replica(partition); r != nil && !seen[r] {
+			seen[r] = true
 			all.later()
 			r.Shard().Do(func() { // not r.Do: a size is told without the log being opened
 				l.add(t.Name, r)

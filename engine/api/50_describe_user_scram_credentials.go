@@ -28,6 +28,7 @@ func describeUserScramCredentials(c *call, q *kmsg.DescribeUserSCRAMCredentialsR
 		c.reply(a)
 		return
 	}
+	a.ErrorMessage = kmsg.StringPtr("") // as Kafka has it
 	image := c.server.Controller.Image()
 	var users []string
 	asked := map[string]int{}
@@ -45,7 +46,7 @@ func describeUserScramCredentials(c *call, q *kmsg.DescribeUserSCRAMCredentialsR
 	}
 	for _, user := range users {
 		r := kmsg.NewDescribeUserSCRAMCredentialsResponseResult()
-		r.User = user
+		r.User, r.ErrorMessage = user, kmsg.StringPtr("")
 		for number := int8(1); int(number) <= len(scramMechanisms); number++ {
 			if known := image.ScramCredential(user, scramMechanisms[number]); known != nil {
 				info := kmsg.NewDescribeUserSCRAMCredentialsResponseResultCredentialInfo()

@@ -42,7 +42,7 @@ func updateFeatures(c *call, q *kmsg.UpdateFeaturesRequest, a *kmsg.UpdateFeatur
 		case c.version < 2:
 			for i := range q.FeatureUpdates {
 				r := kmsg.NewUpdateFeaturesResponseResult()
-				r.Feature = q.FeatureUpdates[i].Feature
+				r.Feature, r.ErrorMessage = q.FeatureUpdates[i].Feature, told("NONE") // as Kafka has it
 				a.Results = append(a.Results, r)
 			}
 		}

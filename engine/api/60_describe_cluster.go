@@ -59,6 +59,7 @@ func describeCluster(c *call, q *kmsg.DescribeClusterRequest, a *kmsg.DescribeCl
 		a.ErrorMessage = kmsg.StringPtr("Unsupported endpoint type " + strconv.Itoa(int(a.EndpointType)))
 	}
 	if a.ErrorCode != 0 {
+		a.EndpointType = endpointBroker // who answers, as in Kafka
 		c.reply(a)
 		return
 	}

@@ -278,6 +278,10 @@ func (c *change) edit(kind ConfigKind, current map[string]string, rules ConfigRu
 	if rules.List != nil {
 		list, old = rules.List(kind, c.name)
 	}
+	if !list && kind == BrokerConfig {
+		return nil, refuse(kerr.InvalidConfig, "Config value %s is not allowed for config key: %s",
+			strings.ToLower(c.op.String()), strings.ToValidUTF8(c.name, "\uFFFD"))
+	}
 	if !list {
 		return nil, refuse(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.",
 			c.op, strings.ToValidUTF8(c.name, "\uFFFD"))

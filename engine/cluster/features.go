@@ -76,6 +76,12 @@ func UpdateFeatures(i *Image, node int32, updates []kmsg.UpdateFeaturesRequestFe
 }
 
 func checkFeature(i *Image, node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+	switch {
+	case u.UpgradeType < upgrade || u.UpgradeType > unsafeDowngrade:
+		return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. The controller does not support the given upgrade type.", u.MaxVersionLevel, u.Feature)
+	case u.MaxVersionLevel < 0:
+		return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. A feature version cannot be less than 0.", u.MaxVersionLevel, u.Feature)
+	}
 	for _, f := range SupportedFeatures() {
 		if f.Name != u.Feature {
 			continue
@@ -87,8 +93,6 @@ func checkFeature(i *Image, node int32, u *kmsg.UpdateFeaturesRequestFeatureUpda
 		case u.MaxVersionLevel < f.Min || u.MaxVersionLevel > f.Max:
 			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d only supports versions %d-%d",
 				u.MaxVersionLevel, f.Name, node, f.Min, f.Max)
-		case u.UpgradeType < upgrade || u.UpgradeType > unsafeDowngrade:
-			return refuse(kerr.InvalidUpdateVersion, "The controller does not support the given upgrade type.")
 		case down && u.UpgradeType == upgrade:
 			return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.", u.MaxVersionLevel, f.Name)
 		}
@@ -98,6 +102,9 @@ func checkFeature(i *Image, node int32, u *kmsg.UpdateFeaturesRequestFeatureUpda
 }
 
 func unknownFeature(node int32, u *kmsg.UpdateFeaturesRequestFeatureUpdate) *Refusal {
+	if u.MaxVersionLevel == 0 {
+		return refuse(kerr.InvalidUpdateVersion, "Invalid update version 0 for feature %s. Feature %s not found.", u.Feature, u.Feature)
+	}
 	return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. Local controller %d does not support this feature.",
 		u.MaxVersionLevel, u.Feature, node)
 }

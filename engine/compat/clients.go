@@ -110,6 +110,9 @@ var features = []feature{
 	{"connect-acls", "two workers as a user of SCRAM who may do what they must; a sink that may not read its topic fails, and goes on when it may"},
 	{"tool-transactions", "transactions: list, describe, describe-producers, find-hanging, abort"},
 	{"answers-topics", "raw requests about topics: every answer, field by field, is Apache Kafka's"},
+	{"answers-configs", "the same about settings"},
+	{"answers-cluster", "the same about the cluster, its versions and features, log folders, and lists of groups and transactions"},
+	{"answers-security", "the same about ACLs, SCRAM credentials and quotas"},
 	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
 

@@ -57,7 +57,9 @@ func NewFilter(q *kmsg.ListTransactionsRequest) (*Filter, *kerr.Error) {
 		if i := slices.Index(stateNames[:], name); i >= 0 {
 			f.states = append(f.states, State(i))
 		} else {
-			f.unknown = append(f.unknown, name)
+			if !slices.Contains(f.unknown, name) {
+				f.unknown = append(f.unknown, name)
+			}
 		}
 	}
 	if q.TransactionalIDPattern != nil && *q.TransactionalIDPattern != "" {

@@ -14,7 +14,7 @@ import (
 
 // masked are fields whose values differ from run to run, and what is written in their place.
 var masked = map[string]string{
-	"Port": "PORT", "ClusterID": "CLUSTER", "LogDir": "FOLDER", "Size": "SIZE", "TotalBytes": "SIZE", "UsableBytes": "SIZE",
+	"Port": "PORT", "ClusterID": "CLUSTER", "Dir": "FOLDER", "Size": "SIZE", "TotalBytes": "SIZE", "UsableBytes": "SIZE",
 	"BrokerEpoch": "EPOCH", "IncarnationID": "ID", "SessionID": "SESSION",
 }
 
@@ -50,7 +50,10 @@ func (w *writer) fields(v reflect.Value, indent string) string {
 		case name == "Version" && i == 0 || name == "UnknownTags" || name == "ThrottleMillis" || w.flat && empty(f):
 			continue
 		case f.Kind() == reflect.Slice && structs(f.Type().Elem()) && !w.flat && f.Len() > 0:
-			below.WriteString(w.list(name, f, indent))
+			items := w.list(name, f, indent)
+			if below.WriteString(items); items == "" { // all of them are apart
+				line.WriteString(" " + name + "=null")
+			}
 		case f.Kind() == reflect.Pointer && !f.IsNil() && structs(f.Type().Elem()):
 			fmt.Fprintf(&line, " %s={%s}", name, strings.TrimSpace((&writer{w.talk, w.asks, true}).fields(f.Elem(), "")))
 		case f.Kind() == reflect.Struct:
