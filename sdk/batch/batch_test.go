@@ -347,7 +347,7 @@ func FuzzDecompress(f *testing.F) {
 }
 
 // The two ways in which a record is encoded agree.
-func TestPutRecordIsAppendRecord(t *testing.T) {
+func TestPutIsAppendRecord(t *testing.T) {
 	sizes := []int{0, 1, 63, 64, 8191, 8192, 1 << 20, 1<<20 + 1}
 	memory := make([]byte, 1<<21)
 	for _, key := range sizes[:5] {
@@ -362,7 +362,9 @@ func TestPutRecordIsAppendRecord(t *testing.T) {
 						v = nil
 					}
 					want := appendRecord(nil, 0, since, delta, k, v, nil)
-					got := putRecord(make([]byte, 0, RecordSize(k, v)), since, delta, k, v)
+					b := Builder{buf: make([]byte, 0, RecordSize(k, v))}
+					b.put(since, delta, k, v)
+					got := b.buf
 					if !bytes.Equal(got, want) {
 						t.Fatalf("key of %d, value of %d, since %d, delta %d: got %x, want %x", key, value, since, delta, got[:min(40, len(got))], want[:min(40, len(want))])
 					}

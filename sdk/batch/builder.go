@@ -91,7 +91,7 @@ func (b *Builder) AppendAt(delta int32, timestamp int64, key, value []byte, head
 	}
 	b.last = max(b.last, timestamp)
 	if len(headers) == 0 && cap(b.buf)-len(b.buf) >= RecordSize(key, value) {
-		b.buf = putRecord(b.buf, timestamp-b.base, delta, key, value)
+		b.put(timestamp-b.base, delta, key, value)
 	} else {
 		b.buf = appendRecord(b.buf, 0, timestamp-b.base, delta, key, value, headers)
 	}
@@ -120,11 +120,10 @@ func appendRecord(p []byte, attributes int8, since int64, delta int32, key, valu
 	return p
 }
 
-// putRecord is appendRecord for a record without headers that has room: half its time.
-func putRecord(p []byte, since int64, delta int32, key, value []byte) []byte {
+// put is appendRecord for a record without headers that has room: half its time.
+func (b *Builder) put(since int64, delta int32, key, value []byte) {
 	size := 2 + varintSize(since) + varintSize(int64(delta)) + bytesSize(key) + bytesSize(value)
-	at := len(p)
-	p = p[:cap(p)]
+	at, p := len(b.buf), b.buf[:cap(b.buf)]
 	at = putVarint(p, at, int64(size))
 	p[at] = 0 // attributes
 	at = putVarint(p, at+1, since)
@@ -132,7 +131,7 @@ func putRecord(p []byte, since int64, delta int32, key, value []byte) []byte {
 	at = putBytes(p, at, key)
 	at = putBytes(p, at, value)
 	p[at] = 0 // headers
-	return p[:at+1]
+	b.buf = b.buf[:at+1]
 }
 
 func putVarint(p []byte, at int, v int64) int {

@@ -49,6 +49,7 @@ type Producer[K, V any] struct {
 	chooser      sdk.Chooser       // the partitioner; nil: it cannot fail
 	listens      sdk.BatchListener // nil: the partitioner is none
 	interceptors *interceptors     // nil: none
+	plain        bool              // see sendPlain
 	ignoreKeys   bool
 	maxBlock     time.Duration
 	maxRequest   int
@@ -115,6 +116,7 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 		p.plugins = append(p.plugins, made...)
 		p.own = native.New(options)
 		p.engine, p.txn.engine = p.own, nativeTransactions{p.own}
+		p.plain = p.keys.with == nil && p.values.with == nil && p.partitioner == nil && p.interceptors == nil && p.txn.id == ""
 	}
 	return p, nil
 }
@@ -166,6 +168,10 @@ func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (_ *intercept
 // It waits up to max.block.ms, and no longer than ctx, for memory and for metadata. The
 // record is the caller's again when it returns.
 func (p *Producer[K, V]) Fire(ctx context.Context, r *ProducerRecord[K, V]) error {
+	if p.plain && len(r.Headers) == 0 {
+		_, err := p.sendPlain(ctx, r, nil)
+		return err
+	}
 	if p.interceptors == nil {
 		_, err := p.send(ctx, r, nil)
 		return err
@@ -191,7 +197,14 @@ func (p *Producer[K, V]) SendFunc(ctx context.Context, r *ProducerRecord[K, V], 
 
 // listen sends a record that somebody wants to hear of.
 func (p *Producer[K, V]) listen(ctx context.Context, r *ProducerRecord[K, V], l *listener) error {
-	at, err := p.send(ctx, r, l)
+	var at sdk.TopicPartition
+	var err error
+	if p.plain && len(r.Headers) == 0 {
+		at.Topic = r.Topic
+		at.Partition, err = p.sendPlain(ctx, r, l)
+	} else {
+		at, err = p.send(ctx, r, l)
+	}
 	if err != nil {
 		l.settle(sdk.RecordMetadata{TopicPartition: at, Offset: -1}, err)
 	}
@@ -200,6 +213,48 @@ func (p *Producer[K, V]) listen(ctx context.Context, r *ProducerRecord[K, V], l 
 
 // errPartition says that there is no such partition.
 var errPartition = errors.New("there is no such partition")
+
+// sendPlain is send where nobody but the native engine is asked about a record without headers:
+// half its time. Keys and values are bytes, and there is no partitioner, interceptor or
+// transaction.
+func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V], l *listener) (at int32, err error) {
+	if p.closed.Load() {
+		return -1, ErrClosed
+	}
+	left := p.maxBlock
+	t := p.own.Recent(r.Topic)
+	if t == nil {
+		if t, left, err = p.own.Topic(ctx, r.Topic, left); err != nil {
+			return -1, err
+		}
+	}
+	var out native.Record // as in send
+	out.Key, out.Value, out.Timestamp = p.keys.shown(&r.Key), p.values.shown(&r.Value), native.Now
+	if !r.Timestamp.IsZero() {
+		out.Timestamp = r.Timestamp.UnixMilli()
+	}
+	if l != nil {
+		out.Listener = l // somebody waits for it: there are no interceptors
+	}
+	if size := recordSize(&out); size > p.maxRequest {
+		return -1, p.tooLarge(r.Topic, size)
+	}
+	if r.Partition == nil && out.Key == nil {
+		at = t.Sticky.Partition(t)
+	} else if at, err = p.place(t, r.Partition, out.Key, out.Value, nil); err != nil {
+		return at, err
+	}
+	full, err := p.own.Put(ctx, t, at, &out, left)
+	if full {
+		p.filled(t, at)
+	}
+	return at, err
+}
+
+// tooLarge is the error of a record that max.request.size does not allow.
+func (p *Producer[K, V]) tooLarge(topic string, size int) error {
+	return fmt.Errorf("a record for topic %s has %d bytes, max.request.size allows %d: %w", topic, size, p.maxRequest, kerr.MessageTooLarge)
+}
 
 // send is the way of a record up to the engine.
 func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], l *listener) (at sdk.TopicPartition, err error) {
@@ -234,7 +289,8 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		s = scratches.Get().(*scratch)
 		defer s.done()
 	}
-	out := native.Record{Timestamp: native.Now, Transaction: number}
+	var out native.Record // filled where it lies: a literal is made elsewhere and copied
+	out.Timestamp, out.Transaction = native.Now, number
 	if err := p.serialize(&out, r, s); err != nil {
 		return at, err
 	}
@@ -248,7 +304,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	}
 	size := recordSize(&out)
 	if size > p.maxRequest {
-		return at, fmt.Errorf("a record for topic %s has %d bytes, max.request.size allows %d: %w", r.Topic, size, p.maxRequest, kerr.MessageTooLarge)
+		return at, p.tooLarge(r.Topic, size)
 	}
 	at.Partition, err = p.place(t, r.Partition, out.Key, out.Value, s)
 	if err != nil {

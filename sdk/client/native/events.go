@@ -242,7 +242,9 @@ func (d *described) happen(s *sender) {
 			again = s.refuse(t) || again
 			continue
 		}
-		topics[t.name] = s.place(t, racks, topics[t.name])
+		before := topics[t.name]
+		t.name = s.spelling(t.name, before)
+		topics[t.name] = s.place(t, racks, before)
 		again = again || len(topics[t.name].Available) < len(t.leaders)
 	}
 	s.p.publish(topics)
@@ -258,6 +260,20 @@ func (d *described) happen(s *sender) {
 	if m.missing++; !again {
 		m.missing = 0
 	}
+}
+
+// spelling is a topic's name where those who send have it, in all likelihood: to find that two
+// strings are the same one takes less time than to compare them.
+func (s *sender) spelling(name string, before *Topic) string {
+	if before != nil {
+		return before.Name
+	}
+	for _, w := range s.wanted {
+		if w.topic == name {
+			return w.topic
+		}
+	}
+	return name
 }
 
 // meet notes where brokers are, and answers their racks.

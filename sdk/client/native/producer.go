@@ -56,10 +56,18 @@ func New(o Options) *Producer {
 // now is monotonic, in nanoseconds.
 func (p *Producer) now() int64 { return int64(time.Since(p.began)) }
 
+// Recent is Topic of the one that is found without asking: nil when it is another.
+func (p *Producer) Recent(name string) *Topic {
+	if t := p.recent.Load(); t != nil && t.Name == name {
+		return t
+	}
+	return nil
+}
+
 // Topic is what is known of a topic, which is asked for when nothing is, for as long as most;
 // what it leaves of that is for memory.
 func (p *Producer) Topic(ctx context.Context, name string, most time.Duration) (_ *Topic, left time.Duration, err error) {
-	if t := p.recent.Load(); t != nil && t.Name == name {
+	if t := p.Recent(name); t != nil {
 		return t, most, nil
 	}
 	all := p.topics.Load()

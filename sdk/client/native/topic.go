@@ -40,6 +40,13 @@ type Sticky struct {
 
 // Partition is where the next record goes.
 func (s *Sticky) Partition(t *Topic) int32 {
+	if at := int32(s.state.Load()) - 1; at >= 0 && at < t.Partitions {
+		return at
+	}
+	return s.begin(t)
+}
+
+func (s *Sticky) begin(t *Topic) int32 {
 	for {
 		state := s.state.Load()
 		if at := int32(state) - 1; at >= 0 && at < t.Partitions {
