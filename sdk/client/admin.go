@@ -397,25 +397,42 @@ const (
 type OffsetSpec int64
 
 // TimeSpec is the first record that is not older than t.
-func TimeSpec(t time.Time) OffsetSpec { return OffsetSpec(t.UnixMilli()) }
+func TimeSpec(t time.Time) OffsetSpec { return OffsetSpec(max(t.UnixMilli(), 0)) }
 
-// ListOffsets tells the offsets of places in partitions; −1 where there is none.
+// ListOffsets tells the offsets of places in partitions; −1 where there is none. A partition that
+// fails is left out.
 func (a *Admin) ListOffsets(ctx context.Context, places map[sdk.TopicPartition]OffsetSpec) (map[sdk.TopicPartition]OffsetAndTimestamp, error) {
 	ctx, stop := a.limited(ctx)
 	defer stop()
+	all := make(map[sdk.TopicPartition]OffsetAndTimestamp, len(places))
+	if len(places) == 0 {
+		return all, nil
+	}
 	times := make(map[sdk.TopicPartition]int64, len(places))
 	for tp, at := range places {
 		times[tp] = int64(at)
 	}
-	found, err := lookUp(ctx, a.client, false, times)
-	if err != nil {
-		return nil, failed(ctx, "list offsets", err)
+	var wrong []error
+	for _, shard := range a.client.RequestSharded(ctx, placesIn(false, times)) {
+		if shard.Err != nil {
+			for _, t := range shard.Req.(*kmsg.ListOffsetsRequest).Topics {
+				for _, p := range t.Partitions {
+					wrong = append(wrong, failed(ctx, fmt.Sprintf("list offsets of %s-%d", t.Topic, p.Partition), shard.Err))
+				}
+			}
+			continue
+		}
+		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					wrong = append(wrong, refused(fmt.Sprintf("list offsets of %s-%d", t.Topic, p.Partition), err, ""))
+					continue
+				}
+				all[sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = OffsetAndTimestamp{p.Offset, p.LeaderEpoch, time.UnixMilli(p.Timestamp)}
+			}
+		}
 	}
-	all := make(map[sdk.TopicPartition]OffsetAndTimestamp, len(found))
-	for tp, f := range found {
-		all[tp] = OffsetAndTimestamp{f.offset, f.epoch, time.UnixMilli(f.timestamp)}
-	}
-	return all, nil
+	return all, errors.Join(wrong...)
 }
 
 // DeleteRecords deletes the records of partitions that come before an offset, and answers

@@ -140,11 +140,19 @@ func TestAdminRecordsAndFolders(t *testing.T) {
 	if _, err := admin.DeleteRecords(a.ctx, map[sdk.TopicPartition]int64{at(topic, 0): 99}); !errors.Is(err, kerr.OffsetOutOfRange) || !strings.Contains(err.Error(), topic+"-0") {
 		t.Errorf("deleting records that are not there: %v", err)
 	}
-	for place, want := range map[client.OffsetSpec]int64{client.Earliest: 2, client.Latest: 5, client.MaxTimestamp: 4, client.TimeSpec(base.Add(3 * time.Second)): 3} {
+	for place, want := range map[client.OffsetSpec]int64{client.Earliest: 2, client.Latest: 5, client.MaxTimestamp: 4, client.TimeSpec(base.Add(3 * time.Second)): 3, client.TimeSpec(time.UnixMilli(-1)): 2} {
 		got, err := admin.ListOffsets(a.ctx, map[sdk.TopicPartition]client.OffsetSpec{at(topic, 0): place})
 		if err != nil || got[at(topic, 0)].Offset != want {
 			t.Errorf("place %d is %+v, %v, want offset %d", place, got, err, want)
 		}
+	}
+	none := a.unique("none")
+	some, err := admin.ListOffsets(a.ctx, map[sdk.TopicPartition]client.OffsetSpec{at(topic, 0): client.Latest, at(topic, 7): client.Latest, at(none, 0): client.Latest})
+	if len(some) != 1 || some[at(topic, 0)].Offset != 5 {
+		t.Errorf("of three places two of which there are not: %v", some)
+	}
+	if !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), topic+"-7") || !strings.Contains(err.Error(), none+"-0") {
+		t.Errorf("the other two: %v", err)
 	}
 	dirs, err := admin.DescribeLogDirs(a.ctx)
 	if err != nil || !slices.ContainsFunc(dirs, func(d client.LogDir) bool { return d.Replicas[at(topic, 0)] > 0 }) {

@@ -8,7 +8,8 @@ import (
 
 // RebalanceListener is told when partitions come and go. It is called by Poll, and by Close
 // and Unsubscribe, in the goroutine that called those, and may use the consumer for
-// anything but Poll and Close. What it answers Poll fails with; the rebalance goes on.
+// anything but Poll, Unsubscribe and Close. What it answers that call fails with; what the call
+// does, such as a rebalance, goes on.
 type RebalanceListener interface {
 	// OnPartitionsRevoked is called before partitions are given up: they can still be
 	// committed. With enable.auto.commit that has been done.

@@ -41,6 +41,32 @@ func (c *Subscriber) committedOnly() bool {
 }
 
 func lookUp(ctx context.Context, client *kgo.Client, committedOnly bool, times map[sdk.TopicPartition]int64) (map[sdk.TopicPartition]found, error) {
+	all := make(map[sdk.TopicPartition]found, len(times))
+	if len(times) == 0 {
+		return all, nil
+	}
+	a, err := placesIn(committedOnly, times).RequestWith(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("look up offsets: %w", err)
+	}
+	for _, t := range a.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return nil, fmt.Errorf("look up offsets of %s-%d: %w", t.Topic, p.Partition, err)
+			}
+			all[sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = found{p.Offset, p.LeaderEpoch, p.Timestamp}
+		}
+	}
+	for tp := range times {
+		if _, ok := all[tp]; !ok {
+			return nil, fmt.Errorf("look up offsets of %s-%d: the broker did not answer", tp.Topic, tp.Partition)
+		}
+	}
+	return all, nil
+}
+
+// placesIn asks where partitions are at times.
+func placesIn(committedOnly bool, times map[sdk.TopicPartition]int64) *kmsg.ListOffsetsRequest {
 	q := kmsg.NewPtrListOffsetsRequest()
 	if committedOnly {
 		q.IsolationLevel = 1
@@ -59,28 +85,7 @@ func lookUp(ctx context.Context, client *kgo.Client, committedOnly bool, times m
 		p.Partition, p.Timestamp = tp.Partition, at
 		q.Topics[i].Partitions = append(q.Topics[i].Partitions, p)
 	}
-	all := make(map[sdk.TopicPartition]found, len(times))
-	if len(times) == 0 {
-		return all, nil
-	}
-	a, err := q.RequestWith(ctx, client)
-	if err != nil {
-		return nil, fmt.Errorf("look up offsets: %w", err)
-	}
-	for _, t := range a.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("look up offsets of %s-%d: %w", t.Topic, p.Partition, err)
-			}
-			all[sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = found{p.Offset, p.LeaderEpoch, p.Timestamp}
-		}
-	}
-	for tp := range times {
-		if _, ok := all[tp]; !ok {
-			return nil, fmt.Errorf("look up offsets of %s-%d: the broker did not answer", tp.Topic, tp.Partition)
-		}
-	}
-	return all, nil
+	return q
 }
 
 // lookUpReset is where auto.offset.reset begins.
@@ -447,7 +452,7 @@ func (c *Subscriber) SeekToEnd(ctx context.Context, partitions ...sdk.TopicParti
 // SeekToTime goes to the first record of these partitions, of all that are assigned when
 // none is named, that is not older than t; where there is none, to the end.
 func (c *Subscriber) SeekToTime(ctx context.Context, t time.Time, partitions ...sdk.TopicPartition) error {
-	return c.seekTo(ctx, partitions, t.UnixMilli())
+	return c.seekTo(ctx, partitions, max(t.UnixMilli(), 0)) // below 0 are other places
 }
 
 func (c *Subscriber) seekTo(ctx context.Context, partitions []sdk.TopicPartition, at int64) error {

@@ -256,12 +256,23 @@ func (c *Subscriber) Unsubscribe(ctx context.Context) error {
 	c.parent = ctx
 	ctx, stop := c.waiting(ctx, 0)
 	defer stop()
-	err = c.endSession(ctx)
+	err = c.depart(ctx, "unsubscribe")
 	c.wants = subscription{}
+	return err
+}
+
+// depart ends the session for a call that is not Poll, which answers what the listener says to it.
+func (c *Subscriber) depart(ctx context.Context, doing string) error {
+	c.failures = nil // of what is given up
+	err := c.endSession(ctx)
 	if err != nil {
-		return c.cause(ctx, "unsubscribe", err)
+		err = c.cause(ctx, doing, err)
 	}
-	return nil
+	if len(c.failures) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s: %w", doing, errors.Join(c.failures...)))
+		c.failures = nil
+	}
+	return err
 }
 
 // Subscription is the topics that the consumer is subscribed to; for a pattern, those that
@@ -374,7 +385,7 @@ func (c *Subscriber) close(ctx context.Context) error {
 	c.parent = ctx
 	ctx, stop := context.WithTimeoutCause(ctx, DefaultTimeout.Of(c.s.Values), ErrTimeout) // Wakeup does not end it
 	defer stop()
-	err = c.endSession(ctx)
+	err = c.depart(ctx, "close the consumer")
 	c.closed.Store(true)
 	c.idle.Stop()
 	if c.plain != nil {
@@ -382,10 +393,7 @@ func (c *Subscriber) close(ctx context.Context) error {
 	}
 	c.others.Wait()
 	c.done.run()
-	if err != nil {
-		return c.cause(ctx, "close the consumer", err)
-	}
-	return nil
+	return err
 }
 
 // asker is a client to ask brokers with.

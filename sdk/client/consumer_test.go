@@ -343,6 +343,10 @@ func TestConsumerSeeks(t *testing.T) {
 		a.expect(c, numbers(0, 10)...)
 		a.must(c.SeekToTime(a.ctx, base.Add(5500*time.Millisecond), at(topic, 0)))
 		a.expect(c, numbers(6, 4)...)
+		for _, early := range []time.Time{{}, time.UnixMilli(-1)} { // that is no place of another kind
+			a.must(c.SeekToTime(a.ctx, early, at(topic, 0)))
+			a.expect(c, numbers(0, 10)...)
+		}
 		a.must(c.Seek(at(topic, 0), 2))
 		a.must(c.SeekToEnd(a.ctx))
 		if p, err := c.Position(a.ctx, at(topic, 0)); err != nil || p != 10 {
@@ -831,6 +835,20 @@ func TestConsumerWhatListenersSayPollSays(t *testing.T) {
 			a.Fatalf("Poll says %v", err)
 		}
 		a.expect(c, "0") // the rebalance went on
+		held := client.RebalanceFuncs{Revoked: func(context.Context, []sdk.TopicPartition) error { return wrong }}
+		assigned := func() bool {
+			partitions, err := c.Assignment()
+			a.must(err)
+			return len(partitions) == 1
+		}
+		for _, leave := range []func(context.Context) error{c.Unsubscribe, c.Close} {
+			a.must(c.Unsubscribe(a.ctx))
+			a.must(c.Subscribe([]string{topic}, held))
+			a.until(c, "an assignment", assigned)
+			if err := leave(a.ctx); !errors.Is(err, wrong) || !strings.Contains(err.Error(), "partitions revoked") {
+				a.Errorf("leaving says %v", err)
+			}
+		}
 	})
 }
 
