@@ -215,8 +215,8 @@ func (p *Producer[K, V]) listen(ctx context.Context, r *ProducerRecord[K, V], l 
 var errPartition = errors.New("there is no such partition")
 
 // sendPlain is send where nobody but the native engine is asked about a record without headers:
-// half its time. Keys and values are bytes, and there is no partitioner, interceptor or
-// transaction.
+// keys and values are bytes, and there is no partitioner, interceptor or transaction. With it a
+// record is in its batch in two thirds of the time.
 func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V], l *listener) (at int32, err error) {
 	if p.closed.Load() {
 		return -1, ErrClosed
@@ -229,9 +229,9 @@ func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V],
 		}
 	}
 	var out native.Record // as in send
-	out.Key, out.Value, out.Timestamp = p.keys.shown(&r.Key), p.values.shown(&r.Value), native.Now
-	if !r.Timestamp.IsZero() {
-		out.Timestamp = r.Timestamp.UnixMilli()
+	out.Key, out.Value = p.keys.shown(&r.Key), p.values.shown(&r.Value)
+	if out.Timestamp, err = dated(r.Topic, r.Timestamp); err != nil {
+		return -1, err
 	}
 	if l != nil {
 		out.Listener = l // somebody waits for it: there are no interceptors
@@ -249,6 +249,17 @@ func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V],
 		p.filled(t, at)
 	}
 	return at, err
+}
+
+// dated is the timestamp of a record for a topic, in milliseconds since 1970; zero is now.
+func dated(topic string, at time.Time) (int64, error) {
+	if at.IsZero() {
+		return native.Now, nil
+	}
+	if ms := at.UnixMilli(); ms >= 0 {
+		return ms, nil
+	}
+	return 0, fmt.Errorf("a record for topic %s is dated %v, which is before 1970: %w", topic, at, kerr.InvalidTimestamp)
 }
 
 // tooLarge is the error of a record that max.request.size does not allow.
@@ -290,14 +301,12 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		defer s.done()
 	}
 	var out native.Record // filled where it lies: a literal is made elsewhere and copied
-	out.Timestamp, out.Transaction = native.Now, number
+	out.Transaction = number
 	if err := p.serialize(&out, r, s); err != nil {
 		return at, err
 	}
-	if !r.Timestamp.IsZero() {
-		if out.Timestamp = r.Timestamp.UnixMilli(); out.Timestamp < 0 {
-			return at, fmt.Errorf("a record for topic %s is dated %v, which is before 1970: %w", r.Topic, r.Timestamp, kerr.InvalidTimestamp)
-		}
+	if out.Timestamp, err = dated(r.Topic, r.Timestamp); err != nil {
+		return at, err
 	}
 	if l != nil {
 		out.Listener, out.Forgotten = l, l.forgotten()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
+	"github.com/millrace/millrace/sdk/keyhash"
 	"github.com/millrace/millrace/sdk/kit"
 )
 
@@ -267,4 +268,40 @@ func TestATopicThatIsMadeAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A record that nobody has to be asked about goes another way than one with headers, and comes
+// to the same end.
+func TestPlainRecordsEndAsOthersDo(t *testing.T) {
+	p, err := client.NewProducer(client.Config{"bootstrap.servers": nullBroker(t, 3), "client.engine": client.EngineNative, "max.request.size": "5000"},
+		client.ProducerOptions[string, []byte]{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type record = client.ProducerRecord[string, []byte]
+	second, none := int32(1), int32(3)
+	at := time.UnixMilli(1_700_000_000_000)
+	end := func(name string, r record, partition int32, want string) {
+		t.Helper()
+		for _, headers := range [][]sdk.Header{nil, {{Key: "h"}}} {
+			r.Headers = headers
+			m, err := p.Send(t.Context(), &r).Get(t.Context())
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, %d headers: got error %v, want %q", name, len(headers), err, want)
+			}
+			if m.Topic != r.Topic || m.Partition != partition || err == nil && !m.Timestamp.Equal(at) {
+				t.Errorf("%s, %d headers: got %+v, want partition %d", name, len(headers), m, partition)
+			}
+		}
+	}
+	end("to a partition", record{Topic: "t", Partition: &second, Timestamp: at}, 1, "")
+	end("by its key", record{Topic: "t", Timestamp: at, Key: "a"}, keyhash.Partition([]byte("a"), 3), "")
+	end("to another topic", record{Topic: "u", Partition: &second, Timestamp: at}, 1, "")
+	end("too large", record{Topic: "t", Value: make([]byte, 5000)}, -1, "max.request.size allows 5000")
+	end("before 1970", record{Topic: "t", Timestamp: time.UnixMilli(-1)}, -1, "before 1970")
+	end("where nothing is", record{Topic: "t", Partition: &none}, none, "there is no such partition")
+	if err := p.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	end("closed", record{Topic: "t"}, -1, "closed")
 }
