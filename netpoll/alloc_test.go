@@ -147,12 +147,20 @@ func BenchmarkHandOver(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(tasks)), "ns/task")
 }
 
-// BenchmarkProduce is the shape of a busy broker: sixteen connections keep five requests
-// of 16 KiB in flight, one goroutine completes them in bursts.
+// BenchmarkProduce is the shape of a busy broker: connections keep five requests in flight,
+// one goroutine completes them in bursts.
 func BenchmarkProduce(b *testing.B) {
 	defer func(before bool) { poison = before }(poison)
 	poison = false
-	const clients, depth, size = 16, 5, 16 << 10
+	for _, clients := range []int{1, 16} {
+		for _, size := range []int{16 << 10, 64 << 10, 1 << 20} {
+			b.Run(fmt.Sprintf("connections=%d/KiB=%d", clients, size>>10), func(b *testing.B) { benchmarkProduce(b, clients, size) })
+		}
+	}
+}
+
+func benchmarkProduce(b *testing.B, clients, size int) {
+	const depth = 5
 	jobs := make(chan *Slot, clients*depth)
 	var working sync.WaitGroup
 	working.Go(func() {
@@ -168,7 +176,7 @@ func BenchmarkProduce(b *testing.B) {
 	for range clients {
 		conns = append(conns, dial(b, s))
 	}
-	b.SetBytes(size)
+	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	before := cpu()
 	b.ResetTimer()

@@ -47,8 +47,8 @@ var (
 		Doc: "Send buffer of a socket (SO_SNDBUF). -1: the system's choice.",
 	})
 	ReceiveBufferBytes = network.Int(setting.Int{
-		Name: "socket.receive.buffer.bytes", Default: 100 << 10, Min: math.MinInt32,
-		Doc: "Receive buffer of a socket (SO_RCVBUF). -1: the system's choice.",
+		Name: "socket.receive.buffer.bytes", Default: -1, Kafka: "102400", Min: math.MinInt32,
+		Doc: "Receive buffer of a socket (SO_RCVBUF). -1: the system's choice, which grows with what a connection sends, on Linux up to net.ipv4.tcp_rmem.",
 	})
 	QueuedMaxBytes = network.Long(setting.Long{
 		Name: "queued.max.request.bytes", Default: -1, Min: math.MinInt64,
