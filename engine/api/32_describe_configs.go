@@ -74,6 +74,9 @@ func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestRe
 		}
 		return config.DescribeGroup(values, image.GroupConfigs(q.ResourceName), q.ConfigNames), nil
 	}
+	if q.ResourceType == kmsg.ConfigResourceTypeBrokerLogger || q.ResourceType == kmsg.ConfigResourceTypeClientMetrics {
+		return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: "Unsupported resource type: " + strconv.Itoa(int(q.ResourceType))} // Kafka has them
+	}
 	return nil, &cluster.Refusal{Code: kerr.InvalidRequest, Message: unknownKind}
 }
 
