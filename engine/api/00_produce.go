@@ -263,7 +263,7 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 	case b.Codec() == batch.Zstd && version < 7:
 		return kerr.UnsupportedCompressionType, "zstd needs Produce version 7 or later"
 	case b.ProducerID() >= 0 && (b.ProducerEpoch() < 0 || b.BaseSequence() < 0):
-		return kerr.InvalidRecord, "a producer id comes with an epoch and a sequence number"
+		return kerr.InvalidRecord, "" // Kafka says no more
 	case b.Transactional() && b.ProducerID() < 0:
 		return kerr.InvalidRecord, "a transactional batch has a producer id"
 	case s.LogAppendTime:

@@ -124,6 +124,11 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 func (f *fetchCall) aim() {
 	if s := f.session; s != nil {
 		s.update(&f.request)
+		if len(s.order) == 0 && f.request.SessionEpoch > 0 { // a session without partitions ends, as in Kafka
+			f.call.session.fetches.close(s.id, &f.server.sessions)
+			f.session, f.full = nil, true
+			return
+		}
 		if n := len(s.order); n > 0 {
 			s.target %= n
 			for i := range n {

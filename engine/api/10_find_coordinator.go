@@ -52,7 +52,7 @@ func findCoordinator(c *call, q *kmsg.FindCoordinatorRequest, a *kmsg.FindCoordi
 		if c.version < 4 {
 			one := a.Coordinators[0]
 			a.ErrorCode, a.ErrorMessage, a.NodeID, a.Host, a.Port = one.ErrorCode, one.ErrorMessage, one.NodeID, one.Host, one.Port
-			if a.ErrorMessage == nil {
+			if a.ErrorCode == 0 {
 				a.ErrorMessage = kmsg.StringPtr("NONE") // these versions have Kafka's word for it
 			}
 			a.Coordinators = nil
@@ -99,7 +99,7 @@ func (c *call) coordinator(image *cluster.Image, kind int8, key string, refused 
 	}
 	for _, n := range c.server.nodes(image, c.listener) {
 		if n.id == c.server.NodeID {
-			out.NodeID, out.Host, out.Port = n.id, n.host, n.port
+			out.NodeID, out.Host, out.Port, out.ErrorMessage = n.id, n.host, n.port, new(string)
 		}
 	}
 	return out

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"cmp"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -8,6 +10,9 @@ import (
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/sdk"
 )
+
+// unknownProducersTopic is what is said of a topic that does not exist.
+var unknownProducersTopic = &cluster.Refusal{Code: kerr.UnknownTopicOrPartition, Message: kerr.UnknownTopicOrPartition.Description}
 
 // DescribeProducers tells which idempotent producers have written to partitions, and of
 // transactions that are open there (KIP-664).
@@ -27,10 +32,10 @@ func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.Descri
 			switch {
 			case !allowed:
 				answer.ErrorCode, answer.ErrorMessage = topicDenied.Wire()
-			case cluster.CheckName(t.Topic) != nil:
-				answer.ErrorCode = kerr.InvalidTopicException.Code
-			case r == nil:
+			case r == nil && topic != nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
+			case r == nil:
+				answer.ErrorCode, answer.ErrorMessage = cmp.Or(cluster.CheckName(t.Topic), unknownProducersTopic).Wire()
 			default:
 				g.ask(r, func() { producersOf(r, answer) })
 			}

@@ -41,7 +41,7 @@ type Case struct {
 }
 
 // sets in the order in which they are run.
-var sets = []Set{topics, configs, cluster, security}
+var sets = []Set{topics, configs, cluster, security, records, transactions, groups}
 
 //go:embed testdata
 var recorded embed.FS
@@ -184,7 +184,7 @@ func parse(text string) map[string]string {
 }
 
 // most is how many lines of a difference are shown.
-const most = 20
+const most = 100
 
 // differ shows the lines of an answer that are not the same, below the question that they belong to.
 func differ(got, want string) error {

@@ -106,7 +106,7 @@ func (w *writer) value(name string, f reflect.Value) string {
 		}
 		f = f.Elem()
 	}
-	if !w.asks {
+	if !w.asks || name == "ProducerID" || name == "SessionID" {
 		if text := w.masked(name, f); text != "" {
 			return text
 		}
