@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -258,5 +259,29 @@ func TestIntervalAcrossARoll(t *testing.T) {
 	h.settled()
 	if h.disk.Failed() == nil {
 		t.Fatal("the disk goes on")
+	}
+}
+
+// The sync of a segment that was rolled has nobody who waits for it. When it fails its disk stops
+// all the same.
+func TestABackgroundSyncThatFailsStopsTheDisk(t *testing.T) {
+	files := diskio.NewMemory()
+	h := newHouse(t, files, nil)
+	later := make(chan func(), 10)
+	h.disk.Later = func(_ time.Duration, f func()) { later <- f }
+	settings := testSettings(false)
+	settings.Log.SegmentBytes = 1
+	r := h.topic("t", 1, 1, settings).Replica(0)
+	for range 2 {
+		s := send(r, records(t, batch.NoProducer(), "a record"))
+		h.settled()
+		if s.Err != nil {
+			t.Fatal(s.Err)
+		}
+	}
+	files.FailSync(syscall.EIO)
+	(<-later)()
+	if err := h.disk.Failed(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("the disk says %v", err)
 	}
 }
