@@ -113,6 +113,9 @@ var features = []feature{
 	{"answers-configs", "the same about settings"},
 	{"answers-cluster", "the same about the cluster, its versions and features, log folders, and lists of groups and transactions"},
 	{"answers-security", "the same about ACLs, SCRAM credentials and quotas"},
+	{"answers-records", "the same about records: produced, fetched, their offsets and epochs"},
+	{"answers-transactions", "the same about producers and transactions"},
+	{"answers-groups", "the same about groups of both protocols and their offsets"},
 	{"tool-transcript", "consumer-groups, configs and transactions print word for word what they print on Apache Kafka, but for ids and times"},
 }
 
