@@ -91,7 +91,20 @@ func (s *Segment) cutAborted(end int64) {
 // order of their markers. With hot the error is ErrCold when an index that is needed is not in
 // memory (any).
 func (l *Log) Aborted(dst []batch.Aborted, from, limit int64, hot bool) ([]batch.Aborted, error) {
-	list := *l.segments.Load()
+	before := len(dst)
+	for {
+		list := l.segments.Load()
+		var err error
+		dst, err = l.abortedIn(*list, dst[:before], from, limit, hot)
+		if l.segments.Load() == list {
+			return dst, err
+		}
+		// One that was gone may have been cleaned: what it had is in its successor.
+	}
+}
+
+// abortedIn is Aborted with these segments.
+func (l *Log) abortedIn(list []*Segment, dst []batch.Aborted, from, limit int64, hot bool) ([]batch.Aborted, error) {
 	first := sort.Search(len(list), func(i int) bool { return list[i].base > from })
 	for _, s := range list[max(first-1, 0):] {
 		if !s.aborts.Load() || !s.retain() {

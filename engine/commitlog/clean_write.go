@@ -47,7 +47,7 @@ func (c *Cleaning) forget(group []*Segment) error {
 		return nil
 	}
 	for _, s := range group {
-		s.synced.Store(-1)
+		s.unsettle()
 		if err := s.sync(); err != nil {
 			return err
 		}

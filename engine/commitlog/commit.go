@@ -96,7 +96,7 @@ func (l *Log) forget(s *Segment) error {
 	if l.o.Forget == nil {
 		return nil
 	}
-	s.synced.Store(-1)
+	s.unsettle()
 	if err := s.sync(); err != nil {
 		return err
 	}

@@ -149,6 +149,9 @@ func (s *Segment) file() (diskio.File, error) {
 		return h.File, nil
 	}
 	f, err := s.log.fs.Open(s.path+logSuffix, os.O_RDONLY)
+	if h := s.handle.Load(); err != nil && h != nil {
+		return h.File, nil // a cleaning has opened it meanwhile, and taken its name away
+	}
 	if errors.Is(err, os.ErrNotExist) && s.deleted.Load() {
 		return nil, kerr.OffsetOutOfRange // retention has overtaken a reader
 	}
@@ -189,8 +192,8 @@ func (s *Segment) sync() error {
 }
 
 func (s *Segment) syncGuarded() error {
-	cuts, size := s.cuts.Load(), s.size.Load()
-	if s.synced.Load() >= size || s.deleted.Load() {
+	before, size := s.synced.Load(), s.size.Load()
+	if before >= size || s.deleted.Load() {
 		return nil
 	}
 	if s.lost != nil {
@@ -218,18 +221,15 @@ func (s *Segment) syncGuarded() error {
 		}
 		return err
 	}
-	s.synced.Store(size)
-	if s.cuts.Load() != cuts {
-		s.synced.Store(-1) // what was cut off meanwhile is not known to be gone
-	}
+	s.synced.CompareAndSwap(before, size) // else something was cut off meanwhile, and is not known to be gone
 	return nil
 }
 
 // unsettle says that the file is not known to be durable, whatever sync is under way: something
-// is cut off it, which must not come back (any).
+// is cut off it, which must not come back (any). It says so with another number each time, which
+// no sync that had begun before can have seen.
 func (s *Segment) unsettle() {
-	s.cuts.Add(1)
-	s.synced.Store(-1)
+	s.synced.Store(-1 - s.cuts.Add(1))
 }
 
 // seal makes the file durable and writes the index files, which say so (any). Once the
