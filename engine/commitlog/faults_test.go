@@ -204,7 +204,7 @@ func TestRetentionOfEverythingOnAFullDisk(t *testing.T) {
 		s.ok(err)
 		s.want("removed again", removed, 0)
 	}
-	s.want("times that it is told", strings.Count(s.out.String(), "stays until there is space"), 1)
+	s.want("times that it is told", strings.Count(s.out.String(), "it stays until there is space"), 1)
 	s.memory().Gate(nil)
 	removed, err = s.log.Retain(much, 8, 0)
 	s.ok(err)

@@ -47,7 +47,7 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 		case stays:
 			n--
 			if !l.rollDue {
-				l.logger.Warn("the active segment is too old, and stays until there is space for its successor", "folder", l.dir, "error", err)
+				l.logger.Warn("retention would remove the active segment; it stays until there is space for its successor", "folder", l.dir, "error", err)
 			}
 		case err != nil:
 			return 0, err
