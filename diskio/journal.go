@@ -1,7 +1,6 @@
 package diskio
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,8 +83,9 @@ type Journal struct {
 	retry    time.Time         // when to try to make a file again
 	stopping atomic.Bool
 
-	held  map[string]Held     // by folder; not changed once the journal is open
-	found func(JournalDamage) // told of damage, and nothing is changed; nil: it is logged
+	held   map[string]Held     // by folder; not changed once the journal is open
+	harmed bool                // the id's file is to be written anew
+	found  func(JournalDamage) // told of damage, and nothing is changed; nil: it is logged
 
 	debts map[File]*debt
 	spare []*debt
@@ -444,7 +444,7 @@ func (j *Journal) make(path string, first bool) (*journalFile, error) {
 		return nil, errors.Join(err, fmt.Errorf("%d bytes are free, a file has %d and must leave room", free, j.size))
 	}
 	if first {
-		if err := WriteFile(j.fs, filepath.Join(j.dir, journalID), []byte(hex.EncodeToString(j.id[:])+"\n")); err != nil {
+		if err := j.writeID(); err != nil {
 			return nil, err
 		}
 	}

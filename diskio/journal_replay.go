@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,34 +72,91 @@ func (j *Journal) find() error {
 	return j.identify()
 }
 
-// identify reads the journal's own id, by which its blocks are told from another's.
+// identify reads the journal's own id, by which its blocks are told from another's. Where that is
+// damaged the files' counts, and replay writes it anew.
 func (j *Journal) identify() error {
-	if len(j.files) > 0 {
-		text, err := ReadFile(j.fs, filepath.Join(j.dir, journalID))
-		if err == nil {
-			var id []byte
-			if id, err = hex.DecodeString(strings.TrimSpace(string(text))); err == nil && len(id) == len(j.id) {
-				j.id = [16]byte(id)
-			} else if err == nil {
-				err = errors.New("it has no 32 digits")
-			}
-		}
-		ids := j.idsOfFiles()
-		if err == nil && (len(ids) == 0 || slices.Contains(ids, j.id)) {
-			return nil
-		}
-		what := "the journal's id cannot be read; that in its files is taken"
-		if err == nil {
-			what, err = "the journal's id is that of none of its files; theirs is taken", errors.New("it is damaged, or another journal's")
-		}
-		j.complain(what, filepath.Join(j.dir, journalID), 0, err)
-		if len(ids) > 0 {
-			j.id = ids[0]
-			return nil
-		}
+	if len(j.files) == 0 {
+		_, err := rand.Read(j.id[:])
+		return err
 	}
-	_, err := rand.Read(j.id[:])
+	ids := j.idsOfFiles()
+	what := "the journal's id cannot be read; that in its files is taken"
+	id, err := j.readID()
+	if err == nil {
+		j.id = id
+		if !damaged(id, ids) {
+			return nil
+		}
+		what, err = "the journal's id is nearly that of its files; theirs is taken", errors.New("it is damaged")
+	}
+	j.complain(what, j.idPath(), 0, err)
+	j.harmed = true
+	if len(ids) > 0 {
+		j.id = ids[0]
+		return nil
+	}
+	_, err = rand.Read(j.id[:])
 	return err
+}
+
+func (j *Journal) idPath() string { return filepath.Join(j.dir, journalID) }
+
+// readID reads the file that says the id.
+func (j *Journal) readID() (id [16]byte, err error) {
+	text, err := ReadFile(j.fs, j.idPath())
+	if err != nil {
+		return id, err
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		return id, err
+	}
+	if len(raw) != len(id) {
+		return id, errors.New("it has no 32 digits")
+	}
+	return [16]byte(raw), nil
+}
+
+// writeID is durable when it returns.
+func (j *Journal) writeID() error {
+	return WriteFile(j.fs, j.idPath(), []byte(hex.EncodeToString(j.id[:])+"\n"))
+}
+
+// mendID writes a damaged id anew. Before it, every header was read: what is written is not what
+// a passing error of reading has left. A full disk keeps nobody from starting.
+func (j *Journal) mendID() error {
+	if !j.harmed {
+		return nil
+	}
+	err := j.writeID()
+	switch {
+	case Full(err):
+		j.log.Warn("cannot write the journal's id anew; the next start tries again", "file", j.idPath(), "error", err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("write the journal's id anew: %w", err)
+	}
+	j.harmed = false
+	j.log.Info("wrote the journal's id anew", "file", j.idPath())
+	return nil
+}
+
+// damagedBits is in how many bits a damaged id differs at most from what it was: a digit that was
+// harmed has four. Ids are drawn at random: of another journal's, about 64 are others.
+const damagedBits = 8
+
+// damaged reports whether an id is not quite the one that all files have. One that is quite
+// another, or files that disagree, are no damage to the id: then a file that has another is a
+// stranger's, of which nothing may be replayed.
+func damaged(id [16]byte, ids [][16]byte) bool {
+	if len(ids) == 0 || ids[0] == id || slices.ContainsFunc(ids, func(other [16]byte) bool { return other != ids[0] }) {
+		return false
+	}
+	different := 0
+	for i := range id {
+		different += bits.OnesCount8(id[i] ^ ids[0][i])
+	}
+	return different <= damagedBits
 }
 
 // idsOfFiles are the ids in those headers that can be read.
@@ -150,6 +208,9 @@ func (j *Journal) replay() error {
 		return err
 	}
 	if err := r.holder.finish(); err != nil {
+		return err
+	}
+	if err := j.mendID(); err != nil {
 		return err
 	}
 	for folder, held := range j.held {

@@ -513,6 +513,15 @@ func (r *room) flip(name string, at int64, bits byte) {
 	must(r.t, f.Close())
 }
 
+// harmID changes one decimal digit of the journal's id on the disk for good.
+func (r *room) harmID(harm func(digit byte) byte) {
+	r.t.Helper()
+	text := []byte(content(r.t, r.fs, "/disk/journal/id"))
+	at := bytes.IndexAny(text, "0123456789")
+	text[at] = harm(text[at])
+	must(r.t, WriteFile(r.fs, "/disk/journal/id", text))
+}
+
 // Damage is told with file and position, and the rest is replayed.
 func TestDamagedJournalIsReported(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -528,9 +537,9 @@ func TestDamagedJournalIsReported(t *testing.T) {
 		}, "position=8192", true},
 		"a bit of the header": {func(r *room) { r.flip("/disk/journal/0.journal", 33, 1) }, "damaged header", false},
 		"no id":               {func(r *room) { must(r.t, r.fs.Remove("/disk/journal/id")) }, "id cannot be read", false},
-		"a bit of the id": {func(r *room) {
-			must(r.t, WriteFile(r.fs, "/disk/journal/id", []byte(strings.Repeat("0", 32)+"\n")))
-		}, "id is that of none of its files", false},
+		"a bit of the id":     {func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 1 }) }, "id is nearly that of its files", false},
+		"a digit of the id":   {func(r *room) { r.harmID(func(byte) byte { return 'f' }) }, "id is nearly that of its files", false},
+		"no digit in the id":  {func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 0x80 }) }, "id cannot be read", false},
 		"cut short": {func(r *room) {
 			f, _ := r.fs.Open("/disk/journal/0.journal", os.O_RDWR)
 			must(r.t, errors.Join(f.Truncate(5*journalPage), f.Sync()))
@@ -633,6 +642,117 @@ func TestMissingFileOfTheJournalIsMadeAgain(t *testing.T) {
 	}
 	r.crash(r.fs.Crash)
 	r.check("after a crash")
+}
+
+// An id that was damaged is written anew: the next start has nothing to say of it.
+func TestDamagedIDOfTheJournalIsWrittenAnew(t *testing.T) {
+	for name, damage := range map[string]func(r *room){
+		"no id":              func(r *room) { must(r.t, r.fs.Remove("/disk/journal/id")) },
+		"no digit in the id": func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 0x80 }) },
+		"a bit of the id":    func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 1 }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRoom(t)
+			r.grow(2)
+			r.warm()
+			must(t, r.append(r.files[1], []byte("acknowledged")))
+			r.fs.Crash()
+			r.syncer.Close()
+			was := content(t, r.fs, "/disk/journal/id")
+			damage(r)
+			report, err := InspectJournal(r.fs, "/disk")
+			must(t, err)
+			if len(report.Damage) != 1 || len(report.Files) == 0 || report.Files[0].Epoch == 0 {
+				t.Errorf("the report is %+v", report)
+			}
+			if _, err := r.fs.Stat("/disk/journal/id"); err == nil && content(t, r.fs, "/disk/journal/id") == was {
+				t.Fatal("who only looks has written the id")
+			}
+			disk := r.fs.Clone()
+
+			r.open()
+			if n := strings.Count(r.lines.String(), "wrote the journal's id anew"); n != 1 {
+				t.Errorf("the log says it %d times: %q", n, r.lines)
+			}
+			r.syncer.Close()
+			r.fs.Crash()
+			if got := content(t, r.fs, "/disk/journal/id"); got != was {
+				t.Fatalf("the id is %q, it was %q", got, was)
+			}
+			r.lines.Reset()
+			r.open()
+			if r.lines.Len() > 0 {
+				t.Errorf("the second start says %q", r.lines)
+			}
+			r.check("after a second start")
+			r.syncer.Close()
+
+			// A full disk keeps nobody from starting: the id is the next start's.
+			disk.Gate(func(op Op) error {
+				if op.Kind == OpCreate {
+					return syscall.ENOSPC
+				}
+				return nil
+			})
+			r.fs, r.o.FS = disk, disk
+			r.open()
+			if !strings.Contains(r.lines.String(), "the next start tries again") {
+				t.Errorf("on a full disk the log says %q", r.lines)
+			}
+			r.check("on a full disk")
+			r.syncer.Close()
+		})
+	}
+}
+
+// stranger is a file of another disk's journal, with a block for t-1/0.log.
+func stranger(t *testing.T) []byte {
+	a := newRoom(t)
+	a.grow(2)
+	a.warm()
+	must(t, a.append(a.files[1], []byte("of another disk")))
+	disk := a.fs.Clone() // before the stop syncs the files, and ends what stands in the journal
+	a.syncer.Close()
+	disk.Crash()
+	return []byte(content(t, disk, "/disk/journal/0.journal"))
+}
+
+// What another disk's journal has is never replayed, whatever the id file says: an id that is quite
+// another is no damage, and headers that disagree do not say what the id was.
+func TestStrangersAreNotReplayed(t *testing.T) {
+	for name, test := range map[string]struct {
+		file   string // that the stranger takes
+		damage func(r *room)
+	}{
+		"alone":                     {"0.journal", func(*room) {}},
+		"alone, and a bit of ours":  {"0.journal", func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 1 }) }},
+		"beside":                    {"3.journal", func(*room) {}},
+		"beside, and a bit of ours": {"3.journal", func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 1 }) }},
+		"before, and a bit of ours": {"-1.journal", func(r *room) { r.harmID(func(digit byte) byte { return digit ^ 1 }) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			foreign := stranger(t)
+			r := newRoom(t)
+			r.grow(2)
+			r.warm()
+			r.syncer.Close()
+			r.fs.Crash()
+			must(t, WriteFile(r.fs, "/disk/journal/"+test.file, foreign))
+			test.damage(r)
+			id := content(t, r.fs, "/disk/journal/id")
+			r.open()
+			if got := content(t, r.fs, "/disk/t-1/0.log"); len(got) > 0 {
+				t.Fatalf("replayed %q of another disk", got)
+			}
+			if !strings.Contains(r.lines.String(), "another journal's") {
+				t.Fatalf("the log says %q", r.lines)
+			}
+			if got := content(t, r.fs, "/disk/journal/id"); got != id {
+				t.Fatalf("the id is %q now, it was %q", got, id)
+			}
+			r.syncer.Close()
+		})
+	}
 }
 
 // A file of another journal, or of an earlier use, is never replayed.

@@ -199,6 +199,12 @@ func TestRetentionOfEverythingOnAFullDisk(t *testing.T) {
 	removed, err := s.log.Retain(much, 8, 0)
 	s.ok(err)
 	s.want("removed", removed, 7)
+	for range 3 {
+		removed, err = s.log.Retain(much, 8, 0)
+		s.ok(err)
+		s.want("removed again", removed, 0)
+	}
+	s.want("times that it is told", strings.Count(s.out.String(), "it stays until there is space"), 1)
 	s.memory().Gate(nil)
 	removed, err = s.log.Retain(much, 8, 0)
 	s.ok(err)

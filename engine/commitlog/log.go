@@ -44,6 +44,7 @@ type Log struct {
 	savedEpochs *[]epoch        // what the checkpoint file holds
 	savedStart  int64           // what the start file holds
 	startDue    bool            // retention moved the start, and could not make that durable
+	rollDue     bool            // retention found no space for a new segment, and has said so
 	doomed      []*doomed       // renamed, still to be removed
 	rolled      []*Segment      // by the append that is under way
 	aborting    []batch.Aborted // by markers that the next append has

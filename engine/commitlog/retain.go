@@ -42,12 +42,17 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 	}
 	if n == len(list) {
 		err := l.Roll(now)
+		stays := diskio.Full(err) && !errors.Is(err, ErrSync)
 		switch {
-		case diskio.Full(err) && !errors.Is(err, ErrSync):
-			n-- // it stays until there is space for its successor
+		case stays:
+			n--
+			if !l.rollDue {
+				l.logger.Warn("retention would remove the active segment; it stays until there is space for its successor", "folder", l.dir, "error", err)
+			}
 		case err != nil:
 			return 0, err
 		}
+		l.rollDue = stays
 		list = *l.segments.Load()
 	}
 	l.forgetIndexes(list)
@@ -246,7 +251,7 @@ func (l *Log) Delete() error {
 			break
 		}
 	}
-	l.names.Lock()
+	l.names.Lock() // waits for a seal that is under way: up to three files and the folder are synced
 	err := l.fs.Rename(l.dir, to)
 	l.names.Unlock()
 	if err != nil {
