@@ -235,7 +235,7 @@ func verify(records []byte, s *shard.Settings) (*kerr.Error, string) {
 	if size > s.MaxMessageBytes {
 		return kerr.MessageTooLarge, ""
 	}
-	if err := b.Check(); err != nil {
+	if err := b.Check(); err != nil && !errors.Is(err, batch.ErrCount) { // admissible looks at the count
 		return malformed(err), err.Error()
 	}
 	return nil, ""
@@ -244,7 +244,7 @@ func verify(records []byte, s *shard.Settings) (*kerr.Error, string) {
 // malformed is the code for a batch that does not hold together: CORRUPT_MESSAGE, after
 // which clients send it again, only where it may have been damaged on its way.
 func malformed(err error) *kerr.Error {
-	if errors.Is(err, batch.ErrShort) || errors.Is(err, batch.ErrCount) || errors.Is(err, batch.ErrCodec) {
+	if errors.Is(err, batch.ErrShort) || errors.Is(err, batch.ErrCodec) {
 		return kerr.InvalidRecord
 	}
 	return kerr.CorruptMessage

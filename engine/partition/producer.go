@@ -102,7 +102,7 @@ func (p *Partition) check(known *producer, b batch.Batch, o Origin) (repeated *s
 	case known.transaction >= 0 && !b.Transactional():
 		return nil, kerr.InvalidTxnState
 	}
-	if t := p.tickets[b.ProducerID()]; t != nil && t.epoch == epoch && sequence > t.lowest && !known.within(epoch) {
+	if !known.within(epoch) && p.overtakes(b) {
 		return nil, kerr.OutOfOrderSequenceNumber // an earlier batch was refused and comes again
 	}
 	return nil, nil

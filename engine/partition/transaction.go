@@ -23,12 +23,13 @@ type span struct {
 // (KIP-890). Zero is none.
 type Ticket uint64
 
-// ticket is what Verify remembers of a producer until its transaction opens or ends.
+// ticket is what Verify remembers of a producer until its transaction opens or ends. All epochs
+// that ask share its number: anybody can ask for one, and the coordinator confirms only the
+// producer's own.
 type ticket struct {
 	number Ticket
-	epoch  int16
-	lowest int32 // sequence: what comes behind it must not be taken before it
-	at     int64 // milliseconds
+	at     int64           // milliseconds
+	lowest map[int16]int32 // by epoch, the lowest sequence that asked: what comes behind it must not be taken before it
 }
 
 // Origin is what a batch does not say itself. The zero value is right for all
@@ -57,23 +58,38 @@ func (p *Partition) Verify(b batch.Batch, now int64) (t Ticket, needed bool) {
 		return 0, false
 	}
 	given := p.tickets[id]
-	if given != nil && given.epoch >= epoch {
-		given.lowest = min(given.lowest, sequence)
-		return given.number, true
+	if given == nil {
+		if p.tickets == nil {
+			p.tickets = map[int64]*ticket{}
+		}
+		p.ticketed++
+		given = &ticket{p.ticketed, now, map[int16]int32{}}
+		p.tickets[id] = given
 	}
-	if p.tickets == nil {
-		p.tickets = map[int64]*ticket{}
+	if lowest, asked := given.lowest[epoch]; !asked || sequence < lowest {
+		given.lowest[epoch] = sequence
 	}
-	p.ticketed++
-	p.tickets[id] = &ticket{p.ticketed, epoch, sequence, now}
-	return p.ticketed, true
+	return given.number, true
 }
 
-// valid reports whether b comes with the ticket that its producer has. That may have been
-// given for an epoch above, which the coordinator has not confirmed: it has confirmed b's.
+// valid reports whether b comes with the ticket that its producer has, and its epoch asked.
 func (p *Partition) valid(b batch.Batch, o Origin) bool {
 	t := p.tickets[b.ProducerID()]
-	return t != nil && o.Ticket == t.number && b.ProducerEpoch() <= t.epoch
+	if t == nil || o.Ticket != t.number {
+		return false
+	}
+	_, asked := t.lowest[b.ProducerEpoch()]
+	return asked
+}
+
+// overtakes reports whether an earlier batch of the epoch of b has asked and is not admitted yet.
+func (p *Partition) overtakes(b batch.Batch) bool {
+	t := p.tickets[b.ProducerID()]
+	if t == nil {
+		return false
+	}
+	lowest, asked := t.lowest[b.ProducerEpoch()]
+	return asked && b.BaseSequence() > lowest
 }
 
 // within reports whether the producer has an open transaction of an epoch.

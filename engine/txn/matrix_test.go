@@ -80,6 +80,12 @@ var situations = []situation{
 	{"CompleteAbort, version 1", CompleteAbort, false, ended(0, false)},
 	{"CompleteAbort, version 2", CompleteAbort, false, ended(2, false)},
 	{"CompleteAbort, timed out", CompleteAbort, false, func(s *stage) { ongoing(2)(s); s.tick(2 * time.Minute) }},
+	{"CompleteAbort, timed out, the last epoch", CompleteAbort, false, func(s *stage) {
+		s.init(-1, -1)
+		s.c.ids[id].epoch = exhausted
+		s.add(s.current(2), false, "t", "u")
+		s.tick(2 * time.Minute)
+	}},
 	{"loading", Dead, true, func(s *stage) { s.c = New(s.o, s) }},
 	{"closed", Dead, true, func(s *stage) { ongoing(2)(s); s.c.Close() }},
 }
@@ -105,6 +111,7 @@ var events = []event{
 	{"init, another producer", func(s *stage) { s.init(-1, -1) }},
 	{"init, the same producer", func(s *stage) { p := s.current(2); s.init(p.ID, p.Epoch) }},
 	{"init, an older epoch", func(s *stage) { p := s.at(2, -1); s.init(p.ID, p.Epoch) }},
+	{"init, an older epoch, twice", func(s *stage) { p := s.at(2, -1); s.init(p.ID, p.Epoch); s.init(p.ID, p.Epoch) }},
 	{"init, another id", func(s *stage) { p := stranger(s.current(2)); s.init(p.ID, p.Epoch) }},
 	{"init, it cannot be written", func(s *stage) {
 		hold := s.hold

@@ -136,7 +136,7 @@ func (w *writer) masked(name string, f reflect.Value) string {
 		return "(words)"
 	case slices.Contains(w.talk.mask, name):
 		return "#"
-	case f.Kind() == reflect.Int64 && f.Int() > year2001 && strings.Contains(name, "Timestamp"):
+	case f.Kind() == reflect.Int64 && f.Int() > year2001 && (name == "LogAppendTime" || strings.Contains(name, "Timestamp")):
 		return "TIME"
 	case name == "ProducerID" && f.Int() >= 0:
 		return "\x00producer:" + strconv.FormatInt(f.Int(), 10) + "\x00"
