@@ -24,6 +24,35 @@ func (c *Coordinator) Check() error {
 			return fmt.Errorf("append %d has ended and still waits", w.sequence)
 		}
 	}
+	return c.checkPending()
+}
+
+// checkPending compares the offsets that wait for their transactions with what the groups count:
+// no less, for those on their way are counted, too.
+func (c *Coordinator) checkPending() error {
+	counts := map[spot]int32{}
+	for producer, all := range c.pending {
+		if all.size() == 0 || len(all.few) > fewWaits {
+			return fmt.Errorf("producer %d waits with %d offsets, %d of them few", producer, all.size(), len(all.few))
+		}
+		for at, w := range all.each {
+			counts[at] += w.count
+		}
+	}
+	for _, g := range c.sorted() {
+		for _, t := range g.sortedTopics() {
+			for _, p := range t.sorted() {
+				at := spot{g.name, t, p}
+				if n := counts[at]; n > t.partitions[p].pending {
+					return fmt.Errorf("offset of group %q for %s-%d has %d records of transactions, %d wait", g.name, t.name, p, t.partitions[p].pending, n)
+				}
+				delete(counts, at)
+			}
+		}
+	}
+	if len(counts) > 0 {
+		return fmt.Errorf("%d offsets wait that no group has", len(counts))
+	}
 	return nil
 }
 

@@ -39,10 +39,10 @@ type Coordinator struct {
 	pictures  uint64 // counts the pictures of the cluster that showed other topics
 	groups    map[string]*group
 	deadlines deadlines
-	writes    []*write            // appended and not yet committed, oldest first
-	sequence  uint64              // of the latest write
-	pending   map[int64][]pending // offsets of transactions that have not ended, by producer
-	order     uint64              // of the latest offset that came into the log
+	writes    []*write         // appended and not yet committed, oldest first
+	sequence  uint64           // of the latest write
+	pending   map[int64]*waits // offsets of transactions that have not ended, by producer
+	order     uint64           // of the latest offset that came into the log
 	loaded    bool
 	closed    *kerr.Error // not nil once closed: the answer to everything
 }

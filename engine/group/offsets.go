@@ -65,7 +65,7 @@ func (g *group) settle(name string, partition int32, v *committed) {
 		g.c.order++
 		v.order = g.c.order
 	} else if e.pending > 0 {
-		over := g.c.forget(g.name, name, partition)
+		over := g.c.forget(spot{g.name, t, partition}, e.pending)
 		e.pending, e.inflight = e.pending-over, e.inflight-over
 	}
 	g.release(t, partition, e)
@@ -77,8 +77,15 @@ func (g *group) abandon(name string, partition int32) {
 	g.release(t, partition, t.partitions[partition])
 }
 
+// release notes that a record of an entry is no longer on its way.
 func (g *group) release(t *topic, partition int32, e entry) {
-	if e.inflight--; e.inflight > 0 || e.value != nil {
+	e.inflight--
+	g.keep(t, partition, e)
+}
+
+// keep puts back an entry that was changed, unless nothing is left of it.
+func (g *group) keep(t *topic, partition int32, e entry) {
+	if e.inflight > 0 || e.value != nil {
 		t.partitions[partition] = e
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/spent"
 )
 
 // crowd makes a stable group of n members and returns their ids.
@@ -141,6 +143,53 @@ func TestHundredThousandOffsets(t *testing.T) {
 	}
 }
 
+// TestTombstonesOfManyPendingOffsets deletes a group of 30,000 offsets whose transaction is
+// open, and reads that from the log again: each tombstone finds its offset without a look at
+// the others, for the shard does nothing else meanwhile.
+func TestTombstonesOfManyPendingOffsets(t *testing.T) {
+	const n = 30_000
+	j := &journal{}
+	now := time.UnixMilli(1_000_000)
+	c := j.replayed(t, Options{}, now)
+	q := kmsg.NewPtrOffsetCommitRequest()
+	q.Group, q.Generation = "g", -1
+	topic := kmsg.OffsetCommitRequestTopic{Topic: "t"}
+	for i := range n {
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset = int32(i), 5
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	q.Topics = append(q.Topics, topic)
+	c.CommitIn(now, Transaction{ID: "x", ProducerID: 1}, q, func(*kmsg.OffsetCommitResponse) {})
+	j.settle(nil)
+	if err := c.Check(); err != nil || !c.groups["g"].unstable("t", n-1) {
+		t.Fatal("nothing is pending", err)
+	}
+	work := func(what string, f func()) {
+		begin := spent.Processor(t)
+		f()
+		took := spent.Processor(t) - begin
+		t.Logf("%s takes %v", what, took)
+		if took > 2*time.Second {
+			t.Errorf("%s takes %v, more than two seconds", what, took)
+		}
+		if err := c.Check(); err != nil || len(c.groups) > 0 || len(c.pending) > 0 {
+			t.Errorf("%s leaves %d groups, offsets of %d producers: %v", what, len(c.groups), len(c.pending), err)
+		}
+	}
+	work("deleting", func() {
+		c.Delete(now, "g", func(r *kmsg.DeleteGroupsResponseGroup) {
+			if r.ErrorCode != 0 {
+				t.Error(codeName(r.ErrorCode))
+			}
+		})
+		for len(j.waiting) > 0 {
+			j.settle(nil)
+		}
+	})
+	work("reading it again", func() { c = j.replayed(t, Options{}, now) })
+}
+
 func BenchmarkHeartbeatOfThousand(b *testing.B) {
 	j := &journal{}
 	now := time.UnixMilli(1_000_000)
@@ -201,7 +250,15 @@ func TestCheckNoticesDamage(t *testing.T) {
 		"a write that has ended":       func(c *Coordinator, _ *group) { c.writes = append(c.writes, &write{ended: true}) },
 		"an offset in flight for ever": func(_ *Coordinator, g *group) { g.entry("t", 0) },
 		"an offset that is nothing":    func(_ *Coordinator, g *group) { g.entry("t", 0); g.offsets["t"].partitions[0] = entry{} },
-		"a topic without partitions":   func(_ *Coordinator, g *group) { g.entry("t", 0); clear(g.offsets["t"].partitions) },
+		"a pending offset of nobody": func(c *Coordinator, g *group) {
+			g.await("t", 0)
+			c.wait(1, g, change{topic: "t", value: &committed{}})
+			g.offsets["t"].partitions[0] = entry{value: &committed{}}
+		},
+		"a pending offset of a lost group": func(c *Coordinator, _ *group) {
+			c.pending = map[int64]*waits{1: {few: []placed{{spot{"x", &topic{name: "t"}, 0}, wait{count: 1}}}}}
+		},
+		"a topic without partitions": func(_ *Coordinator, g *group) { g.entry("t", 0); clear(g.offsets["t"].partitions) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := &journal{}

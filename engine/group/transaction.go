@@ -2,6 +2,8 @@ package group
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -25,12 +27,6 @@ type Transaction struct {
 	// Add has the transaction's coordinator add the offsets (transaction.version 2); without
 	// it the client did that.
 	Add bool
-}
-
-// pending is an offset whose transaction has not ended.
-type pending struct {
-	group string
-	change
 }
 
 // CommitIn answers a TxnOffsetCommit, in the form of an OffsetCommit, once its offsets are in
@@ -65,10 +61,10 @@ func (c *Coordinator) CommitIn(now time.Time, t Transaction, q *kmsg.OffsetCommi
 		}
 		for i := range changes {
 			if err != nil {
-				g.endPending(&changes[i], false)
+				g.endPending(g.spot(&changes[i]), wait{count: 1}, false)
 				continue
 			}
-			c.wait(t.ProducerID, g.name, changes[i])
+			c.wait(t.ProducerID, g, changes[i])
 		}
 		if err != nil {
 			c.dropIfBare(g)
@@ -118,25 +114,41 @@ func (g *group) await(name string, partition int32) {
 }
 
 // wait keeps an offset that is in the log until its transaction ends.
-func (c *Coordinator) wait(producer int64, group string, one change) {
+func (c *Coordinator) wait(producer int64, g *group, one change) {
 	c.order++
 	one.value.order = c.order
-	if c.pending == nil {
-		c.pending = map[int64][]pending{}
+	all := c.pending[producer]
+	if all == nil {
+		if all = new(waits); c.pending == nil {
+			c.pending = map[int64]*waits{}
+		}
+		c.pending[producer] = all
 	}
-	c.pending[producer] = append(c.pending[producer], pending{group, one})
+	all.add(g.spot(&one), one.value)
 }
 
 // EndTransaction says that a marker of a producer is in the log: what it committed here counts
 // from now on, or is forgotten.
 func (c *Coordinator) EndTransaction(producer int64, commit bool) {
 	all := c.pending[producer]
+	if all == nil {
+		return
+	}
 	delete(c.pending, producer)
-	for i := range all {
-		g := c.groups[all[i].group] // it is not bare as long as an offset waits
-		g.endPending(&all[i].change, commit)
-		if commit {
-			g.expireChanged([]change{all[i].change})
+	first := map[string]int64{} // when the first of them expires, by group
+	for at, w := range all.each {
+		g := c.groups[at.group] // it is not bare as long as an offset waits
+		g.endPending(at, w, commit)
+		expiry := g.expiryOf(w.value)
+		if other, ok := first[g.name]; ok {
+			expiry = min(expiry, other)
+		}
+		first[g.name] = expiry
+	}
+	for _, name := range slices.Sorted(maps.Keys(first)) {
+		g := c.groups[name]
+		if commit && first[name] < math.MaxInt64 {
+			g.expireBy(first[name])
 		}
 		if c.loaded {
 			c.dropIfBare(g)
@@ -144,29 +156,34 @@ func (c *Coordinator) EndTransaction(producer int64, commit bool) {
 	}
 }
 
-// forget drops the offsets of a partition that are pending, and answers how many: they are
-// before a tombstone in the log, which deletes them whatever becomes of their transactions.
-func (c *Coordinator) forget(group, topic string, partition int32) (over int32) {
+// forget drops the offsets of a spot that are pending, at most limit, and answers how many:
+// they are before a tombstone in the log, which deletes them whatever becomes of their
+// transactions. It costs one look per producer, however many offsets wait.
+func (c *Coordinator) forget(at spot, limit int32) (over int32) {
 	for producer, all := range c.pending {
-		left := slices.DeleteFunc(all, func(p pending) bool {
-			return p.group == group && p.topic == topic && p.partition == partition
-		})
-		over += int32(len(all) - len(left))
-		if c.pending[producer] = left; len(left) == 0 {
+		n := all.take(at)
+		if n == 0 {
+			continue
+		}
+		if all.size() == 0 {
 			delete(c.pending, producer)
+		}
+		if over += n; over == limit {
+			break
 		}
 	}
 	return over
 }
 
-// endPending ends the wait of one offset. A later commit outside of the transaction stays.
-func (g *group) endPending(one *change, commit bool) {
-	t := g.offsets[one.topic]
-	e := t.partitions[one.partition]
-	if e.pending--; commit && (e.value == nil || e.value.order < one.value.order) {
-		e.value = one.value
+// endPending ends the wait of the offsets of one spot. A later commit outside of the
+// transaction stays.
+func (g *group) endPending(at spot, w wait, commit bool) {
+	e := at.topic.partitions[at.partition]
+	e.pending, e.inflight = e.pending-w.count, e.inflight-w.count
+	if commit && (e.value == nil || e.value.order < w.value.order) {
+		e.value = w.value
 	}
-	g.release(t, one.partition, e)
+	g.keep(at.topic, at.partition, e)
 }
 
 // ReplayIn applies a record of a transactional batch that was read from the log at start-up:
@@ -191,7 +208,7 @@ func (c *Coordinator) ReplayIn(producer int64, r Record, timestamp int64) error 
 		g = c.create(timestamp, key.Group)
 	}
 	g.await(key.Topic, key.Partition)
-	c.wait(producer, key.Group, change{key.Topic, key.Partition, v})
+	c.wait(producer, g, change{key.Topic, key.Partition, v})
 	return nil
 }
 
