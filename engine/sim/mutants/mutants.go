@@ -26,7 +26,7 @@ var mutants = []mutant{
 		"engine/shard/opening.go", "for n := o.first; n != nil; {", "for n := o.first; false; {"}}},
 	{"shard: nobody asks the coordinator", []edit{
 		{"engine/shard/append.go", "if a.Batch.Transactional() && r.verify(a) {", "if false && r.verify(a) {"},
-		{"engine/partition/transaction.go", "return t != nil && o.Ticket", "return true || o.Ticket"}}},
+		{"engine/partition/transaction.go", "if t == nil || o.Ticket != t.number {\n\t\treturn false", "if t == nil || o.Ticket != t.number || true {\n\t\treturn true"}}},
 	{"shard: aborted transactions are not noted", []edit{{
 		"engine/shard/transaction.go", "if ended.Aborts {", "if false {"}}},
 	{"shard: groups are not told of markers", []edit{{
@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{"group: offsets of open transactions are told as they were", []edit{{
 		"engine/group/transaction.go", "return g != nil && g.offsets[name] != nil &&", "return false && g.offsets[name] != nil &&"}}},
 	{"group: offsets of aborted transactions count", []edit{{
-		"engine/group/transaction.go", "e.pending--; commit && (", "e.pending--; ("}}},
+		"engine/group/transaction.go", "if commit && (e.value == nil", "if (e.value == nil"}}},
 	{"group: offsets in transactions are forgotten in a crash", []edit{{
 		"engine/shard/groups.go", "case b.Transactional():\n\t\treturn g", "case b.Transactional():\n\t\treturn nil\n\tcase false:\n\t\treturn g"}}},
 	{"commitlog: the name of an index of aborted transactions is not durable", []edit{{
