@@ -94,6 +94,9 @@ func (l *Log) Aborted(dst []batch.Aborted, from, limit int64, hot bool) ([]batch
 	before := len(dst)
 	for {
 		list := l.segments.Load()
+		if len(*list) == 0 || (*list)[0].base > from {
+			return dst[:before], l.missing() // what was found is gone, and nobody can tell what was aborted in it
+		}
 		var err error
 		dst, err = l.abortedIn(*list, dst[:before], from, limit, hot)
 		if l.segments.Load() == list {

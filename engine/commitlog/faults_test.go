@@ -175,10 +175,22 @@ func TestRetentionGoesOnWhileTheDiskStaysFull(t *testing.T) {
 		if removed == 0 {
 			t.Error("nothing more is removed")
 		}
+		s.memory().Gate(func(op diskio.Op) error {
+			if op.Kind == diskio.OpWrite {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if _, err = s.log.Retain(today, 8, 0); err == nil {
+			t.Error("a disk that fails is taken for a full one")
+		}
 		s.memory().Gate(nil)
 		_, err = s.log.Retain(today, 8, 0)
 		s.ok(err)
 		start := s.log.Start()
+		saved, err := readStart(s.fs, s.dir)
+		s.ok(err)
+		s.want("the start that is saved", saved, start)
 		s.ok(s.log.Sync())
 		s.memory().Crash()
 		s.open(s.recovery())

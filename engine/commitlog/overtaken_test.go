@@ -31,6 +31,26 @@ func (s *stage) again() {
 	s.open(Recovery{Clean: true, From: -1})
 }
 
+// put appends a batch.
+func (s *stage) put(b batch.Batch) {
+	s.Helper()
+	b.SetBaseOffset(s.log.End())
+	b.SetLeaderEpoch(0)
+	s.ok(s.log.Append([][]byte{b}, today))
+}
+
+// aborted appends a record of a transaction of each of these producers, which will be aborted.
+func (s *stage) aborted(producers ...int64) {
+	s.Helper()
+	for _, id := range producers {
+		var w batch.Builder
+		w.Append(1, []byte("k"), []byte("value"), nil)
+		b, err := w.Finish(batch.BatchOptions{ProducerID: id, Transactional: true})
+		s.ok(err)
+		s.put(b)
+	}
+}
+
 // clean makes one segment of all that can be.
 func (s *stage) clean() {
 	s.Helper()
@@ -77,24 +97,12 @@ func TestWhatWasAbortedIsFoundBesideACleaning(t *testing.T) {
 	o.FS = disk
 	s := newStage(t, o)
 	s.open(s.recovery())
-	put := func(b batch.Batch) {
-		t.Helper()
-		b.SetBaseOffset(s.log.End())
-		b.SetLeaderEpoch(0)
-		s.ok(s.log.Append([][]byte{b}, today))
-	}
-	for _, producer := range []int64{7, 5} {
-		var w batch.Builder
-		w.Append(1, []byte("k"), []byte("value"), nil)
-		b, err := w.Finish(batch.BatchOptions{ProducerID: producer, Transactional: true})
-		s.ok(err)
-		put(b)
-	}
+	s.aborted(7, 5)
 	s.log.Abort(batch.Aborted{ProducerID: 7, First: 0, Last: 2, Stable: 1})
-	put(batch.Marker{ProducerID: 7}.Batch(1))
+	s.put(batch.Marker{ProducerID: 7}.Batch(1))
 	s.ok(s.log.Roll(today))
 	s.log.Abort(batch.Aborted{ProducerID: 5, First: 1, Last: 3, Stable: 4})
-	put(batch.Marker{ProducerID: 5}.Batch(1))
+	s.put(batch.Marker{ProducerID: 5}.Batch(1))
 	s.ok(s.log.Roll(today))
 	s.append(1)
 	s.ok(s.log.Roll(today))
@@ -112,5 +120,41 @@ func TestWhatWasAbortedIsFoundBesideACleaning(t *testing.T) {
 	}
 	if len(got) != 2 || got[0].ProducerID != 7 || got[1].ProducerID != 5 {
 		t.Errorf("aborted are %v, want those of producers 7 and 5", got)
+	}
+}
+
+// Nor is it told that nothing was when the segment, or the whole log, goes meanwhile.
+func TestWhatWasAbortedIsNotForgottenWithItsSegment(t *testing.T) {
+	for name, overtake := range map[string]func(*stage){
+		"retention": func(s *stage) {
+			s.ok(s.log.SetStart(2))
+			_, err := s.log.Retain(today, s.log.End(), 0)
+			s.ok(err)
+		},
+		"deletion": func(s *stage) { s.ok(s.log.Delete()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &overtaken{Memory: diskio.NewMemory(), suffix: txnSuffix}
+			o := keep()
+			o.FS = disk
+			s := newStage(t, o)
+			s.open(s.recovery())
+			s.aborted(7)
+			s.log.Abort(batch.Aborted{ProducerID: 7, First: 0, Last: 1, Stable: 2})
+			s.put(batch.Marker{ProducerID: 7}.Batch(1))
+			s.ok(s.log.Roll(today))
+			s.append(1)
+			s.again()
+			r, err := s.log.Locate(0, 1<<20, 2)
+			s.ok(err)
+			defer r.Release()
+			disk.happen = func() { overtake(s) }
+			if got, err := s.log.Aborted(nil, 0, r.End, false); err == nil && len(got) != 1 {
+				t.Errorf("aborted are %v, and there is no error: the records would be taken for committed", got)
+			}
+			if disk.happen != nil {
+				t.Error("nothing has overtaken the reader")
+			}
+		})
 	}
 }

@@ -30,7 +30,7 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 	}
 	if l.startDue {
 		err := l.saveStart(l.start.Load())
-		if l.startDue = diskio.Full(err); err != nil && !l.startDue { // else what follows frees some space
+		if l.startDue = err != nil; l.startDue && !diskio.Full(err) { // else what follows frees some space
 			return 0, err
 		}
 	}
