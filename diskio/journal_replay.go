@@ -79,7 +79,10 @@ func (j *Journal) identify() error {
 		_, err := rand.Read(j.id[:])
 		return err
 	}
-	ids := j.idsOfFiles()
+	ids, err := j.idsOfFiles()
+	if err != nil {
+		return err // it may pass: to go on without would be to pass over what is in that file
+	}
 	what := "the journal's id cannot be read; that in its files is taken"
 	id, err := j.readID()
 	if err == nil {
@@ -90,7 +93,7 @@ func (j *Journal) identify() error {
 		what, err = "the journal's id is nearly that of its files; theirs is taken", errors.New("it is damaged")
 	}
 	j.complain(what, j.idPath(), 0, err)
-	j.harmed = true
+	j.harmed = agree(ids)
 	if len(ids) > 0 {
 		j.id = ids[0]
 		return nil
@@ -122,8 +125,8 @@ func (j *Journal) writeID() error {
 	return WriteFile(j.fs, j.idPath(), []byte(hex.EncodeToString(j.id[:])+"\n"))
 }
 
-// mendID writes a damaged id anew. Before it, every header was read: what is written is not what
-// a passing error of reading has left. A full disk keeps nobody from starting.
+// mendID writes a damaged id anew. Every header was read before, and all agree: what is written is
+// not what a passing error of reading has left. A full disk keeps nobody from starting.
 func (j *Journal) mendID() error {
 	if !j.harmed {
 		return nil
@@ -149,7 +152,7 @@ const damagedBits = 8
 // another, or files that disagree, are no damage to the id: then a file that has another is a
 // stranger's, of which nothing may be replayed.
 func damaged(id [16]byte, ids [][16]byte) bool {
-	if len(ids) == 0 || ids[0] == id || slices.ContainsFunc(ids, func(other [16]byte) bool { return other != ids[0] }) {
+	if len(ids) == 0 || ids[0] == id || !agree(ids) {
 		return false
 	}
 	different := 0
@@ -159,18 +162,26 @@ func damaged(id [16]byte, ids [][16]byte) bool {
 	return different <= damagedBits
 }
 
-// idsOfFiles are the ids in those headers that can be read.
-func (j *Journal) idsOfFiles() (ids [][16]byte) {
+// agree reports whether no file has another id than another.
+func agree(ids [][16]byte) bool {
+	return !slices.ContainsFunc(ids, func(id [16]byte) bool { return id != ids[0] })
+}
+
+// idsOfFiles are the ids in those headers that are whole.
+func (j *Journal) idsOfFiles() (ids [][16]byte, _ error) {
 	for _, f := range j.files {
 		var p [journalPage]byte
 		if n, err := f.ReadAt(p[:], 0); err != nil && n < len(p) {
+			if !errors.Is(err, io.EOF) {
+				return nil, fmt.Errorf("read the header of %s: %w", f.path, err)
+			}
 			continue
 		}
 		if h, blank, err := decodeHead(p[:]); err == nil && !blank {
 			ids = append(ids, h.id)
 		}
 	}
-	return ids
+	return ids, nil
 }
 
 // leftover is a file of the journal as the last run left it.
