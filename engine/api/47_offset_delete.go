@@ -41,12 +41,17 @@ func offsetDelete(c *call, q *kmsg.OffsetDeleteRequest, a *kmsg.OffsetDeleteResp
 
 // joined is both answers, each topic once.
 func joined(all, more []kmsg.OffsetDeleteResponseTopic) []kmsg.OffsetDeleteResponseTopic {
+	at := make(map[string]int, len(all)+len(more))
+	for i := range all {
+		at[all[i].Topic] = i
+	}
 	for _, t := range more {
-		if i := slices.IndexFunc(all, func(a kmsg.OffsetDeleteResponseTopic) bool { return a.Topic == t.Topic }); i >= 0 {
+		if i, met := at[t.Topic]; met {
 			all[i].Partitions = append(all[i].Partitions, t.Partitions...)
-		} else {
-			all = append(all, t)
+			continue
 		}
+		at[t.Topic] = len(all)
+		all = append(all, t)
 	}
 	return all
 }

@@ -53,13 +53,13 @@ func NewFilter(q *kmsg.ListTransactionsRequest) (*Filter, *kerr.Error) {
 	if q.Version < 1 {
 		f.longer = -1
 	}
+	told := map[string]bool{}
 	for _, name := range q.StateFilters {
 		if i := slices.Index(stateNames[:], name); i >= 0 {
 			f.states = append(f.states, State(i))
-		} else {
-			if !slices.Contains(f.unknown, name) {
-				f.unknown = append(f.unknown, name)
-			}
+		} else if !told[name] {
+			told[name] = true
+			f.unknown = append(f.unknown, name)
 		}
 	}
 	if q.TransactionalIDPattern != nil && *q.TransactionalIDPattern != "" {

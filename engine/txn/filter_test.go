@@ -1,0 +1,31 @@
+package txn
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/spent"
+)
+
+// Names of states that are none are told of once each, in time that grows with their number and
+// not with its square: whoever asks may name millions.
+func TestUnknownStatesAreToldOnce(t *testing.T) {
+	q := kmsg.NewPtrListTransactionsRequest()
+	const names = 200_000
+	for range 2 {
+		for i := range names {
+			q.StateFilters = append(q.StateFilters, fmt.Sprintf("%08d", i))
+		}
+	}
+	began := spent.Processor(t)
+	f, err := NewFilter(q)
+	if took := spent.Processor(t) - began; took > 10*time.Second {
+		t.Errorf("it took %v of processor time", took)
+	}
+	if err != nil || len(f.Unknown()) != names {
+		t.Errorf("%d are not known, want %d: %v", len(f.Unknown()), names, err)
+	}
+}
