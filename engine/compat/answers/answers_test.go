@@ -97,6 +97,14 @@ func TestIdsKeepTheirNames(t *testing.T) {
 	}
 }
 
+// A case that fails in its own code would else agree with any other that was cut short.
+func TestAPanicIsWrittenDown(t *testing.T) {
+	text := Case{Ask: func(*Talk) { var a kmsg.Response; _ = a.(*kmsg.FetchResponse) }}.run(t.Context(), "")
+	if !strings.Contains(text, "! the case panicked") {
+		t.Errorf("said %q", text)
+	}
+}
+
 // TestEveryCaseIsRecorded: names that two cases share, or that nothing is recorded for, would be seen only in a run.
 func TestEveryCaseIsRecorded(t *testing.T) {
 	for _, s := range sets {
@@ -110,10 +118,18 @@ func TestEveryCaseIsRecorded(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		for _, c := range s.Cases {
+			if strings.Contains("\n"+theirs[c.Name], "\n! ") {
+				t.Errorf("%s: %s: it was cut short when it was recorded", s.Name, c.Name)
+			}
 			if seen[c.Name] || theirs[c.Name] == "" || (ours[c.Name] != "") != (c.Differs != "") {
 				t.Errorf("%s: %s: twice, or not recorded as it should be", s.Name, c.Name)
 			}
 			seen[c.Name] = true
+		}
+		for name := range ours {
+			if !seen[name] {
+				t.Errorf("%s: %s: what Millrace says is recorded of no case", s.Name, name)
+			}
 		}
 		if len(theirs) != len(s.Cases) {
 			t.Errorf("%s: %d cases are recorded of %d", s.Name, len(theirs), len(s.Cases))

@@ -43,8 +43,12 @@ func (c Case) run(ctx context.Context, address string) (text string) {
 	t := &Talk{ctx: ctx, address: address, lines: map[string]*Line{}, mask: c.Mask, words: c.Words}
 	t.Line = &Line{talk: t}
 	defer func() {
-		if e, ok := recover().(end); ok {
+		switch e := recover().(type) {
+		case nil:
+		case end:
 			t.say("! " + e.reason)
+		default:
+			t.say(fmt.Sprint("! the case panicked: ", e))
 		}
 		t.Close()
 		for _, l := range t.lines {
