@@ -417,6 +417,7 @@ func (a *Admin) ListOffsets(ctx context.Context, places map[sdk.TopicPartition]O
 		if shard.Err != nil {
 			for _, t := range shard.Req.(*kmsg.ListOffsetsRequest).Topics {
 				for _, p := range t.Partitions {
+					delete(times, sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition})
 					wrong = append(wrong, failed(ctx, fmt.Sprintf("list offsets of %s-%d", t.Topic, p.Partition), shard.Err))
 				}
 			}
@@ -424,13 +425,18 @@ func (a *Admin) ListOffsets(ctx context.Context, places map[sdk.TopicPartition]O
 		}
 		for _, t := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
 			for _, p := range t.Partitions {
+				tp := sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+				delete(times, tp)
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 					wrong = append(wrong, refused(fmt.Sprintf("list offsets of %s-%d", t.Topic, p.Partition), err, ""))
 					continue
 				}
-				all[sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = OffsetAndTimestamp{p.Offset, p.LeaderEpoch, time.UnixMilli(p.Timestamp)}
+				all[tp] = OffsetAndTimestamp{p.Offset, p.LeaderEpoch, time.UnixMilli(p.Timestamp)}
 			}
 		}
+	}
+	for tp := range times {
+		wrong = append(wrong, fmt.Errorf("list offsets of %s-%d: the broker did not answer", tp.Topic, tp.Partition))
 	}
 	return all, errors.Join(wrong...)
 }

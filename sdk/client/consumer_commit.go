@@ -143,7 +143,9 @@ func (c *Subscriber) CommitSync(ctx context.Context, offsets map[sdk.TopicPartit
 		return c.cause(ctx, "commit", ctx.Err())
 	}
 	for tries := 1; ; tries++ {
-		if err = c.commitNow(ctx, offsets); err == nil || ctx.Err() != nil || !awaited(err) || pause(ctx, c.s.retryBackoff()(tries)) != nil {
+		err = c.commitNow(ctx, offsets)
+		// A session that is ended gives its commits up: a listener that commits holds up who ends it.
+		if err == nil || ctx.Err() != nil || !awaited(err) || c.session.asking.Err() != nil || pause(ctx, c.s.retryBackoff()(tries)) != nil {
 			break
 		}
 	}

@@ -13,16 +13,16 @@ import (
 // leastLook is how long to wait at least before the next look for a topic.
 const leastLook = 100 * time.Millisecond
 
-// miss is told that brokers do not know a partition's topic any more by the id that it is read
-// under: it was deleted. franz-go would ask on without a pause, and never reads another topic
-// of that name; so the partition is halted, and its topic looked for.
-func (c *Subscriber) miss(tp sdk.TopicPartition) {
+// miss is told that a broker does not know a partition's topic by the id that it is read under:
+// it was deleted, or the broker has not heard of it yet. franz-go would ask on without a pause,
+// and never reads another topic of that name; so the partition is halted, and its topic looked for.
+func (c *Subscriber) miss(tp sdk.TopicPartition, id [16]byte) {
 	p := c.places[tp]
 	if p == nil || p.missing {
 		return
 	}
 	looking := c.misses(tp.Topic)
-	p.missing, c.halts = true, true
+	p.missing, p.sought, p.id, c.halts = true, false, id, true
 	c.s.log.Warn("the topic is not there (any more)", "topic", tp.Topic, "partition", tp.Partition)
 	if !looking {
 		c.lookFor(tp.Topic)
@@ -50,10 +50,11 @@ func (c *Subscriber) lookFor(topic string) {
 		}
 		ctx, cancel := context.WithTimeout(e.life, RequestTimeout.Of(c.s.Values))
 		defer cancel()
-		there := exists(ctx, e.client, topic)
+		id, there := find(ctx, e.client, topic)
 		c.post(c.mail, func() {
 			switch {
 			case c.session != e || e.over() || !c.misses(topic):
+			case there && c.returns(topic, id):
 			case there:
 				c.madeAgain(topic)
 			default:
@@ -63,18 +64,38 @@ func (c *Subscriber) lookFor(topic string) {
 	}()
 }
 
-// exists reports whether brokers know a topic of that name.
-func exists(ctx context.Context, client *kgo.Client, name string) bool {
+// find reports whether brokers know a topic of that name, and its id.
+func find(ctx context.Context, client *kgo.Client, name string) (id [16]byte, there bool) {
 	q := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = &name
 	q.Topics = append(q.Topics, topic)
 	a, err := q.RequestWith(ctx, client)
-	return err == nil && len(a.Topics) == 1 && a.Topics[0].ErrorCode == 0
+	if err != nil || len(a.Topics) != 1 || a.Topics[0].ErrorCode != 0 {
+		return id, false
+	}
+	return a.Topics[0].TopicID, true
+}
+
+// returns reports whether the topic of that id is the one that was missed; then it is read on.
+func (c *Subscriber) returns(topic string, id [16]byte) bool {
+	for tp, p := range c.places {
+		if tp.Topic == topic && p.missing && (p.id != id || id == [16]byte{}) {
+			return false
+		}
+	}
+	for tp, p := range c.places {
+		if tp.Topic == topic {
+			p.missing = false
+		}
+	}
+	c.halts = true
+	return true
 }
 
 // madeAgain begins with a topic that was deleted and is there again: at what the group has
-// committed since, or where auto.offset.reset says. A member of a group joins it anew for that.
+// committed since, or where auto.offset.reset says, but where the program has sought meanwhile. A
+// member of a group joins it anew for that.
 func (c *Subscriber) madeAgain(topic string) {
 	c.s.log.Info("the topic was deleted and made again", "topic", topic)
 	if c.session.group {
@@ -84,9 +105,13 @@ func (c *Subscriber) madeAgain(topic string) {
 	c.session.client.PurgeTopicsFromConsuming(topic)
 	for tp, p := range c.places {
 		if tp.Topic == topic {
-			*p = place{offset: -1, epoch: -1, unknown: true, fresh: true, paused: p.paused, halted: p.halted}
+			next := place{offset: -1, epoch: -1, unknown: true, fresh: true, paused: p.paused, halted: p.halted}
+			if p.sought {
+				next.offset, next.unknown, next.fresh = p.offset, false, false
+			}
+			*p = next
 			c.drop(tp)
 		}
 	}
-	c.halts = true
+	c.halts, c.moves = true, true
 }

@@ -118,18 +118,30 @@ func (c *Subscriber) fetch(call context.Context, patient bool) {
 		wait = nil // to franz-go: do not wait
 	}
 	fetches := c.session.client.PollRecords(wait, MaxPollRecords.Of(c.s.Values))
-	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if p.Err != nil {
-			c.trouble(sdk.TopicPartition{Topic: p.Topic, Partition: p.Partition}, p.Err)
+	for i := range fetches {
+		for j := range fetches[i].Topics {
+			c.takeIn(&fetches[i].Topics[j])
 		}
-		if len(p.Records) > 0 {
-			c.backlog = append(c.backlog, chunk{TopicPartition: sdk.TopicPartition{Topic: p.Topic, Partition: p.Partition}, records: p.Records})
-		}
-	})
+	}
 }
 
-// trouble notes what a fetch failed with. What passes by itself is logged at most.
-func (c *Subscriber) trouble(tp sdk.TopicPartition, err error) {
+// takeIn keeps what was fetched of a topic for Poll to answer.
+func (c *Subscriber) takeIn(t *kgo.FetchTopic) {
+	for i := range t.Partitions {
+		p := &t.Partitions[i]
+		tp := sdk.TopicPartition{Topic: t.Topic, Partition: p.Partition}
+		if p.Err != nil {
+			c.trouble(tp, t.TopicID, p.Err)
+		}
+		if len(p.Records) > 0 {
+			c.backlog = append(c.backlog, chunk{TopicPartition: tp, records: p.Records})
+		}
+	}
+}
+
+// trouble notes what a fetch failed with, of a topic that was asked for by an id. What passes by
+// itself is logged at most.
+func (c *Subscriber) trouble(tp sdk.TopicPartition, id [16]byte, err error) {
 	p := c.places[tp]
 	var lost *kgo.ErrDataLoss
 	switch {
@@ -149,7 +161,7 @@ func (c *Subscriber) trouble(tp sdk.TopicPartition, err error) {
 		c.drop(tp)
 		c.halts = true
 	case errors.Is(err, kerr.UnknownTopicID):
-		c.miss(tp)
+		c.miss(tp, id)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		c.s.log.Warn("the topic is not there (any more)", "topic", tp.Topic, "partition", tp.Partition)
 	case passes(err):

@@ -416,6 +416,7 @@ func (c *Subscriber) moveAlone() {
 func (c *Subscriber) move(tp sdk.TopicPartition, offset int64, epoch int32) {
 	p := c.places[tp]
 	p.offset, p.epoch, p.moved, p.unknown, p.fresh, p.stuck = offset, epoch, true, false, false, nil
+	p.sought = p.missing
 	c.drop(tp)
 	c.moves, c.halts = true, true
 }

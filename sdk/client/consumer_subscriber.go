@@ -74,15 +74,17 @@ func (w subscription) none() bool { return len(w.topics) == 0 && w.pattern == ""
 type place struct {
 	offset  int64 // of the next record to return; −1: not known yet
 	epoch   int32
-	live    bool  // franz-go has it, at offset unless it has moved
-	moved   bool  // to offset, which franz-go has not been told
-	paused  bool  // by the program
-	halted  bool  // by us: franz-go has been told to fetch no more of it
-	unknown bool  // somebody has to find out where to begin
-	looking bool  // and is about to
-	fresh   bool  // begin at what is committed, if something is
-	missing bool  // its topic was deleted; see miss
-	stuck   error // why Poll cannot go on there until somebody seeks
+	live    bool     // franz-go has it, at offset unless it has moved
+	moved   bool     // to offset, which franz-go has not been told
+	paused  bool     // by the program
+	halted  bool     // by us: franz-go has been told to fetch no more of it
+	unknown bool     // somebody has to find out where to begin
+	looking bool     // and is about to
+	fresh   bool     // begin at what is committed, if something is
+	missing bool     // its topic was deleted; see miss
+	sought  bool     // by the program, since it is missing
+	id      [16]byte // of the topic that is missing; zero: not known
+	stuck   error    // why Poll cannot go on there until somebody seeks
 }
 
 // chunk is records of one partition, in order.

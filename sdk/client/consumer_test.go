@@ -957,3 +957,23 @@ func TestConsumerOfATopicThatIsMadeAgain(t *testing.T) {
 		test(a, true, "group.id", a.unique("g"))
 	})
 }
+
+// A program that knows that the topic was made again, and where it wants to go on, is obeyed.
+func TestASeekOutlivesATopicThatIsMadeAgain(t *testing.T) {
+	a := enterArena(t)
+	topic := a.topic(1)
+	said := &counted{Writer: writerOf(t), text: "is not there"}
+	c := a.consumerWith(client.ConsumerOptions[string, string]{Log: slog.New(slog.NewTextHandler(said, nil))},
+		"auto.offset.reset", "latest", "allow.auto.create.topics", "false", "retry.backoff.max.ms", "2000")
+	a.must(c.Assign(at(topic, 0)))
+	a.none(c, "nothing is there")
+	if _, err := a.kadm.DeleteTopics(a.ctx, topic); err != nil {
+		t.Fatal(err)
+	}
+	a.until(c, "the loss of the topic", func() bool { return said.n.Load() > 0 })
+	a.create(topic, 1)
+	a.plain.PurgeTopicsFromProducing(topic)
+	a.produce(topic, 0, numbers(0, 5)...)
+	a.must(c.Seek(at(topic, 0), 0))
+	a.expect(c, numbers(0, 5)...)
+}

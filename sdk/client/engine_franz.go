@@ -51,6 +51,7 @@ type franzTopic struct {
 	*native.Topic
 	at     time.Time
 	filled []atomic.Int64
+	id     [16]byte    // that franz-go sends to
 	gone   atomic.Bool // it was deleted; if there is one of that name, franz-go must be told to begin anew
 }
 
@@ -204,10 +205,15 @@ func (e *franzEngine) describe(ctx context.Context, name string, before *franzTo
 		}
 	}
 	slices.Sort(available)
-	if before != nil && before.gone.Load() {
+	id := a.Topics[0].TopicID
+	switch {
+	case before == nil:
+	case before.gone.Load() && before.id != id:
 		e.client.PurgeTopicsFromProducing(name)
+	default: // a broker that had not heard of the topic yet is no reason to begin anew
+		id = before.id
 	}
-	t := &franzTopic{at: time.Now(), filled: make([]atomic.Int64, len(partitions))}
+	t := &franzTopic{id: id, at: time.Now(), filled: make([]atomic.Int64, len(partitions))}
 	var sticky *native.Topic
 	if before != nil {
 		sticky = before.Topic

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
 	"github.com/millrace/millrace/sdk/kit"
 )
@@ -76,5 +77,51 @@ func TestCommitSyncOutlastsAnOutage(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A listener that commits, with all the time there is, holds up who closes the consumer no longer
+// than that may take.
+func TestCommitOfAListenerEndsWithClose(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := l.Addr().String()
+	b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}, Settings: map[string]string{"advertised.listeners": "PLAINTEXT://" + way}})
+	before, cut := context.WithCancel(ctx)
+	defer cut()
+	go forward(before, l, b.Address())
+	c, err := client.NewConsumer(client.Config{"bootstrap.servers": way, "group.id": "g", "enable.auto.commit": "false"}, client.ConsumerOptions[string, string]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var assigned, commits int
+	err = c.Subscribe([]string{"t"}, client.RebalanceFuncs{
+		Assigned: func(context.Context, []sdk.TopicPartition) error { assigned++; return nil },
+		Revoked: func(context.Context, []sdk.TopicPartition) error {
+			commits++
+			return c.CommitSync(context.WithoutCancel(ctx), offsets(at("t", 0), 0))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for assigned == 0 {
+		if _, err := c.Poll(ctx, 20*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cut()
+	short, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	began := time.Now()
+	if err := c.Close(short); err == nil || commits != 1 {
+		t.Errorf("closed with %d commits: %v", commits, err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("Close took %v", took)
 	}
 }

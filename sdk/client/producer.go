@@ -234,7 +234,7 @@ func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V],
 		return -1, err
 	}
 	if l != nil {
-		out.Listener = l // somebody waits for it: there are no interceptors
+		out.Listener, out.Forgotten = l, l.forgotten()
 	}
 	if size := recordSize(&out); size > p.maxRequest {
 		return -1, p.tooLarge(r.Topic, size)
