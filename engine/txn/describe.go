@@ -40,23 +40,26 @@ func (c *Coordinator) Describe(id string) kmsg.DescribeTransactionsResponseTrans
 
 // Filter chooses among ids.
 type Filter struct {
-	states    []State
+	states    map[State]bool
 	unknown   []string
-	producers []int64
+	producers map[int64]bool
 	longer    int64 // milliseconds; negative: all
 	pattern   *regexp.Regexp
 }
 
 // NewFilter reads the filters of a ListTransactions.
 func NewFilter(q *kmsg.ListTransactionsRequest) (*Filter, *kerr.Error) {
-	f := &Filter{producers: q.ProducerIDFilters, longer: q.DurationFilterMillis}
+	f := &Filter{states: map[State]bool{}, producers: map[int64]bool{}, longer: q.DurationFilterMillis}
+	for _, id := range q.ProducerIDFilters {
+		f.producers[id] = true
+	}
 	if q.Version < 1 {
 		f.longer = -1
 	}
 	told := map[string]bool{}
 	for _, name := range q.StateFilters {
 		if i := slices.Index(stateNames[:], name); i >= 0 {
-			f.states = append(f.states, State(i))
+			f.states[State(i)] = true
 		} else if !told[name] {
 			told[name] = true
 			f.unknown = append(f.unknown, name)
@@ -79,9 +82,9 @@ func (f *Filter) takes(t *transaction, now int64) bool {
 	switch {
 	case t.epoch < 0:
 		return false
-	case len(f.states)+len(f.unknown) > 0 && !slices.Contains(f.states, t.state):
+	case len(f.states)+len(f.unknown) > 0 && !f.states[t.state]:
 		return false
-	case len(f.producers) > 0 && !slices.Contains(f.producers, t.producer):
+	case len(f.producers) > 0 && !f.producers[t.producer]:
 		return false
 	case f.longer >= 0 && now-t.started <= f.longer:
 		return false
