@@ -2,7 +2,6 @@ package group
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,13 +57,14 @@ func (c *Coordinator) List(_ time.Time, q *kmsg.ListGroupsRequest, reply func([]
 		reply(nil, err)
 		return
 	}
+	states, types := anyOf(q.StatesFilter), anyOf(q.TypesFilter)
 	var listed []kmsg.ListGroupsResponseGroup
 	for _, g := range c.sorted() {
 		kind := "classic"
 		if g.consumer != nil {
 			kind = "consumer"
 		}
-		if wants(q.StatesFilter, g.state.String()) && wants(q.TypesFilter, kind) {
+		if states(g.state.String()) && types(kind) {
 			listed = append(listed, kmsg.ListGroupsResponseGroup{
 				Group: g.name, ProtocolType: g.protocolType, GroupState: g.state.String(), GroupType: kind,
 			})
@@ -73,10 +73,16 @@ func (c *Coordinator) List(_ time.Time, q *kmsg.ListGroupsRequest, reply func([]
 	reply(listed, nil)
 }
 
-func wants(filter []string, value string) bool {
-	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool {
-		return strings.EqualFold(strings.TrimSpace(f), value)
-	})
+// anyOf reads a filter once, however long it is, for all groups that are to pass it.
+func anyOf(filter []string) (wants func(value string) bool) {
+	if len(filter) == 0 {
+		return func(string) bool { return true }
+	}
+	wanted := make(map[string]bool, len(filter))
+	for _, f := range filter {
+		wanted[strings.ToLower(strings.TrimSpace(f))] = true
+	}
+	return func(value string) bool { return wanted[strings.ToLower(value)] }
 }
 
 // Delete answers the part of a DeleteGroups that is about one group: it goes, with its

@@ -31,6 +31,20 @@ func forward(ctx context.Context, l net.Listener, to string) {
 	}
 }
 
+// behind is a broker with a topic t that clients reach by way of an address that can be cut.
+func behind(ctx context.Context, t *testing.T) (b *kit.Broker, way string, cut context.CancelFunc) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way = l.Addr().String()
+	b = kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}, Settings: map[string]string{"advertised.listeners": "PLAINTEXT://" + way}})
+	before, cut := context.WithCancel(ctx)
+	go forward(before, l, b.Address())
+	return b, way, cut
+}
+
 // CommitSync tries as long as it may when the broker is away: it is being started again, perhaps.
 func TestCommitSyncOutlastsAnOutage(t *testing.T) {
 	for _, protocol := range []string{"classic", "consumer"} {
@@ -38,14 +52,7 @@ func TestCommitSyncOutlastsAnOutage(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			way := l.Addr().String()
-			b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}, Settings: map[string]string{"advertised.listeners": "PLAINTEXT://" + way}})
-			before, cut := context.WithCancel(ctx)
-			go forward(before, l, b.Address())
+			b, way, cut := behind(ctx, t)
 			c, err := client.NewConsumer(client.Config{"bootstrap.servers": way, "group.id": "g", "group.protocol": protocol, "auto.offset.reset": "earliest", "enable.auto.commit": "false"},
 				client.ConsumerOptions[string, string]{})
 			if err != nil {
@@ -85,15 +92,8 @@ func TestCommitSyncOutlastsAnOutage(t *testing.T) {
 func TestCommitOfAListenerEndsWithClose(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	way := l.Addr().String()
-	b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}, Settings: map[string]string{"advertised.listeners": "PLAINTEXT://" + way}})
-	before, cut := context.WithCancel(ctx)
+	_, way, cut := behind(ctx, t)
 	defer cut()
-	go forward(before, l, b.Address())
 	c, err := client.NewConsumer(client.Config{"bootstrap.servers": way, "group.id": "g", "enable.auto.commit": "false"}, client.ConsumerOptions[string, string]{})
 	if err != nil {
 		t.Fatal(err)
