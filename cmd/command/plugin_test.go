@@ -198,6 +198,43 @@ func TestTheFolderOfABrokerThatWasStartedElsewhere(t *testing.T) {
 	}
 }
 
+// So may a plugin.dir of the operator's own be, and nobody may take it for one where somebody types.
+func TestARelativeFolderOfPlugins(t *testing.T) {
+	for name, test := range map[string]struct{ data, says string }{
+		"data beside it":   {"./data", ""},
+		"data far from it": {"", "modules below the folder in which the broker was started"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, where, here := moduleFile(t, I64(0)), t.TempDir(), t.TempDir()
+			if err := os.Mkdir(filepath.Join(where, "modules"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			settings := []string{"plugin.dir=modules"}
+			if test.data != "" {
+				settings = append(settings, "log.dirs="+test.data)
+			}
+			t.Chdir(where)
+			s, _ := newBroker(t, settings...)
+			t.Chdir(here)
+			// The broker is in this process and has moved with it, so it does not find what it is to load.
+			_, errs, code := s.run("", "plugin load cut", file)
+			if code == 0 || !strings.Contains(errs, test.says) {
+				t.Errorf("loading says %q", errs)
+			}
+			files, err := os.ReadDir(filepath.Join(where, "modules"))
+			if err != nil || (len(files) == 1) != (test.says == "") {
+				t.Errorf("plugin.dir has %v, %v", files, err)
+			}
+			if files, _ := os.ReadDir(here); len(files) != 0 {
+				t.Errorf("where somebody types there is %v", files)
+			}
+			if _, errs, _ = s.run("", "plugin load cut", "guest.wasm", "--copied", "--sha256", strings.Repeat("0", 64)); strings.Contains(errs, "does not tell") {
+				t.Errorf("what was copied is not loaded: %s", errs)
+			}
+		})
+	}
+}
+
 func TestAReloadUnderLoadDropsNothing(t *testing.T) {
 	s, _ := newBroker(t)
 	s.expect("Created topic orders.\n", "", "topics create orders --partitions 3")

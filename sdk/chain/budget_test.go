@@ -179,8 +179,8 @@ func TestPoliciesWhileABudgetIsSpent(t *testing.T) {
 		_, _ = r.Run(p, &in)
 		out, err := r.Run(p, &in)
 		if want == "refused" {
-			if refused, ok := errors.AsType[*Refusal](err); !ok || refused.Cause != Faulted || !refused.Off {
-				t.Errorf("%s: %v", Policy(policy), err)
+			if refused, ok := errors.AsType[*Refusal](err); !ok || refused.Cause != Faulted || !refused.Off || !refused.Spent {
+				t.Errorf("%s: %+v", Policy(policy), err)
 			}
 			continue
 		}

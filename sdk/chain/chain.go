@@ -366,7 +366,7 @@ func (r *Runner) judge(p *Plugin, in *Input, answer error) error {
 	case p.OnError == DeadLetter && in.mayMove():
 		return r.buryAll(p, in, answer)
 	}
-	return &Refusal{p.Name, Faulted, answer.Error(), c.Off}
+	return &Refusal{p.Name, Faulted, answer.Error(), c.Off, c.Spent}
 }
 
 // mayMove reports whether records can go to other topics: not those of a transaction, which

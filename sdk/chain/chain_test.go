@@ -332,6 +332,10 @@ func TestTheBreakerOpensAndCloses(t *testing.T) {
 	if why := run(); !strings.Contains(why, "switched off") {
 		t.Errorf("after three faults in a second: %s", why)
 	}
+	_, err := r.Run(p, &Input{Topic: "t", Batch: records(t, batch.None, "a")})
+	if refused, ok := errors.AsType[*Refusal](err); !ok || !refused.Off || refused.Spent {
+		t.Errorf("it is not the breaker that refuses: %+v", err)
+	}
 	if calls > 3 || p[0].Breaker.Trips() != 1 {
 		t.Errorf("%d calls, %d trips", calls, p[0].Breaker.Trips())
 	}

@@ -99,7 +99,8 @@ type Refusal struct {
 	Plugin string // "" when it was none
 	Cause  Cause
 	Reason string
-	Off    bool // the plugin was not called: it is switched off, or a budget of it is spent
+	Off    bool // the plugin was not called: the breaker has it off, or
+	Spent  bool // one of its budgets is spent
 }
 
 func (r *Refusal) Error() string {

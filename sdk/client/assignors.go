@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -32,7 +33,11 @@ var assignorClasses = map[string]string{
 // what partition.assignment.strategy names.
 func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, err error) {
 	for _, a := range given {
-		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values), false})
+		one, err := s.dealer(a)
+		if err != nil {
+			return nil, fmt.Errorf("Assignors: %w", err)
+		}
+		dealers = append(dealers, one)
 	}
 	var made []any
 	defer func() {
@@ -54,7 +59,11 @@ func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, e
 			return nil, fmt.Errorf("%s: %w; range, roundrobin, sticky and cooperative-sticky are always there", Strategy.Name, err)
 		}
 		made = append(made, a)
-		dealers = append(dealers, &dealer{a, ClientRack.Of(s.Values), true})
+		one, err := s.dealer(a)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", Strategy.Name, name, err)
+		}
+		dealers = append(dealers, one)
 	}
 	names := map[string]bool{}
 	for _, d := range dealers {
@@ -72,15 +81,24 @@ func (s *settings) dealers(given []sdk.Assignor) (dealers []kgo.GroupBalancer, e
 // dealer is an Assignor as franz-go wants one. Members tell each other the same as those of
 // Kafka's clients do: ConsumerProtocolSubscription and ConsumerProtocolAssignment.
 type dealer struct {
-	assignor sdk.Assignor
-	rack     string // of this member; "": not known
-	named    bool   // by settings, and not given by the program
+	assignor    sdk.Assignor
+	name        string
+	cooperative bool
+	rack        string // of this member; "": not known
+	log         *slog.Logger
+	brakes      brakes
 }
 
-// named are the assignors that settings named, to be closed.
-func named(dealers []kgo.GroupBalancer) (all []any) {
+// dealer is an assignor as one.
+func (s *settings) dealer(a sdk.Assignor) (d *dealer, err error) {
+	defer recovered(&err)
+	return &dealer{assignor: a, name: a.Name(), cooperative: a.Protocol() == sdk.Cooperative, rack: ClientRack.Of(s.Values), log: s.log}, nil
+}
+
+// dealing are the assignors that are not franz-go's, to be closed.
+func dealing(dealers []kgo.GroupBalancer) (all []any) {
 	for _, one := range dealers {
-		if d, ok := one.(*dealer); ok && d.named {
+		if d, ok := one.(*dealer); ok {
 			all = append(all, d.assignor)
 		}
 	}
@@ -92,9 +110,9 @@ var (
 	_ kgo.ConsumerBalancerBalance = (*dealer)(nil)
 )
 
-func (d *dealer) ProtocolName() string { return d.assignor.Name() }
+func (d *dealer) ProtocolName() string { return d.name }
 
-func (d *dealer) IsCooperative() bool { return d.assignor.Protocol() == sdk.Cooperative }
+func (d *dealer) IsCooperative() bool { return d.cooperative }
 
 func (d *dealer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	meta := kmsg.NewConsumerMemberMetadata()
@@ -102,7 +120,9 @@ func (d *dealer) JoinGroupMetadata(topics []string, owned map[string][]int32, ge
 	if d.rack != "" {
 		meta.Rack = &d.rack
 	}
-	meta.UserData = d.assignor.UserData(topics, listed(owned))
+	if err := guarded(func() error { meta.UserData = d.assignor.UserData(topics, listed(owned)); return nil }); err != nil {
+		panicked(d.log, &d.brakes, "UserData of assignor "+d.name, err) // the member joins without
+	}
 	for _, tp := range listed(owned) {
 		if n := len(meta.OwnedPartitions); n > 0 && meta.OwnedPartitions[n-1].Topic == tp.Topic {
 			meta.OwnedPartitions[n-1].Partitions = append(meta.OwnedPartitions[n-1].Partitions, tp.Partition)
@@ -144,8 +164,8 @@ func (d *dealer) deal(b *kgo.ConsumerBalancer, plan *kgo.BalancePlan, partitions
 		known[m.MemberID] = m
 		members = append(members, member(m, meta))
 	})
-	assigned, err := d.assignor.Assign(members, partitions)
-	if err != nil {
+	var assigned map[string][]sdk.TopicPartition
+	if err := guarded(func() (err error) { assigned, err = d.assignor.Assign(members, partitions); return err }); err != nil {
 		return err
 	}
 	taken := map[sdk.TopicPartition]string{}

@@ -3,7 +3,6 @@ package client
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"time"
@@ -16,8 +15,8 @@ import (
 )
 
 // batchInterceptors are the interceptors that see whole batches, as a broker's do: those that
-// settings name and those that were given, if the client may have them. The second is what has to
-// be closed.
+// settings name, which are made and have to be closed, and those that were given, if the client
+// may have them.
 func (s *settings) batchInterceptors(given []sdk.Interceptor, check func(*chain.Plugin) error) (plugins []chain.Plugin, made []any, err error) {
 	for _, name := range BatchInterceptors.Of(s.Values) {
 		texts := map[string]string{}
@@ -40,23 +39,12 @@ func (s *settings) batchInterceptors(given []sdk.Interceptor, check func(*chain.
 	}
 	for _, i := range given {
 		one := chain.Plugin{Name: fmt.Sprintf("%T", i), Interceptor: i}
-		made = append(made, i)
 		if err := check(&one); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("BatchInterceptors: %w", err), closeAll(made))
 		}
 		plugins = append(plugins, one)
 	}
 	return plugins, made, nil
-}
-
-// closeAll closes plugins that can be.
-func closeAll(plugins []any) (err error) {
-	for _, p := range plugins {
-		if closer, ok := p.(io.Closer); ok {
-			err = errors.Join(err, closer.Close())
-		}
-	}
-	return err
 }
 
 // screening shows what was fetched to interceptors.

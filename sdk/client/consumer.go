@@ -45,7 +45,8 @@ type Consumer[K, V any] struct {
 }
 
 // ConsumerOptions are what a program gives to a consumer that has it at hand; what is left
-// out is what the settings name.
+// out is what the settings name. What has a Close is closed with the consumer, as in
+// ProducerOptions; when NewConsumer fails it stays the program's.
 type ConsumerOptions[K, V any] struct {
 	KeyDeserializer   sdk.Deserializer[K]
 	ValueDeserializer sdk.Deserializer[V]
@@ -62,23 +63,24 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 		return nil, err
 	}
 	c := &Consumer[K, V]{key: o.KeyDeserializer, value: o.ValueDeserializer}
+	var made []any // by settings
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("settings of the consumer: %w", err), c.closePlugins())
+			err = errors.Join(fmt.Errorf("settings of the consumer: %w", err), closeAll(made))
 		}
 	}()
 	if c.key == nil {
 		if c.key, err = deserializer[K](s, KeyDeserializer, "key"); err != nil {
 			return nil, err
 		}
+		made = append(made, c.key)
 	}
-	c.plugins = append(c.plugins, c.key)
 	if c.value == nil {
 		if c.value, err = deserializer[V](s, ValueDeserializer, "value"); err != nil {
 			return nil, err
 		}
+		made = append(made, c.value)
 	}
-	c.plugins = append(c.plugins, c.value)
 	var interceptors []sdk.ConsumerInterceptor
 	for _, name := range InterceptorClasses.Of(s.Values) {
 		kind, own := s.registered(name)
@@ -86,22 +88,31 @@ func NewConsumer[K, V any](config Config, o ConsumerOptions[K, V]) (_ *Consumer[
 		if err != nil {
 			return nil, err
 		}
-		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
+		interceptors, made = append(interceptors, i), append(made, i)
 	}
-	for _, i := range o.Interceptors {
-		interceptors, c.plugins = append(interceptors, i), append(c.plugins, i)
-	}
-	batches, made, err := s.batchInterceptors(o.BatchInterceptors, (*chain.Plugin).CheckConsumer)
+	batches, screens, err := s.batchInterceptors(o.BatchInterceptors, (*chain.Plugin).CheckConsumer)
 	if err != nil {
 		return nil, err
 	}
-	c.plugins = append(c.plugins, made...)
-	if c.Subscriber, err = newSubscriber(s, interceptors, o.Assignors); err != nil {
+	made = append(made, screens...)
+	if c.Subscriber, err = newSubscriber(s, append(interceptors, o.Interceptors...), o.Assignors); err != nil {
 		return nil, err
 	}
 	c.screening = newScreening(batches, ClientID.Of(s.Values))
-	c.plugins = append(c.plugins, named(c.dealers)...)
+	c.plugins = append(append(made, dealing(c.dealers)...), o.given()...)
 	return c, nil
+}
+
+// given is what the program gave, to be closed, but for assignors.
+func (o *ConsumerOptions[K, V]) given() []any {
+	all := []any{o.KeyDeserializer, o.ValueDeserializer}
+	for _, i := range o.Interceptors {
+		all = append(all, i)
+	}
+	for _, i := range o.BatchInterceptors {
+		all = append(all, i)
+	}
+	return all
 }
 
 func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignors []sdk.Assignor) (*Subscriber, error) {
@@ -222,15 +233,20 @@ func (c *Consumer[K, V]) read(from *kgo.Record, to *ConsumerRecord[K, V]) (err e
 		}
 	}
 	inKey := true
-	if to.Key, err = c.key.Decode(from.Topic, to.Headers, from.Key); err == nil {
+	if to.Key, err = decoded(c.key, from.Topic, to.Headers, from.Key); err == nil {
 		inKey = false
-		to.Value, err = c.value.Decode(from.Topic, to.Headers, from.Value)
+		to.Value, err = decoded(c.value, from.Topic, to.Headers, from.Value)
 	}
 	if err == nil {
 		return nil
 	}
 	return &DeserializationError{TopicPartition: sdk.TopicPartition{Topic: from.Topic, Partition: from.Partition}, Offset: from.Offset,
 		Timestamp: from.Timestamp, Headers: to.Headers, Key: from.Key, Value: from.Value, InKey: inKey, Err: err}
+}
+
+func decoded[T any](d sdk.Deserializer[T], topic string, headers []sdk.Header, data []byte) (v T, err error) {
+	defer recovered(&err)
+	return d.Decode(topic, headers, data)
 }
 
 func size(b []byte) int {
@@ -264,7 +280,7 @@ func (c *Consumer[K, V]) intercept(records []*ConsumerRecord[K, V]) []*ConsumerR
 		if err != nil {
 			c.faults.Add(1)
 			if more, silenced := c.brakes.take(at, "OnConsume", time.Now().Unix()); more {
-				c.s.log.Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
+				c.s.log.With(stackOf(err)...).Warn("an interceptor failed; records stay as they were before it", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
 			}
 		}
 	}
@@ -302,6 +318,9 @@ func merged[K, V any](records []*ConsumerRecord[K, V], shown, answered []*sdk.Re
 // InterceptorFaults is how often an interceptor failed and was passed over. Any goroutine.
 func (c *Subscriber) InterceptorFaults() int64 { return c.faults.Load() }
 
+// CallbackPanics is how often a callback of CommitAsync panicked. Any goroutine.
+func (c *Subscriber) CallbackPanics() int64 { return c.panics.Load() }
+
 // Close commits, if enable.auto.commit is on, calls the listener, leaves the group, except
 // as a static member, and frees what the consumer holds, also when it answers an error. It
 // takes no longer than ctx and default.api.timeout.ms allow. Closing again does nothing.
@@ -313,8 +332,5 @@ func (c *Consumer[K, V]) Close(ctx context.Context) error {
 	if errors.Is(err, ErrConcurrentUse) || !c.closed.Load() {
 		return err
 	}
-	return errors.Join(err, c.closePlugins())
+	return errors.Join(err, closeAll(c.plugins))
 }
-
-// closePlugins closes plugins that can be.
-func (c *Consumer[K, V]) closePlugins() error { return closeAll(c.plugins) }

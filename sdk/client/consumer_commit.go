@@ -173,7 +173,8 @@ func awaited(err error) bool {
 
 // CommitAsync commits offsets, nil for the positions of all partitions, and does not wait.
 // What became of them done is told by the next call of Poll, CommitSync or Close, in the
-// order of the calls; done may be nil.
+// order of the calls; done may be nil. When done panics that is logged and counted by
+// CallbackPanics, and the consumer goes on.
 func (c *Subscriber) CommitAsync(offsets map[sdk.TopicPartition]sdk.OffsetAndMetadata, done func(map[sdk.TopicPartition]sdk.OffsetAndMetadata, error)) error {
 	leave, err := c.enter()
 	if err != nil {
@@ -261,7 +262,10 @@ func (c *Subscriber) commitLater(offsets map[sdk.TopicPartition]sdk.OffsetAndMet
 			c.committed(offsets)
 		}
 		if done != nil {
-			_ = c.turn.lend(func() error { done(offsets, err); return nil })
+			if fault := c.turn.lend(func() error { done(offsets, err); return nil }); fault != nil {
+				c.panics.Add(1)
+				panicked(c.s.log, &c.brakes, "callback", fault)
+			}
 		}
 	}
 	if c.session == nil || len(offsets) == 0 {
@@ -280,7 +284,7 @@ func (c *Subscriber) committed(offsets map[sdk.TopicPartition]sdk.OffsetAndMetad
 		if err := guarded(func() error { i.OnCommit(maps.Clone(offsets)); return nil }); err != nil {
 			c.faults.Add(1)
 			if more, silenced := c.brakes.take(at, "OnCommit", time.Now().Unix()); more {
-				c.s.log.Warn("an interceptor failed when it was told of a commit", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
+				c.s.log.With(stackOf(err)...).Warn("an interceptor failed when it was told of a commit", "interceptor", fmt.Sprintf("%T", i), "error", oneLine(err), "lines left out", silenced)
 			}
 		}
 	}

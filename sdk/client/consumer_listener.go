@@ -8,8 +8,8 @@ import (
 
 // RebalanceListener is told when partitions come and go. It is called by Poll, and by Close
 // and Unsubscribe, in the goroutine that called those, and may use the consumer for
-// anything but Poll, Unsubscribe and Close. What it answers that call fails with; what the call
-// does, such as a rebalance, goes on.
+// anything but Poll, Unsubscribe and Close. What it answers that call fails with, and a panic of it
+// too, as a *PanicError; what the call does, such as a rebalance, goes on.
 type RebalanceListener interface {
 	// OnPartitionsRevoked is called before partitions are given up: they can still be
 	// committed. With enable.auto.commit that has been done.

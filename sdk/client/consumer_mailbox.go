@@ -74,19 +74,19 @@ func (t *turn) enter() (leave func(), err error) {
 	}
 }
 
-// lend calls do, which may enter, as may what it calls. So may, without a right to it, a
+// lend calls do, which may enter, as may what it calls; a panic of it is an error. So may, without a right to it, a
 // goroutine that comes just then, for nobody can tell them apart: until that has left, the
 // turn does not come back.
 func (t *turn) lend(do func() error) error {
 	if !t.state.CompareAndSwap(held, lent) {
-		return do() // the listener's listener: it has the turn already
+		return guarded(do) // the listener's listener: it has the turn already
 	}
 	defer func() {
 		for !t.state.CompareAndSwap(lent, held) {
 			runtime.Gosched()
 		}
 	}()
-	return do()
+	return guarded(do)
 }
 
 // listening reports whether a listener has the turn.

@@ -228,6 +228,9 @@ func (c *Subscriber) listen(what string, partitions []sdk.TopicPartition, call f
 		return
 	}
 	if err := c.turn.lend(func() error { return call(c.wants.listener, c.parent, partitions) }); err != nil {
+		if stack := stackOf(err); stack != nil { // Poll says why, and not where
+			c.s.log.With(stack...).Warn("a rebalance listener has panicked", "partitions", what, "why", oneLine(err))
+		}
 		c.failures = append(c.failures, fmt.Errorf("rebalance listener, partitions %s: %w", what, err))
 	}
 }

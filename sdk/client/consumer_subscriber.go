@@ -33,6 +33,7 @@ type Subscriber struct {
 	dealers      []kgo.GroupBalancer
 	interceptors []sdk.ConsumerInterceptor
 	faults       atomic.Int64 // of them
+	panics       atomic.Int64 // of callbacks
 	brakes       brakes
 	screening    *screening // nil: there are no interceptors of batches
 

@@ -134,6 +134,29 @@ func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration
 	return t, max(0, most-time.Since(begin)), err
 }
 
+// Renew is engine's. It sees to it that franz-go knows the partitions, too, which would refuse
+// records for others.
+func (e *franzEngine) Renew(ctx context.Context, name string, least int32, most time.Duration) (*native.Topic, time.Duration, error) {
+	begin := time.Now()
+	left := func() time.Duration { return max(0, most-time.Since(begin)) }
+	t, err := e.learn(ctx, name, (*e.topics.Load())[name], most)
+	if err != nil || t.Partitions < least {
+		return t, left(), err
+	}
+	for tries := 1; ; tries++ {
+		if leader, _, _ := e.client.PartitionLeader(name, least-1); leader >= 0 {
+			return t, left(), nil
+		}
+		if left() == 0 {
+			return nil, 0, fmt.Errorf("topic %s: there is no metadata of its new partitions after max.block.ms=%d: %w", name, most.Milliseconds(), ErrTimeout)
+		}
+		e.client.ForceMetadataRefresh()
+		if err := pause(ctx, min(left(), e.backoff(tries))); err != nil {
+			return nil, 0, fmt.Errorf("topic %s: wait for its new partitions: %w", name, err)
+		}
+	}
+}
+
 // learn asks for a topic, of which something may be known, until it is there.
 func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic, most time.Duration) (*native.Topic, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("there is no metadata after max.block.ms=%d: %w", most.Milliseconds(), ErrTimeout))

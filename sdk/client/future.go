@@ -44,7 +44,7 @@ func (f *Future) Get(ctx context.Context) (sdk.RecordMetadata, error) {
 
 // listener is who is told of one record: in this order interceptors, future and callback.
 type listener struct {
-	interceptors *interceptors
+	interceptors *interceptors // never nil
 	future       *Future
 	callback     func(sdk.RecordMetadata, error)
 }
@@ -64,6 +64,6 @@ func (l *listener) settle(metadata sdk.RecordMetadata, err error) {
 		l.future.settle(metadata, err)
 	}
 	if l.callback != nil {
-		l.callback(metadata, err)
+		l.interceptors.called("callback", func() { l.callback(metadata, err) })
 	}
 }

@@ -12,11 +12,13 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
-// interceptors are those of a producer, in order; nil when there are none.
+// interceptors are those of a producer, in order, perhaps none; and where it is told what its
+// callbacks do wrong.
 type interceptors struct {
 	all    []sdk.ProducerInterceptor
 	log    *slog.Logger
-	faults atomic.Int64
+	faults atomic.Int64 // of interceptors
+	panics atomic.Int64 // of callbacks
 	brakes brakes
 }
 
@@ -35,9 +37,6 @@ func (i *interceptors) sent(r *sdk.Record) {
 
 // acknowledged tells all of them what became of a record.
 func (i *interceptors) acknowledged(m sdk.RecordMetadata, err error) {
-	if i == nil {
-		return
-	}
 	for n, one := range i.all {
 		if fault := guarded(func() error { one.OnAck(m, err); return nil }); fault != nil {
 			i.fault(n, "OnAck", fault)
@@ -48,7 +47,22 @@ func (i *interceptors) acknowledged(m sdk.RecordMetadata, err error) {
 func (i *interceptors) fault(n int, where string, err error) {
 	i.faults.Add(1)
 	if more, silenced := i.brakes.take(n, where, time.Now().Unix()); more {
-		i.log.Warn("an interceptor failed and was passed over", "interceptor", fmt.Sprintf("%T", i.all[n]), "in", where, "why", oneLine(err), "lines left out", silenced)
+		i.log.With(stackOf(err)...).Warn("an interceptor failed and was passed over", "interceptor", fmt.Sprintf("%T", i.all[n]), "in", where, "why", oneLine(err), "lines left out", silenced)
+	}
+}
+
+// called runs something of the program's that is told of records, and notes when it panics.
+func (i *interceptors) called(what string, f func()) {
+	if err := guarded(func() error { f(); return nil }); err != nil {
+		i.panics.Add(1)
+		panicked(i.log, &i.brakes, what, err)
+	}
+}
+
+// panicked logs that something of the program's did.
+func panicked(log *slog.Logger, b *brakes, what string, err error) {
+	if more, silenced := b.take(-1, what, time.Now().Unix()); more {
+		log.With(stackOf(err)...).Warn("something of the program's has panicked, and the client goes on", "what", what, "why", oneLine(err), "lines left out", silenced)
 	}
 }
 
@@ -99,14 +113,4 @@ func (b *brakes) take(interceptor int, where string, second int64) (more bool, s
 func oneLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-// guarded makes an error of a panic in a plugin.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("it panicked: %v", p)
-		}
-	}()
-	return f()
 }

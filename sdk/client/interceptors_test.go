@@ -50,7 +50,7 @@ func TestTheLogOfInterceptorsIsNotFlooded(t *testing.T) {
 	if sends.faults.Load() != 3*calls || c.faults.Load() != 2*calls {
 		t.Errorf("%d and %d faults were counted", sends.faults.Load(), c.faults.Load())
 	}
-	if lines := strings.Count(out.String(), "\n"); lines < 5 || lines > calls || strings.Contains(out.String(), "stack") || !strings.Contains(out.String(), "it has trapped") {
+	if lines := strings.Count(out.String(), "\n"); lines < 5 || lines > calls || strings.Contains(out.String(), "wasm stack") || !strings.Contains(out.String(), "it has trapped") {
 		t.Errorf("%d lines: %.600s", lines, out.String())
 	}
 	var b brakes

@@ -28,7 +28,8 @@ type ProducerRecord[K, V any] struct {
 }
 
 // ProducerOptions are values that a program gives instead of naming them in settings. The
-// zero value has none.
+// zero value has none. Those that have a Close are closed with the producer, as are those that
+// settings name; when there is no producer, because NewProducer fails, they stay the program's.
 type ProducerOptions[K, V any] struct {
 	KeySerializer   sdk.Serializer[K]         // nil: key.serializer names it; []byte and string need none
 	ValueSerializer sdk.Serializer[V]         // nil: value.serializer
@@ -48,8 +49,9 @@ type Producer[K, V any] struct {
 	partitioner  sdk.Partitioner   // nil: the one of Kafka
 	chooser      sdk.Chooser       // the partitioner; nil: it cannot fail
 	listens      sdk.BatchListener // nil: the partitioner is none
-	interceptors *interceptors     // nil: none
-	plain        bool              // see sendPlain
+	interceptors *interceptors
+	watched      bool // there are interceptors
+	plain        bool // see sendPlain
 	ignoreKeys   bool
 	maxBlock     time.Duration
 	maxRequest   int
@@ -66,19 +68,24 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 	}
 	v := s.Values
 	p := &Producer[K, V]{partitioner: o.Partitioner, ignoreKeys: PartitionerIgnoreKeys.Of(v), maxBlock: MaxBlock.Of(v), maxRequest: MaxRequestSize.Of(v)}
+	var made []any // by settings
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, closeAll(p.plugins))
+			err = errors.Join(err, closeAll(made))
 		}
 	}()
 	if p.keys, err = newSerializing(s.settings, KeySerializer.Name, KeySerializer.Of(v), o.KeySerializer); err != nil {
 		return nil, err
 	}
-	p.plugins = append(p.plugins, p.keys.made())
+	if o.KeySerializer == nil {
+		made = append(made, p.keys.with)
+	}
 	if p.values, err = newSerializing(s.settings, ValueSerializer.Name, ValueSerializer.Of(v), o.ValueSerializer); err != nil {
 		return nil, err
 	}
-	p.plugins = append(p.plugins, p.values.made())
+	if o.ValueSerializer == nil {
+		made = append(made, p.values.with)
+	}
 	if name := PartitionerClass.Of(v); name != "" && p.partitioner == nil {
 		if ours := javaPartitioners[name]; ours != "" {
 			name = ours
@@ -87,7 +94,7 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 		if p.partitioner, err = sdk.Partitioners.New(kind, c); err != nil {
 			return nil, fmt.Errorf("%s: %w", PartitionerClass.Name, err)
 		}
-		p.plugins = append(p.plugins, p.partitioner)
+		made = append(made, p.partitioner)
 	}
 	p.chooser, _ = p.partitioner.(sdk.Chooser)
 	p.listens, _ = p.partitioner.(sdk.BatchListener)
@@ -95,30 +102,51 @@ func NewProducer[K, V any](config Config, o ProducerOptions[K, V]) (_ *Producer[
 	if err != nil {
 		return nil, err
 	}
-	p.interceptors, p.plugins = records, append(p.plugins, seeing...)
+	p.interceptors, p.watched, made = records, len(records.all) > 0, append(made, seeing...)
 	p.txn.id = s.transactionalID()
-	plugins, made, err := s.batchInterceptors(o.BatchInterceptors, func(one *chain.Plugin) error { return one.CheckProducer(p.txn.id != "") })
+	plugins, batches, err := s.batchInterceptors(o.BatchInterceptors, func(one *chain.Plugin) error { return one.CheckProducer(p.txn.id != "") })
 	if err != nil {
 		return nil, err
 	}
+	made = append(made, batches...)
+	if err := p.begin(s, plugins); err != nil {
+		return nil, err
+	}
+	p.plugins = append(made, o.given()...)
+	return p, nil
+}
+
+// given is what the program gave, to be closed.
+func (o *ProducerOptions[K, V]) given() []any {
+	all := []any{o.KeySerializer, o.ValueSerializer, o.Partitioner}
+	for _, i := range o.Interceptors {
+		all = append(all, i)
+	}
+	for _, i := range o.BatchInterceptors {
+		all = append(all, i)
+	}
+	return all
+}
+
+// begin makes the engine.
+func (p *Producer[K, V]) begin(s *producing, plugins []chain.Plugin) error {
 	if s.engine == EngineKgo {
 		if len(plugins) > 0 {
-			return nil, errors.Join(fmt.Errorf("%s: the engine kgo makes its batches where nobody sees them: use client.engine=native, or interceptor.classes for single records", BatchInterceptors.Name), closeAll(made))
+			return fmt.Errorf("%s: the engine kgo makes its batches where nobody sees them: use client.engine=native, or interceptor.classes for single records", BatchInterceptors.Name)
 		}
 		franz, err := newFranz(s)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.engine, p.txn.engine = franz, franz
-	} else {
-		options := s.nativeOptions()
-		options.Plugins = plugins
-		p.plugins = append(p.plugins, made...)
-		p.own = native.New(options)
-		p.engine, p.txn.engine = p.own, nativeTransactions{p.own}
-		p.plain = p.keys.with == nil && p.values.with == nil && p.partitioner == nil && p.interceptors == nil && p.txn.id == ""
+		return nil
 	}
-	return p, nil
+	options := s.nativeOptions()
+	options.Plugins = plugins
+	p.own = native.New(options)
+	p.engine, p.txn.engine = p.own, nativeTransactions{p.own}
+	p.plain = p.keys.with == nil && p.values.with == nil && p.partitioner == nil && !p.watched && p.txn.id == ""
+	return nil
 }
 
 // partitionerConfig is which partitioner that is, and what the settings say to it. One that
@@ -156,9 +184,7 @@ func newInterceptors(s *settings, given []sdk.ProducerInterceptor) (_ *intercept
 		}
 		i.all, made = append(i.all, one), append(made, one)
 	}
-	if i.all = append(i.all, given...); len(i.all) == 0 {
-		return nil, nil, nil
-	}
+	i.all = append(i.all, given...)
 	return i, made, nil
 }
 
@@ -172,7 +198,7 @@ func (p *Producer[K, V]) Fire(ctx context.Context, r *ProducerRecord[K, V]) erro
 		_, err := p.sendPlain(ctx, r, nil)
 		return err
 	}
-	if p.interceptors == nil {
+	if !p.watched {
 		_, err := p.send(ctx, r, nil)
 		return err
 	}
@@ -190,7 +216,8 @@ func (p *Producer[K, V]) Send(ctx context.Context, r *ProducerRecord[K, V]) *Fut
 // SendFunc sends a record, as Fire does, and calls back once it was acknowledged or has
 // failed; in a partition in the order of the records. It is called once for each record,
 // for an error that is known at once before SendFunc returns, else by the goroutine that
-// reads answers: it must not take long nor wait for the producer.
+// reads answers: it must not take long nor wait for the producer. When it panics that is logged
+// and counted by CallbackPanics, and the producer goes on.
 func (p *Producer[K, V]) SendFunc(ctx context.Context, r *ProducerRecord[K, V], callback func(sdk.RecordMetadata, error)) {
 	_ = p.listen(ctx, r, &listener{interceptors: p.interceptors, callback: callback}) // the callback has it
 }
@@ -239,6 +266,11 @@ func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V],
 	if size := recordSize(&out); size > p.maxRequest {
 		return -1, p.tooLarge(r.Topic, size)
 	}
+	if r.Partition != nil && *r.Partition >= t.Partitions {
+		if t, left, err = p.own.Renew(ctx, r.Topic, *r.Partition+1, left); err != nil {
+			return *r.Partition, err
+		}
+	}
 	if r.Partition == nil && out.Key == nil {
 		at = t.Sticky.Partition(t)
 	} else if at, err = p.place(t, r.Partition, out.Key, out.Value, nil); err != nil {
@@ -281,7 +313,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		return at, err
 	}
 	r := given
-	if p.interceptors != nil {
+	if p.watched {
 		r = p.intercept(given)
 		at.Topic = r.Topic
 	}
@@ -314,6 +346,11 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 	size := recordSize(&out)
 	if size > p.maxRequest {
 		return at, p.tooLarge(r.Topic, size)
+	}
+	if r.Partition != nil && *r.Partition >= t.Partitions {
+		if t, left, err = p.engine.Renew(ctx, r.Topic, *r.Partition+1, left); err != nil {
+			return at, err
+		}
 	}
 	at.Partition, err = p.place(t, r.Partition, out.Key, out.Value, s)
 	if err != nil {
@@ -391,7 +428,8 @@ func (p *Producer[K, V]) place(t *native.Topic, asked *int32, key, value []byte,
 }
 
 // choose asks the partitioner, which may fail if it is one that says so.
-func (p *Producer[K, V]) choose(at *sdk.Placement) (int32, error) {
+func (p *Producer[K, V]) choose(at *sdk.Placement) (chosen int32, err error) {
+	defer recovered(&err)
 	if p.chooser != nil {
 		return p.chooser.Choose(at)
 	}
@@ -402,7 +440,7 @@ func (p *Producer[K, V]) choose(at *sdk.Placement) (int32, error) {
 func (p *Producer[K, V]) filled(t *native.Topic, at int32) {
 	switch {
 	case p.listens != nil:
-		p.listens.OnNewBatch(t.Name, at)
+		p.interceptors.called("OnNewBatch", func() { p.listens.OnNewBatch(t.Name, at) }) // the record is on its way
 	case p.partitioner == nil:
 		t.Sticky.Next(t, at)
 	}
@@ -470,9 +508,7 @@ func (p *Producer[K, V]) Close(ctx context.Context) error {
 func (p *Producer[K, V]) Lost() int64 { return p.engine.Lost() }
 
 // InterceptorFaults is how often an interceptor failed and was passed over.
-func (p *Producer[K, V]) InterceptorFaults() int64 {
-	if p.interceptors == nil {
-		return 0
-	}
-	return p.interceptors.faults.Load()
-}
+func (p *Producer[K, V]) InterceptorFaults() int64 { return p.interceptors.faults.Load() }
+
+// CallbackPanics is how often a callback of SendFunc panicked, or OnNewBatch of a partitioner.
+func (p *Producer[K, V]) CallbackPanics() int64 { return p.interceptors.panics.Load() }

@@ -191,6 +191,39 @@ func TestPartitionsAreChecked(t *testing.T) {
 	}
 }
 
+// A record may name a partition that was added after the producer has asked what there are.
+func TestPartitionsThatWereAdded(t *testing.T) {
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			config := client.Config{"bootstrap.servers": kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}}).Address()}
+			p := valuesProducer(t, config.With("client.engine", engine), client.ProducerOptions[string, string]{})
+			send := func(at int32, headers ...sdk.Header) (sdk.RecordMetadata, error) {
+				return p.Send(t.Context(), &client.ProducerRecord[string, string]{Topic: "t", Partition: &at, Headers: headers}).Get(t.Context())
+			}
+			if _, err := send(0); err != nil {
+				t.Fatal(err)
+			}
+			admin, err := client.NewAdmin(config, client.AdminOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer admin.Close()
+			for n, headers := range [][]sdk.Header{nil, {{Key: "h"}}} {
+				at := int32(2 + 3*n)
+				if err := admin.CreatePartitions(t.Context(), map[string]int32{"t": at + 1}); err != nil {
+					t.Fatal(err)
+				}
+				if where, err := send(at, headers...); err != nil || where.Partition != at || where.Offset != 0 {
+					t.Errorf("to partition %d: %+v, %v", at, where, err)
+				}
+				if _, err := send(7, headers...); err == nil || !strings.Contains(err.Error(), "there is no such partition") {
+					t.Errorf("to partition 7 of %d: %v", at+1, err)
+				}
+			}
+		})
+	}
+}
+
 func TestARecordThatIsTooLarge(t *testing.T) {
 	ctx := context.Background()
 	p, err := client.NewProducer(client.Config{"bootstrap.servers": nullBroker(t, 1), "max.request.size": "1000"}, client.ProducerOptions[[]byte, []byte]{})

@@ -17,21 +17,12 @@ import (
 type serializing[T any] struct {
 	setting string
 	with    sdk.Serializer[T] // nil: T is []byte or string
-	given   bool              // with is the program's
 	text    bool              // T is string
-}
-
-// made is the serializer that settings named; nil when there is none.
-func (z *serializing[T]) made() any {
-	if z.given || z.with == nil {
-		return nil
-	}
-	return z.with
 }
 
 // newSerializing takes the serializer that was given, or the one that a setting names.
 func newSerializing[T any](s *settings, setting, name string, given sdk.Serializer[T]) (serializing[T], error) {
-	z := serializing[T]{setting: setting, with: given, given: given != nil}
+	z := serializing[T]{setting: setting, with: given}
 	_, z.text = any((*T)(nil)).(*string)
 	if given != nil {
 		return z, nil
@@ -65,13 +56,18 @@ func plain[T any]() bool {
 // bytes are those of v, in memory from dst if they need some.
 func (z *serializing[T]) bytes(dst []byte, topic string, headers *[]sdk.Header, v *T) ([]byte, error) {
 	if z.with != nil {
-		b, err := z.with.Append(dst, topic, headers, *v)
+		b, err := z.append(dst, topic, headers, v)
 		if err != nil {
 			return nil, fmt.Errorf("%s of topic %s: %w", z.setting, topic, err)
 		}
 		return b, nil
 	}
 	return z.shown(v), nil
+}
+
+func (z *serializing[T]) append(dst []byte, topic string, headers *[]sdk.Header, v *T) (b []byte, err error) {
+	defer recovered(&err)
+	return z.with.Append(dst, topic, headers, *v)
 }
 
 // shown are the bytes of what is bytes already. newSerializing lets no other type through where

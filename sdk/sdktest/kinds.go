@@ -34,6 +34,8 @@ type SerializerSubject[V any] struct {
 	Config map[string]string
 	Module string
 	Limits map[string]string
+	// Allocations is as in SerializerOptions, of the native one.
+	Allocations float64
 }
 
 // AssignorSubject is an assignor. Its fields are as in PartitionerSubject; without a Module
@@ -234,7 +236,7 @@ func compareDeserializers[V any](t T, s SerializerSubject[V], values ...V) {
 		})
 		break // one that it can read is enough
 	}
-	checkSerializerBudget(t, writer, native, values...)
+	checkSerializerBudget(t, s.Allocations, writer, native, values...)
 }
 
 // reading is what a deserializer may be shown.

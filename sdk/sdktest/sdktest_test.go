@@ -210,6 +210,42 @@ func TestSerializers(t *testing.T) {
 	}
 }
 
+// lists are read a value at a time.
+type lists struct{}
+
+func (lists) Append(dst []byte, _ string, _ *[]sdk.Header, v []*byte) ([]byte, error) {
+	for _, b := range v {
+		dst = append(dst, *b)
+	}
+	return dst, nil
+}
+
+func (lists) Decode(_ string, _ []sdk.Header, p []byte) ([]*byte, error) {
+	all := make([]*byte, 0, len(p))
+	for _, b := range p {
+		all = append(all, new(b))
+	}
+	return all, nil
+}
+
+// A large value takes what its author says that it takes.
+func TestASerializerOfLargeValues(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are not counted")
+	}
+	large := make([]*byte, 100)
+	for i := range large {
+		large[i] = new(byte(i))
+	}
+	for allocations, right := range map[float64]bool{0: false, 90: false, 200: true} {
+		var l listener
+		SerializerWith(&l, SerializerOptions{Allocations: allocations}, lists{}, lists{}, large)
+		if (len(l.heard) == 0) != right {
+			t.Errorf("with %v allocations it heard %q", allocations, l.heard)
+		}
+	}
+}
+
 // A module that is another plugin than the native one is found out in a client, too.
 func TestTheSuiteComparesBrokersWithClients(t *testing.T) {
 	s := Subject{New: making(upper)}

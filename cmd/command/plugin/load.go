@@ -56,7 +56,7 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 	if err := l.topics(ctx, s); err != nil {
 		return err
 	}
-	if err := has.locate(ctx, s); err != nil {
+	if err := has.locate(ctx, s); err != nil && !l.Copied {
 		return err
 	}
 	done := s.Waiting("looking at " + filepath.Base(l.File))
@@ -407,26 +407,28 @@ func (b brokerSettings) data() string {
 	return strings.TrimSpace(first)
 }
 
-// locate makes folder absolute when the settings have it below a folder of data that is
-// relative to where the broker was started, as the default is: the broker tells where that is.
+// locate makes folder absolute when the settings have it relative to where the broker was
+// started, as the default is: the broker tells where that is when its data is there, too.
 func (b brokerSettings) locate(ctx context.Context, s *session.Session) error {
-	data := filepath.Clean(b.data())
-	if b.all[settingFolder] != "" || filepath.IsAbs(data) {
+	folder, data := b.folder(), filepath.Clean(b.data())
+	if filepath.IsAbs(folder) {
 		return nil
 	}
-	brokers, err := s.Admin.DescribeAllLogDirs(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("find the broker's plugin.dir: %w", err)
-	}
-	for _, folders := range brokers {
-		for folder := range folders {
-			if folder == data || strings.HasSuffix(folder, string(filepath.Separator)+data) {
-				b.all[settingFolder] = filepath.Join(folder, "plugins")
-				return nil
+	if !filepath.IsAbs(data) {
+		brokers, err := s.Admin.DescribeAllLogDirs(ctx, nil)
+		if err != nil {
+			return fmt.Errorf("find the broker's plugin.dir: %w", err)
+		}
+		for _, folders := range brokers {
+			for told := range folders {
+				if started, below := strings.CutSuffix(told, string(filepath.Separator)+data); below {
+					b.all[settingFolder] = filepath.Join(started, string(filepath.Separator), folder)
+					return nil
+				}
 			}
 		}
 	}
-	return fmt.Errorf("find the broker's plugin.dir: its log.dirs is %s, and it does not tell where that is: give it a plugin.dir, or copy the file there and use --copied", b.data())
+	return fmt.Errorf("find the broker's plugin.dir: it is %s below the folder in which the broker was started, and it does not tell which that is: give it a plugin.dir that is absolute, or copy the file there and use --copied", folder)
 }
 
 func (b brokerSettings) plugins() []string { return list(b.all[settingPlugins]) }

@@ -6,9 +6,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// wanting is a caller who waits for a topic.
+// wanting is a caller who waits for a topic; or for one to have more partitions than are known, or
+// for an answer of brokers that says that it has not.
 type wanting struct {
 	topic string
+	least int32 // partitions
+	known int   // answers up to that which is due, if one is: that was asked for before
 	err   error // once done
 	done  chan struct{}
 }
@@ -19,9 +22,12 @@ func (w *wanting) happen(s *sender) {
 		close(w.done)
 		return
 	}
-	if (*s.p.topics.Load())[w.topic] != nil {
+	if t := (*s.p.topics.Load())[w.topic]; t != nil && t.Partitions >= w.least {
 		close(w.done)
 		return
+	}
+	if w.known = s.metadata.answers; s.metadata.asked {
+		w.known++
 	}
 	s.wanted = append(s.wanted, w)
 	if !s.metadata.topics[w.topic] {
@@ -220,6 +226,7 @@ type topicAt struct {
 func (d *described) happen(s *sender) {
 	m := &s.metadata
 	m.asked, m.at = false, s.p.now()
+	m.answers++
 	if d.err != nil {
 		m.tries++
 		m.needed = true
@@ -249,7 +256,7 @@ func (d *described) happen(s *sender) {
 	}
 	s.p.publish(topics)
 	s.wanted = slices.DeleteFunc(s.wanted, func(w *wanting) bool {
-		if topics[w.topic] == nil {
+		if t := topics[w.topic]; t == nil || t.Partitions < w.least && m.answers <= w.known {
 			return false
 		}
 		close(w.done)

@@ -74,7 +74,7 @@ func (p *Producer) Topic(ctx context.Context, name string, most time.Duration) (
 	t := (*all)[name]
 	if t == nil {
 		begin := time.Now()
-		t, err = p.wait(ctx, name, most)
+		t, err = p.wait(ctx, &wanting{topic: name, done: make(chan struct{})}, most)
 		return t, max(0, most-time.Since(begin)), err
 	}
 	// Whoever publishes other topics forgets the recent one afterwards. Only the first topic is
@@ -91,9 +91,17 @@ func (p *Producer) publish(topics map[string]*Topic) {
 	p.recent.Store(nil)
 }
 
+// Renew is Topic of one that is known to have fewer partitions than so many: it may have been given
+// more. What is answered has as many as brokers know now.
+func (p *Producer) Renew(ctx context.Context, name string, least int32, most time.Duration) (t *Topic, left time.Duration, err error) {
+	begin := time.Now()
+	t, err = p.wait(ctx, &wanting{topic: name, least: least, done: make(chan struct{})}, most)
+	return t, max(0, most-time.Since(begin)), err
+}
+
 // wait asks for a topic and waits for it.
-func (p *Producer) wait(ctx context.Context, name string, most time.Duration) (*Topic, error) {
-	w := &wanting{topic: name, done: make(chan struct{})}
+func (p *Producer) wait(ctx context.Context, w *wanting, most time.Duration) (*Topic, error) {
+	name := w.topic
 	if err := p.tell(w); err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type sender struct {
 		tries   int   // that failed in a row
 		topics  map[string]bool
 		added   bool // topics that nobody has asked for
+		answers int  // that came, and questions that failed
 		missing int  // rounds in a row in which a topic or a leader was not there
 	}
 	identity struct {
