@@ -128,6 +128,9 @@ func newSubscriber(s *settings, interceptors []sdk.ConsumerInterceptor, assignor
 	if err := s.checkProtocol(assignors); err != nil {
 		return nil, err
 	}
+	if given := strings.TrimSpace(s.given[AutoCommit.Name]); c.group == "" && given != "" && AutoCommit.Of(v) {
+		return nil, fmt.Errorf("%s=true needs a %s: there is none to commit for", AutoCommit.Name, GroupID.Name)
+	}
 	if heartbeat, session := HeartbeatInterval.Of(v), SessionTimeout.Of(v); heartbeat >= session {
 		return nil, fmt.Errorf("%s (%v) must be less than %s (%v)", HeartbeatInterval.Name, heartbeat, SessionTimeout.Name, session)
 	}

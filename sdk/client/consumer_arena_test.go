@@ -54,6 +54,8 @@ type arena struct {
 	ctx     context.Context
 	plain   *kgo.Client
 	kadm    *kadm.Client
+
+	elsewhere bool // the broker is a process of its own, perhaps not Millrace
 }
 
 func enterArena(t *testing.T) *arena {
@@ -71,7 +73,7 @@ func enterArena(t *testing.T) *arena {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { plain.Close(); cancel() })
-	return &arena{t, address, ctx, plain, kadm.NewClient(plain)}
+	return &arena{t, address, ctx, plain, kadm.NewClient(plain), os.Getenv(peerVariable) != ""}
 }
 
 // unique is a name that nobody has.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,6 +13,42 @@ import (
 
 // leastLook is how long to wait at least before the next look for a topic.
 const leastLook = 100 * time.Millisecond
+
+// named is how long topics may take to come to be before checkNames says that they are not there.
+const named = time.Second
+
+// checkNames warns of topics that are not there, a little after they were asked for: a name may be
+// misspelt, and Poll would wait for it in silence.
+func (c *Subscriber) checkNames(topics []string) {
+	if len(topics) == 0 {
+		return
+	}
+	e := c.session
+	c.others.Add(1)
+	go func() {
+		defer c.others.Done()
+		if pause(e.life, named) != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(e.life, RequestTimeout.Of(c.s.Values))
+		defer cancel()
+		q := kmsg.NewPtrMetadataRequest()
+		for _, name := range topics {
+			one := kmsg.NewMetadataRequestTopic()
+			one.Topic = &name
+			q.Topics = append(q.Topics, one)
+		}
+		a, err := q.RequestWith(ctx, e.client)
+		if err != nil {
+			return // who cannot be asked now is waited for, and franz-go says so
+		}
+		for _, t := range a.Topics {
+			if t.ErrorCode == kerr.UnknownTopicOrPartition.Code && t.Topic != nil {
+				c.s.log.Warn("no broker knows a topic that the consumer wants; it waits for it", "topic", *t.Topic, "group", c.group)
+			}
+		}
+	}()
+}
 
 // miss is told that a broker does not know a partition's topic by the id that it is read under:
 // it was deleted, or the broker has not heard of it yet. franz-go would ask on without a pause,

@@ -37,9 +37,9 @@ type session struct {
 // over reports whether the session has ended without anybody asking it to.
 func (e *session) over() bool { return e.expired.Load() }
 
-// resubscribe changes the topics.
-func (e *session) resubscribe(old, topics []string) {
-	var gone, come []string
+// resubscribe changes the topics, and answers those that are new.
+func (e *session) resubscribe(old, topics []string) (come []string) {
+	var gone []string
 	for _, topic := range old {
 		if !slices.Contains(topics, topic) {
 			gone = append(gone, topic)
@@ -56,6 +56,7 @@ func (e *session) resubscribe(old, topics []string) {
 	if len(gone) > 0 {
 		e.client.PurgeTopicsFromConsuming(gone...)
 	}
+	return come
 }
 
 // beginSession begins to consume what is wanted.
@@ -88,6 +89,13 @@ func (c *Subscriber) beginSession() error {
 		defer c.others.Done()
 		c.commitAll(e)
 	}()
+	topics := c.wants.topics
+	if c.wants.manual {
+		for tp := range c.places {
+			topics = append(topics, tp.Topic)
+		}
+	}
+	c.checkNames(slices.Compact(slices.Sorted(slices.Values(topics))))
 	return nil
 }
 

@@ -206,7 +206,7 @@ func (c *Subscriber) subscribe(w subscription) error {
 		}
 		return nil
 	}
-	c.session.resubscribe(old.topics, w.topics)
+	c.checkNames(c.session.resubscribe(old.topics, w.topics))
 	return nil
 }
 

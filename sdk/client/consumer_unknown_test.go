@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/sdk/client"
+	"github.com/millrace/millrace/sdk/kit"
 )
 
 // A broker that has not heard of a topic yet does not know its id, though the topic is the same:
@@ -77,5 +80,46 @@ func TestATopicThatABrokerDoesNotKnowYetIsReadOn(t *testing.T) {
 	}
 	if left.Load() > 0 {
 		t.Errorf("%d fetches were not refused", left.Load())
+	}
+}
+
+// A name that was misspelt is waited for, as by Kafka's consumer, but not in silence.
+func TestATopicThatNobodyHasIsSaid(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	address := kit.Start(t, kit.Options{Settings: map[string]string{"auto.create.topics.enable": "false"}, Topics: map[string]int32{"orders": 1}}).Address()
+	for name, begin := range map[string]func(c *textConsumer) error{
+		"subscribed": func(c *textConsumer) error { return c.Subscribe([]string{"orders", "odrers"}, nil) },
+		"subscribed later": func(c *textConsumer) error {
+			if err := c.Subscribe([]string{"orders"}, nil); err != nil {
+				return err
+			}
+			if _, err := c.Poll(ctx, time.Millisecond); err != nil {
+				return err
+			}
+			return c.Subscribe([]string{"orders", "odrers"}, nil)
+		},
+		"assigned": func(c *textConsumer) error { return c.Assign(at("orders", 0), at("odrers", 0), at("odrers", 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			said := &output{}
+			c, err := client.NewConsumer(client.Config{"bootstrap.servers": address, "group.id": name}, client.ConsumerOptions[string, string]{Log: slog.New(slog.NewTextHandler(said, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeIt(ctx, c)
+			if err := begin(c); err != nil {
+				t.Fatal(err)
+			}
+			for !strings.Contains(said.String(), "it waits for it\" topic=odrers") {
+				if _, err := c.Poll(ctx, 20*time.Millisecond); err != nil {
+					t.Fatalf("%v: %s", err, said)
+				}
+			}
+			if strings.Contains(said.String(), "topic=orders") || strings.Count(said.String(), "odrers") != 1 {
+				t.Errorf("it says %s", said)
+			}
+		})
 	}
 }

@@ -170,8 +170,12 @@ func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic,
 	if after := (*e.topics.Load())[name]; after != nil && after != known {
 		return after.Topic, nil
 	}
+	var last error // that is not for want of time
 	for tries := 1; ; tries++ {
 		t, err := e.describe(ctx, name, known)
+		if err != nil && ctx.Err() == nil || last == nil {
+			last = err
+		}
 		switch {
 		case e.closed.Load():
 			return nil, ErrClosed
@@ -180,7 +184,7 @@ func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic,
 		case known != nil:
 			return known.Topic, nil // what was known serves a little longer
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("topic %s: %w (last: %w)", name, context.Cause(ctx), err)
+			return nil, fmt.Errorf("topic %s: %w (last: %w)", name, context.Cause(ctx), last)
 		case !kerr.IsRetriable(err) && errors.As(err, new(*kerr.Error)):
 			return nil, fmt.Errorf("topic %s: %w", name, err)
 		}

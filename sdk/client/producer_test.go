@@ -191,6 +191,18 @@ func TestPartitionsAreChecked(t *testing.T) {
 	}
 }
 
+// Who waits for a topic that is not there is told that, and not only that time is over.
+func TestATopicThatIsNotThere(t *testing.T) {
+	address := kit.Start(t, kit.Options{Settings: map[string]string{"auto.create.topics.enable": "false"}}).Address()
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		p := valuesProducer(t, client.Config{"bootstrap.servers": address, "client.engine": engine, "max.block.ms": "300", "retry.backoff.ms": "10"}, client.ProducerOptions[string, string]{})
+		err := p.Fire(t.Context(), &client.ProducerRecord[string, string]{Topic: "nowhere"})
+		if !errors.Is(err, client.ErrTimeout) || !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "max.block.ms=300") {
+			t.Errorf("%s: %v", engine, err)
+		}
+	}
+}
+
 // A record may name a partition that was added after the producer has asked what there are.
 func TestPartitionsThatWereAdded(t *testing.T) {
 	for _, engine := range []string{client.EngineNative, client.EngineKgo} {

@@ -413,7 +413,7 @@ func TestNoBrokerSaysSo(t *testing.T) {
 	engines(t, func(t *testing.T, engine string) {
 		p := producer(t, engine, l.Addr().String(), "max.block.ms", "200")
 		err := p.Fire(limited(t), numbered("any", 0))
-		if !errors.Is(err, client.ErrTimeout) || !strings.Contains(err.Error(), "max.block.ms=200") {
+		if !errors.Is(err, client.ErrTimeout) || !strings.Contains(err.Error(), "max.block.ms=200") || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -2,6 +2,7 @@ package native
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -14,6 +15,7 @@ type wanting struct {
 	known int   // answers up to that which is due, if one is: that was asked for before
 	err   error // once done
 	done  chan struct{}
+	last  atomic.Pointer[error] // why it still waits; nil: nobody has answered yet
 }
 
 func (w *wanting) happen(s *sender) {
@@ -227,6 +229,11 @@ func (d *described) happen(s *sender) {
 	m := &s.metadata
 	m.asked, m.at = false, s.p.now()
 	m.answers++
+	for _, w := range s.wanted {
+		if why := d.why(w.topic); why != nil {
+			w.last.Store(&why)
+		}
+	}
 	if d.err != nil {
 		m.tries++
 		m.needed = true
@@ -267,6 +274,19 @@ func (d *described) happen(s *sender) {
 	if m.missing++; !again {
 		m.missing = 0
 	}
+}
+
+// why is what an answer says of a topic that cannot be had yet; nil: nothing.
+func (d *described) why(topic string) error {
+	if d.err != nil {
+		return d.err
+	}
+	for i := range d.topics {
+		if d.topics[i].name == topic {
+			return d.topics[i].err
+		}
+	}
+	return nil
 }
 
 // spelling is a topic's name where those who send have it, in all likelihood: to find that two

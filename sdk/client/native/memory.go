@@ -72,7 +72,7 @@ func (m *Memory) line(bytes int64) (*waiting, error) {
 	case m.closed:
 		return nil, ErrClosed
 	case bytes > m.total:
-		return nil, fmt.Errorf("a record needs %d bytes and buffer.memory has %d in all: make the record smaller or buffer.memory larger: %w", bytes, m.total, kerr.MessageTooLarge)
+		return nil, fmt.Errorf("a batch, which is as large as batch.size or its first record, needs %d bytes and buffer.memory has %d in all: make those smaller or buffer.memory larger: %w", bytes, m.total, kerr.MessageTooLarge)
 	case len(m.queue) == 0 && m.free >= bytes:
 		m.free -= bytes
 		return nil, nil

@@ -117,7 +117,9 @@ func (p *Producer) wait(ctx context.Context, w *wanting, most time.Duration) (*T
 	case <-p.ended:
 		return nil, ErrClosed
 	case <-timer.C:
-		err = fmt.Errorf("topic %s: there is no metadata after max.block.ms=%d: %w", name, most.Milliseconds(), ErrTimeout)
+		if err = fmt.Errorf("topic %s: there is no metadata after max.block.ms=%d: %w", name, most.Milliseconds(), ErrTimeout); w.last.Load() != nil {
+			err = fmt.Errorf("%w (last: %w)", err, *w.last.Load())
+		}
 	case <-ctx.Done():
 		err = fmt.Errorf("topic %s: wait for its metadata: %w", name, context.Cause(ctx))
 	}
