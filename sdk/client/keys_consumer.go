@@ -58,7 +58,7 @@ var (
 	})
 	AutoCommit = Consumers.Bool(setting.Bool{
 		Name: "enable.auto.commit", Default: true,
-		Doc: "Whether Poll and Close commit by themselves what the calls of Poll before returned.",
+		Doc: "Whether Poll and Close commit by themselves what the calls of Poll before returned. Without a `group.id` they do not, and `true` is refused.",
 	})
 	AutoCommitInterval = Consumers.Duration(setting.Duration{
 		Name: "auto.commit.interval.ms", Default: 5_000, Int: true,
