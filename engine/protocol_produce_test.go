@@ -388,6 +388,49 @@ func TestCompactedTopicsWantKeys(t *testing.T) {
 	want(t, "key", p.produce(9, s, 0, records("one")).ErrorCode, nil)
 }
 
+// TestRefusedRecordsAreNamed: of a batch of which some records are wrong a producer gives up only those (KIP-467).
+func TestRefusedRecordsAreNamed(t *testing.T) {
+	p := dialed(t)
+	now := time.Now().UnixMilli()
+	for _, test := range []struct {
+		setting, value string
+		err            *kerr.Error
+		wrong          func(b *batch.Builder)
+	}{
+		{"cleanup.policy", "compact", kerr.InvalidRecord, func(b *batch.Builder) { b.Append(now, nil, []byte("keyless"), nil) }},
+		{"message.timestamp.after.max.ms", "3600000", kerr.InvalidTimestamp, func(b *batch.Builder) { b.Append(now+7200_000, []byte("k"), nil, nil) }},
+		{"message.timestamp.before.max.ms", "3600000", kerr.InvalidTimestamp, func(b *batch.Builder) { b.Append(now-7200_000, []byte("k"), nil, nil) }},
+	} {
+		s := p.topic(1, test.setting, test.value)
+		for _, codec := range []batch.Codec{batch.None, batch.Zstd} {
+			var b batch.Builder
+			for i := range 5 {
+				if i == 0 || i == 3 {
+					test.wrong(&b)
+				} else {
+					b.Append(now, []byte("key"), []byte("value"), nil)
+				}
+			}
+			o := batch.NoProducer()
+			o.Codec = codec
+			sent, err := b.Finish(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, version := range []int16{8, 9, 12} {
+				r := p.produce(version, s, 0, sent)
+				want(t, test.setting, r.ErrorCode, test.err)
+				if len(r.ErrorRecords) != 2 || r.ErrorRecords[0].RelativeOffset != 0 || r.ErrorRecords[1].RelativeOffset != 3 || *r.ErrorRecords[1].ErrorMessage == "" || r.ErrorMessage == nil {
+					t.Errorf("%s, %s, version %d: %+v", test.setting, codec, version, r)
+				}
+			}
+			if r := p.produce(7, s, 0, sent); len(r.ErrorRecords) != 0 {
+				t.Errorf("%s, version 7: %+v", test.setting, r)
+			}
+		}
+	}
+}
+
 // TestBrokerSideCompression: with compression.type other than producer, batches are
 // stored with that codec, whatever they come with.
 func TestBrokerSideCompression(t *testing.T) {

@@ -75,6 +75,7 @@ const (
 	stopDrain                     // the server shuts down
 	stopPause                     // the handler asked for it
 	stopTime                      // the handler asked for it, until a time
+	stopReply                     // the handler asked for it, until a reply is there
 )
 
 // interest is what the poller reports.

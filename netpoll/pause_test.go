@@ -403,3 +403,39 @@ func TestAPauseThatEndsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A slot that holds its connection lets no further frame through until it is complete, with a reply or
+// without one; then the next comes by itself.
+func TestASlotHoldsItsConnection(t *testing.T) {
+	type seen struct {
+		slot *Slot
+		body byte
+	}
+	frames := make(chan seen, 100)
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		slot := c.Reserve()
+		slot.Hold()
+		frames <- seen{slot, f.Bytes()[0]}
+		f.Release()
+	}})
+	c := dial(t, s)
+	write(t, c, framed([]byte{0}, []byte{1}, []byte{2}, []byte{3}))
+	for want := range byte(4) {
+		got := <-frames
+		if got.body != want {
+			t.Fatalf("frame %d came, want %d", got.body, want)
+		}
+		more := -1
+		on(got.slot.Conn().loop, func() { more = len(frames) })
+		if more != 0 {
+			t.Fatalf("%d frames came before the answer to %d", more, want)
+		}
+		if want == 1 {
+			got.slot.Discard()
+			continue
+		}
+		got.slot.Write([]byte{want})
+		got.slot.Send()
+		expect(t, c, []byte{want})
+	}
+}

@@ -27,6 +27,7 @@ type Slot struct {
 	held   bool  // neither sent nor discarded
 	done   bool  // complete, as the loop knows
 	gone   bool  // discarded
+	holds  bool  // no frame is delivered until it is complete
 	prefix [4]byte
 	buffer *bytebufferpool.ByteBuffer // what was copied; nil: nothing
 	from   int                        // first copied byte that no part covers
@@ -57,6 +58,15 @@ const (
 
 // replies holds the memory that replies are built in.
 var replies bytebufferpool.Pool
+
+// Hold has no further frame of the connection delivered until the slot is complete, so that the request after
+// finds what this one changes. It is beside Pause and PauseFor. On the loop only, by who reserved the slot.
+func (s *Slot) Hold() {
+	if c := s.conn; !c.closed {
+		s.holds = true
+		c.stop |= stopReply
+	}
+}
 
 // Conn is the connection that the slot answers on.
 func (s *Slot) Conn() *Conn { return s.conn }
@@ -181,6 +191,10 @@ func (s *Slot) arrive(l *Loop) {
 	if c.head.done && !c.blocked {
 		l.touchLater(c)
 	}
+	if s.holds {
+		s.holds = false
+		c.resume(stopReply)
+	}
 }
 
 // empty releases what is not yet sent.
@@ -225,7 +239,7 @@ func (l *Loop) reserve(c *Conn) *Slot {
 		l.free = s.next
 		l.freeCount--
 	}
-	s.conn, s.next, s.held, s.done, s.gone, s.round = c, nil, true, false, false, l.round
+	s.conn, s.next, s.held, s.done, s.gone, s.holds, s.round = c, nil, true, false, false, false, l.round
 	l.owed++
 	s.parts = append(s.parts, part{kind: attached}) // the prefix
 	return s

@@ -65,8 +65,8 @@ func newProduceCall() *produceCall {
 // Versions 0 to 2 are advertised, because old librdkafka decides by them whether it may
 // compress, and refused (KAFKA-18659).
 //
-// Differs from Kafka: bytes behind the batch are refused, single records are not named
-// in errors (KIP-467), a partition that is named twice is written twice, the records
+// Differs from Kafka: bytes behind the batch are refused, no more than a thousand records
+// are named in errors (KIP-467), a partition that is named twice is written twice, the records
 // of compressed batches are looked at only where the topic needs it, and interceptors may
 // change or refuse batches.
 func produce(c call, frame *netpoll.Frame, body []byte) error {
@@ -193,6 +193,7 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 		}
 		if err != nil && err != errUnpack {
 			r.Error, r.Message = err.Code, why
+			p.blame(i, topic.Name, settings, glanced, borrowsNothing{})
 			topic.Counts.ProduceFailed()
 			return
 		}

@@ -23,6 +23,8 @@ type entry struct {
 	served   int16 // the first version that is really served
 	flexible int16 // first version with tagged fields; −1: none
 	labels   context.Context
+	// changes says that the connection's next request waits for the answer, and so finds what this one changes.
+	changes bool
 	// serve answers. An error means that the request cannot be read: the connection is
 	// closed. Ownership: frame belongs to serve.
 	serve func(c call, frame *netpoll.Frame, body []byte) error
@@ -36,52 +38,52 @@ func table() (t [128]*entry) {
 		{key: 1, name: "Fetch", min: 4, max: 18, served: 4, flexible: 12, serve: fetch},
 		handle(2, 1, 11, listOffsets),
 		handle(3, 0, 13, metadata),
-		handle(8, 2, 10, offsetCommit),
+		changes(handle(8, 2, 10, offsetCommit)),
 		handle(9, 1, 10, offsetFetch),
 		handle(10, 0, 6, findCoordinator),
 		handle(11, 0, 9, joinGroup),
 		handle(12, 0, 4, heartbeat),
-		handle(13, 0, 5, leaveGroup),
+		changes(handle(13, 0, 5, leaveGroup)),
 		handle(14, 0, 5, syncGroup),
 		handle(15, 0, 6, describeGroups),
 		handle(16, 0, 5, listGroups),
 		handle(17, 0, 1, saslHandshake),
 		handle(18, 0, 5, apiVersions),
-		handle(19, 2, 7, createTopics),
-		handle(20, 1, 6, deleteTopics),
-		handle(21, 0, 2, deleteRecords),
+		changes(handle(19, 2, 7, createTopics)),
+		changes(handle(20, 1, 6, deleteTopics)),
+		changes(handle(21, 0, 2, deleteRecords)),
 		handle(22, 0, 5, initProducerID),
 		handle(23, 2, 4, offsetForLeaderEpoch),
-		handle(24, 0, 5, addPartitionsToTxn),
-		handle(25, 0, 4, addOffsetsToTxn),
-		handle(26, 0, 5, endTxn),
-		handle(27, 1, 2, writeTxnMarkers),
-		handle(28, 0, 6, txnOffsetCommit),
+		changes(handle(24, 0, 5, addPartitionsToTxn)),
+		changes(handle(25, 0, 4, addOffsetsToTxn)),
+		changes(handle(26, 0, 5, endTxn)),
+		changes(handle(27, 1, 2, writeTxnMarkers)),
+		changes(handle(28, 0, 6, txnOffsetCommit)),
 		handle(29, 1, 3, describeACLs),
-		handle(30, 1, 3, createACLs),
-		handle(31, 1, 3, deleteACLs),
+		changes(handle(30, 1, 3, createACLs)),
+		changes(handle(31, 1, 3, deleteACLs)),
 		handle(32, 1, 4, describeConfigs),
-		handle(33, 0, 2, alterConfigs),
+		changes(handle(33, 0, 2, alterConfigs)),
 		handle(35, 1, 5, describeLogDirs),
 		handle(36, 0, 2, saslAuthenticate),
-		handle(37, 0, 3, createPartitions),
-		handle(42, 0, 3, deleteGroups),
-		handle(43, 0, 2, electLeaders),
-		handle(44, 0, 1, incrementalAlterConfigs),
-		handle(45, 0, 1, alterPartitionReassignments),
+		changes(handle(37, 0, 3, createPartitions)),
+		changes(handle(42, 0, 3, deleteGroups)),
+		changes(handle(43, 0, 2, electLeaders)),
+		changes(handle(44, 0, 1, incrementalAlterConfigs)),
+		changes(handle(45, 0, 1, alterPartitionReassignments)),
 		handle(46, 0, 0, listPartitionReassignments),
-		handle(47, 0, 0, offsetDelete),
+		changes(handle(47, 0, 0, offsetDelete)),
 		handle(48, 0, 1, describeClientQuotas),
 		handle(50, 0, 0, describeUserScramCredentials),
-		handle(51, 0, 0, alterUserScramCredentials),
+		changes(handle(51, 0, 0, alterUserScramCredentials)),
 		handle(55, 0, 2, describeQuorum),
-		handle(57, 0, 2, updateFeatures),
+		changes(handle(57, 0, 2, updateFeatures)),
 		handle(60, 0, 2, describeCluster),
 		handle(61, 0, 0, describeProducers),
-		handle(64, 0, 0, unregisterBroker),
+		changes(handle(64, 0, 0, unregisterBroker)),
 		handle(65, 0, 0, describeTransactions),
 		handle(66, 0, 2, listTransactions),
-		handle(68, 0, 1, consumerGroupHeartbeat),
+		changes(handle(68, 0, 1, consumerGroupHeartbeat)),
 		handle(69, 0, 1, consumerGroupDescribe),
 		handle(74, 0, 1, listConfigResources),
 		handle(75, 0, 0, describeTopicPartitions),
@@ -136,6 +138,13 @@ func handle[Q, A any, PQ request[Q], PA response[A]](key, min, max int16, answer
 		answer(&c, q, a)
 		return nil
 	}
+	return e
+}
+
+// changes makes the entry one whose requests are answered before the next is looked at. Produce is not: a
+// producer has many on their way, and the partitions keep their order.
+func changes(e *entry) *entry {
+	e.changes = true
 	return e
 }
 

@@ -124,6 +124,9 @@ func (p *produceCall) Unpack() {
 		}
 		if err != nil {
 			p.fail(part, err, why)
+			if part.settings.Produce == nil { // an interceptor's reasons are its own
+				p.blame(part.index, part.topic.Name, part.settings, batch.MaxPlain, p.memory(i))
+			}
 		}
 	}
 	if !p.sendAsides() {

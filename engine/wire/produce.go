@@ -75,6 +75,13 @@ type ProduceResult struct {
 	Message       string // what is wrong; empty: null
 	Leader        Leader // told when Error sends the client elsewhere and Redirect is set
 	Redirect      bool
+	Records       []RecordError // those for which the batch was refused
+}
+
+// RecordError is what is wrong with one record of a batch (KIP-467).
+type RecordError struct {
+	Index   int32 // in the batch
+	Message string
 }
 
 // AppendProduce appends the body of the response to p. The throttle time is how long the client should
@@ -120,7 +127,12 @@ func (p *Produce) result(w *writer, index int32, r *ProduceResult) (redirects bo
 		w.int64(r.LogStart)
 	}
 	if p.Version >= 8 {
-		w.count(0) // errors of single records
+		w.count(len(r.Records))
+		for i := range r.Records {
+			w.int32(r.Records[i].Index)
+			w.nullString(r.Records[i].Message)
+			w.tags(0)
+		}
 		w.nullString(r.Message)
 	}
 	if r.Redirect && p.Version >= 10 {

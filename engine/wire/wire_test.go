@@ -52,7 +52,7 @@ func TestKmsgReadsProduceResponses(t *testing.T) {
 	results := []ProduceResult{
 		{Base: 10, LogAppendTime: -1, LogStart: 2},
 		{Error: 6, Base: -1, LogAppendTime: -1, LogStart: -1, Leader: Leader{3, 4}, Redirect: true},
-		{Error: 87, Base: -1, LogAppendTime: 5, LogStart: -1, Message: "no key"},
+		{Error: 87, Base: -1, LogAppendTime: 5, LogStart: -1, Message: "no key", Records: []RecordError{{1, "first"}, {7, "second"}}},
 	}
 	for version := int16(0); version <= 13; version++ {
 		var p Produce
@@ -71,7 +71,8 @@ func TestKmsgReadsProduceResponses(t *testing.T) {
 		if version >= 1 && got.ThrottleMillis != 250 {
 			t.Fatalf("version %d: throttled for %d ms, want 250", version, got.ThrottleMillis)
 		}
-		if version >= 8 && (third.ErrorMessage == nil || *third.ErrorMessage != "no key") {
+		if version >= 8 && (third.ErrorMessage == nil || *third.ErrorMessage != "no key" || len(third.ErrorRecords) != 2 ||
+			third.ErrorRecords[1].RelativeOffset != 7 || *third.ErrorRecords[1].ErrorMessage != "second") {
 			t.Fatalf("version %d: %+v", version, third)
 		}
 		if version >= 10 && (second.CurrentLeader.LeaderID != 3 || second.CurrentLeader.LeaderEpoch != 4 || len(got.Brokers) != 1 || got.Brokers[0].Host != "host") {

@@ -44,10 +44,7 @@ var records = Set{Name: "records", Cases: []Case{
 			t.Ask(12, produce("large", 0, "", p.batch()))
 		}
 	}},
-	{
-		Name: "produce at wrong times and without keys", Ask: produceRefused,
-		Differs: "single records are not named in errors (KIP-467)",
-	},
+	{Name: "produce at wrong times and without keys", Ask: produceRefused},
 	{Name: "produce at any time", Ask: func(t *Talk) {
 		t.led("times", 1)
 		t.led("recent", 1, "message.timestamp.before.max.ms=3600000")
