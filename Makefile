@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both sdk sdk-both guests tune
+.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both sdk sdk-both suites guests tune
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ sdk: ## the conformance suites of our own clients, race detector on, against a b
 
 sdk-both: ## the same, and then against a real Apache Kafka
 	cd engine/compat && go run ./sdk -target both
+
+suites: ## the tests that franz-go comes with, against a broker in a process of its own; two minutes
+	cd engine/compat && go run ./sdk -theirs
 
 plugins: ## what Java and Go clients see of topics with interceptors, and plugins that change under load and kill -9
 	cd engine/compat && go run ./plugins

@@ -96,6 +96,28 @@ func TestClientsProveWhoTheyAre(t *testing.T) {
 	}
 }
 
+// A client may salt passwords as it likes: what comes is of any length, but not empty.
+func TestSaltedPasswordsOfAnyLength(t *testing.T) {
+	p := dialed(t)
+	for salted, refusal := range map[string]*kerr.Error{"": kerr.UnacceptableCredential, "p": nil, "of eighteen bytes.": nil, strings.Repeat("p", 1000): nil} {
+		for mechanism := int8(1); mechanism <= 2; mechanism++ {
+			if refusal != nil && foreign() {
+				continue // Kafka fails at it
+			}
+			user := unused(t)
+			q := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+			q.Upsertions = []kmsg.AlterUserSCRAMCredentialsRequestUpsertion{
+				{Name: user, Mechanism: mechanism, Iterations: 15000, Salt: []byte("my-salt"), SaltedPassword: []byte(salted)},
+			}
+			a := ask[*kmsg.AlterUserSCRAMCredentialsResponse](p, 0, q).Results
+			if len(a) != 1 || a[0].User != user {
+				t.Fatalf("answers %+v", a)
+			}
+			want(t, fmt.Sprintf("%d bytes, mechanism %d", len(salted), mechanism), a[0].ErrorCode, refusal)
+		}
+	}
+}
+
 // A password that was changed or taken away counts at once.
 func TestPasswordsChange(t *testing.T) {
 	onlyOurs(t)

@@ -251,6 +251,29 @@ func TestMetadataCreatesTopicsWhenItMay(t *testing.T) {
 	want(t, "switched off", asked(4, unused(t), true).ErrorCode, kerr.UnknownTopicOrPartition)
 }
 
+// Who deletes a topic and asks whether it is gone hears so, though asking creates topics, as before version 4 it always does.
+func TestMetadataOfADeletedTopic(t *testing.T) {
+	p := dialed(t)
+	for _, version := range []int16{1, 3, 4, 9, 13} {
+		s := p.topic(1)
+		d := kmsg.NewPtrDeleteTopicsRequest()
+		d.TopicNames = []string{s.name}
+		want(t, "delete", ask[*kmsg.DeleteTopicsResponse](p, 5, d).Topics[0].ErrorCode, nil)
+		q := kmsg.NewPtrMetadataRequest()
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = &s.name
+		q.Topics, q.AllowAutoTopicCreation = append(q.Topics, topic), true
+		first := ask[*kmsg.MetadataResponse](p, version, q).Topics[0]
+		want(t, "is it gone?", first.ErrorCode, kerr.UnknownTopicOrPartition)
+		if len(first.Partitions) != 0 {
+			t.Errorf("version %d: %+v", version, first)
+		}
+		if !foreign() { // Kafka needs a while
+			want(t, "asked again", ask[*kmsg.MetadataResponse](p, version, q).Topics[0].ErrorCode, nil)
+		}
+	}
+}
+
 // page describes topics by DescribeTopicPartitions.
 func (p *peer) page(limit int32, cursor *kmsg.DescribeTopicPartitionsRequestCursor, names ...string) *kmsg.DescribeTopicPartitionsResponse {
 	p.t.Helper()

@@ -18,7 +18,8 @@ import (
 //	v9 flexible · v10 topic ids · v12 topics by id · v13 top-level error
 //
 // Differs from Kafka: a topic that is created by asking is described at once, where
-// Kafka lets the client ask again.
+// Kafka lets the client ask again. Not so a topic that was deleted: of the first who asks it is
+// only said that it is not there, and asking again creates it.
 func metadata(c *call, q *kmsg.MetadataRequest, a *kmsg.MetadataResponse) {
 	if err := checkMetadata(q); err != nil {
 		if c.version >= 13 {
@@ -63,10 +64,11 @@ func missingNames(c *call, q *kmsg.MetadataRequest, ask *asker) (names []string,
 	for _, t := range q.Topics {
 		switch {
 		case t.Topic == nil, t.TopicID != [16]byte{}, image.Topic(*t.Topic) != nil, !ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, *t.Topic):
-		case creator || ask.allowed(sdk.OperationCreate, sdk.ResourceTopic, *t.Topic):
-			names = append(names, *t.Topic)
-		default:
+		case !creator && !ask.allowed(sdk.OperationCreate, sdk.ResourceTopic, *t.Topic):
 			refused[*t.Topic] = kerr.TopicAuthorizationFailed
+		case c.server.farewells.heard(*t.Topic): // it is not created yet
+		default:
+			names = append(names, *t.Topic)
 		}
 	}
 	return names, refused

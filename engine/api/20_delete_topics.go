@@ -55,6 +55,8 @@ func deleteTopics(c *call, q *kmsg.DeleteTopicsRequest, a *kmsg.DeleteTopicsResp
 				t.ErrorCode, t.ErrorMessage = answer.Refusal.Code.Code, told(answer.Refusal.Message)
 			case err != nil:
 				t.ErrorCode, t.ErrorMessage = code(err), told(err.Error())
+			case answer.Name != nil:
+				c.server.farewells.say(*answer.Name)
 			}
 			a.Topics = append(a.Topics, t)
 		}

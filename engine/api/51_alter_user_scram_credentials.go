@@ -17,7 +17,7 @@ import (
 //
 //	v0 flexible
 //
-// Differs from Kafka: salts and salted passwords that no client makes are refused, and credentials of
+// Differs from Kafka: an empty salt, an empty salted password and a salt of more than a kibibyte are refused, and credentials of
 // one user by two mechanisms can be altered at once, as KIP-554 and the example in Kafka's documentation
 // have it; Kafka's controller takes them for one that is altered twice.
 func alterUserScramCredentials(c *call, q *kmsg.AlterUserSCRAMCredentialsRequest, a *kmsg.AlterUserSCRAMCredentialsResponse) {
@@ -35,7 +35,7 @@ func alterUserScramCredentials(c *call, q *kmsg.AlterUserSCRAMCredentialsRequest
 		u := &q.Upsertions[i]
 		one := cluster.ScramChange{ScramKey: cluster.ScramKey{User: u.Name, Mechanism: scramMechanisms[u.Mechanism]}}
 		one.Credential = &cluster.ScramCredential{Salt: bytes.Clone(u.Salt), Iterations: u.Iterations}
-		if len(u.SaltedPassword) == cluster.ScramKeySize(one.Mechanism) {
+		if len(u.SaltedPassword) > 0 { // of any length, as Kafka takes it: only what is made of it is kept
 			one.Credential.StoredKey, one.Credential.ServerKey = security.Keys(one.Mechanism, u.SaltedPassword)
 		}
 		changes = append(changes, one)

@@ -78,6 +78,7 @@ type Server struct {
 	starved   atomic.Int64           // when it was last said that fetches find no memory
 	sessions  fetchSlots
 	producers producerBlock
+	farewells farewells
 	denials   sparing
 	strangers sparing // lines about connections whose peer has not proved who is there
 }

@@ -184,7 +184,7 @@ func (c *ScramChange) check(i *Image, twice bool) *Refusal {
 	case len(c.Credential.Salt) > maxScramSalt:
 		return refuse(kerr.UnacceptableCredential, "The salt is longer than %d bytes", maxScramSalt)
 	case c.Credential.check(c.ScramKey) != nil:
-		return refuse(kerr.UnacceptableCredential, "The salted password must have %d bytes, and there must be a salt", ScramKeySize(c.Mechanism))
+		return refuse(kerr.UnacceptableCredential, "Neither the salted password nor the salt may be empty")
 	}
 	return nil
 }

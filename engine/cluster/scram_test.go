@@ -85,7 +85,7 @@ func TestCredentialsThatAreRefused(t *testing.T) {
 		"not there":        {[]ScramChange{scramChange("u", ScramSHA256, nil)}, "RESOURCE_NOT_FOUND: Attempt to delete a user credential that does not exist"},
 		"too many":         {[]ScramChange{scramChange("u", ScramSHA256, credential(ScramSHA256, 16385))}, "UNACCEPTABLE_CREDENTIAL: Too many iterations"},
 		"too few":          {[]ScramChange{scramChange("u", ScramSHA256, credential(ScramSHA256, 4095))}, "UNACCEPTABLE_CREDENTIAL: Too few iterations"},
-		"of the other":     {[]ScramChange{scramChange("u", ScramSHA512, fine)}, "UNACCEPTABLE_CREDENTIAL: The salted password must have 64 bytes"},
+		"of the other":     {[]ScramChange{scramChange("u", ScramSHA512, fine)}, "UNACCEPTABLE_CREDENTIAL: Neither the salted password nor the salt may be empty"},
 		"a long salt":      {[]ScramChange{scramChange("u", ScramSHA256, salted)}, "UNACCEPTABLE_CREDENTIAL: The salt is longer"},
 		"all or nothing":   {[]ScramChange{scramChange("alice", ScramSHA512, credential(ScramSHA512, 4096)), scramChange("alice", ScramSHA256, credential(ScramSHA256, 1))}, "UNACCEPTABLE_CREDENTIAL: Too few iterations"},
 		"first one counts": {[]ScramChange{scramChange("u", ScramSHA256, nil), scramChange("u", ScramSHA512, credential(ScramSHA512, 1))}, "RESOURCE_NOT_FOUND: Attempt"},

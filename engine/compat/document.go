@@ -11,6 +11,8 @@ func document(targets []string, outcomes []outcome) string {
 	var b strings.Builder
 	b.WriteString("# Clients that others wrote, on Millrace and on Apache Kafka\n\n")
 	b.WriteString("Written by `make compat-both`, which starts both and drives them with the same programs. Do not edit.\n\n")
+	b.WriteString("`make suites` runs the tests that franz-go itself comes with, against a Millrace of this tree; `go run ./sdk -theirs -target kafka` in\n" +
+		"engine/compat does so against Apache Kafka.\n\n")
 	b.WriteString("| client | checks |")
 	for _, t := range targets {
 		fmt.Fprintf(&b, " %s |", t)

@@ -25,10 +25,8 @@ var (
 		setting.Row{Name: "unclean.leader.election.interval.ms", Type: setting.TypeLong, Default: "300000", Min: 1, Doc: "Time between two looks for partitions that an out-of-sync copy could lead."},
 		setting.Row{Name: "broker.heartbeat.interval.ms", Type: setting.TypeInt, Default: "2000", Min: math.MinInt32, Doc: "Time between two heartbeats of a broker."},
 		setting.Row{Name: "broker.session.timeout.ms", Type: setting.TypeInt, Default: "9000", Min: math.MinInt32, Doc: "Time without a heartbeat after which a broker counts as dead."},
+		setting.Row{Name: "replica.selector.class", Type: setting.TypeString, Null: true, Doc: "Class that chooses the copy that a consumer reads. There is one copy, so any class would choose the same."},
 		setting.Row{Name: "initial.broker.registration.timeout.ms", Type: setting.TypeInt, Default: "60000", Min: math.MinInt32, Doc: "Time limit of a broker's first registration."},
-	)
-	_ = replication.Table(setting.Refused, wontLoad,
-		setting.Row{Name: "replica.selector.class", Type: setting.TypeString, Null: true, Doc: "Class that chooses the copy that a consumer reads."},
 	)
 	_ = tiered.Table(setting.Ignored, noRemote,
 		setting.Row{Name: "follower.fetch.last.tiered.offset.enable", Type: setting.TypeBoolean, Default: "false", Dynamic: setting.ClusterWide, Doc: "Let a new follower begin where the remote store ends."},

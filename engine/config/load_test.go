@@ -135,6 +135,7 @@ func TestWhatIsWarnedOf(t *testing.T) {
 		"default":      {"transaction.state.log.min.isr=2", ""},
 		"super users of nobody": {"super.users=User:a\nallow.everyone.if.no.acl.found=true", "super.users has no effect without authorizer.class.name: everybody may do everything\n" +
 			"allow.everyone.if.no.acl.found has no effect without authorizer.class.name: everybody may do everything"},
+		"a selector":    {"replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector", "no effect: replica.selector.class (this broker has no others to talk to yet)"},
 		"an authorizer": {"authorizer.class.name=mine\nsuper.users=User:a\nlisteners=PLAINTEXT://:9092", ""},
 	} {
 		b, err := config.Parse("f", test.text, nil)

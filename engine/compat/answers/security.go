@@ -194,6 +194,16 @@ var scramCases = []Case{
 		t.Ask(0, scram(login{"both", 1, 4096}, login{"both", 2, 4096}))
 		t.Quietly(func() { t.Ask(0, scram(login{"both", 1, 0})); t.Ask(0, scram(login{"both", 2, 0})) })
 	}},
+	{Name: "credentials of salted passwords as no mechanism makes them", Words: true, Ask: func(t *Talk) {
+		for _, salted := range []string{"p", "of eighteen bytes.", string(letters('p', 1000))} {
+			for mechanism := int8(1); mechanism <= 2; mechanism++ {
+				q := scram(login{"odd", mechanism, 15000})
+				q.Upsertions[0].Salt, q.Upsertions[0].SaltedPassword = []byte("my-salt"), []byte(salted)
+				t.Ask(0, q)
+			}
+		}
+		t.Quietly(func() { t.Ask(0, scram(login{"odd", 1, 0})); t.Ask(0, scram(login{"odd", 2, 0})) })
+	}},
 	{Name: "credentials", Words: true, Ask: func(t *Talk) {
 		t.Ask(0, scram(login{"x", 1, 4096}, login{"y", 2, 16384}, login{"z", 1, 1}))
 		t.Ask(0, scram(login{"x", 2, 8192}))

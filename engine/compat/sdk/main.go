@@ -1,10 +1,12 @@
 // Command sdk runs the conformance suites of our own clients, with the race detector, against brokers that are processes of
 // their own: Millrace, and a real Apache Kafka. Producers are those of sdk/client/conformance, with both engines; consumers
-// and Admin those of sdk/client.
+// and Admin those of sdk/client. With -theirs it runs the tests that other clients come with instead, as their authors
+// wrote them, in the versions that go.mod pins.
 //
 //	go run ./sdk                          on Millrace
 //	go run ./sdk -target kafka            on Apache Kafka; both: on one after the other
 //	go run ./sdk -run 'TestConsumerSeek'  only tests whose names match
+//	go run ./sdk -theirs                  the tests of franz-go
 package main
 
 import (
@@ -23,14 +25,26 @@ import (
 	"github.com/millrace/millrace/engine/compat/totals"
 )
 
-type options struct{ target, only, binary, counts string }
+type options struct {
+	target, only, binary, counts string
+	theirs                       bool
+}
 
 // A suite is tests of one package, which find the broker by an environment variable.
-type suite struct{ title, folder, run, variable string }
+type suite struct {
+	title, module, folder, run, variable string
+	flags, environment                   []string
+}
 
-var suites = []suite{
-	{"producers", "./sdk/client/conformance", "", "MILLRACE_CONFORMANCE_BROKER"},
-	{"consumers and Admin", "./sdk/client", "TestConsumer|TestAdmin", "MILLRACE_CONSUMER_PEER"},
+var ours = []suite{
+	{"producers", filepath.Join("..", ".."), "./sdk/client/conformance", "", "MILLRACE_CONFORMANCE_BROKER", []string{"-race"}, nil},
+	{"consumers and Admin", filepath.Join("..", ".."), "./sdk/client", "TestConsumer|TestAdmin", "MILLRACE_CONSUMER_PEER", []string{"-race"}, nil},
+}
+
+// theirs are the tests of clients that the module of this program needs anyway. A tenth of the records that they send by
+// themselves is enough, for brokers that are one node.
+var theirs = []suite{
+	{"franz-go's own", ".", "github.com/twmb/franz-go/pkg/kgo", "", "KGO_SEEDS", nil, []string{"KGO_TEST_RF=1", "KGO_TEST_RECORDS=50000", "KGO_LOG_LEVEL=none"}},
 }
 
 // settings are the brokers': time-outs of groups that a test can wait for, as arenaSettings in sdk/client has them.
@@ -47,6 +61,7 @@ func main() {
 	flag.StringVar(&o.only, "run", "", "only tests whose names match, as for go test")
 	flag.StringVar(&o.binary, "binary", "", "the broker (default: built from this tree)")
 	flag.StringVar(&o.counts, "counts", "", "append a line `passed failed` to this file")
+	flag.BoolVar(&o.theirs, "theirs", false, "the tests that other clients come with, instead of ours")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -126,6 +141,10 @@ func (o *options) on(ctx context.Context, target broker.Target) (sum totals.Tota
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, target.Stop()) }()
+	suites := ours
+	if o.theirs {
+		suites = theirs
+	}
 	for _, s := range suites {
 		one, err := o.test(ctx, s, address)
 		if err != nil {
@@ -143,9 +162,10 @@ func (o *options) test(ctx context.Context, s suite, address string) (totals.Tot
 	if o.only != "" {
 		only = o.only
 	}
-	command := exec.CommandContext(ctx, "go", "test", "-race", "-count=1", "-json", "-timeout=20m", "-run", only, s.folder)
-	command.Dir = filepath.Join("..", "..")
-	command.Env = append(os.Environ(), s.variable+"="+address)
+	arguments := append([]string{"test", "-count=1", "-json", "-timeout=20m", "-run", only}, s.flags...)
+	command := exec.CommandContext(ctx, "go", append(arguments, s.folder)...)
+	command.Dir = s.module
+	command.Env = append(append(os.Environ(), s.variable+"="+address), s.environment...)
 	command.Stderr = os.Stderr
 	// go test and the program that it starts are a group of processes, and end together.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
