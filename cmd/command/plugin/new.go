@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"unicode"
 )
 
 //go:embed all:template
@@ -108,7 +109,8 @@ func (p *Project) advise(out io.Writer, millrace Module, values map[string]strin
 	if settings := compiled[p.Kind]; settings != nil {
 		next = "millrace plugin build --with {{.Path}}=. -o millrace-{{.Name}}\n  ./millrace-{{.Name}} serve --override " + strings.Join(settings, " --override ")
 	}
-	said, err := template.New("").Parse("{{.Name}} is begun. Try:\n\n  cd {{.Folder}}\n  " + tests + "\n  " + next + "\n")
+	values["Shell"] = word(p.Folder)
+	said, err := template.New("").Parse("{{.Name}} is begun. Try:\n\n  cd {{.Shell}}\n  " + tests + "\n  " + next + "\n")
 	if err == nil {
 		err = said.Execute(out, values)
 	}
@@ -126,6 +128,16 @@ func (p *Project) advise(out io.Writer, millrace Module, values map[string]strin
 		fmt.Fprintf(out, "\nIt takes Millrace from %s. Another folder or version can be named with --millrace.\n", millrace.Folder)
 	}
 	return nil
+}
+
+// word is a text as one word of a shell.
+func word(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+,:@%", r)
+	}) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // untagged is a version that Go made up for a commit without a tag; it ends with the commit.

@@ -377,6 +377,54 @@ func TestProjectsThatAreNone(t *testing.T) {
 	}
 }
 
+// Go would put a file of another name into a folder, and say nothing.
+func TestAFolderIsNoOutput(t *testing.T) {
+	folder := t.TempDir()
+	millrace, err := Source(source, Module{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crate := t.TempDir()
+	if err := os.WriteFile(filepath.Join(crate, "Cargo.toml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(output string) error{
+		"a broker": func(output string) error {
+			return (&Build{Millrace: millrace, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+		"a module": func(output string) error {
+			return (&Guest{Folder: folder, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+		"a module in Rust": func(output string) error {
+			return (&Guest{Folder: crate, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+	} {
+		for _, output := range []string{folder, filepath.Join(folder, "none") + "/"} {
+			if err := run(output); err == nil || !strings.Contains(err.Error(), "is a folder: name a file with -o") {
+				t.Errorf("%s to %s: %v", name, output, err)
+			}
+		}
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 0 {
+		t.Errorf("the folder has %v: %v", files, err)
+	}
+}
+
+// In a workspace of other modules -mod=mod may not be said.
+func TestAModuleInAWorkspaceOfOthers(t *testing.T) {
+	apart(t)
+	folder := begin(t, "interceptor", "go", "redact")
+	work := filepath.Join(filepath.Dir(folder), "go.work")
+	if err := os.WriteFile(work, []byte("go 1.26\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOWORK", work)
+	offline(t)
+	if err := (&Guest{Folder: folder, Output: filepath.Join(folder, "redact.wasm"), Verbose: io.Discard}).Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParseModule(t *testing.T) {
 	for text, want := range map[string]Module{
 		"example.com/m@v1.2.3":      {"example.com/m", "v1.2.3", ""},
