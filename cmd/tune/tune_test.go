@@ -360,3 +360,30 @@ func TestATrialThatWasMeasuredIsKeptWhenItEnds(t *testing.T) {
 		})
 	}
 }
+
+// Brokers that took less time than can be measured have no ratio, which JSON cannot say: what else was found is.
+func TestEvidenceWithoutARatioIsWritten(t *testing.T) {
+	tuner := tuning.New(tuning.Options{}, tuning.Configuration{})
+	tuner.Observe(&tuning.Observation{RequestBytes: 300, Batch: 300, CPU: tuning.Ranking{Classes: []tuning.Share{{Name: "network", Part: 0.9}}}})
+	var sides [2][]*results.Result
+	none := 0.0
+	for i := range sides {
+		for range results.MinRepeats {
+			phase := results.Phase{Name: "produce", Mode: results.Max, Valid: true, Rate: float64(1000 * (i + 1))}
+			phase.CPU.BrokerPerGigabyte = &none
+			sides[i] = append(sides[i], &results.Result{Phases: []results.Phase{phase}})
+		}
+	}
+	trial, _ := tuner.Measured(results.Compare(sides[0], sides[1]))
+	if len(trial.Rows) != 1 || trial.Rows[0].Metric != "throughput" {
+		t.Errorf("the rows are %+v, want that of the throughput alone", trial.Rows)
+	}
+	folder := t.TempDir()
+	found := evidence{Trials: tuner.Trials}
+	if err := found.write(folder, func(string, ...any) {}); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(folder, "evidence.json")); err != nil || !strings.Contains(string(text), "throughput") {
+		t.Errorf("the evidence is %q, %v", text, err)
+	}
+}

@@ -126,6 +126,12 @@ func eagerGC(o *Observation) (all []Proposal) {
 		return nil
 	}
 	why := fmt.Sprintf("the garbage collector takes %s of the processor time (%.0f collections a second, GOGC %.0f)", percent(part), o.GCPerSecond, o.GCPercent)
+	if limit := o.Environment["GOMEMLIMIT"]; limit != "" && o.GCPercent >= eagerPercent {
+		all = append(all, Proposal{
+			Why: why + "; a GOMEMLIMIT of " + limit + " in the environment has it collect sooner than that", Score: part,
+			Change: Change{Environment, "GOMEMLIMIT", limit, ""}, Loses: "what GOMEMLIMIT=" + limit + " does",
+		})
+	}
 	if given := o.Environment["GOGC"]; given != "" {
 		if o.GCPercent < eagerPercent {
 			all = append(all, Proposal{Why: why + "; GOGC in the environment wins over gc.percent", Score: part, Change: Change{Environment, "GOGC", given, ""}})
@@ -137,9 +143,9 @@ func eagerGC(o *Observation) (all []Proposal) {
 		to = calmerPercent
 	}
 	if o.GCPercent >= calmerPercent {
-		return nil
+		return all
 	}
-	return []Proposal{{Why: why, Score: part, Change: Change{Setting, "gc.percent", o.Settings["gc.percent"], strconv.Itoa(to)}}}
+	return append(all, Proposal{Why: why, Score: part, Change: Change{Setting, "gc.percent", o.Settings["gc.percent"], strconv.Itoa(to)}})
 }
 
 // recompression: the broker compresses anew what producers have compressed, or have not.
