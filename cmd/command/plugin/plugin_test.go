@@ -418,8 +418,8 @@ func TestAModuleInAWorkspaceOfOthers(t *testing.T) {
 	if err := os.WriteFile(work, []byte("go 1.26\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("GOWORK", work)
 	offline(t)
+	t.Setenv("GOWORK", work)
 	if err := (&Guest{Folder: folder, Output: filepath.Join(folder, "redact.wasm"), Verbose: io.Discard}).Run(t.Context()); err != nil {
 		t.Error(err)
 	}
