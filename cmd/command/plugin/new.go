@@ -53,6 +53,9 @@ type Project struct {
 	Own Module
 }
 
+// modulePath is what Go takes in go.mod, roughly: what has other characters it cannot even read.
+var modulePath = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~+/-]*$`)
+
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
 // repository is where Millrace is.
@@ -90,6 +93,8 @@ func (p *Project) check() error {
 	switch {
 	case !plainName.MatchString(p.Name):
 		return fmt.Errorf("%q is no name for a plugin: use lower-case letters, digits and dashes, a letter first", p.Name)
+	case p.Path != "" && !modulePath.MatchString(p.Path):
+		return fmt.Errorf("%q is no path of a Go module: use one as example.com/redact", p.Path)
 	case !slices.Contains(Projects, p.Kind):
 		return fmt.Errorf("unknown kind %q: use one of %s", p.Kind, strings.Join(Projects, ", "))
 	case p.Language != "go" && p.Language != "rust":

@@ -364,6 +364,7 @@ func TestProjectsThatAreNone(t *testing.T) {
 		"a language":        {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
 		"a guard in Rust":   {Project{Kind: "authorizer", Language: "rust", Name: "x", Millrace: source}, "runs compiled in only"},
 		"a name":            {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
+		"a path":            {Project{Kind: "interceptor", Language: "go", Name: "x", Path: "my redact"}, "is no path of a Go module"},
 		"a version":         {Project{Kind: "interceptor", Language: "go", Name: "x"}, "--millrace DIR"},
 		"a version in Rust": {Project{Kind: "interceptor", Language: "rust", Name: "x"}, "--millrace DIR"},
 		"a source":          {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
