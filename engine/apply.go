@@ -30,9 +30,10 @@ func (b *Broker) apply(before, after *cluster.Image) {
 	}
 }
 
-// applyBrokerConfigs puts dynamic settings on top of the file's, for all topics too.
+// applyBrokerConfigs puts dynamic settings on top of the file's, for all topics too. Settings that were set
+// to what they were may have mended a plugin.
 func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
-	if len(delta.BrokerConfigs) == 0 {
+	if len(delta.BrokerConfigs) == 0 && !b.plugins.Mended() {
 		return
 	}
 	b.values.Store(b.settings.Values.With(after.BrokerConfigs(b.NodeID()), after.BrokerConfigs("")))

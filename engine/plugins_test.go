@@ -599,11 +599,38 @@ func TestPluginsOutliveARestartAndAreNotPassedByWhenTheyAreGone(t *testing.T) {
 	want(t, "another topic", p.produce(9, other, 0, records("drop 0")).ErrorCode, nil)
 	p.holds(s, "1 keep 1")
 	p.altered(aBroker, "", "message.max.bytes=2000000") // what is broken already keeps nobody from other changes
+	p.altered(aBroker, "", "plugins=absent")
+	want(t, "set again, still without it", p.produce(9, s, 0, records("keep 2")).ErrorCode, kerr.PolicyViolation)
 	stop(t, b)
 	absent.Store(false)
 	p = dial(t, start(t, folder).Addresses()[0])
 	want(t, "with the plugin again", p.produce(9, s, 0, records("drop 2", "keep 3")).ErrorCode, nil)
 	p.holds(s, "1 keep 1", "3 keep 3")
+}
+
+// What was missing when a broker started and is there again is taken into use when it is loaded again, though no
+// setting is another then.
+func TestAPluginThatIsThereAgainIsLoaded(t *testing.T) {
+	onlyOurs(t)
+	folder := t.TempDir()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := dial(t, b.Addresses()[0])
+	s := p.topic(1)
+	p.altered(aBroker, "", "plugins=absent,good", "plugin.good.type=obedient")
+	p.altered(aTopic, s.name, "interceptors.produce=absent,good")
+	stop(t, b)
+	absent.Store(true)
+	defer absent.Store(false)
+	p = dial(t, start(t, folder).Addresses()[0])
+	want(t, "without the plugin", p.produce(9, s, 0, records("keep 0")).ErrorCode, kerr.PolicyViolation)
+	absent.Store(false)
+	want(t, "before anybody says so", p.produce(9, s, 0, records("keep 0")).ErrorCode, kerr.PolicyViolation)
+	p.altered(aBroker, "", "plugins=absent,good")
+	want(t, "once it was loaded again", p.produce(9, s, 0, records("drop 0", "keep 1")).ErrorCode, nil)
+	p.holds(s, "1 keep 1")
 }
 
 func TestTheBrokersDefaultIsForTopicsWithoutTheirOwn(t *testing.T) {

@@ -179,6 +179,9 @@ func TestAPluginOfTopicsThatAreNotThere(t *testing.T) {
 	if files, _ := os.ReadDir(filepath.Join(folder, "plugins")); len(files) != 0 {
 		t.Errorf("plugin.dir has %v", files)
 	}
+	if files, _ := filepath.Glob(filepath.Join(folder, "*.wasm")); len(files) != 0 {
+		t.Errorf("beside plugin.dir there are %v", files)
+	}
 	s.says("Loaded plugin cut", 0, "", "plugin load cut", file, "--topic", "orders")
 	s.says("Nothing was changed", 1, "", "plugin reload cut", file, "--topic", "nowhere")
 	s.says("No setting was changed. The module lies in "+filepath.Join(folder, "plugins"), 1, "", "plugin load cut", file, "--topic", "orders", "--set", "breaker.faults=many")
@@ -295,6 +298,9 @@ func TestModulesThatAreNotLoaded(t *testing.T) {
 	if err := os.WriteFile(none, []byte("no module"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"../escaped", "a,b", "a.b", "a b", ""} {
+		s.says("is no name for a plugin", 1, "", "plugin load", name, file)
+	}
 	s.says("no WebAssembly module", 1, "", "plugin load bad", none)
 	s.says("not the one that sha256 pins", 1, "", "plugin load bad", file, "--sha256", strings.Repeat("0", 64))
 	s.says("--copied needs --sha256", 1, "", "plugin load bad guest.wasm --copied")
@@ -304,6 +310,9 @@ func TestModulesThatAreNotLoaded(t *testing.T) {
 	s.says("", 0, "", "plugin list")
 	if files, _ := os.ReadDir(filepath.Join(folder, "plugins")); len(files) != 0 {
 		t.Errorf("plugin.dir has %v", files)
+	}
+	if files, _ := filepath.Glob(filepath.Join(folder, "*.wasm")); len(files) != 0 {
+		t.Errorf("beside plugin.dir there are %v", files)
 	}
 }
 

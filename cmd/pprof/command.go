@@ -46,7 +46,7 @@ of its log.dirs (profile.interval.ms), with --file from files; no broker is aske
   millrace pprof 10.0.0.5:9644 --profile cpu --seconds 30 --by topic
   millrace pprof --profile cpu --out before.pb.gz
   millrace pprof --profile cpu --diff before.pb.gz
-  millrace pprof --ring millrace-data/profiles --since 1h --top 20 --by api`,
+  millrace pprof --ring millrace-data/profiles --since 1h --top=20 --by api`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			address := "127.0.0.1:9644"
@@ -68,7 +68,7 @@ of its log.dirs (profile.interval.ms), with --file from files; no broker is aske
 	f.StringVar(&o.ring, "ring", "", "the `folder` in which a broker keeps its profiles")
 	f.DurationVar(&o.since, "since", 0, "of a ring only what is younger, as 1h")
 	f.StringArrayVar(&o.files, "file", nil, "profile `file` in place of a broker; several are added up")
-	f.IntVar(&o.top, "top", 0, "print a table of so many functions and end")
+	f.IntVar(&o.top, "top", 0, "print a table of so many functions and end (--top=40; --top alone: 25)")
 	f.Lookup("top").NoOptDefVal = "25"
 	f.StringVar(&o.out, "out", "", "write the profile to this `file` and end")
 	return c
@@ -90,6 +90,9 @@ func (o *options) check(addressed bool) error {
 	}
 	if o.since != 0 && o.ring == "" {
 		return errors.New("--since goes with --ring")
+	}
+	if o.since < 0 || o.top < 0 || o.seconds < 1 {
+		return errors.New("--seconds is 1 at least, and --top and --since are not negative")
 	}
 	for _, kind := range o.kinds {
 		if !slices.Contains(Kinds, kind) {
@@ -138,7 +141,7 @@ func (o *options) take(c *cobra.Command, address string) (map[string]*profile.Pr
 		p, err := readRing(o.ring, o.since, time.Now())
 		return map[string]*profile.Profile{CPU: p}, err
 	case len(o.files) > 0:
-		p, err := readFiles(o.files)
+		p, err := readFiles(o.files, false)
 		return map[string]*profile.Profile{o.kinds[0]: p}, err
 	}
 	if slices.ContainsFunc(o.kinds, timed) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -97,11 +98,14 @@ func readFile(path string) (*profile.Profile, error) {
 	return p, nil
 }
 
-// readFiles adds profiles up.
-func readFiles(paths []string) (*profile.Profile, error) {
+// readFiles adds profiles up. Those of a ring may be gone.
+func readFiles(paths []string, ring bool) (*profile.Profile, error) {
 	var all []*profile.Profile
 	for _, path := range paths {
 		p, err := readFile(path)
+		if ring && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -130,5 +134,5 @@ func readRing(folder string, since time.Duration, now time.Time) (*profile.Profi
 	if len(paths) == 0 {
 		return nil, fmt.Errorf("the ring %s has %d profiles, none of which is wanted; it is the folder \"profiles\" in the first of log.dirs, and profile.interval.ms says how often one is added", folder, all)
 	}
-	return readFiles(paths)
+	return readFiles(paths, true)
 }

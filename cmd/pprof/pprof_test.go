@@ -111,6 +111,10 @@ func TestARingIsAddedUp(t *testing.T) {
 	if _, err := ran("--ring", dir, "--since", "1s", "--top"); err == nil || !strings.Contains(err.Error(), "none of which is wanted") {
 		t.Errorf("a ring with nothing young enough: %v", err)
 	}
+	if err := os.Symlink(filepath.Join(dir, "gone"), filepath.Join(dir, "cpu-"+now.Format("20060102T150405.000Z")+".pb.gz")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, said(t, "--ring", dir, "--since", "1h", "--top=3"), "6s 75.00%") // one that the broker has dropped meanwhile
 	if _, err := ran("--ring", t.TempDir()); err == nil {
 		t.Error("an empty folder is taken for a ring")
 	}
@@ -124,12 +128,28 @@ func TestOptionsThatDoNotGoTogether(t *testing.T) {
 		"two into one file":  {"--profile", "cpu,heap", "--out", "x"},
 		"since without ring": {"--since", "1h"},
 		"a ring of heaps":    {"--ring", "x", "--profile", "heap"},
+		"no time":            {"--seconds", "0"},
+		"less than nothing":  {"--top=-1"},
+		"the future":         {"--ring", "x", "--since", "-1h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := ran(args...); err == nil {
 				t.Errorf("%q is taken", args)
 			}
 		})
+	}
+}
+
+// What the help shows can be typed.
+func TestExamplesAreTaken(t *testing.T) {
+	for line := range strings.Lines(Command().Example) {
+		c := Command()
+		if err := c.ParseFlags(strings.Fields(line)[2:]); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if rest := c.Flags().Args(); len(rest) > 1 || len(rest) == 1 && !strings.Contains(rest[0], ":") {
+			t.Errorf("%s: %q is taken for an address", line, rest)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -180,7 +181,7 @@ func (o *options) begin() (b tuning.Configuration, err error) {
 }
 
 // brokerSettings are the settings of the file and of the options, without those that say where a
-// broker is and keeps its data: each that is started here has its own.
+// broker is and keeps its data: each that is started here has its own. The files of plugins stay where they are.
 func (o *options) brokerSettings() (map[string]string, error) {
 	b, err := config.Load(o.file, o.override)
 	if err != nil {
@@ -189,6 +190,11 @@ func (o *options) brokerSettings() (map[string]string, error) {
 	own := b.Values.Layer(setting.SourceStatic)
 	if own == nil {
 		own = map[string]string{}
+	}
+	if len(config.Plugins.Of(b.Values)) > 0 && own["plugin.dir"] == "" {
+		if own["plugin.dir"], err = filepath.Abs(filepath.Join(config.LogDirs.Of(b.Values)[0], "plugins")); err != nil {
+			return nil, fmt.Errorf("find plugin.dir: %w", err)
+		}
 	}
 	for _, key := range []string{"listeners", "advertised.listeners", "admin.listener", "log.dirs", "log.dir"} {
 		delete(own, key)

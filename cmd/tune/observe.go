@@ -133,8 +133,8 @@ func textOf(v *setting.Values, d *setting.Declaration) (string, bool) {
 	return given[0].Text, true
 }
 
-// clients is what the workload asks of its topics and of its producers: those of the first
-// phase that is reported and produces.
+// clients is what the workload asks of its topics, and of its producers and consumers: those of the
+// first phase that is reported and has some.
 func clients(o *tuning.Observation, w *loadgen.Workload) {
 	o.TopicConfig = w.Config
 	for _, key := range tuning.TopicLists {
@@ -143,6 +143,9 @@ func clients(o *tuning.Observation, w *loadgen.Workload) {
 	first := true
 	for i := range w.Phases {
 		p := &w.Phases[i]
+		if !p.Discard && p.Do != results.Produce && o.FetchBytes == 0 {
+			o.FetchBytes, o.PartitionBytes = p.FetchBytes, p.PartitionBytes
+		}
 		if p.Discard || p.Do == results.Consume {
 			continue
 		}

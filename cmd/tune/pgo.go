@@ -79,6 +79,13 @@ func (g *guided) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("find the folder of --out: %w", err)
 	}
 	l := &lab{workload: g.workload, out: folder, say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
+	if _, err := l.read(side{}); err != nil {
+		return err
+	}
+	named, err := g.named() // now: they may be what was left in the folder by the time before
+	if err != nil {
+		return err
+	}
 	for _, name := range []string{"plain", "guided", "runs", "default.pgo"} {
 		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
 			return fmt.Errorf("empty the folder of --out: %w", err)
@@ -92,7 +99,7 @@ func (g *guided) run(ctx context.Context, out io.Writer) error {
 	if err := g.build(ctx, plain, "off"); err != nil {
 		return err
 	}
-	if err := g.guide(ctx, l, plain, merged); err != nil {
+	if err := g.guide(ctx, l, plain, named, merged); err != nil {
 		return err
 	}
 	l.say("building with the profile")
@@ -116,36 +123,24 @@ func (g *guided) build(ctx context.Context, program, pgo string) error {
 	return nil
 }
 
-// guide writes the profile that the build is guided by: all that was taken, added up.
-func (g *guided) guide(ctx context.Context, l *lab, program, path string) error {
-	files, err := g.given()
-	if err != nil {
-		return err
-	}
-	if len(g.profiles) == 0 {
+// guide writes the profile that the build is guided by: all that were named, or else are taken, added up.
+func (g *guided) guide(ctx context.Context, l *lab, program string, all []*profile.Profile, path string) error {
+	if len(all) == 0 {
 		for _, mode := range g.modes {
 			l.say("taking profiles, log.flush.mode=%s", mode)
-			taken, err := g.take(ctx, l, side{program, inMode(mode)})
+			files, err := g.take(ctx, l, side{program, inMode(mode)})
 			if err != nil {
 				return err
 			}
-			files = append(files, taken...)
+			taken, err := readProfiles(files)
+			if err != nil {
+				return err
+			}
+			all = append(all, taken...)
 		}
-	}
-	var all []*profile.Profile
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("read profile: %w", err)
-		}
-		p, err := profile.ParseData(data)
-		if err != nil {
-			return fmt.Errorf("read profile %s: %w", name, err)
-		}
-		all = append(all, p)
 	}
 	if len(all) == 0 {
-		return errors.New("no profile of processor time was taken or named: there is nothing to be guided by")
+		return errors.New("no profile of processor time was taken: there is nothing to be guided by")
 	}
 	merged, err := profile.Merge(all)
 	if err != nil {
@@ -162,16 +157,38 @@ func (g *guided) guide(ctx context.Context, l *lab, program, path string) error 
 	return nil
 }
 
-// given are the files that --profile names.
-func (g *guided) given() (files []string, err error) {
+// named are the profiles that --profile names.
+func (g *guided) named() (all []*profile.Profile, err error) {
 	for _, pattern := range g.profiles {
 		found, err := filepath.Glob(pattern)
+		if err == nil && len(found) == 0 {
+			err = os.ErrNotExist
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--profile %s: %w", pattern, err)
 		}
-		files = append(files, found...)
+		read, err := readProfiles(found)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, read...)
 	}
-	return files, nil
+	return all, nil
+}
+
+func readProfiles(files []string) (all []*profile.Profile, err error) {
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read profile: %w", err)
+		}
+		p, err := profile.ParseData(data)
+		if err != nil {
+			return nil, fmt.Errorf("read profile %s: %w", name, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func inMode(mode string) tuning.Configuration {

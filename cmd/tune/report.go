@@ -107,12 +107,15 @@ func orUnset(value string) string {
 	return value
 }
 
-// clientWords says how Kafka's producers call what a workload calls otherwise.
+// clientWords says how Kafka's clients call what a workload calls otherwise.
 func clientWords(key string) string {
 	if name := map[string]string{
 		"batch": "batch.size", "linger": "linger.ms", "in_flight": "max.in.flight.requests.per.connection", "codec": "compression.type",
 	}[key]; name != "" {
 		return " (" + name + " of a producer)"
+	}
+	if name := map[string]string{"fetch_bytes": "fetch.max.bytes", "partition_bytes": "max.partition.fetch.bytes"}[key]; name != "" {
+		return " (" + name + " of a consumer)"
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -245,6 +246,16 @@ func TestSettingsThatAreOurOwnAreLeftOut(t *testing.T) {
 	}
 }
 
+// Modules of plugins lie beside the data of the broker that is tuned; those that are measured have folders of their own.
+func TestFilesOfPluginsAreFound(t *testing.T) {
+	for given, want := range map[string]string{"log.dirs=/data/a,/data/b": "/data/a/plugins", "plugin.dir=/modules": "/modules"} {
+		o := options{override: []string{"plugins=mask", given}}
+		if got, err := o.brokerSettings(); err != nil || got["plugin.dir"] != want {
+			t.Errorf("%s: plugin.dir is %q (%v), want %s", given, got["plugin.dir"], err, want)
+		}
+	}
+}
+
 func TestTheEnvironmentIsTheSides(t *testing.T) {
 	t.Setenv("GOGC", "7")
 	if env := environment(map[string]string{"GOGC": "100"}); !slices.Contains(env, "GOGC=100") || slices.Contains(env, "GOGC=7") {
@@ -281,28 +292,57 @@ func TestAGuidedBuildMustBeBetterSomewhereAndWorseNowhere(t *testing.T) {
 	}
 }
 
+// profiled is a file with a profile of 5 ns.
+func profiled(t *testing.T, path string) {
+	t.Helper()
+	f := &profile.Function{ID: 1, Name: "x.f"}
+	at := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
+	p := &profile.Profile{
+		SampleType: []*profile.ValueType{{Type: "cpu", Unit: "nanoseconds"}}, PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 1,
+		Function: []*profile.Function{f}, Location: []*profile.Location{at}, Sample: []*profile.Sample{{Value: []int64{5}, Location: []*profile.Location{at}}},
+	}
+	var data bytes.Buffer
+	if err := p.Write(&data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Profiles that the time before has left in the folder can be named, though it is emptied.
 func TestProfilesForABuildAreAddedUp(t *testing.T) {
 	dir := t.TempDir()
+	runs, merged := filepath.Join(dir, "runs"), filepath.Join(dir, "default.pgo")
+	if err := os.Mkdir(runs, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 2 {
-		f := &profile.Function{ID: 1, Name: "x.f"}
-		at := &profile.Location{ID: 1, Line: []profile.Line{{Function: f}}}
-		p := &profile.Profile{
-			SampleType: []*profile.ValueType{{Type: "cpu", Unit: "nanoseconds"}}, PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 1,
-			Function: []*profile.Function{f}, Location: []*profile.Location{at}, Sample: []*profile.Sample{{Value: []int64{5}, Location: []*profile.Location{at}}},
-		}
-		var data bytes.Buffer
-		if err := p.Write(&data); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("cpu-%d.pb.gz", i)), data.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
+		profiled(t, filepath.Join(runs, fmt.Sprintf("cpu-%d.pb.gz", i)))
+	}
+	tools := t.TempDir() // with a compiler that makes nothing
+	if err := os.WriteFile(filepath.Join(tools, "go"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", tools)
+	g := guided{workload: "compare", source: dir, out: dir, modes: []string{"os"}, repeats: results.MinRepeats, goal: tuning.GoalCPU}
+	for name, test := range map[string]struct {
+		change func(g *guided)
+		want   string
+	}{
+		"no such profiles": {func(g *guided) { g.profiles = []string{filepath.Join(runs, "cpu-*"), filepath.Join(runs, "none-*")} }, "none-*"},
+		"no such workload": {func(g *guided) { g.workload = filepath.Join(dir, "none.yaml") }, "none.yaml"},
+		"a pattern":        {func(g *guided) { g.profiles = []string{"["} }, "syntax error"},
+	} {
+		wrong := g
+		test.change(&wrong)
+		if err := wrong.run(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
-	l := &lab{out: dir, say: func(string, ...any) {}}
-	g := guided{profiles: []string{filepath.Join(dir, "cpu-*.pb.gz")}}
-	merged := filepath.Join(dir, "default.pgo")
-	if err := g.guide(t.Context(), l, "no program", merged); err != nil {
-		t.Fatal(err)
+	g.profiles = []string{filepath.Join(runs, "cpu-*.pb.gz")}
+	if err := g.run(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "plain") {
+		t.Errorf("a program that was not made gave %v", err)
 	}
 	data, err := os.ReadFile(merged)
 	if err != nil {
@@ -310,10 +350,6 @@ func TestProfilesForABuildAreAddedUp(t *testing.T) {
 	}
 	if p, err := profile.ParseData(data); err != nil || len(p.Sample) != 1 || p.Sample[0].Value[0] != 10 {
 		t.Errorf("two profiles of 5 make %v (%v)", p, err)
-	}
-	g.profiles = []string{filepath.Join(dir, "none-*")}
-	if err := g.guide(t.Context(), l, "no program", merged); err == nil {
-		t.Error("a build is guided by nothing")
 	}
 }
 
@@ -358,5 +394,32 @@ func TestATrialThatWasMeasuredIsKeptWhenItEnds(t *testing.T) {
 				t.Errorf("%d trials, %v", len(tuner.Trials), err)
 			}
 		})
+	}
+}
+
+// Brokers that took less time than can be measured have no ratio, which JSON cannot say: what else was found is.
+func TestEvidenceWithoutARatioIsWritten(t *testing.T) {
+	tuner := tuning.New(tuning.Options{}, tuning.Configuration{})
+	tuner.Observe(&tuning.Observation{RequestBytes: 300, Batch: 300, CPU: tuning.Ranking{Classes: []tuning.Share{{Name: "network", Part: 0.9}}}})
+	var sides [2][]*results.Result
+	none := 0.0
+	for i := range sides {
+		for range results.MinRepeats {
+			phase := results.Phase{Name: "produce", Mode: results.Max, Valid: true, Rate: float64(1000 * (i + 1))}
+			phase.CPU.BrokerPerGigabyte = &none
+			sides[i] = append(sides[i], &results.Result{Phases: []results.Phase{phase}})
+		}
+	}
+	trial, _ := tuner.Measured(results.Compare(sides[0], sides[1]))
+	if len(trial.Rows) != 1 || trial.Rows[0].Metric != "throughput" {
+		t.Errorf("the rows are %+v, want that of the throughput alone", trial.Rows)
+	}
+	folder := t.TempDir()
+	found := evidence{Trials: tuner.Trials}
+	if err := found.write(folder, func(string, ...any) {}); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(folder, "evidence.json")); err != nil || !strings.Contains(string(text), "throughput") {
+		t.Errorf("the evidence is %q, %v", text, err)
 	}
 }

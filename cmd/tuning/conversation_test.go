@@ -132,6 +132,13 @@ func observed(t *testing.T, text string) *Observation {
 			o.Environment[words[1]] = last
 		case "request-bytes":
 			o.RequestBytes = numeric()
+		case "api":
+			o.CPU.Labels[ByAPI] = append(o.CPU.Labels[ByAPI], Share{Name: words[1], Part: numeric() / 100})
+		case "fetch-bytes":
+			o.FetchBytes = int(numeric())
+			o.PartitionBytes = max(o.PartitionBytes, 1<<20)
+		case "partition-bytes":
+			o.PartitionBytes = int(numeric())
 		case "batch":
 			o.Batch = int(numeric())
 		case "gc-percent":

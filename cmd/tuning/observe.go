@@ -69,17 +69,19 @@ type Observation struct {
 	// TopicConfig is the configuration of the workload's topics, which may name some too.
 	TopicConfig map[string]string `json:"topic_config,omitempty"`
 
-	Batch        int                `json:"batch_bytes"`         // that the workload asks for
-	LingerMillis float64            `json:"linger_ms"`           // likewise
-	ByRecord     bool               `json:"by_record"`           // records arrive one by one
-	InFlight     int                `json:"in_flight"`           // requests of a connection
-	AsFastAsGoes bool               `json:"as_fast_as_it_goes"`  // in some phase
-	Codec        string             `json:"codec"`               // of the producers
-	RequestBytes float64            `json:"request_bytes"`       // of a produce request, mean
-	Cores        int                `json:"cores"`               // of the machine
-	GCPercent    float64            `json:"gc_percent"`          // that is in force
-	GCPerSecond  float64            `json:"gc_per_second"`       // collections
-	PluginMillis map[string]float64 `json:"plugin_ms,omitempty"` // of one call, mean, by plugin
+	Batch          int                `json:"batch_bytes"`           // that the workload asks for
+	LingerMillis   float64            `json:"linger_ms"`             // likewise
+	ByRecord       bool               `json:"by_record"`             // records arrive one by one
+	InFlight       int                `json:"in_flight"`             // requests of a connection
+	AsFastAsGoes   bool               `json:"as_fast_as_it_goes"`    // in some phase
+	Codec          string             `json:"codec"`                 // of the producers
+	FetchBytes     int                `json:"fetch_bytes,omitempty"` // that a consumer may have with one fetch; 0: none consumes
+	PartitionBytes int                `json:"partition_bytes,omitempty"`
+	RequestBytes   float64            `json:"request_bytes"`       // of a produce request, mean
+	Cores          int                `json:"cores"`               // of the machine
+	GCPercent      float64            `json:"gc_percent"`          // that is in force
+	GCPerSecond    float64            `json:"gc_per_second"`       // collections
+	PluginMillis   map[string]float64 `json:"plugin_ms,omitempty"` // of one call, mean, by plugin
 }
 
 func (o *Observation) class(name string) float64 { return Part(o.CPU.Classes, name) }

@@ -34,6 +34,7 @@ var rules = []rule{
 	{"tiny-batches", tinyBatches},
 	{"no-linger", noLinger},
 	{"one-in-flight", oneInFlight},
+	{"small-fetches", smallFetches},
 	{"eager-gc", eagerGC},
 	{"recompression", recompression},
 	{"costly-codec", costlyCodec},
@@ -48,6 +49,10 @@ const (
 	goodBatch     = 64 << 10 // bytes
 	goodLinger    = "5ms"
 	goodInFlight  = 5
+	smallFetch    = 256 << 10 // bytes of an answer to a fetch below which consumers ask often
+	goodFetch     = 50 << 20  // bytes: as many as there are
+	goodAnswer    = 55 << 20  // likewise, of the broker
+	goodPartition = 1 << 20
 	eagerPercent  = 100.0
 	calmPercent   = 200
 	calmerPercent = 800
@@ -119,6 +124,35 @@ func oneInFlight(o *Observation) []Proposal {
 	}}
 }
 
+// smallFetches: consumers that may have little at a time ask for each piece, however much there is to read.
+func smallFetches(o *Observation) (all []Proposal) {
+	part := Part(o.CPU.Labels[ByAPI], "Fetch")
+	if o.FetchBytes == 0 || part < 0.1 {
+		return nil
+	}
+	why := func(size int, setting string) string {
+		return fmt.Sprintf("%s of the processor time goes into fetches, which may have %d bytes each (%s)", percent(part), size, setting)
+	}
+	if size, err := strconv.Atoi(o.Settings["fetch.max.bytes"]); err == nil && size < smallFetch {
+		all = append(all, Proposal{
+			Why: why(size, "fetch.max.bytes of the broker"), Score: part / 2,
+			Change: Change{Setting, "fetch.max.bytes", o.Settings["fetch.max.bytes"], strconv.Itoa(goodAnswer)},
+		})
+	}
+	for _, one := range []struct {
+		key, words string
+		size, good int
+	}{{"fetch_bytes", "fetch.max.bytes of a consumer", o.FetchBytes, goodFetch}, {"partition_bytes", "max.partition.fetch.bytes of a consumer", o.PartitionBytes, goodPartition}} {
+		if one.size < smallFetch {
+			all = append(all, Proposal{
+				Why: why(one.size, one.words), Score: part / 2,
+				Change: Change{Workload, one.key, strconv.Itoa(one.size), strconv.Itoa(one.good)},
+			})
+		}
+	}
+	return all
+}
+
 // eagerGC: the collector runs more often than the heap deserves.
 func eagerGC(o *Observation) (all []Proposal) {
 	part := o.class(GC)
@@ -126,6 +160,12 @@ func eagerGC(o *Observation) (all []Proposal) {
 		return nil
 	}
 	why := fmt.Sprintf("the garbage collector takes %s of the processor time (%.0f collections a second, GOGC %.0f)", percent(part), o.GCPerSecond, o.GCPercent)
+	if limit := o.Environment["GOMEMLIMIT"]; limit != "" && o.GCPercent >= eagerPercent {
+		all = append(all, Proposal{
+			Why: why + "; a GOMEMLIMIT of " + limit + " in the environment has it collect sooner than that", Score: part,
+			Change: Change{Environment, "GOMEMLIMIT", limit, ""}, Loses: "what GOMEMLIMIT=" + limit + " does",
+		})
+	}
 	if given := o.Environment["GOGC"]; given != "" {
 		if o.GCPercent < eagerPercent {
 			all = append(all, Proposal{Why: why + "; GOGC in the environment wins over gc.percent", Score: part, Change: Change{Environment, "GOGC", given, ""}})
@@ -137,27 +177,39 @@ func eagerGC(o *Observation) (all []Proposal) {
 		to = calmerPercent
 	}
 	if o.GCPercent >= calmerPercent {
-		return nil
+		return all
 	}
-	return []Proposal{{Why: why, Score: part, Change: Change{Setting, "gc.percent", o.Settings["gc.percent"], strconv.Itoa(to)}}}
+	return append(all, Proposal{Why: why, Score: part, Change: Change{Setting, "gc.percent", o.Settings["gc.percent"], strconv.Itoa(to)}})
+}
+
+// compression is the compression.type that counts, and the change that makes it another: topics may have their own.
+func (o *Observation) compression(to string) (kind string, change Change) {
+	const key = "compression.type"
+	if kind = o.TopicConfig[key]; kind == "" {
+		return o.Settings[key], Change{Setting, key, o.Settings[key], to}
+	}
+	next := maps.Clone(o.TopicConfig)
+	next[key] = to
+	return kind, Change{Workload, "config", mapping(o.TopicConfig), mapping(next)}
 }
 
 // recompression: the broker compresses anew what producers have compressed, or have not.
 func recompression(o *Observation) []Proposal {
-	kind, part := o.Settings["compression.type"], o.class(Codec)
+	kind, change := o.compression("producer")
+	part := o.class(Codec)
 	if kind == "" || kind == "producer" || part < 0.1 {
 		return nil
 	}
 	return []Proposal{{
 		Why:   fmt.Sprintf("%s of the processor time goes into codecs, because compression.type=%s has the broker compress batches anew; with \"producer\" they stay as they came", percent(part), kind),
-		Score: part, Change: Change{Setting, "compression.type", kind, "producer"},
+		Score: part, Change: change,
 	}}
 }
 
 // costlyCodec: the broker has to look into what producers compress (a compacted topic).
 func costlyCodec(o *Observation) []Proposal {
 	part := o.class(Codec)
-	if kind := o.Settings["compression.type"]; kind != "" && kind != "producer" || part < 0.1 || o.Codec != "gzip" && o.Codec != "zstd" {
+	if kind, _ := o.compression(""); kind != "" && kind != "producer" || part < 0.1 || o.Codec != "gzip" && o.Codec != "zstd" {
 		return nil
 	}
 	return []Proposal{{

@@ -1,6 +1,11 @@
 package tuning
 
-import "github.com/millrace/millrace/results"
+import (
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/results"
+)
 
 // Options of a Tuner.
 type Options struct {
@@ -73,6 +78,9 @@ func (t *Tuner) Measured(c results.Comparison) (Trial, bool) {
 	p := trial.Proposal
 	trial.Verdict, trial.Reason = Judge(c, t.options.Goal)
 	for _, row := range c.Rows {
+		if !finite(row.Ratio, row.Spread.Low, row.Spread.High, row.P) {
+			continue // something took no time that could be measured: there is no ratio, and nothing to show
+		}
 		trial.Rows = append(trial.Rows, Row{
 			row.Phase, row.Metric.Name, row.Metric.Unit, row.A, row.B, row.Ratio, row.Spread.Low, row.Spread.High, row.P, string(row.Verdict),
 		})
@@ -86,6 +94,10 @@ func (t *Tuner) Measured(c results.Comparison) (Trial, bool) {
 	t.tried = append(t.tried, Change{p.Change.Kind, p.Change.Key, p.Change.To, p.Change.From})
 	t.waiting = nil
 	return trial, true
+}
+
+func finite(all ...float64) bool {
+	return !slices.ContainsFunc(all, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
 }
 
 // Failed tells that the change that Next named could not be measured, and why: a broker that

@@ -69,9 +69,10 @@ func NewHost(o Options) *Host {
 // Plan is what the settings want. While plugins of it are not made yet the error is a
 // *Pending: they are being made, beside whoever applies metadata. Any other error says which
 // plugins cannot be made that were not broken in the same way before: the change must then
-// be refused.
+// be refused. What is broken already is tried again each time: a file may be back in its folder.
 func (h *Host) Plan(w Wanted) (*Set, error) {
-	if h.current.wanted.same(&w) {
+	same := h.current.wanted.same(&w)
+	if same && !h.current.broken() {
 		return h.current, nil
 	}
 	set, missing := h.compose(w)
@@ -80,11 +81,43 @@ func (h *Host) Plan(w Wanted) (*Set, error) {
 	}
 	err := set.news(h.current)
 	for _, p := range set.plugins {
-		if err != nil && p.failed != nil {
+		if p.failed != nil && (err != nil || same) {
 			h.ready.drop(p) // who asks again may have mended it
 		}
 	}
+	if same && !h.Mended() {
+		return h.current, nil
+	}
 	return set, err
+}
+
+// broken reports whether something of s could not be made.
+func (s *Set) broken() bool {
+	for _, p := range s.plugins {
+		if p.failed != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Mended reports whether a plugin is ready that is wanted as it is and was broken so far: then Use takes
+// it into use, though the settings are the same.
+func (h *Host) Mended() bool {
+	for name, p := range h.current.plugins {
+		if p.failed != nil && h.mended(name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mended is a plugin that is ready in place of a broken one; nil when there is none.
+func (h *Host) mended(name string) *plugin {
+	if made := h.ready.find(name, h.current.plugins[name].texts); made != nil && made.failed == nil {
+		return made
+	}
+	return nil
 }
 
 // compose is the set that the settings want, and what has to be made for it first.
@@ -143,11 +176,16 @@ func (s *Set) news(before *Set) error {
 // is broken, said so loudly, and its topics take no records. After the filters of all topics
 // were published, Retire follows.
 func (h *Host) Use(w Wanted) {
-	if h.current.wanted.same(&w) {
+	same := h.current.wanted.same(&w)
+	if same && !h.Mended() {
 		return
 	}
 	set, missing := h.compose(w)
 	for _, o := range missing {
+		if before := h.current.plugins[o.name]; same {
+			set.plugins[o.name] = before // broken as it was
+			continue
+		}
 		set.plugins[o.name] = makePlugin(o.name, o.texts, h.maker.dir, h.maker.places)
 	}
 	for name, before := range h.current.plugins {

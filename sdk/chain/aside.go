@@ -2,6 +2,7 @@ package chain
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -56,15 +57,37 @@ func (r *Runner) move(p *Plugin, in *Input, topic string, v *sdk.View, headers [
 	return nil
 }
 
+// fewAsides is from how many other topics on they are looked up: a plugin may route each record of a batch to
+// a topic of its own.
+const fewAsides = 16
+
 // aside is what goes to that topic so far.
 func (r *Runner) aside(topic string) *aside {
-	for i := range r.asides {
-		if r.asides[i].topic == topic {
-			return &r.asides[i]
+	at, known := r.asideOf(topic)
+	if !known {
+		at = len(r.asides)
+		r.asides = append(r.asides, aside{topic: topic, builder: new(batch.Builder)})
+		if r.places != nil {
+			r.places[topic] = at
 		}
 	}
-	r.asides = append(r.asides, aside{topic: topic, builder: new(batch.Builder)})
-	return &r.asides[len(r.asides)-1]
+	return &r.asides[at]
+}
+
+// asideOf finds what goes to that topic.
+func (r *Runner) asideOf(topic string) (at int, known bool) {
+	if len(r.asides) < fewAsides {
+		at = slices.IndexFunc(r.asides, func(a aside) bool { return a.topic == topic })
+		return at, at >= 0
+	}
+	if r.places == nil {
+		r.places = make(map[string]int, 2*fewAsides)
+		for i := range r.asides {
+			r.places[r.asides[i].topic] = i
+		}
+	}
+	at, known = r.places[topic]
+	return at, known
 }
 
 // asideSize is how large the records for another topic may become before they are compressed.

@@ -128,6 +128,7 @@ type Runner struct {
 	last    bool // nobody sees the records after the plugin that is asked
 	lender  lender
 	asides  []aside
+	places  map[string]int // of topics in asides, once there are many
 	names   []batch.Header
 	kept    []int32 // of Refill
 	placing bool    // somebody asks where in the input stood what goes aside
@@ -544,7 +545,9 @@ func (r *Runner) rest(out *Outcome) {
 		r.names = nil
 	}
 	clear(r.asides) // their batches belong to whoever asked
-	r.asides = r.asides[:0]
+	if r.asides, r.places = r.asides[:0], nil; cap(r.asides) > mostNames {
+		r.asides = nil
+	}
 	goesOn := 0
 	if out.Rebuilt {
 		goesOn = cap(out.Batch)

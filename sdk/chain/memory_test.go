@@ -275,6 +275,34 @@ func TestAsidesAreBounded(t *testing.T) {
 	}
 }
 
+// A plugin may route each record to a topic of its own: many are looked up, and not searched one by one.
+func TestManyOtherTopicsAreLookedUp(t *testing.T) {
+	const records = 5000
+	name := func(i int) string { return fmt.Sprintf("topic-%d", i%(records/2)) }
+	r, looked := New(time.Now), 0
+	route := each{of: func(b *sdk.Batch, i int, v *sdk.View) { b.Route(i, name(i)) }}
+	for _, n := range []int{records, fewAsides - 1, records} {
+		out, err := r.Run([]Plugin{{Name: "p", Interceptor: route, Watcher: watching(func() { looked = len(r.places) })}}, &Input{Topic: "t", Batch: many(t, batch.None, n)})
+		topics := min(n, records/2)
+		if err != nil || len(out.Aside) != topics {
+			t.Fatalf("%d batches for other topics, %v", len(out.Aside), err)
+		}
+		for i, a := range out.Aside {
+			if want := n / topics; a.Topic != name(i) || a.Records != want {
+				t.Fatalf("batch %d has %d records for %s, want %d for %s", i, a.Records, a.Topic, want, name(i))
+			}
+		}
+		if want := topics; looked != want && n >= fewAsides || n < fewAsides && looked != 0 {
+			t.Errorf("of %d topics %d can be looked up", topics, looked)
+		}
+	}
+}
+
+// watching has something done after each call.
+type watching func()
+
+func (w watching) Called(*Call) { w() }
+
 // labels are those of the calling goroutine, as a profile has them.
 func labels() string {
 	var out bytes.Buffer

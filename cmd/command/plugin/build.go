@@ -66,6 +66,18 @@ func goTool() (string, error) {
 	return path, nil
 }
 
+// fileOf is the path of a file that is to be written. In a folder Go would write one of another name.
+func fileOf(output string) (string, error) {
+	if info, err := os.Stat(output); err == nil && info.IsDir() || strings.HasSuffix(output, string(filepath.Separator)) {
+		return "", fmt.Errorf("%s is a folder: name a file with -o", output)
+	}
+	return filepath.Abs(output)
+}
+
+// noWorkspace has Go build a module by itself: what a workspace around it says is for other modules, and none can be
+// had with -mod=mod.
+const noWorkspace = "GOWORK=off"
+
 // Run builds the broker in a folder of its own, which is removed.
 func (b *Build) Run(ctx context.Context) error {
 	tool, err := goTool()
@@ -80,7 +92,7 @@ func (b *Build) Run(ctx context.Context) error {
 	if err := b.write(folder); err != nil {
 		return err
 	}
-	output, err := filepath.Abs(b.Output)
+	output, err := fileOf(b.Output)
 	if err != nil {
 		return fmt.Errorf("build a broker: %w", err)
 	}
@@ -138,7 +150,7 @@ func (b *Build) write(folder string) error {
 func run(ctx context.Context, out io.Writer, folder string, environment []string, tool string, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, tool, arguments...)
 	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), environment...)
+	cmd.Env = append(append(os.Environ(), noWorkspace), environment...)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = out, io.MultiWriter(out, &said)
 	if err := cmd.Run(); err != nil {
@@ -159,6 +171,10 @@ type Guest struct {
 
 // Run makes the module.
 func (g *Guest) Run(ctx context.Context) error {
+	output, err := fileOf(g.Output)
+	if err != nil {
+		return fmt.Errorf("make a module: %w", err)
+	}
 	if _, err := os.Stat(filepath.Join(g.Folder, "Cargo.toml")); err == nil {
 		return g.cargo(ctx)
 	}
@@ -167,10 +183,6 @@ func (g *Guest) Run(ctx context.Context) error {
 		return err
 	}
 	folder, err := filepath.Abs(g.Folder)
-	if err != nil {
-		return fmt.Errorf("make a module: %w", err)
-	}
-	output, err := filepath.Abs(g.Output)
 	if err != nil {
 		return fmt.Errorf("make a module: %w", err)
 	}
@@ -209,7 +221,7 @@ const guestFolder = "millrace-guest-main"
 
 func importPath(ctx context.Context, tool, folder string) (string, error) {
 	cmd := exec.CommandContext(ctx, tool, "list", "-mod=mod", "-f", "{{.ImportPath}} {{.Name}}", ".")
-	cmd.Dir = folder
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), noWorkspace)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,8 +44,14 @@ type Load struct {
 	Copied bool
 }
 
+// loadable are names that brokers take: they are parts of the names of settings, and of files.
+var loadable = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 // Run loads it: the file goes to plugin.dir, the settings to the cluster.
 func (l *Load) Run(ctx context.Context, s *session.Session) error {
+	if !loadable.MatchString(l.Name) {
+		return fmt.Errorf("%q is no name for a plugin: use letters, digits, - and _", l.Name)
+	}
 	has, err := settingsOf(ctx, s)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"unicode"
 )
 
 //go:embed all:template
@@ -52,6 +53,9 @@ type Project struct {
 	Own Module
 }
 
+// modulePath is what Go takes in go.mod, roughly: what has other characters it cannot even read.
+var modulePath = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~+/-]*$`)
+
 var plainName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
 // repository is where Millrace is.
@@ -89,6 +93,8 @@ func (p *Project) check() error {
 	switch {
 	case !plainName.MatchString(p.Name):
 		return fmt.Errorf("%q is no name for a plugin: use lower-case letters, digits and dashes, a letter first", p.Name)
+	case p.Path != "" && !modulePath.MatchString(p.Path):
+		return fmt.Errorf("%q is no path of a Go module: use one as example.com/redact", p.Path)
 	case !slices.Contains(Projects, p.Kind):
 		return fmt.Errorf("unknown kind %q: use one of %s", p.Kind, strings.Join(Projects, ", "))
 	case p.Language != "go" && p.Language != "rust":
@@ -108,7 +114,8 @@ func (p *Project) advise(out io.Writer, millrace Module, values map[string]strin
 	if settings := compiled[p.Kind]; settings != nil {
 		next = "millrace plugin build --with {{.Path}}=. -o millrace-{{.Name}}\n  ./millrace-{{.Name}} serve --override " + strings.Join(settings, " --override ")
 	}
-	said, err := template.New("").Parse("{{.Name}} is begun. Try:\n\n  cd {{.Folder}}\n  " + tests + "\n  " + next + "\n")
+	values["Shell"] = word(p.Folder)
+	said, err := template.New("").Parse("{{.Name}} is begun. Try:\n\n  cd {{.Shell}}\n  " + tests + "\n  " + next + "\n")
 	if err == nil {
 		err = said.Execute(out, values)
 	}
@@ -126,6 +133,16 @@ func (p *Project) advise(out io.Writer, millrace Module, values map[string]strin
 		fmt.Fprintf(out, "\nIt takes Millrace from %s. Another folder or version can be named with --millrace.\n", millrace.Folder)
 	}
 	return nil
+}
+
+// word is a text as one word of a shell.
+func word(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+,:@%", r)
+	}) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
 
 // untagged is a version that Go made up for a commit without a tag; it ends with the commit.

@@ -364,6 +364,7 @@ func TestProjectsThatAreNone(t *testing.T) {
 		"a language":        {Project{Kind: "interceptor", Language: "cobol", Name: "x"}, "unknown language"},
 		"a guard in Rust":   {Project{Kind: "authorizer", Language: "rust", Name: "x", Millrace: source}, "runs compiled in only"},
 		"a name":            {Project{Kind: "interceptor", Language: "go", Name: "../x"}, "is no name"},
+		"a path":            {Project{Kind: "interceptor", Language: "go", Name: "x", Path: "my redact"}, "is no path of a Go module"},
 		"a version":         {Project{Kind: "interceptor", Language: "go", Name: "x"}, "--millrace DIR"},
 		"a version in Rust": {Project{Kind: "interceptor", Language: "rust", Name: "x"}, "--millrace DIR"},
 		"a source":          {Project{Kind: "interceptor", Language: "go", Name: "x", Millrace: "/"}, "is not the source"},
@@ -374,6 +375,54 @@ func TestProjectsThatAreNone(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// Go would put a file of another name into a folder, and say nothing.
+func TestAFolderIsNoOutput(t *testing.T) {
+	folder := t.TempDir()
+	millrace, err := Source(source, Module{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crate := t.TempDir()
+	if err := os.WriteFile(filepath.Join(crate, "Cargo.toml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, run := range map[string]func(output string) error{
+		"a broker": func(output string) error {
+			return (&Build{Millrace: millrace, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+		"a module": func(output string) error {
+			return (&Guest{Folder: folder, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+		"a module in Rust": func(output string) error {
+			return (&Guest{Folder: crate, Output: output, Verbose: io.Discard}).Run(t.Context())
+		},
+	} {
+		for _, output := range []string{folder, filepath.Join(folder, "none") + "/"} {
+			if err := run(output); err == nil || !strings.Contains(err.Error(), "is a folder: name a file with -o") {
+				t.Errorf("%s to %s: %v", name, output, err)
+			}
+		}
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 0 {
+		t.Errorf("the folder has %v: %v", files, err)
+	}
+}
+
+// In a workspace of other modules -mod=mod may not be said.
+func TestAModuleInAWorkspaceOfOthers(t *testing.T) {
+	apart(t)
+	folder := begin(t, "interceptor", "go", "redact")
+	work := filepath.Join(filepath.Dir(folder), "go.work")
+	if err := os.WriteFile(work, []byte("go 1.26\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	offline(t)
+	t.Setenv("GOWORK", work)
+	if err := (&Guest{Folder: folder, Output: filepath.Join(folder, "redact.wasm"), Verbose: io.Discard}).Run(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

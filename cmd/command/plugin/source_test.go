@@ -112,3 +112,21 @@ func TestWhatToTypeNext(t *testing.T) {
 		}
 	}
 }
+
+// A folder with a space or worse is said in such a way that a shell takes it for one word.
+func TestAFolderIsQuoted(t *testing.T) {
+	millrace, err := filepath.Abs(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, want := range map[string]string{"x": "cd x\n", "a-b_c.d": "cd a-b_c.d\n", "my plugins": "cd 'my plugins'\n", "it's $HOME": `cd 'it'\''s $HOME'` + "\n", "größe": "cd größe\n"} {
+		t.Chdir(t.TempDir())
+		var said strings.Builder
+		if err := New(&said, Project{Kind: "interceptor", Language: "go", Name: "x", Folder: folder, Millrace: millrace}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(said.String(), "  "+want) {
+			t.Errorf("of %q it says\n%s", folder, said.String())
+		}
+	}
+}

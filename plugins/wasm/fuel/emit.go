@@ -201,6 +201,8 @@ func (e *emitter) original(p []byte, f *plan) []byte {
 		case i.kind == branching && f.joined:
 			p = branch(p, f.body[i.at], f.body[i.at+2:i.at+1+i.number])
 			from += 1 + i.number
+		case i.kind == apart:
+			p = append(p, 0x41, 0, 0x72) // i32.const 0, i32.or
 		case i.kind == calling && f.local:
 			p = e.put(p)
 		case i.kind == called && f.local:

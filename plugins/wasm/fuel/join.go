@@ -25,47 +25,44 @@ func branch(p []byte, compare byte, label []byte) []byte {
 	return append(appendU32(p, c.u32()+1), 0x0b)
 }
 
-// comparing follows the code of a function to find comparisons that may be joined with the br_if behind them.
+// comparing follows the code of a function to find comparisons that may be joined with the br_if behind them, and
+// those that must be kept apart from any branch.
 //
-// All may, but that wazero 1.12 makes the wrong jump of one that asks which number is less when it joins it and the
-// numbers are zero and what an and has left, in this order (tryLowerBandToFlag of its compiler; on arm64 also in the
-// other order, of numbers without sign). So such a one is left as it is where an and has been since the last place to
-// which anything jumps, unless what it compares with is a constant and not zero. Behind it i32.eqz would be
-// taken out and have the comparison joined, and is left too.
+// All may be joined, but that wazero 1.12 makes the wrong jump of one that asks which number is less when it joins it
+// and the numbers are zero and what an and has left, in this order (tryLowerBandToFlag of its compiler; on arm64 also in
+// the other order, of numbers without sign). It does so by itself too: Go writes "0 < x&y" for "x&y > 0", and an if
+// behind that. So such a one is kept apart where an and has been since the last place to which anything jumps, unless
+// what it compares with is a constant and not zero: what it answers goes through an or with nothing, and a branch
+// then is one of that.
 //
 // Positions are those of instructions, in bytes of the code; never: before all.
 type comparing struct {
 	joinable int  // the last comparison that may be joined
-	left     int  // the last that may not
 	constant int  // the end of the last constant that is not zero
 	and      bool // there was an and in this stretch
 }
 
 const never = -2 // so that nothing follows it
 
-func newComparing() comparing { return comparing{joinable: never, left: never, constant: never} }
+func newComparing() comparing { return comparing{joinable: never, constant: never} }
 
-// plain notes an instruction that works on the operand stack alone.
-func (c *comparing) plain(op byte, at int) {
+// plain notes an instruction that works on the operand stack alone. It reports whether that is to be kept apart.
+func (c *comparing) plain(op byte, at int) (apart bool) {
 	switch op {
 	case 0x71, 0x83: // i32.and, i64.and
 		c.and = true
-	case 0x46, 0x47, 0x50, 0x51, 0x52: // eq, ne, i64.eqz
+	case 0x45, 0x46, 0x47, 0x50, 0x51, 0x52: // eqz, eq, ne
 		c.joinable = at
-	case 0x45: // i32.eqz
-		if c.left != at-1 {
-			c.joinable = at
-		}
 	default:
 		if opposites[op] == nil {
-			return
+			return false
 		}
 		if c.and && c.constant != at {
-			c.left = at
-		} else {
-			c.joinable = at
+			return true
 		}
+		c.joinable = at
 	}
+	return false
 }
 
 // stretch notes that others may jump to where the code goes on.

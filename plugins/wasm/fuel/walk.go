@@ -43,6 +43,7 @@ const (
 	calling               // a call, whose function counts in the global
 	called                // behind it
 	branching             // a comparison and its br_if, which has number bytes
+	apart                 // behind a comparison that no branch is to be joined with
 )
 
 // insertion is what goes in before byte at of a body.
@@ -253,7 +254,9 @@ func (w *walk) instruction(begin int) {
 		w.control(op, at)
 	case op == 0x1a || op == 0x1b || op == 0xd1 || op >= 0x45 && op <= 0xc4:
 		w.weigh(plainWeight(op))
-		w.comparing.plain(op, at)
+		if w.comparing.plain(op, at) {
+			w.insert(w.at-begin, apart, 0)
+		}
 	case op == 0x1c:
 		w.valueTypes(w.u32())
 		w.weigh(weightPlain)
