@@ -8,6 +8,7 @@
 //	           and the first that fails stops the disk for good
 //	Journal    makes bytes of many files durable with one sync, in files of its own that
 //	           are used again and again (FORMAT.md); the files themselves follow later
+//	Reserved   keeps a little space back for what must be written on a full disk
 //	WriteFile  replaces a small file so that it has its old or its new content, never
 //	           a mixture
 //

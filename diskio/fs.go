@@ -101,6 +101,11 @@ func WriteFile(fs FS, name string, data []byte) error {
 	if err := writeSynced(fs, temporary, data); err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", temporary, err), removed(fs.Remove(temporary)))
 	}
+	return replaceBy(fs, temporary, name)
+}
+
+// replaceBy puts a file that is durable in the place of another.
+func replaceBy(fs FS, temporary, name string) error {
 	if err := fs.Rename(temporary, name); err != nil {
 		return fmt.Errorf("replace %s: %w", name, err)
 	}

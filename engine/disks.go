@@ -47,6 +47,7 @@ var ErrInUse = errors.New("another broker uses this data folder; stop it, or giv
 type disk struct {
 	*shard.Disk
 	lock    io.Closer
+	reserve *diskio.Reserved // the FS of shard.Disk
 	syncer  *diskio.Syncer
 	journal *diskio.Journal
 	cache   *diskio.PageCache
@@ -81,12 +82,13 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("lock data folder %s: %w", path, err)
 	}
-	d := &disk{Disk: &shard.Disk{Path: path, FS: fs, Log: log}, lock: lock, recheck: make(chan chan<- struct{})}
+	reserve := diskio.NewReserved(fs, path, log)
+	d := &disk{Disk: &shard.Disk{Path: path, FS: reserve, Log: log}, reserve: reserve, lock: lock, recheck: make(chan chan<- struct{})}
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	d.journal, err = diskio.OpenJournal(diskio.JournalOptions{
-		FS: fs, Folder: path, Bytes: limits.journal, Clean: d.Clean, Owns: d.owns, Log: log,
+		FS: reserve, Folder: path, Bytes: limits.journal, Clean: d.Clean, Owns: d.owns, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -201,7 +203,7 @@ func (d *disk) close() error {
 		if d.Rewrite { // every log was written again
 			err = d.FS.Remove(filepath.Join(d.Path, doubtFile))
 		}
-		err = errors.Join(err, diskio.WriteFile(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n")))
+		err = errors.Join(err, diskio.WriteNeeded(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n")))
 	}
 	return errors.Join(err, d.lock.Close())
 }

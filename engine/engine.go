@@ -233,7 +233,7 @@ func (b *Broker) openQuorum() error {
 		folders = append(folders, d.Path)
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
-		FS: b.fs, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log, Now: b.now,
+		FS: disks[0].FS, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log, Now: b.now,
 		Rewrite: disks[0].Rewrite, Applied: b.apply,
 		Failed: func(err error) {
 			disks[0].distrust()

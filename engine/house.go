@@ -93,14 +93,19 @@ func (b *Broker) settleShards() {
 	}
 }
 
-// keepDisk applies retention to one disk, which may hang without holding up the others.
+// keepDisk applies retention to one disk and keeps its reserve. The disk may hang without
+// holding up the others.
 func (b *Broker) keepDisk(d *disk) {
 	retention := time.NewTicker(config.RetentionCheck.Of(b.values.Load()))
 	defer retention.Stop()
+	reserve := time.NewTicker(checkpointPause)
+	defer reserve.Stop()
 	for {
 		select {
 		case <-b.stop:
 			return
+		case <-reserve.C:
+			d.reserve.Fill()
 		case <-retention.C:
 			b.retain(d.Disk, b.now())
 		case done := <-d.recheck:

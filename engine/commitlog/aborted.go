@@ -246,17 +246,11 @@ func (t *tracker) add(b batch.Batch) (a batch.Aborted, ok bool) {
 // the log must keep them.
 func (l *Log) LooseAborted() (loose []batch.Aborted) {
 	for _, s := range *l.segments.Load() {
-		if t := s.aborted.Load(); t != nil && (s == l.active || !s.isSealed()) {
+		if t := s.aborted.Load(); t != nil && (s == l.active || !s.sealed.Load()) {
 			loose = append(loose, t.view()...)
 		}
 	}
 	return loose
-}
-
-func (s *Segment) isSealed() bool {
-	s.guard.Lock()
-	defer s.guard.Unlock()
-	return s.sealed
 }
 
 // Recover tells the log, after Open and before anything is appended, of an aborted
@@ -339,24 +333,56 @@ func (v *verifier) aborted(base int64, found []batch.Aborted) {
 	same := slices.EqualFunc(all, found, func(a, b batch.Aborted) bool {
 		return a.ProducerID == b.ProducerID && a.Last == b.Last && (a.First == b.First || a.First < v.first)
 	})
-	if !same && len(all) >= len(found) && (v.first > 0 || v.cleaned > 0) {
-		same = v.covered(all, found)
-	}
-	if !same {
+	if !same && !v.covered(all, found) {
 		v.problem(name, -1, fmt.Errorf("%w: it has %d aborted transactions, and the batches have %d: %v, %v", errIndex, len(all), len(found), all, found))
 	}
 }
 
-// covered reports whether all has everything in found, and besides only what began before
-// the first segment that is there.
+// covered reports whether all has everything in found that hides a record, and besides only what
+// began before the first segment that is there, or where a cleaning has left no record. How
+// far the log was cleaned stands in a file that a crash behind the swap leaves as it was.
 func (v *verifier) covered(all, found []batch.Aborted) bool {
 	for _, a := range all {
+		for len(found) > 0 && found[0].Last < a.Last && v.hollow[found[0].Last] {
+			found = found[1:]
+		}
 		switch {
 		case len(found) > 0 && found[0].Last == a.Last && found[0].ProducerID == a.ProducerID && (found[0].First == a.First || a.First < v.first):
 			found = found[1:]
-		case a.First >= v.first && a.Last >= v.cleaned: // a cleaning drops what was aborted, and keeps the entry with the marker
+		case a.First >= v.first && a.Last >= v.cleaned && !v.isEmpty(a.First): // a cleaning drops what was aborted, and keeps the entry with the marker
 			return false
 		}
 	}
-	return len(found) == 0
+	return !slices.ContainsFunc(found, func(a batch.Aborted) bool { return !v.hollow[a.Last] })
 }
+
+// follow notes what the next batch, of a control batch all of it, says of transactions.
+func (v *verifier) follow(b batch.Batch) {
+	id := b.ProducerID()
+	switch {
+	case b.Count() == 0:
+		if n := len(v.empty); n > 0 && v.empty[n-1].end == b.BaseOffset() {
+			v.empty[n-1].end = b.NextOffset()
+		} else {
+			v.empty = append(v.empty, offsets{b.BaseOffset(), b.NextOffset()})
+		}
+	case b.Transactional() && !b.Control():
+		v.filled[id] = true
+	}
+	if a, ok := v.track.add(b); ok {
+		v.ended = append(v.ended, a)
+		v.hollow[a.Last] = !v.filled[id]
+	}
+	if b.Control() && b.Count() > 0 {
+		delete(v.filled, id)
+	}
+}
+
+// isEmpty reports whether a batch without records has taken the place of what was at offset.
+func (v *verifier) isEmpty(offset int64) bool {
+	i := sort.Search(len(v.empty), func(i int) bool { return v.empty[i].end > offset })
+	return i < len(v.empty) && v.empty[i].base <= offset
+}
+
+// offsets are those from base on and below end.
+type offsets struct{ base, end int64 }

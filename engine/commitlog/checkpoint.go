@@ -193,7 +193,7 @@ func (l *Log) saveStart(offset int64) error {
 	if offset == l.savedStart {
 		return nil
 	}
-	if err := diskio.WriteFile(l.fs, filepath.Join(l.dir, startFile), encodeStart(offset)); err != nil {
+	if err := diskio.WriteNeeded(l.fs, filepath.Join(l.dir, startFile), encodeStart(offset)); err != nil {
 		return fmt.Errorf("save log start offset: %w", err)
 	}
 	l.savedStart = offset

@@ -38,19 +38,44 @@ func (l *Log) replace(group []*Segment, n *Segment) error {
 	}
 	l.size.Add(n.size.Load())
 	l.publish(slices.Concat(list[:at:at], []*Segment{n}, list[at+len(group):]))
-	err := l.endSwap(group, name)
-	for _, s := range group {
-		s.Release()
-	}
-	if err != nil {
-		err = fmt.Errorf("swap segments: %w", err)
-		l.fail(err) // the files are of neither; the next Open ends it
-	}
-	return err
+	l.swap = &swap{group, n}
+	return l.finishSwap()
 }
 
+// swap is one that counts and whose files are not what they should be yet.
+type swap struct {
+	group []*Segment
+	n     *Segment
+}
+
+// finishSwap brings the files in line with the swap that was begun, if there is one. Where a full
+// disk has no room for a name the next change of the log tries again; after any other error the
+// files are of neither, and the next Open ends it.
+func (l *Log) finishSwap() error {
+	if l.swap == nil {
+		return nil
+	}
+	err := diskio.WithRoom(l.fs, full, func() error { return l.endSwap(l.swap.group, l.swap.n.path+logSuffix) })
+	if err != nil {
+		err = fmt.Errorf("swap segments: %w", err)
+		if !full(err) {
+			l.fail(err)
+		}
+		return err
+	}
+	for _, s := range l.swap.group {
+		s.Release()
+	}
+	l.swap = nil
+	return nil
+}
+
+// full reports whether err says that there is no space, and no more than that: a sync that
+// failed for want of space has lost what it should have kept.
+func full(err error) bool { return diskio.Full(err) && !errors.Is(err, ErrSync) }
+
 // endSwap takes away what was replaced. The new segment has the name of the first, which
-// goes by the last rename.
+// goes by the last rename. What was done before an error may be done again.
 func (l *Log) endSwap(group []*Segment, name string) error {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrSync, err)

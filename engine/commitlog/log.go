@@ -48,6 +48,7 @@ type Log struct {
 	doomed      []*doomed       // renamed, still to be removed
 	rolled      []*Segment      // by the append that is under way
 	aborting    []batch.Aborted // by markers that the next append has
+	swap        *swap           // of a cleaning, begun and not ended for want of space
 	lagging     *Segment        // rolled, and not yet known to be durable; the one before active, or nil
 	pledged     [2]pledge       // of active and lagging
 }
@@ -128,8 +129,18 @@ func (l *Log) ready() error {
 		}
 	}
 	if l.spoiled {
-		return l.repair()
+		if err := l.repair(); err != nil {
+			return err
+		}
 	}
+	if l.swap == nil {
+		return nil
+	}
+	n := l.swap.n
+	if err := l.finishSwap(); err != nil {
+		return err
+	}
+	l.sealLater(n)
 	return nil
 }
 
@@ -406,27 +417,27 @@ func (l *Log) publish(list []*Segment) { l.segments.Store(&list) }
 
 // sealRolled writes the indexes of what was rolled, behind the back of the owner.
 func (l *Log) sealRolled() {
-	if len(l.rolled) == 0 {
-		return
-	}
-	tell := l.o.Failed
 	for _, s := range l.rolled {
-		if !s.retain() {
-			continue
-		}
-		ends := s.ends
-		l.o.Later(0, func() {
-			defer s.Release()
-			if err := s.seal(ends); err != nil {
-				l.fail(err)
-				if tell != nil && errors.Is(err, ErrSync) {
-					tell(err)
-				}
-			}
-		})
+		l.sealLater(s)
 	}
 	clear(l.rolled)
 	l.rolled = l.rolled[:0]
+}
+
+func (l *Log) sealLater(s *Segment) {
+	if !s.retain() {
+		return
+	}
+	ends, tell := s.ends, l.o.Failed
+	l.o.Later(0, func() {
+		defer s.Release()
+		if err := s.seal(ends); err != nil {
+			l.fail(err)
+			if tell != nil && errors.Is(err, ErrSync) {
+				tell(err)
+			}
+		}
+	})
 }
 
 // mark is where the log stood before a change.
@@ -549,4 +560,10 @@ func (l *Log) release() {
 		s.Release()
 	}
 	l.extra = nil
+	if l.swap != nil {
+		for _, s := range l.swap.group {
+			s.Release()
+		}
+		l.swap = nil
+	}
 }

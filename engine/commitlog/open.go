@@ -98,7 +98,7 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 			return nil, err
 		}
 		s := l.newSegment(base, found.Size)
-		s.sealed = true
+		s.sealed.Store(true)
 		s.aborts.Store(slices.Contains(names, segmentName(base)+txnSuffix))
 		list = append(list, s)
 	}
@@ -223,7 +223,7 @@ func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
 		if from == math.MaxInt64 && epochs {
 			continue
 		}
-		cut, err := l.checkSealed(s, next, from, i == len(list)-2)
+		cut, err := l.checkSealed(s, next, from, i == len(list)-2, r)
 		if err != nil {
 			return err
 		}
@@ -303,7 +303,7 @@ func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
 // segment was durable damage is an error: with SyncOnRoll that is all of them but the last
 // sealed one, and else those whose index says so. Where it was not, damage is where the log
 // was torn: cut reports that the segment now ends there.
-func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, err error) {
+func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (cut bool, err error) {
 	defer s.closeFile()
 	vouched := l.vouched(s)
 	found, err := l.scan(s, from)
@@ -317,7 +317,7 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, er
 		found.indexer.finish()
 		s.index.Store(found.indexer.indexes)
 		s.largest.Store(found.indexer.time.timestamp)
-		s.sealed = false
+		s.sealed.Store(false)
 		s.synced.Store(-1)
 		if l.rewrite {
 			if err := l.rewriteSealed(s); err != nil {
@@ -329,11 +329,19 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool) (cut bool, er
 		}
 		return false, s.seal(s.ends)
 	}
-	if l.o.SyncOnRoll && !last || vouched {
+	switch {
+	case vouched || found.next < r.From:
 		return false, found.damage
+	case l.o.SyncOnRoll && !last:
+		return false, &Damage{found.damage.File, found.damage.Position, fmt.Errorf("%w; %s", found.damage.Err, otherMode)}
 	}
 	return true, l.cutTail(s, found)
 }
+
+// otherMode is what to do about a segment that was durable, if it was written in commit mode,
+// and that nothing else vouches for. In what mode it was written stands nowhere.
+const otherMode = "it has no index that says it was durable: if the power failed while this log was written with log.flush.mode=os or interval (flush.mode of its topic), " +
+	"start once in that mode, which drops what is torn and all behind it; if it was written with commit, restore the file"
 
 // vouched reports whether s was durable once: its index file is begun after that. It is
 // taken away before more is appended, or else what was appended is synced at the roll.
@@ -433,7 +441,7 @@ func (s *Segment) gather(found scanned) {
 // cutTail ends a segment where a scan found it torn, and makes what is left durable: the
 // process may have died with a live page cache, and readers will see it.
 func (l *Log) cutTail(s *Segment, found scanned) error {
-	s.sealed = false
+	s.sealed.Store(false)
 	s.synced.Store(-1)
 	if found.damage != nil {
 		l.logger.Warn("dropped a torn tail", "file", s.path+logSuffix, "position", found.size,

@@ -140,7 +140,7 @@ func (s *Segment) largestTimestamp() (int64, error) {
 func (l *Log) forgetIndexes(list []*Segment) {
 	for _, s := range list[:len(list)-1] {
 		if !s.used.Swap(false) && s.guard.TryLock() {
-			if s.sealed {
+			if s.sealed.Load() {
 				s.index.Store(nil)
 			}
 			s.guard.Unlock()
@@ -181,7 +181,8 @@ func (l *Log) remove(list []*Segment, n int) error {
 func (l *Log) doom(path string) error {
 	// The log goes first: an index without one is removed when the log is opened.
 	for _, suffix := range []string{logSuffix, timeSuffix, indexSuffix, txnSuffix} {
-		if err := ignoreMissing(l.fs.Rename(path+suffix, path+suffix+deletedSuffix)); err != nil {
+		err := diskio.WithRoom(l.fs, diskio.Full, func() error { return l.fs.Rename(path+suffix, path+suffix+deletedSuffix) })
+		if ignoreMissing(err) != nil {
 			return fmt.Errorf("delete segment: %w", err)
 		}
 	}

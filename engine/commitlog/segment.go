@@ -61,7 +61,7 @@ type Segment struct {
 	synced atomic.Int64
 	cuts   atomic.Int64 // how often synced went back
 	lost   error        // why a sync failed, after which no other proves anything; under guard
-	sealed bool         // the index files are complete; under guard
+	sealed atomic.Bool  // the index files are complete; set under guard
 	ends   int          // how often it was made active again; under guard
 
 	// The owner's, while the segment is active.
@@ -237,7 +237,7 @@ func (s *Segment) unsettle() {
 func (s *Segment) seal(ends int) error {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	if s.sealed || s.deleted.Load() || s.ends != ends {
+	if s.sealed.Load() || s.deleted.Load() || s.ends != ends {
 		return nil
 	}
 	if err := s.syncGuarded(); err != nil {
@@ -259,7 +259,7 @@ func (s *Segment) seal(ends int) error {
 		s.log.logger.Warn("cannot write index", "segment", s.path, "error", errors.Join(err, s.dropVouching()))
 		return nil
 	}
-	s.sealed = true
+	s.sealed.Store(true)
 	return nil
 }
 
@@ -267,7 +267,7 @@ func (s *Segment) seal(ends int) error {
 func (s *Segment) unseal() {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	s.sealed = false
+	s.sealed.Store(false)
 }
 
 // writeIndexes writes the offset index last: it vouches for the others. That there is no index
@@ -299,7 +299,7 @@ func (s *Segment) writeIndex(suffix string, data []byte) error {
 func (s *Segment) reopen() error {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	s.sealed = false
+	s.sealed.Store(false)
 	s.ends++
 	return errors.Join(s.dropIndexes(), s.log.fs.SyncDir(s.log.dir))
 }

@@ -3,7 +3,9 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"github.com/millrace/millrace/diskio"
@@ -28,7 +30,7 @@ func (p Problem) String() string {
 // Verify reads everything in the folder of a log that is not open, down to the records,
 // and reports all that is wrong. It changes nothing. The error is what kept it from reading.
 func Verify(fs diskio.FS, dir string, report func(Problem)) error {
-	v := verifier{fs: fs, dir: dir, report: report}
+	v := verifier{fs: fs, dir: dir, report: report, filled: map[int64]bool{}, hollow: map[int64]bool{}}
 	names, err := fs.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("verify log: %w", err)
@@ -38,6 +40,7 @@ func Verify(fs diskio.FS, dir string, report func(Problem)) error {
 		v.problem(startFile, -1, err)
 	}
 	v.next = -1
+	v.lookForSwaps(names)
 	v.look(names)
 	for _, name := range names {
 		if err := v.file(name); err != nil {
@@ -55,7 +58,11 @@ func (v *verifier) look(names []string) {
 	bases := map[int64]bool{}
 	first := int64(-1)
 	for _, name := range names {
-		if base, ok := parseName(name, logSuffix); ok {
+		base, ok := parseName(name, logSuffix)
+		if swapped, is := parseName(name, logSuffix+swapSuffix); is {
+			base, ok = swapped, true
+		}
+		if ok {
 			bases[base] = true
 			v.last = base
 			if first < 0 {
@@ -69,7 +76,7 @@ func (v *verifier) look(names []string) {
 	}
 	for _, name := range names {
 		base, ok := parseName(name, indexSuffix)
-		if ok && base >= v.start && !bases[base] {
+		if ok && base >= v.start && !bases[base] && !v.replaced(base) {
 			v.problem(name, -1, errors.New("its segment is missing"))
 		}
 	}
@@ -125,6 +132,32 @@ type verifier struct {
 	epochs  []epoch         // the checkpoint, if it can be read
 
 	segmentBase int64 // of the segment that is read
+
+	swaps  []offsets      // of segments that take the place of others, which a crash has interrupted
+	empty  []offsets      // of batches without records, lowest first
+	filled map[int64]bool // producers whose open transaction has records
+	hollow map[int64]bool // aborted transactions without records, by their markers
+}
+
+// lookForSwaps finds what a crash has left of cleanings whose outcome counts already: the next start
+// puts it in its place, and takes away what is still there of the segments that it replaces.
+func (v *verifier) lookForSwaps(names []string) {
+	for _, name := range names {
+		base, ok := parseName(name, logSuffix+swapSuffix)
+		if !ok {
+			continue
+		}
+		end, _, err := readSwap(v.fs, filepath.Join(v.dir, name), base, math.MaxInt32)
+		if err != nil {
+			end = base + 1 // the segment is told about when its turn comes
+		}
+		v.swaps = append(v.swaps, offsets{base, end})
+	}
+}
+
+// replaced reports whether a segment is one in whose place another comes.
+func (v *verifier) replaced(base int64) bool {
+	return slices.ContainsFunc(v.swaps, func(o offsets) bool { return base >= o.base && base < o.end })
 }
 
 func (v *verifier) problem(name string, position int64, err error) {
@@ -133,8 +166,13 @@ func (v *verifier) problem(name string, position int64, err error) {
 
 // file verifies one file; those that are not ours are not looked at.
 func (v *verifier) file(name string) error {
-	base, ok := parseName(name, logSuffix)
-	if ok {
+	if base, ok := parseName(name, logSuffix); ok {
+		if v.replaced(base) {
+			return nil
+		}
+		return v.segment(name, base)
+	}
+	if base, ok := parseName(name, logSuffix+swapSuffix); ok {
 		return v.segment(name, base)
 	}
 	check := v.small(name)
@@ -203,6 +241,9 @@ func (v *verifier) segment(name string, base int64) error {
 		i.add(w.head, at)
 	}
 	i.finish()
+	if v.replaced(base) {
+		return nil // its indexes are made when it gets its name
+	}
 	v.aborted(base, v.ended)
 	return v.indexes(base, w, &i)
 }
@@ -218,9 +259,7 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
 	}
 	v.checkEpoch(name, at, b)
-	if a, ok := v.track.add(b); ok {
-		v.ended = append(v.ended, a)
-	}
+	v.follow(b)
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
 	records, err := batch.Scan(b, batch.ScanOptions{Max: batch.MaxPlain})
 	if err != nil {

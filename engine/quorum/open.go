@@ -125,7 +125,7 @@ func (q *Quorum) saveState(hard *raftpb.HardState) error {
 	state := hardState{
 		ClusterID: q.options.ClusterID, Term: hard.GetTerm(), Vote: int32(hard.GetVote()) - 1, Commit: hard.GetCommit(),
 	}
-	if err := diskio.WriteFile(q.options.FS, filepath.Join(q.owner.dir, stateFile), state.encode()); err != nil {
+	if err := diskio.WriteNeeded(q.options.FS, filepath.Join(q.owner.dir, stateFile), state.encode()); err != nil {
 		return fmt.Errorf("write %s: %w", stateFile, err)
 	}
 	return nil
@@ -177,7 +177,7 @@ func (q *Quorum) lead() error {
 	}
 	switch {
 	case o.held != nil:
-		return ErrFull
+		return fmt.Errorf("%w: free some space, a few hundred kilobytes are enough, and start again; retention then frees more", ErrFull)
 	case !o.leads || o.applied.Term != o.term:
 		panic(fmt.Sprintf("quorum: the only voter does not lead: leads %v, term %d, applied %+v", o.leads, o.term, o.applied))
 	}

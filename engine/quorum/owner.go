@@ -129,7 +129,7 @@ func (q *Quorum) settle() error {
 			next := o.node.Ready()
 			ready = &next
 		}
-		if err := q.save(ready); full(err) {
+		if err := diskio.WithRoom(q.options.FS, full, func() error { return q.save(ready) }); full(err) {
 			o.held = ready
 			q.noSpace(err)
 			return nil

@@ -134,6 +134,11 @@ func (s *stand) goesOn() {
 // read answers the values of one partition, from its start to its end.
 func (s *stand) read(partition int32) (values []string) {
 	s.Helper()
+	return s.readOf(topic, partition)
+}
+
+func (s *stand) readOf(topic string, partition int32) (values []string) {
+	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	ends, err := kadm.NewClient(s.client).ListEndOffsets(ctx, topic)

@@ -1,0 +1,162 @@
+package diskio
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+)
+
+// reserveFile lies in the disk's folder.
+const reserveFile = "reserve"
+
+// A reserve is given up piece by piece: what one piece leaves over others may take.
+const (
+	reserveBytes = 256 << 10
+	reservePiece = 16 << 10
+)
+
+// Reserved is the file system of a disk that keeps a little space back, in a file, for what has to
+// be written although the disk is full: without it a broker could not even start, and delete
+// what fills the disk. Whoever needs it asks WithRoom. It is made whole again when something was
+// removed, and by Fill.
+//
+// The file is never synced, and what is in it means nothing. A power cut may take it; the next
+// start makes it again.
+type Reserved struct {
+	FS
+	path  string
+	log   *slog.Logger
+	short atomic.Bool // the file has less than it should
+	guard sync.Mutex  //nolint:forbidigo // who needs space and who has removed something meet here, on a full disk only
+	bytes int64       // that the file has; under guard
+}
+
+// NewReserved keeps space back in a folder of fs, which must be there. That there is none to keep
+// is no error.
+func NewReserved(fs FS, folder string, log *slog.Logger) *Reserved {
+	r := &Reserved{FS: fs, path: filepath.Join(folder, reserveFile), log: log}
+	if found, err := fs.Stat(r.path); err == nil && !found.Dir {
+		r.bytes = min(found.Size, reserveBytes)
+	}
+	r.short.Store(r.bytes < reserveBytes)
+	r.Fill()
+	return r
+}
+
+// Remove removes a file.
+func (r *Reserved) Remove(name string) error {
+	err := r.FS.Remove(name)
+	if err == nil {
+		r.Fill()
+	}
+	return err
+}
+
+// RemoveAll removes a folder and all in it.
+func (r *Reserved) RemoveAll(name string) error {
+	err := r.FS.RemoveAll(name)
+	if err == nil {
+		r.Fill()
+	}
+	return err
+}
+
+// Fill makes the reserve whole again if the disk has room (any goroutine).
+func (r *Reserved) Fill() {
+	if !r.short.Load() {
+		return
+	}
+	r.guard.Lock()
+	defer r.guard.Unlock()
+	missing := reserveBytes - r.bytes
+	free, _, err := r.Space(filepath.Dir(r.path))
+	if missing <= 0 || err == nil && free < uint64(2*missing) {
+		return
+	}
+	if err == nil {
+		err = r.fill()
+	}
+	if err != nil {
+		r.log.Warn("cannot keep space back for when the disk is full", "file", r.path, "error", err)
+		return
+	}
+	r.bytes = reserveBytes
+	r.short.Store(false)
+	r.log.Info("space is kept back for when the disk is full", "file", r.path, "bytes", reserveBytes)
+}
+
+// fill writes the whole file, with what no file system makes smaller.
+func (r *Reserved) fill() error {
+	f, err := r.Open(r.path, os.O_WRONLY|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	noise := make([]byte, reserveBytes)
+	source := rand.NewChaCha8([32]byte{})
+	if _, err := source.Read(noise); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if _, err = f.WriteAt(noise, 0); err != nil {
+		err = errors.Join(err, f.Truncate(r.bytes))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// giveUp frees a piece of the reserve. It reports false when nothing is left, or could be freed.
+func (r *Reserved) giveUp() bool {
+	r.guard.Lock()
+	defer r.guard.Unlock()
+	if r.bytes == 0 {
+		return false
+	}
+	left := max(0, r.bytes-reservePiece)
+	f, err := r.Open(r.path, os.O_WRONLY)
+	if err == nil {
+		err = errors.Join(f.Truncate(left), f.Close())
+	}
+	if err != nil {
+		r.log.Warn("cannot give up space that was kept back", "file", r.path, "error", err)
+		r.bytes = 0
+		r.short.Store(true)
+		return false
+	}
+	r.bytes = left
+	r.short.Store(true)
+	r.log.Warn("the disk is full: space that was kept back is given up, so that topics and records can be deleted; free some space", "file", r.path, "left", left)
+	return true
+}
+
+// WithRoom calls write, which leaves nothing behind when it fails for want of space. Then, if fs is
+// a disk with a reserve, some of that is given up and it is called again.
+func WithRoom(fs FS, full func(error) bool, write func() error) error {
+	err := write()
+	r, ok := fs.(*Reserved)
+	for range reserveBytes / reservePiece {
+		if !ok || !full(err) || !r.giveUp() {
+			break
+		}
+		err = write()
+	}
+	return err
+}
+
+// WriteNeeded is WriteFile for what has to be written although the disk is full.
+func WriteNeeded(fs FS, name string, data []byte) error {
+	temporary := name + ".tmp"
+	err := WithRoom(fs, Full, func() error {
+		err := writeSynced(fs, temporary, data) // a file of its own each time: a sync that failed is none of the next's
+		if err != nil {
+			err = errors.Join(err, removed(fs.Remove(temporary)))
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", temporary, err)
+	}
+	return replaceBy(fs, temporary, name)
+}
