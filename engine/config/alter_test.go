@@ -172,8 +172,8 @@ func TestDescribeTopic(t *testing.T) {
 	dynamic := static.With(map[string]string{"log.retention.ms": "5000"}, map[string]string{"log.retention.ms": "6000"})
 	topic := dynamic.Topic(map[string]string{"retention.ms": " 1000 ", "cleanup.policy": "compact,delete"})
 	for name, want := range map[string]string{
-		"retention.ms":            "1000 DYNAMIC_TOPIC_CONFIG LONG retention.ms=1000:1 log.retention.ms=5000:2 log.retention.ms=6000:3",
-		"segment.ms":              "5000000 STATIC_BROKER_CONFIG LONG log.roll.ms=5000000:4",
+		"retention.ms":            "1000 DYNAMIC_TOPIC_CONFIG LONG retention.ms=1000:1 log.retention.ms=5000:2 log.retention.ms=6000:3 log.retention.hours=100:4 log.retention.hours=168:5",
+		"segment.ms":              "5000000 STATIC_BROKER_CONFIG LONG log.roll.ms=5000000:4 log.roll.hours=168:5",
 		"cleanup.policy":          "compact,delete DYNAMIC_TOPIC_CONFIG LIST cleanup.policy=compact,delete:1 log.cleanup.policy=delete:5",
 		"max.message.bytes":       "1048588 DEFAULT_CONFIG INT message.max.bytes=1048588:5",
 		"compression.type":        "producer DEFAULT_CONFIG STRING compression.type=producer:5",
@@ -224,14 +224,18 @@ func line(e config.Entry) string {
 }
 
 func TestDescribeBroker(t *testing.T) {
-	v := broker(t, "log.retention.hours=100", "num.io.threads=4", "ssl.key.password=secret", "zookeeper.connect=z").With(
-		map[string]string{"message.max.bytes": "7"}, map[string]string{"message.max.bytes": "8", "min.insync.replicas": "1"})
+	v := broker(t, "log.retention.minutes=6000", "log.retention.hours=100", "log.roll.hours=50", "num.io.threads=4", "ssl.key.password=secret", "zookeeper.connect=z").With(
+		map[string]string{"message.max.bytes": "7"}, map[string]string{"message.max.bytes": "8", "min.insync.replicas": "1", "log.roll.ms": "3000000"})
 	for name, want := range map[string]string{
 		"num.io.threads":                      "4 STATIC_BROKER_CONFIG INT num.io.threads=4:4 num.io.threads=8:5",
 		"message.max.bytes":                   "7 DYNAMIC_BROKER_CONFIG INT message.max.bytes=7:2 message.max.bytes=8:3 message.max.bytes=1048588:5",
 		"ssl.key.password":                    "- STATIC_BROKER_CONFIG PASSWORD ssl.key.password=-:4",
 		"broker.rack":                         "- DEFAULT_CONFIG STRING",
 		"log.retention.ms":                    "- DEFAULT_CONFIG LONG",
+		"log.retention.minutes":               "6000 STATIC_BROKER_CONFIG INT log.retention.minutes=6000:4 log.retention.hours=100:4 log.retention.hours=168:5",
+		"log.roll.ms":                         "3000000 DYNAMIC_DEFAULT_BROKER_CONFIG LONG log.roll.ms=3000000:3 log.roll.hours=50:4 log.roll.hours=168:5",
+		"log.roll.hours":                      "50 STATIC_BROKER_CONFIG INT log.roll.hours=50:4 log.roll.hours=168:5",
+		"log.dirs":                            "- DEFAULT_CONFIG LIST",
 		"log.retention.hours":                 "100 STATIC_BROKER_CONFIG INT log.retention.hours=100:4 log.retention.hours=168:5",
 		"log.cleaner.io.max.bytes.per.second": "1.7976931348623157E308 DEFAULT_CONFIG DOUBLE log.cleaner.io.max.bytes.per.second=1.7976931348623157E308:5",
 	} {
@@ -248,7 +252,7 @@ func TestDescribeBroker(t *testing.T) {
 	for _, e := range config.DescribeDefaults(v, nil) {
 		defaults = append(defaults, e.Name+" "+line(e))
 	}
-	want := []string{"message.max.bytes 8 DYNAMIC_DEFAULT_BROKER_CONFIG INT message.max.bytes=8:3", "min.insync.replicas 1 DYNAMIC_DEFAULT_BROKER_CONFIG INT min.insync.replicas=1:3"}
+	want := []string{"log.roll.ms 3000000 DYNAMIC_DEFAULT_BROKER_CONFIG LONG log.roll.ms=3000000:3", "message.max.bytes 8 DYNAMIC_DEFAULT_BROKER_CONFIG INT message.max.bytes=8:3", "min.insync.replicas 1 DYNAMIC_DEFAULT_BROKER_CONFIG INT min.insync.replicas=1:3"}
 	if !slices.Equal(defaults, want) {
 		t.Errorf("%q", defaults)
 	}

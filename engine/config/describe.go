@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/millrace/millrace/sdk/setting"
 )
@@ -101,13 +102,19 @@ func describe(v *setting.Values, names []string, topic bool) []Entry {
 	return all
 }
 
-// entry shows what d has by its own names. By which older name it was given, as
-// log.retention.hours, is told at that name and nowhere else: a broker's log.retention.ms
-// is null then, and a topic's retention.ms has the value and no synonym, as in Kafka.
+// entry shows what d has by its own names, and behind that, as Kafka does, what a broker has
+// for it by older ones, as log.retention.hours. What is given by an older name only is told
+// at that name and nowhere else: a broker's log.retention.ms is null then, and a topic's
+// retention.ms has the value and no synonym. Only settings that topics have, too, know older
+// names in Kafka; node.id and log.dirs do not.
 func entry(v *setting.Values, d *setting.Declaration, name string) Entry {
 	e := Entry{Name: name, Source: setting.SourceDefault, Type: d.Type, Sensitive: d.Sensitive(), Doc: d.Meaning()}
-	for _, given := range v.Given(d) {
-		if given.Name != d.Name && given.Name != d.Topic {
+	whole := cmp.Or(newer()[d.Name], d)
+	named := false
+	for _, given := range v.Given(whole) {
+		named = named || given.Name == d.Name
+		older := given.Name != d.Name && given.Name != d.Topic
+		if older && (!named || whole.Topic == "") {
 			continue
 		}
 		e.Synonyms = append(e.Synonyms, Synonym{Name: given.Name, Value: shown(d, given.Text), Source: given.Source})
@@ -120,6 +127,19 @@ func entry(v *setting.Values, d *setting.Declaration, name string) Entry {
 	}
 	return e
 }
+
+// newer is the setting that an older name stands for, by that name: log.retention.ms for log.retention.minutes.
+var newer = sync.OnceValue(func() map[string]*setting.Declaration {
+	all := map[string]*setting.Declaration{}
+	for _, d := range Settings.All() {
+		for _, name := range d.Synonyms {
+			if d.Topic != "" {
+				all[name] = d
+			}
+		}
+	}
+	return all
+})
 
 // shown is text, or nil when it must not be seen.
 func shown(d *setting.Declaration, text string) *string {

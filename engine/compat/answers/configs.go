@@ -242,6 +242,24 @@ var incrementalCases = []Case{
 		shows(t, ofBroker, "1", "log.retention.ms", "")
 		t.Ask(4, described(ofBroker, ""))
 	}},
+	{Name: "describe settings that have older names, too", Ask: func(t *Talk) {
+		set := []string{"log.retention.ms=2000000", "log.roll.ms=3000000", "log.roll.jitter.ms=1000", "log.flush.interval.ms=9000"}
+		t.Topic("older", 1, "segment.ms=700000")
+		t.Ask(1, changed(ofBroker, "", set...))
+		shows(t, ofBroker, "1", "log.flush.interval.ms", "9000")
+		q := described(ofBroker, "1", "log.retention.ms", "log.retention.minutes", "log.retention.hours", "log.roll.ms", "log.roll.hours",
+			"log.roll.jitter.ms", "log.roll.jitter.hours", "log.flush.interval.ms", "log.flush.scheduler.interval.ms")
+		q.IncludeSynonyms = true
+		t.Ask(4, q)
+		q = described(ofBroker, "")
+		q.IncludeSynonyms = true
+		t.Ask(4, q)
+		q = described(ofTopic, "older", "retention.ms", "segment.ms", "segment.jitter.ms", "flush.ms")
+		q.IncludeSynonyms = true
+		t.Ask(4, q)
+		t.Ask(1, changed(ofBroker, "", "log.retention.ms", "log.roll.ms", "log.roll.jitter.ms", "log.flush.interval.ms"))
+		shows(t, ofBroker, "1", "log.flush.interval.ms", "")
+	}},
 	{Name: "change settings of a group", Words: true, Ask: func(t *Talk) {
 		tried(t, ofGroup, "g", "consumer.session.timeout.ms=1", "consumer.session.timeout.ms=50000", "consumer.session.timeout.ms=999999999", "consumer.heartbeat.interval.ms=1", "consumer.heartbeat.interval.ms=x", "no.such=1", "no.such",
 			"consumer.session.timeout.ms=45000;consumer.heartbeat.interval.ms=45000", "consumer.session.timeout.ms", "consumer.session.timeout.ms+=1", "consumer.session.timeout.ms=")
