@@ -111,8 +111,8 @@ func TestConsumerOutlivesItsProgramsPanics(t *testing.T) {
 		a.expect(c, "0")
 		unread = true
 		var failed *client.DeserializationError
-		if saying(&failed); failed != nil && (failed.Offset != 1 || string(failed.Value) != "1") {
-			a.Errorf("Poll says %v", failed)
+		if err := saying(&failed); failed == nil || failed.Offset != 1 || string(failed.Value) != "1" {
+			a.Errorf("Poll says %v", err)
 		}
 		unread = false
 		called := 0
