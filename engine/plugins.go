@@ -80,7 +80,11 @@ func (b *Broker) planPlugins(i *cluster.Image, v *setting.Values) error {
 	if set == b.plugins.Current() && same {
 		return nil
 	}
+	before := b.plugins.Current().DeadLetters()
 	for plugin, topic := range set.DeadLetters() {
+		if before[plugin] == topic {
+			continue // if it was deleted since, that is no reason against other changes
+		}
 		if t := i.Topic(topic); t == nil || t.Internal {
 			return fmt.Errorf("plugin.%s.dlq.topic=%s: there is no such topic, create it first", plugin, topic)
 		}

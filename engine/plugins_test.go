@@ -512,6 +512,24 @@ func TestABatchWhoseDeadLettersHaveNoPlaceIsNotStored(t *testing.T) {
 	p.holds(s, "0 keep")
 }
 
+// A dead-letter topic that was deleted keeps nobody from changing other plugins, nor from unloading this one.
+func TestADeadLetterTopicThatIsGoneKeepsNobodyFromChanges(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t)
+	dead, s := p.topic(1), p.topic(1)
+	p.altered(aBroker, "", "plugins=guard,good", "plugin.good.type=obedient", "plugin.guard.type=obedient", "plugin.guard.on.error=dlq", "plugin.guard.dlq.topic="+dead.name)
+	p.altered(aTopic, s.name, "interceptors.produce=good")
+	p.deleteTopic(dead)
+	p.altered(aBroker, "", "plugin.good.breaker.faults=3")
+	p.altered(aBroker, "", "plugins=guard,good,third", "plugin.third.type=obedient")
+	if code, why := p.alterWhy(aBroker, "", "plugin.guard.dlq.topic=nowhere"); code != kerr.InvalidConfig.Code || !strings.Contains(why, "there is no such topic") {
+		t.Errorf("another topic that is not there: %s %q", errorName(code), why)
+	}
+	p.altered(aBroker, "", "plugins=good")
+	want(t, "produce", p.produce(9, s, 0, records("drop", "keep")).ErrorCode, nil)
+	p.holds(s, "1 keep")
+}
+
 func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 	onlyOurs(t)
 	p := dialed(t)

@@ -87,7 +87,7 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 		changes = append(changes, setList(settingPlugins, append(names, l.Name)))
 	}
 	if err := alter(ctx, s, kmsg.ConfigResourceTypeBroker, "", changes); err != nil {
-		return fmt.Errorf("load plugin %s: %w\nNo setting was changed. The module lies in %s as %s, unused", l.Name, err, has.folder(), path)
+		return l.notLoaded(err, has.folder(), path)
 	}
 	fmt.Fprintf(s.Out, "Loaded plugin %s: %s, sha256 %s.\n", l.Name, path, sum)
 	for i, topic := range l.Topics {
@@ -96,6 +96,14 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 		}
 	}
 	return nil
+}
+
+// notLoaded says what is known when settings could not be changed.
+func (l *Load) notLoaded(err error, folder, path string) error {
+	if errors.Is(err, errUnanswered) {
+		return fmt.Errorf("load plugin %s: %w\nNobody knows whether the broker has it: `millrace plugin list` tells, once it answers. The module lies in %s as %s", l.Name, err, folder, path)
+	}
+	return fmt.Errorf("load plugin %s: %w\nNo setting was changed. The module lies in %s as %s, unused", l.Name, err, folder, path)
 }
 
 // topics makes sure that the topics are there, and may be looked at, before anything is
@@ -499,6 +507,10 @@ type change struct {
 	operation   kmsg.IncrementalAlterConfigOp
 }
 
+// errUnanswered is of a change that was sent and not answered: it may be made all the same, for a broker
+// compiles a module for as long as that takes.
+var errUnanswered = errors.New("the broker did not answer")
+
 // alter changes settings of a resource, all of them or none.
 func alter(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType, name string, changes []change) error {
 	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
@@ -515,7 +527,7 @@ func alter(ctx context.Context, s *session.Session, kind kmsg.ConfigResourceType
 	request.Resources = append(request.Resources, resource)
 	response, err := request.RequestWith(ctx, s.Client)
 	if err != nil {
-		return fmt.Errorf("alter settings: %w", err)
+		return fmt.Errorf("alter settings: %w: %w", errUnanswered, err)
 	}
 	for _, answer := range response.Resources {
 		if err := session.Refused(kerr.ErrorForCode(answer.ErrorCode), textOf(answer.ErrorMessage)); err != nil {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"testing"
 )
@@ -36,5 +37,18 @@ To go back: millrace plugin unload cut --topic a && millrace plugin unload cut`}
 		"To go on, once that is mended: millrace plugin reload cut cut.wasm --topic c --fetch\nTo go back: millrace plugin unload cut --topic a --topic b && millrace plugin unload cut"
 	if got := l.half(2, errors.New("x")).Error(); got != want {
 		t.Errorf("it says\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A request that is not answered may be carried out all the same: a broker compiles a module for as long as it takes.
+func TestWhatIsSaidOfAPluginThatIsNotLoaded(t *testing.T) {
+	l := Load{Name: "cut"}
+	for err, want := range map[error]string{
+		errors.New("INVALID_CONFIG"):                  "load plugin cut: INVALID_CONFIG\nNo setting was changed. The module lies in /plugins as cut.wasm, unused",
+		fmt.Errorf("%w: time is over", errUnanswered): "load plugin cut: the broker did not answer: time is over\nNobody knows whether the broker has it: `millrace plugin list` tells, once it answers. The module lies in /plugins as cut.wasm",
+	} {
+		if got := l.notLoaded(err, "/plugins", "cut.wasm").Error(); got != want {
+			t.Errorf("it says\n%s\nwant\n%s", got, want)
+		}
 	}
 }
