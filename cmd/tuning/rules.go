@@ -160,7 +160,7 @@ func eagerGC(o *Observation) (all []Proposal) {
 		return nil
 	}
 	why := fmt.Sprintf("the garbage collector takes %s of the processor time (%.0f collections a second, GOGC %.0f)", percent(part), o.GCPerSecond, o.GCPercent)
-	if limit := o.Environment["GOMEMLIMIT"]; limit != "" && o.GCPercent >= eagerPercent {
+	if limit := o.Environment["GOMEMLIMIT"]; limit != "" && limit != "off" && o.GCPercent >= eagerPercent {
 		all = append(all, Proposal{
 			Why: why + "; a GOMEMLIMIT of " + limit + " in the environment has it collect sooner than that", Score: part,
 			Change: Change{Environment, "GOMEMLIMIT", limit, ""}, Loses: "what GOMEMLIMIT=" + limit + " does",
