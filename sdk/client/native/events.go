@@ -269,8 +269,9 @@ func (d *described) happen(s *sender) {
 		close(w.done)
 		return true
 	})
-	again = again || len(s.wanted) > 0
-	m.needed = m.needed || again
+	// Who wants more partitions than there are has one more question asked, and slows it down for nobody.
+	again = again || slices.ContainsFunc(s.wanted, func(w *wanting) bool { return w.least == 0 })
+	m.needed = m.needed || again || len(s.wanted) > 0
 	if m.missing++; !again {
 		m.missing = 0
 	}

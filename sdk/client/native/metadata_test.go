@@ -74,6 +74,26 @@ func TestAMissingTopicIsAskedForLessOften(t *testing.T) {
 	}
 }
 
+// Who sends to partitions that are not there does not make the next question wait longer for the
+// others, whose leaders may have moved.
+func TestWhoWantsMorePartitionsSlowsNobodyDown(t *testing.T) {
+	s, jobs := idleSender()
+	want(s, "a")
+	s.ask(s.p.now())
+	for round := range 4 {
+		<-jobs
+		(&wanting{topic: "a", least: 9, done: make(chan struct{})}).happen(s) // while the question is under way
+		(&described{topics: []topicAt{{name: "a", leaders: []int32{0}}}}).happen(s)
+		if wait := (s.metadataAt() - s.metadata.at) / 1e6; wait != 100 || len(s.wanted) != 1 {
+			t.Errorf("after %d answers it waits %d ms for %d", round+1, wait, len(s.wanted))
+		}
+		s.metadata.at = -1e9
+		if s.ask(s.p.now()); !s.metadata.asked {
+			t.Fatal("whoever came while a question was under way waits for an answer that nobody asks for")
+		}
+	}
+}
+
 // max.block.ms is for metadata and memory together.
 func TestWhatMetadataTookIsNotThereForMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
