@@ -234,13 +234,24 @@ func (c *Subscriber) Assign(partitions ...sdk.TopicPartition) error {
 	}
 	c.wants.manual = true
 	gone := maps.Clone(c.places)
+	known := map[string]bool{}
+	for tp := range c.places {
+		known[tp.Topic] = true
+	}
+	var come []string // topics
 	for _, tp := range partitions {
 		delete(gone, tp)
+		if !known[tp.Topic] {
+			known[tp.Topic], come = true, append(come, tp.Topic)
+		}
 		if c.places[tp] == nil {
 			c.places[tp] = &place{offset: -1, epoch: -1, unknown: true, fresh: true}
 		}
 	}
 	c.forget(slices.Collect(maps.Keys(gone)))
+	if c.session != nil && !c.session.over() { // else the next one looks at all of them
+		c.checkNames(come)
+	}
 	return nil
 }
 

@@ -101,6 +101,15 @@ func TestATopicThatNobodyHasIsSaid(t *testing.T) {
 			return c.Subscribe([]string{"orders", "odrers"}, nil)
 		},
 		"assigned": func(c *textConsumer) error { return c.Assign(at("orders", 0), at("odrers", 0), at("odrers", 1)) },
+		"assigned later": func(c *textConsumer) error {
+			if err := c.Assign(at("orders", 0)); err != nil {
+				return err
+			}
+			if _, err := c.Poll(ctx, time.Millisecond); err != nil {
+				return err
+			}
+			return c.Assign(at("orders", 0), at("odrers", 0), at("odrers", 1))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said := &output{}
