@@ -337,8 +337,11 @@ func (r *Runner) ask(p *Plugin, in *Input) (err error) {
 		err = p.Interceptor.OnProduce(&r.batch)
 	}
 	if err == nil {
-		err = r.batch.Lack()
+		return r.batch.Lack()
 	}
+	// It may be one that panics when it is looked at, such as a nil of some type: here that is a panic of the plugin.
+	_, _ = errors.AsType[*Refusal](err)
+	_ = err.Error()
 	return err
 }
 

@@ -215,6 +215,7 @@ func TestPolicies(t *testing.T) {
 		"a fault buries the batch":           {plugin: broken, policy: DeadLetter, want: "", buried: 3},
 		"nor a whole batch on fetch":         {plugin: broken, policy: DeadLetter, fetch: true, fail: "plugin p: panic: no such luck", cause: Faulted},
 		"a rejection tells why":              {plugin: whole{of: func(*sdk.Batch) error { return sdk.Reject("closed today") }}, policy: Skip, fail: "plugin p: closed today"},
+		"an error that is nil":               {plugin: whole{of: func(*sdk.Batch) error { return (*sdk.Rejection)(nil) }}, fail: "plugin p: panic: runtime error: invalid memory address or nil pointer dereference", cause: Faulted},
 		"a rejection on fetch is a fault":    {plugin: whole{of: func(*sdk.Batch) error { return sdk.Reject("x") }}, fetch: true, fail: "plugin p: rejected: x", cause: Faulted},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,14 +27,35 @@ func (e *PanicError) Unwrap() error {
 // recovered, deferred, makes an error of a panic.
 func recovered(err *error) {
 	if cause := recover(); cause != nil {
-		*err = &PanicError{cause, debug.Stack()}
+		stack := debug.Stack()
+		if inner, ok := cause.(error); ok && !sound(inner) {
+			cause = fmt.Sprint(inner)
+		}
+		*err = &PanicError{cause, stack}
 	}
 }
 
-// guarded makes an error of a panic of f.
+// guarded makes an error of a panic of f, or of the error that f answers: a nil in it, say, that
+// panics where somebody reads it.
 func guarded(f func() error) (err error) {
 	defer recovered(&err)
-	return f()
+	if err = f(); err != nil {
+		read(err)
+	}
+	return err
+}
+
+// read looks at all of an error.
+func read(err error) {
+	_ = err.Error()
+	_, _ = errors.AsType[*PanicError](err)
+}
+
+// sound reports whether an error can be read.
+func sound(err error) (ok bool) {
+	defer func() { ok = recover() == nil }()
+	read(err)
+	return true
 }
 
 // stackOf is where err panicked, as the log has it; nothing if it did not.

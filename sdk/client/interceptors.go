@@ -109,8 +109,9 @@ func (b *brakes) take(interceptor int, where string, second int64) (more bool, s
 	return true, silenced
 }
 
-// oneLine is an error without what some have below their first line: the stack of a module.
+// oneLine is an error without what some have below their first line: the stack of a module. It may be
+// anybody's, and panic when it is asked, which fmt notices.
 func oneLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
+	line, _, _ := strings.Cut(fmt.Sprint(err), "\n")
 	return line
 }

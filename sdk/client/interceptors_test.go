@@ -66,3 +66,41 @@ func TestTheLogOfInterceptorsIsNotFlooded(t *testing.T) {
 		t.Errorf("the first line of the next second: %v, %d left out", more, silenced)
 	}
 }
+
+// hollow is an error that is nil where it is looked at, and its error is, too.
+type hollow struct{ err error }
+
+func (h *hollow) Error() string { return h.err.Error() }
+
+func (h *hollow) Unwrap() error { return h.err }
+
+// An error that panics when it is read ends nothing: it is a panic of whoever answered it.
+func TestErrorsThatPanic(t *testing.T) {
+	for name, bad := range map[string]error{"nothing": (*hollow)(nil), "nothing below": &hollow{}} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			log := slog.New(slog.NewTextHandler(&out, nil))
+			one := &sifting{bad}
+			sends := &interceptors{all: []sdk.ProducerInterceptor{one}, log: log}
+			c := &Consumer[string, string]{Subscriber: &Subscriber{s: &settings{log: log}, interceptors: []sdk.ConsumerInterceptor{one}}}
+			sends.sent(&sdk.Record{})
+			sends.acknowledged(sdk.RecordMetadata{}, nil)
+			sends.called("callback", func() { panic(bad) })
+			c.intercept([]*ConsumerRecord[string, string]{{}})
+			c.committed(map[sdk.TopicPartition]sdk.OffsetAndMetadata{{}: {}})
+			if n := strings.Count(out.String(), "\n"); n != 5 || sends.faults.Load() != 2 || sends.panics.Load() != 1 || c.faults.Load() != 2 {
+				t.Errorf("%d lines: %s", n, out.String())
+			}
+			for what, f := range map[string]func() error{"answered": func() error { return bad }, "panicked with": func() error { panic(bad) }, "closing": func() error { return closeAll([]any{closing{bad}}) }} {
+				err := guarded(f)
+				if errors.Is(err, errors.ErrUnsupported) || err == nil || err.Error() == "" { // none of which panics
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+}
+
+type closing struct{ err error }
+
+func (c closing) Close() error { return c.err }
