@@ -14,9 +14,9 @@ type engine interface {
 	// Topic is what is known of a topic; it waits for that up to a time, and says what is left
 	// of that.
 	Topic(ctx context.Context, name string, most time.Duration) (t *native.Topic, left time.Duration, err error)
-	// Renew is Topic of one that is known to have fewer partitions than so many: it may have been
-	// given more. What is answered has as many as brokers know now.
-	Renew(ctx context.Context, name string, least int32, most time.Duration) (t *native.Topic, left time.Duration, err error)
+	// Renew is Topic of one that Topic has answered without this partition: it may have been given
+	// more. What is answered has as many as brokers know now.
+	Renew(ctx context.Context, name string, partition int32, most time.Duration) (t *native.Topic, left time.Duration, err error)
 	// Append takes a record whose partition is one of the topic's, and waits for memory up to a
 	// time. Full: the partition's batch is complete.
 	Append(ctx context.Context, t *native.Topic, partition int32, r native.Record, most time.Duration) (full bool, err error)

@@ -50,6 +50,7 @@ type franzEngine struct {
 type franzTopic struct {
 	*native.Topic
 	at     time.Time
+	asked  atomic.Pointer[time.Time] // when brokers were asked last, be it in vain
 	filled []atomic.Int64
 	id     [16]byte    // that franz-go sends to
 	gone   atomic.Bool // it was deleted; if there is one of that name, franz-go must be told to begin anew
@@ -123,10 +124,12 @@ func franzLevel(c batch.Codec, level int) int {
 	return level
 }
 
-// Topic is engine's. One caller at a time asks, the others wait for what it learns.
+// Topic is engine's. One caller at a time asks, the others wait for what it learns. What may have
+// changed is asked for once in retry.backoff.ms, not for each record.
 func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration) (_ *native.Topic, left time.Duration, err error) {
 	known := (*e.topics.Load())[name]
-	if known != nil && time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions) && !known.gone.Load() {
+	if known != nil && !known.gone.Load() && (time.Since(known.at) < e.maxAge && len(known.Available) == int(known.Partitions) ||
+		time.Since(*known.asked.Load()) < e.backoff(1)) {
 		return known.Topic, most, nil
 	}
 	begin := time.Now()
@@ -134,33 +137,73 @@ func (e *franzEngine) Topic(ctx context.Context, name string, most time.Duration
 	return t, max(0, most-time.Since(begin)), err
 }
 
-// Renew is engine's. It sees to it that franz-go knows the partitions, too, which would refuse
-// records for others.
-func (e *franzEngine) Renew(ctx context.Context, name string, least int32, most time.Duration) (*native.Topic, time.Duration, error) {
+// Renew is engine's. It sees to it that franz-go knows the partition, too, which would refuse
+// records for it.
+func (e *franzEngine) Renew(ctx context.Context, name string, partition int32, most time.Duration) (*native.Topic, time.Duration, error) {
 	begin := time.Now()
-	left := func() time.Duration { return max(0, most-time.Since(begin)) }
-	t, err := e.learn(ctx, name, (*e.topics.Load())[name], most)
-	if err != nil || t.Partitions < least {
-		return t, left(), err
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("there is no metadata of its new partitions after max.block.ms=%d: %w", most.Milliseconds(), ErrTimeout))
+	defer cancel()
+	t, err := e.renew(ctx, name, partition, begin, most)
+	if err == nil && partition < t.Partitions {
+		err = e.load(ctx, name, partition)
 	}
-	for tries := 1; ; tries++ {
-		if leader, _, _ := e.client.PartitionLeader(name, least-1); leader >= 0 {
-			return t, left(), nil
+	if err != nil {
+		return nil, 0, err
+	}
+	return t, max(0, most-time.Since(begin)), nil
+}
+
+// renew asks for a topic until it has the partition, or brokers have been asked since a moment. They
+// are asked once in retry.backoff.ms, however many send to partitions that are not there.
+func (e *franzEngine) renew(ctx context.Context, name string, partition int32, since time.Time, most time.Duration) (*native.Topic, error) {
+	for {
+		known := (*e.topics.Load())[name] // whoever sends has asked Topic
+		asked := *known.asked.Load()
+		if known.Partitions > partition || asked.After(since) {
+			return known.Topic, nil
 		}
-		if left() == 0 {
-			return nil, 0, fmt.Errorf("topic %s: there is no metadata of its new partitions after max.block.ms=%d: %w", name, most.Milliseconds(), ErrTimeout)
+		if err := pause(ctx, e.backoff(1)-time.Since(asked)); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, err)
 		}
+		if _, err := e.learn(ctx, name, known, most); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, context.Cause(ctx))
+		}
+	}
+}
+
+// load has franz-go learn of a partition that is new. A topic that it has sent nothing to yet it
+// loads with the first record, and nothing else has it do so.
+func (e *franzEngine) load(ctx context.Context, name string, partition int32) error {
+	if !e.loaded(name, 0) {
+		return nil
+	}
+	for tries := 1; !e.loaded(name, partition); tries++ {
 		e.client.ForceMetadataRefresh()
-		if err := pause(ctx, min(left(), e.backoff(tries))); err != nil {
-			return nil, 0, fmt.Errorf("topic %s: wait for its new partitions: %w", name, err)
+		if err := pause(ctx, max(e.backoff(tries), time.Millisecond)); err != nil {
+			return fmt.Errorf("topic %s: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// loaded reports whether franz-go knows a partition, or an error that it would fail records with. One
+// without a leader, which is not −1 to it, it keeps records for.
+func (e *franzEngine) loaded(name string, partition int32) bool {
+	leader, _, err := e.client.PartitionLeader(name, partition)
+	return leader != -1 || err != nil && !kerr.IsRetriable(err)
 }
 
 // learn asks for a topic, of which something may be known, until it is there.
 func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic, most time.Duration) (*native.Topic, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("there is no metadata after max.block.ms=%d: %w", most.Milliseconds(), ErrTimeout))
 	defer cancel()
+	var asked *time.Time
+	if known != nil {
+		asked = known.asked.Load()
+	}
 	select {
 	case e.asking <- struct{}{}:
 		defer func() { <-e.asking }()
@@ -169,6 +212,9 @@ func (e *franzEngine) learn(ctx context.Context, name string, known *franzTopic,
 	}
 	if after := (*e.topics.Load())[name]; after != nil && after != known {
 		return after.Topic, nil
+	}
+	if known != nil && known.asked.Load() != asked {
+		return known.Topic, nil // somebody has asked meanwhile, in vain
 	}
 	var last error // that is not for want of time
 	for tries := 1; ; tries++ {
@@ -204,6 +250,10 @@ func (e *franzEngine) describe(ctx context.Context, name string, before *franzTo
 	asked := kmsg.NewMetadataRequestTopic()
 	asked.Topic = kmsg.StringPtr(name)
 	q.Topics = []kmsg.MetadataRequestTopic{asked}
+	now := time.Now()
+	if before != nil {
+		before.asked.Store(&now)
+	}
 	a, err := q.RequestWith(ctx, e.client)
 	switch {
 	case err != nil:
@@ -241,6 +291,7 @@ func (e *franzEngine) describe(ctx context.Context, name string, before *franzTo
 		id = before.id
 	}
 	t := &franzTopic{id: id, at: time.Now(), filled: make([]atomic.Int64, len(partitions))}
+	t.asked.Store(&now)
 	var sticky *native.Topic
 	if before != nil {
 		sticky = before.Topic

@@ -267,7 +267,7 @@ func (p *Producer[K, V]) sendPlain(ctx context.Context, r *ProducerRecord[K, V],
 		return -1, p.tooLarge(r.Topic, size)
 	}
 	if r.Partition != nil && *r.Partition >= t.Partitions {
-		if t, left, err = p.own.Renew(ctx, r.Topic, *r.Partition+1, left); err != nil {
+		if t, left, err = p.own.Renew(ctx, r.Topic, *r.Partition, left); err != nil {
 			return *r.Partition, err
 		}
 	}
@@ -348,7 +348,7 @@ func (p *Producer[K, V]) send(ctx context.Context, given *ProducerRecord[K, V], 
 		return at, p.tooLarge(r.Topic, size)
 	}
 	if r.Partition != nil && *r.Partition >= t.Partitions {
-		if t, left, err = p.engine.Renew(ctx, r.Topic, *r.Partition+1, left); err != nil {
+		if t, left, err = p.engine.Renew(ctx, r.Topic, *r.Partition, left); err != nil {
 			return at, err
 		}
 	}

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
@@ -234,6 +240,130 @@ func TestPartitionsThatWereAdded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The first record of all goes to a partition that was added, and before it some to none.
+func TestTheFirstRecordIsForAPartitionThatWasAdded(t *testing.T) {
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			config := client.Config{"bootstrap.servers": kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}}).Address(), "max.block.ms": "5000"}
+			p := valuesProducer(t, config.With("client.engine", engine), client.ProducerOptions[string, string]{})
+			send := func(at int32) (sdk.RecordMetadata, error) {
+				return p.Send(t.Context(), &client.ProducerRecord[string, string]{Topic: "t", Partition: &at}).Get(t.Context())
+			}
+			refused := func(at int32) {
+				if _, err := send(at); err == nil || !strings.Contains(err.Error(), "there is no such partition") {
+					t.Errorf("to partition %d: %v", at, err)
+				}
+			}
+			refused(1)
+			admin, err := client.NewAdmin(config, client.AdminOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer admin.Close()
+			if err := admin.CreatePartitions(t.Context(), map[string]int32{"t": 3}); err != nil {
+				t.Fatal(err)
+			}
+			if where, err := send(2); err != nil || where.Partition != 2 || where.Offset != 0 {
+				t.Errorf("to partition 2: %+v, %v", where, err)
+			}
+			refused(math.MaxInt32)
+		})
+	}
+}
+
+// Who sends to partitions that are not there does not flood brokers with questions.
+func TestBrokersAreNotAskedWithoutAPause(t *testing.T) {
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			b := kit.Start(t, kit.Options{Topics: map[string]int32{"t": 1}})
+			p := valuesProducer(t, client.Config{"bootstrap.servers": b.Address(), "client.engine": engine, "retry.backoff.ms": "50", "retry.backoff.max.ms": "50"},
+				client.ProducerOptions[string, string]{})
+			at, begin := int32(1_000_000), time.Now()
+			const sends = 10
+			for range sends {
+				if err := p.Fire(t.Context(), &client.ProducerRecord[string, string]{Topic: "t", Partition: &at}); err == nil {
+					t.Fatal("it was sent")
+				}
+			}
+			if took := time.Since(begin); took < (sends-1)*40*time.Millisecond { // a fifth less, as it is drawn
+				t.Errorf("brokers were asked %d times in %v", sends, took)
+			}
+		})
+	}
+}
+
+// A partition that was added and has no leader yet gets its records when it has one; franz-go has any
+// broker take them before. Meanwhile the others get theirs without a question to brokers for each.
+func TestAPartitionThatWasAddedHasNoLeaderYet(t *testing.T) {
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "t"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cluster.Close)
+			var partitions, asked atomic.Int32
+			id := cluster.TopicInfo("t").TopicID
+			cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				asked.Add(1)
+				if partitions.Load() == 3 {
+					return nil, nil, false
+				}
+				return growing(r.(*kmsg.MetadataRequest), cluster.ListenAddrs()[0], id, partitions.Load()), nil, true
+			})
+			partitions.Store(1)
+			p := valuesProducer(t, client.Config{"bootstrap.servers": cluster.ListenAddrs()[0], "client.engine": engine, "linger.ms": "0", "max.block.ms": "5000"}, client.ProducerOptions[string, string]{})
+			send := func(at int32) *client.Future {
+				return p.Send(ctx, &client.ProducerRecord[string, string]{Topic: "t", Partition: &at})
+			}
+			if _, err := send(0).Get(ctx); err != nil {
+				t.Fatal(err)
+			}
+			partitions.Store(2)
+			waits := send(1)
+			asked.Store(0)
+			for range 300 {
+				if _, err := send(0).Get(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := asked.Load(); n > 60 {
+				t.Errorf("300 records for partition 0 are %d questions", n)
+			}
+			partitions.Store(3)
+			if where, err := waits.Get(ctx); err != nil || where.Partition != 1 {
+				t.Errorf("%+v, %v", where, err)
+			}
+		})
+	}
+}
+
+// growing is what a topic looks like whose first partition has a leader, broker 0.
+func growing(q *kmsg.MetadataRequest, address string, id [16]byte, partitions int32) *kmsg.MetadataResponse {
+	a := q.ResponseKind().(*kmsg.MetadataResponse)
+	broker := kmsg.NewMetadataResponseBroker()
+	host, port, _ := net.SplitHostPort(address)
+	number, _ := strconv.Atoi(port)
+	broker.Host, broker.Port = host, int32(number)
+	a.Brokers = append(a.Brokers, broker)
+	for _, asked := range q.Topics {
+		topic := kmsg.NewMetadataResponseTopic()
+		topic.Topic, topic.TopicID = asked.Topic, id
+		for n := range partitions {
+			one := kmsg.NewMetadataResponseTopicPartition()
+			if one.Partition = n; n > 0 {
+				one.Leader, one.LeaderEpoch, one.ErrorCode = -1, -1, kerr.LeaderNotAvailable.Code
+			}
+			topic.Partitions = append(topic.Partitions, one)
+		}
+		a.Topics = append(a.Topics, topic)
+	}
+	return a
 }
 
 func TestARecordThatIsTooLarge(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,11 +92,11 @@ func (p *Producer) publish(topics map[string]*Topic) {
 	p.recent.Store(nil)
 }
 
-// Renew is Topic of one that is known to have fewer partitions than so many: it may have been given
-// more. What is answered has as many as brokers know now.
-func (p *Producer) Renew(ctx context.Context, name string, least int32, most time.Duration) (t *Topic, left time.Duration, err error) {
+// Renew is Topic of one that is known not to have a partition: it may have been given more. What is
+// answered has as many as brokers know now.
+func (p *Producer) Renew(ctx context.Context, name string, partition int32, most time.Duration) (t *Topic, left time.Duration, err error) {
 	begin := time.Now()
-	t, err = p.wait(ctx, &wanting{topic: name, least: least, done: make(chan struct{})}, most)
+	t, err = p.wait(ctx, &wanting{topic: name, least: min(partition, math.MaxInt32-1) + 1, done: make(chan struct{})}, most)
 	return t, max(0, most-time.Since(begin)), err
 }
 
