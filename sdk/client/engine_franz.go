@@ -34,6 +34,9 @@ type franzEngine struct {
 	asking     chan struct{} // of one: who asks for metadata
 	closed     atomic.Bool
 	end        sync.Once
+	gate       sync.RWMutex   //nolint:forbidigo // whoever sends hands over to franz-go, and Close waits until nobody does
+	ended      bool           // behind the gate: franz-go gets no more
+	unsettled  sync.WaitGroup // records that franz-go has
 
 	// Of the transaction: what was acknowledged in it, and what failed first.
 	written atomic.Int64
@@ -316,6 +319,13 @@ func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int
 	if err := e.memory.Take(ctx, bytesOf, most); err != nil {
 		return false, err
 	}
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	if e.ended {
+		e.memory.Give(bytesOf)
+		return false, ErrClosed
+	}
+	e.unsettled.Add(1)
 	record := &kgo.Record{Topic: t.Name, Partition: partition, Key: bytes.Clone(r.Key), Value: bytes.Clone(r.Value)}
 	for _, h := range r.Headers {
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
@@ -328,6 +338,7 @@ func (e *franzEngine) Append(ctx context.Context, t *native.Topic, partition int
 	limited, cancel := context.WithTimeout(context.Background(), e.delivery)
 	known := (*e.topics.Load())[t.Name]
 	e.client.Produce(limited, record, func(r *kgo.Record, err error) {
+		defer e.unsettled.Done()
 		cancel()
 		e.memory.Give(bytesOf)
 		if known != nil && errors.Is(err, kerr.UnknownTopicID) {
@@ -384,11 +395,15 @@ func (e *franzEngine) Flush(ctx context.Context) error {
 func (e *franzEngine) Close(ctx context.Context) (err error) {
 	e.end.Do(func() {
 		e.memory.Close()
+		e.gate.Lock()
+		e.ended = true
+		e.gate.Unlock()
 		if e.id == "" {
 			err = e.client.Flush(ctx)
 		}
 		e.closed.Store(true)
 		e.client.Close()
+		e.unsettled.Wait() // it has failed what was left, in goroutines that it does not wait for
 		if n := e.unheard.Load(); n > 0 {
 			e.log.Warn("records were lost that nobody waits for", "records", n)
 		}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/client"
 )
@@ -228,6 +231,62 @@ func TestClientsCloseWhatTheyWereGiven(t *testing.T) {
 	}
 	if got := ofConsumer.closed(); got != [7]int32{1, 1, 1, 1, 1, 0, 1} {
 		t.Errorf("the consumer closed them %v times", got)
+	}
+}
+
+// late is an interceptor that takes its time, and counts what it is told until it is closed.
+type late struct {
+	looking
+	leave        chan struct{}
+	told, before atomic.Int32
+}
+
+func (l *late) OnAck(sdk.RecordMetadata, error) {
+	<-l.leave
+	l.told.Add(1)
+}
+
+func (l *late) Close() error {
+	l.before.Store(l.told.Load())
+	return nil
+}
+
+// What a producer was given is not closed before it has been told of all records, though Close has
+// given up waiting for brokers.
+func TestWhatIsStillCalledIsNotClosed(t *testing.T) {
+	for _, engine := range []string{client.EngineNative, client.EngineKgo} {
+		t.Run(engine, func(t *testing.T) {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				return nil, errRude, true
+			})
+			l := &late{leave: make(chan struct{})}
+			p, err := client.NewProducer(client.Config{"bootstrap.servers": cluster.ListenAddrs()[0], "client.engine": engine},
+				client.ProducerOptions[string, string]{Interceptors: []sdk.ProducerInterceptor{l}, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const records = 20
+			for range records {
+				if err := p.Fire(t.Context(), &client.ProducerRecord[string, string]{Topic: "t"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			time.AfterFunc(200*time.Millisecond, func() { close(l.leave) })
+			if err := p.Close(ctx); err == nil {
+				t.Error("no records were left")
+			}
+			if n := l.before.Load(); n != records {
+				t.Errorf("it was told of %d of %d records before it was closed", n, records)
+			}
+		})
 	}
 }
 
