@@ -30,8 +30,8 @@ func (b *Broker) apply(before, after *cluster.Image) {
 	}
 }
 
-// applyBrokerConfigs puts dynamic settings on top of the file's, for all topics too. Settings that were set
-// to what they were may have mended a plugin.
+// applyBrokerConfigs puts dynamic settings on top of the file's, for all topics too. A change that was
+// accepted and left settings what they were may have mended a plugin.
 func (b *Broker) applyBrokerConfigs(after *cluster.Image, delta cluster.Delta) {
 	if len(delta.BrokerConfigs) == 0 && !b.plugins.Mended() {
 		return

@@ -37,19 +37,28 @@ func (b *Broker) addFilters(s *shard.Settings, t *cluster.Topic, v *setting.Valu
 }
 
 // checkPlugins refuses settings that name plugins which cannot be had. It runs within
-// decisions of the controller, on the goroutine that applies metadata.
-func (b *Broker) checkPlugins(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
-	switch kind {
+// decisions of the controller, on the goroutine that applies metadata. While plugins are being
+// made the error is an api.Later.
+func (b *Broker) checkPlugins(i *cluster.Image, w *cluster.Whole) error {
+	switch w.Kind {
 	case cluster.TopicConfig:
-		return b.checkTopicPlugins(b.plugins.Current(), settings)
+		return b.checkTopicPlugins(b.plugins.Current(), w.Settings)
 	case cluster.BrokerConfig:
 		own, all := i.BrokerConfigs(b.NodeID()), i.BrokerConfigs("")
-		if name == "" {
-			all = settings
+		if w.Name == "" {
+			all = w.Settings
 		} else {
-			own = settings
+			own = w.Settings
 		}
-		return b.planPlugins(i, b.settings.Values.With(own, all))
+		v := b.settings.Values.With(own, all)
+		set, err := b.plugins.Plan(wantedPlugins(v), w.Named)
+		if err == nil {
+			err = b.checkSet(i, v, set)
+		}
+		if err == nil && !w.ValidateOnly {
+			set.Accept()
+		}
+		return err
 	}
 	return nil
 }
@@ -69,13 +78,9 @@ func (b *Broker) checkTopicPlugins(set *intercept.Set, settings map[string]strin
 	return nil
 }
 
-// planPlugins has the plugins made that the settings of all brokers want, and looks whether
-// what topics use is among them. While they are being made the error is an api.Later.
-func (b *Broker) planPlugins(i *cluster.Image, v *setting.Values) error {
-	set, err := b.plugins.Plan(wantedPlugins(v))
-	if err != nil {
-		return err
-	}
+// checkSet looks whether what topics use is among the plugins that the settings of all brokers
+// want, and whether their dead-letter topics are there.
+func (b *Broker) checkSet(i *cluster.Image, v *setting.Values, set *intercept.Set) error {
 	same := config.SameInterceptors(v, b.values.Load())
 	if set == b.plugins.Current() && same {
 		return nil

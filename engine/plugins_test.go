@@ -44,8 +44,11 @@ func (o obedient) OnProduce(b *sdk.Batch) error {
 
 func (o obedient) OnFetch(b *sdk.Batch) error { return o.OnProduce(b) }
 
-// absent makes the plugin "absent" be one that is not there.
-var absent atomic.Bool
+// absent makes the plugin "absent" be one that is not there; tried counts how often it was looked for.
+var (
+	absent atomic.Bool
+	tried  atomic.Int64
+)
 
 // open counts the instances that were made and not closed.
 var open atomic.Int64
@@ -75,6 +78,7 @@ func init() {
 		return obedient{c.String("route", "")}, nil
 	})
 	sdk.Interceptors.Register("absent", func(sdk.Config) (sdk.Interceptor, error) {
+		tried.Add(1)
 		if absent.Load() {
 			return nil, errors.New("it is not here today")
 		}
@@ -617,8 +621,10 @@ func TestPluginsOutliveARestartAndAreNotPassedByWhenTheyAreGone(t *testing.T) {
 	want(t, "another topic", p.produce(9, other, 0, records("drop 0")).ErrorCode, nil)
 	p.holds(s, "1 keep 1")
 	p.altered(aBroker, "", "message.max.bytes=2000000") // what is broken already keeps nobody from other changes
-	p.altered(aBroker, "", "plugins=absent")
-	want(t, "set again, still without it", p.produce(9, s, 0, records("keep 2")).ErrorCode, kerr.PolicyViolation)
+	if code, why := p.alterWhy(aBroker, "", "plugins=absent"); code != kerr.InvalidConfig.Code || !strings.Contains(why, "not here today") {
+		t.Errorf("set again, still without it: %s %q", errorName(code), why)
+	}
+	want(t, "still without it", p.produce(9, s, 0, records("keep 2")).ErrorCode, kerr.PolicyViolation)
 	stop(t, b)
 	absent.Store(false)
 	p = dial(t, start(t, folder).Addresses()[0])

@@ -77,7 +77,7 @@ func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly 
 		CheckConfig: func(name string, value *string) error {
 			err := config.CheckTopic(values, map[string]*string{name: value})
 			if err == nil && s.CheckPlugins != nil {
-				err = s.CheckPlugins(nil, cluster.TopicConfig, "", map[string]string{name: *value})
+				err = s.CheckPlugins(nil, &cluster.Whole{Kind: cluster.TopicConfig, Settings: map[string]string{name: *value}})
 			}
 			return err
 		},

@@ -56,11 +56,12 @@ func (c *call) changeConfigs(asked []cluster.AlteredConfig, validateOnly bool, d
 		answers := asked // the controller may refuse without a decision, the second one too
 		c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
 			rules := c.server.configRules()
-			rules.Whole = func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
-				if err := c.server.fit(kind, settings); err != nil {
+			rules.Whole = func(i *cluster.Image, w *cluster.Whole) error {
+				if err := c.server.fit(w.Kind, w.Settings); err != nil {
 					return err
 				}
-				return check.whole(i, kind, name, settings)
+				w.ValidateOnly = validateOnly
+				return check.whole(i, w)
 			}
 			if records, answers = decide(image, rules); validateOnly || check.waits != nil {
 				records = nil
@@ -108,20 +109,20 @@ type Later interface {
 //
 // Ownership: of the controller's goroutine.
 type pluginCheck struct {
-	ask     func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
+	ask     func(i *cluster.Image, w *cluster.Whole) error
 	refused map[string]error // once and for all, by resource: or two refusals could have each other made again for ever
 	waits   Later            // for what the last decision would have to wait; nil: for nothing
 }
 
-func (p *pluginCheck) whole(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error {
+func (p *pluginCheck) whole(i *cluster.Image, w *cluster.Whole) error {
 	if p.ask == nil {
 		return nil
 	}
-	resource := fmt.Sprint(kind, " ", name)
+	resource := fmt.Sprint(w.Kind, " ", w.Name)
 	if err := p.refused[resource]; err != nil {
 		return err
 	}
-	err := p.ask(i, kind, name, settings)
+	err := p.ask(i, w)
 	if later, ok := errors.AsType[Later](err); ok {
 		p.waits = later
 	} else if err != nil {

@@ -56,7 +56,7 @@ type Options struct {
 	// CheckPlugins refuses settings of a resource that name interceptors which cannot be had. It
 	// is asked within decisions of the controller. While plugins are being made its error is a
 	// Later, and it is asked again. Nil: all can.
-	CheckPlugins func(i *cluster.Image, kind cluster.ConfigKind, name string, settings map[string]string) error
+	CheckPlugins func(i *cluster.Image, w *cluster.Whole) error
 	// Authorizer says who may do what (any goroutine). Nil: everybody may do everything.
 	Authorizer sdk.Authorizer
 	// KeepsACLs says that it decides by the bindings in the metadata log.

@@ -23,18 +23,33 @@ type ConfigRules struct {
 	// List reports whether a setting is a list, which APPEND and SUBTRACT need, and its
 	// default.
 	List func(kind ConfigKind, name string) (list bool, value string)
-	// Whole refuses settings for how they fit together, and with the rest of the image: all
-	// that a resource will have, once those that changed are. Its error's text goes to the
-	// client, with INVALID_CONFIG.
-	Whole func(i *Image, kind ConfigKind, name string, settings map[string]string) error
+	// Whole refuses settings for how they fit together, and with the rest of the image. Its
+	// error's text goes to the client, with INVALID_CONFIG.
+	Whole func(i *Image, w *Whole) error
 }
 
-// whole asks for what the changes would make of all settings of a resource.
-func (rules *ConfigRules) whole(i *Image, record *ConfigRecord, current map[string]string) *Refusal {
+// Whole is what a request would make of all settings of a resource.
+type Whole struct {
+	Kind     ConfigKind
+	Name     string
+	Settings map[string]string
+	// Named are the settings that the request is about, those too that stay what they are.
+	// AlterConfigs is about none: it must say all that shall be left.
+	Named []string
+	// ValidateOnly says that nothing will be changed. It is for the caller to fill in.
+	ValidateOnly bool
+}
+
+// fit asks for what the changes would make of all settings of a resource.
+func (r *resource) fit(i *Image, rules ConfigRules, record *ConfigRecord, current map[string]string) *Refusal {
 	if rules.Whole == nil || len(record.Values) == 0 {
 		return nil
 	}
-	if err := rules.Whole(i, record.Resource, record.Name, merge(maps.Clone(current), record.Values)); err != nil {
+	w := &Whole{Kind: record.Resource, Name: record.Name, Settings: merge(maps.Clone(current), record.Values)}
+	if !r.whole {
+		w.Named = slices.Collect(maps.Keys(record.Values))
+	}
+	if err := rules.Whole(i, w); err != nil {
 		return refuse(kerr.InvalidConfig, "%s", strings.ToValidUTF8(err.Error(), "\uFFFD"))
 	}
 	return nil
@@ -161,7 +176,7 @@ func (r *resource) decide(i *Image, rules ConfigRules) (*ConfigRecord, *Refusal)
 		return nil, refused
 	}
 	if exists == nil {
-		if refused = rules.whole(i, record, current); refused != nil {
+		if refused = r.fit(i, rules, record, current); refused != nil {
 			return nil, refused
 		}
 	}

@@ -68,66 +68,66 @@ func NewHost(o Options) *Host {
 
 // Plan is what the settings want. While plugins of it are not made yet the error is a
 // *Pending: they are being made, beside whoever applies metadata. Any other error says which
-// plugins cannot be made that were not broken in the same way before: the change must then
-// be refused. What is broken already is tried again each time: a file may be back in its folder.
-func (h *Host) Plan(w Wanted) (*Set, error) {
+// plugins cannot be made: the change must then be refused. A plugin that is broken already stays
+// so and is no error, unless the change is about it, by the settings that it names: then it is
+// tried again, for a file may be back in its folder.
+func (h *Host) Plan(w Wanted, named []string) (*Set, error) {
 	same := h.current.wanted.same(&w)
-	if same && !h.current.broken() {
+	again := h.broken(func(p *plugin) bool { return p.among(named) || same && slices.Contains(named, "plugins") })
+	if same && len(again) == 0 {
 		return h.current, nil
 	}
-	set, missing := h.compose(w)
+	set, missing := h.compose(w, again)
 	if len(missing) > 0 {
 		return nil, h.order(missing)
 	}
-	err := set.news(h.current)
-	for _, p := range set.plugins {
-		if p.failed != nil && (err != nil || same) {
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(set.plugins)) {
+		if p := set.plugins[name]; p.failed != nil && p != h.current.plugins[name] {
+			wrong = append(wrong, p.failed)
 			h.ready.drop(p) // who asks again may have mended it
 		}
 	}
-	if same && !h.Mended() {
-		return h.current, nil
-	}
-	return set, err
+	return set, errors.Join(wrong...)
 }
 
-// broken reports whether something of s could not be made.
-func (s *Set) broken() bool {
+// Accept says that the change for which the set was planned is not refused: only then is a plugin
+// taken into use that was broken so far, with the same settings.
+func (s *Set) Accept() {
 	for _, p := range s.plugins {
-		if p.failed != nil {
-			return true
-		}
+		p.accepted = true
 	}
-	return false
 }
 
-// Mended reports whether a plugin is ready that is wanted as it is and was broken so far: then Use takes
-// it into use, though the settings are the same.
-func (h *Host) Mended() bool {
+// Mended reports whether Use would take a plugin into use that is wanted as it is and was broken so far.
+func (h *Host) Mended() bool { return len(h.mended()) > 0 }
+
+func (h *Host) mended() []string {
+	return h.broken(func(p *plugin) bool {
+		made := h.ready.find(p.name, p.texts)
+		return made != nil && made.accepted
+	})
+}
+
+// broken are the plugins that could not be made and of which that is true.
+func (h *Host) broken(is func(*plugin) bool) (names []string) {
 	for name, p := range h.current.plugins {
-		if p.failed != nil && h.mended(name) != nil {
-			return true
+		if p.failed != nil && is(p) {
+			names = append(names, name)
 		}
 	}
-	return false
+	return names
 }
 
-// mended is a plugin that is ready in place of a broken one; nil when there is none.
-func (h *Host) mended(name string) *plugin {
-	if made := h.ready.find(name, h.current.plugins[name].texts); made != nil && made.failed == nil {
-		return made
-	}
-	return nil
-}
-
-// compose is the set that the settings want, and what has to be made for it first.
-func (h *Host) compose(w Wanted) (*Set, []order) {
+// compose is the set that the settings want, and what has to be made for it first. What it has
+// already with the same settings stays, but for plugins again.
+func (h *Host) compose(w Wanted, again []string) (*Set, []order) {
 	h.collect()
 	set := &Set{wanted: w, plugins: map[string]*plugin{}}
 	var missing []order
 	for _, name := range w.Names {
 		texts := textsOf(name, w.Texts)
-		if before := h.current.plugins[name]; before.same(texts) {
+		if before := h.current.plugins[name]; before.same(texts) && !slices.Contains(again, name) {
 			set.plugins[name] = before
 		} else if made := h.ready.find(name, texts); made != nil {
 			set.plugins[name] = made
@@ -159,33 +159,17 @@ func (h *Host) collect() {
 	}
 }
 
-// news says what is broken in s that was not broken so in the set before.
-func (s *Set) news(before *Set) error {
-	var wrong []error
-	for _, name := range slices.Sorted(maps.Keys(s.plugins)) {
-		p, old := s.plugins[name], before.plugins[name]
-		if p.failed != nil && (old == nil || old.failed == nil || !maps.Equal(old.texts, p.texts)) {
-			wrong = append(wrong, p.failed)
-		}
-	}
-	return errors.Join(wrong...)
-}
-
 // Use takes what the settings want into use: filters that are made from now on are of it.
 // What no plan has made is made here, which is so when a broker starts. What cannot be made
-// is broken, said so loudly, and its topics take no records. After the filters of all topics
-// were published, Retire follows.
+// is broken, said so loudly, and its topics take no records until a change that was accepted
+// mends it. After the filters of all topics were published, Retire follows.
 func (h *Host) Use(w Wanted) {
-	same := h.current.wanted.same(&w)
-	if same && !h.Mended() {
+	mended := h.mended()
+	if h.current.wanted.same(&w) && len(mended) == 0 {
 		return
 	}
-	set, missing := h.compose(w)
+	set, missing := h.compose(w, mended)
 	for _, o := range missing {
-		if before := h.current.plugins[o.name]; same {
-			set.plugins[o.name] = before // broken as it was
-			continue
-		}
 		set.plugins[o.name] = makePlugin(o.name, o.texts, h.maker.dir, h.maker.places)
 	}
 	for name, before := range h.current.plugins {

@@ -80,7 +80,7 @@ func newHost() *Host {
 // plan asks until the plugins are made, as the API does.
 func plan(h *Host, w Wanted) (*Set, error) {
 	for {
-		set, err := h.Plan(w)
+		set, err := h.Plan(w, nil)
 		pending, ok := errors.AsType[*Pending](err)
 		if !ok {
 			return set, err
@@ -189,7 +189,7 @@ func TestAPluginThatStaysTheSameIsNotMadeAgain(t *testing.T) {
 	if h.current.plugins["jealous"] != before {
 		t.Error("a plugin was made again, though only another one came")
 	}
-	set, err := h.Plan(want("jealous"))
+	set, err := h.Plan(want("jealous"), nil)
 	if err != nil || set.plugins["jealous"] != before {
 		t.Errorf("the plan has another one, %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type plugin struct {
 	instances []sdk.Interceptor
 	rules     chain.Plugin // of all instances
 	failed    error        // why there are none
+	accepted  bool         // a change that wants it will not be refused
 }
 
 // textsOf are the settings of one plugin among all of them.
@@ -73,9 +75,14 @@ func (p *plugin) make(dir string, places int) error {
 	return rules.Check()
 }
 
-// same reports whether the plugin is what those settings want.
+// among reports whether one of those settings is the plugin's.
+func (p *plugin) among(named []string) bool {
+	return slices.ContainsFunc(named, func(key string) bool { return strings.HasPrefix(key, "plugin."+p.name+".") })
+}
+
+// same reports whether the plugin is what those settings want, broken or not.
 func (p *plugin) same(texts map[string]string) bool {
-	return p != nil && p.failed == nil && maps.Equal(p.texts, texts)
+	return p != nil && maps.Equal(p.texts, texts)
 }
 
 // close ends the instances that have something to end.
