@@ -135,6 +135,40 @@ func TestASwapOnAFullDisk(t *testing.T) {
 	}
 }
 
+// While a swap waits for space, what it has replaced is doomed once, however often it is tried.
+func TestASwapThatWaitsDoomsOnce(t *testing.T) {
+	s := dealings(t)
+	timers := 0
+	s.log.o.Later = func(time.Duration, func()) { timers++ }
+	refused := 0
+	s.memory().Gate(func(op diskio.Op) error {
+		if op.Kind == diskio.OpRename && strings.HasSuffix(op.Name, swapSuffix) {
+			refused++
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if err := s.compact(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("cleaned on a full disk: %v", err)
+	}
+	doomed, begun := len(s.log.doomed), timers
+	for range 100 {
+		if err := s.log.Append([][]byte{s.next(1)}, today); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("appended in the middle of a swap: %v", err)
+		}
+	}
+	if doomed == 0 || refused <= 100 || len(s.log.doomed) != doomed || timers != begun {
+		t.Errorf("refused %d times: %d doomed and %d timers, want %d and %d", refused, len(s.log.doomed), timers, doomed, begun)
+	}
+	replaced := s.log.swap.group
+	s.memory().Gate(nil)
+	s.append(1)
+	for _, r := range replaced {
+		s.want("references to what was replaced", r.refs.Load(), int64(0))
+	}
+	s.close()
+}
+
 // The owner asks what no file vouches for while the disk is slow to seal a segment, and does
 // not wait for it.
 func TestLooseAbortedWaitsForNoSync(t *testing.T) {
