@@ -44,9 +44,12 @@ type coldPart struct {
 	err    error
 }
 
-// OpenCold opens a file of the operating system. Others, and file systems that cannot, answer
-// errors.ErrUnsupported.
+// OpenCold opens a file of the operating system, on a disk that keeps a reserve or not. Others,
+// and file systems that cannot, answer errors.ErrUnsupported.
 func OpenCold(fs FS, name string) (*ColdReader, error) {
+	if r, ok := fs.(*Reserved); ok {
+		fs = r.FS
+	}
 	if fs != OS {
 		return nil, errors.ErrUnsupported
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -140,9 +141,19 @@ func TestAColdReaderReadsWhatIsThere(t *testing.T) {
 }
 
 func TestAColdReaderIsOfTheOperatingSystemsFiles(t *testing.T) {
-	if _, err := OpenCold(NewMemory(), "segment"); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("a disk in memory: %v", err)
+	m, log := NewMemory(), slog.New(slog.DiscardHandler)
+	must(t, m.MkdirAll("/data"))
+	for name, fs := range map[string]FS{"a disk in memory": m, "one that keeps a reserve": NewReserved(m, "/data", log)} {
+		if _, err := OpenCold(fs, "segment"); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
+	folder := directFolder(t)
+	r, err := OpenCold(NewReserved(OS, folder, log), filepath.Join(folder, "tried"))
+	if err != nil {
+		t.Fatalf("a disk that keeps a reserve: %v", err)
+	}
+	must(t, r.Close())
 	if _, err := OpenCold(OS, filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}

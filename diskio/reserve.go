@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
 // reserveFile lies in the disk's folder.
@@ -19,6 +21,13 @@ const (
 	reserveBytes = 256 << 10
 	reservePiece = 16 << 10
 )
+
+// reservePlenty is so much free space that what is wanted is none, or more than a reserve has: a
+// file system without inodes says ENOSPC, too.
+const reservePlenty = 4 * reserveBytes
+
+// reserveQuiet bounds how often a disk's log is told that the reserve is short.
+const reserveQuiet = 10 * time.Second
 
 // Reserved is the file system of a disk that keeps a little space back, in a file, for what has to
 // be written although the disk is full: without it a broker could not even start, and delete
@@ -31,15 +40,18 @@ type Reserved struct {
 	FS
 	path  string
 	log   *slog.Logger
+	now   func() time.Time
 	short atomic.Bool // the file has less than it should
 	guard sync.Mutex  //nolint:forbidigo // who needs space and who has removed something meet here, on a full disk only
 	bytes int64       // that the file has; under guard
+	told  time.Time   // when the log was last told that the reserve is short; under guard
+	owes  bool        // the log is to be told when it is whole; under guard
 }
 
 // NewReserved keeps space back in a folder of fs, which must be there. That there is none to keep
 // is no error.
 func NewReserved(fs FS, folder string, log *slog.Logger) *Reserved {
-	r := &Reserved{FS: fs, path: filepath.Join(folder, reserveFile), log: log}
+	r := &Reserved{FS: fs, path: filepath.Join(folder, reserveFile), log: log, now: time.Now, owes: true}
 	if found, err := fs.Stat(r.path); err == nil && !found.Dir {
 		r.bytes = min(found.Size, reserveBytes)
 	}
@@ -82,12 +94,28 @@ func (r *Reserved) Fill() {
 		err = r.fill()
 	}
 	if err != nil {
-		r.log.Warn("cannot keep space back for when the disk is full", "file", r.path, "error", err)
+		if r.tell() {
+			r.log.Warn("cannot keep space back for when the disk is full", "file", r.path, "error", err)
+		}
 		return
 	}
 	r.bytes = reserveBytes
 	r.short.Store(false)
-	r.log.Info("space is kept back for when the disk is full", "file", r.path, "bytes", reserveBytes)
+	if r.owes {
+		r.owes = false
+		r.log.Info("space is kept back for when the disk is full", "file", r.path, "bytes", reserveBytes)
+	}
+}
+
+// tell reports whether the log is to be told that the reserve is short: whoever finds no room tries
+// again and again. Under guard.
+func (r *Reserved) tell() bool {
+	now := r.now()
+	if !r.told.IsZero() && now.Sub(r.told) < reserveQuiet {
+		return false
+	}
+	r.told, r.owes = now, true
+	return true
 }
 
 // fill writes the whole file, with what no file system makes smaller.
@@ -107,11 +135,12 @@ func (r *Reserved) fill() error {
 	return errors.Join(err, f.Close())
 }
 
-// giveUp frees a piece of the reserve. It reports false when nothing is left, or could be freed.
-func (r *Reserved) giveUp() bool {
+// giveUp frees a piece of the reserve for a write that found no room. It reports false when nothing
+// is left, or could be freed, or when that would not help.
+func (r *Reserved) giveUp(want error) bool {
 	r.guard.Lock()
 	defer r.guard.Unlock()
-	if r.bytes == 0 {
+	if r.bytes == 0 || r.other(want) {
 		return false
 	}
 	left := max(0, r.bytes-reservePiece)
@@ -127,8 +156,20 @@ func (r *Reserved) giveUp() bool {
 	}
 	r.bytes = left
 	r.short.Store(true)
-	r.log.Warn("the disk is full: space that was kept back is given up, so that topics and records can be deleted; free some space", "file", r.path, "left", left)
+	if r.tell() {
+		r.log.Warn("the disk is full: space that was kept back is given up, so that topics and records can be deleted; free some space", "file", r.path, "left", left)
+	}
 	return true
+}
+
+// other reports whether a write that found no room wants something else than the reserve has. A
+// quota is none of it: there is space on the disk, and what this user gives up it may use.
+func (r *Reserved) other(want error) bool {
+	if errors.Is(want, syscall.EDQUOT) {
+		return false
+	}
+	free, _, err := r.Space(filepath.Dir(r.path))
+	return err == nil && free >= reservePlenty
 }
 
 // WithRoom calls write, which leaves nothing behind when it fails for want of space. Then, if fs is
@@ -137,7 +178,7 @@ func WithRoom(fs FS, full func(error) bool, write func() error) error {
 	err := write()
 	r, ok := fs.(*Reserved)
 	for range reserveBytes / reservePiece {
-		if !ok || !full(err) || !r.giveUp() {
+		if !ok || !full(err) || !r.giveUp(err) {
 			break
 		}
 		err = write()

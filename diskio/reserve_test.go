@@ -1,10 +1,13 @@
 package diskio
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // What has to be written on a full disk is, a few times, although others take what is left over
@@ -54,22 +57,45 @@ func TestAReserve(t *testing.T) {
 	}
 }
 
-// Nothing is given up for what is no want of space, and a write that never succeeds ends.
+// Nothing is given up for what is no want of space, and a write that never succeeds ends. A file
+// system without inodes says that it has no space, and has plenty; one with quotas has plenty, and
+// this user none.
 func TestAReserveIsGivenUpForSpaceAlone(t *testing.T) {
-	m := NewMemory()
-	must(t, m.MkdirAll("/data"))
-	r := NewReserved(m, "/data", slog.New(slog.DiscardHandler))
+	const all = 1 + reserveBytes/reservePiece
 	for name, test := range map[string]struct {
 		err   error
+		space int64 // that is left; negative: plenty
 		calls int
 	}{
-		"broken": {syscall.EIO, 1}, "quota": {syscall.EDQUOT, 1 + reserveBytes/reservePiece},
+		"broken":             {syscall.EIO, 0, 1},
+		"full":               {syscall.ENOSPC, 0, all},
+		"too little is left": {syscall.ENOSPC, 2 * reservePiece, all},
+		"no inodes":          {syscall.ENOSPC, -1, 1},
+		"quota":              {syscall.EDQUOT, -1, all},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := 0
-			err := WithRoom(r, Full, func() error { calls++; r.Fill(); return test.err })
-			if !errors.Is(err, test.err) || calls != test.calls {
-				t.Errorf("called %d times, want %d: %v", calls, test.calls, err)
+			m, lines := NewMemory(), &bytes.Buffer{}
+			must(t, m.MkdirAll("/data"))
+			r := NewReserved(m, "/data", slog.New(slog.NewTextHandler(lines, nil)))
+			now := time.Now()
+			r.now = func() time.Time { return now }
+			use := func() {
+				calls := 0
+				m.SetSpace(test.space)
+				err := WithRoom(r, Full, func() error { calls++; r.Fill(); return test.err })
+				if !errors.Is(err, test.err) || calls != test.calls {
+					t.Errorf("called %d times, want %d: %v", calls, test.calls, err)
+				}
+			}
+			for again := range 3 {
+				use()
+				r.Fill()
+				if n := strings.Count(lines.String(), "level=WARN"); n != min(test.calls-1, again+1) {
+					t.Errorf("the log has %d lines of it:\n%s", n, lines)
+				}
+				m.SetSpace(-1)
+				r.Fill()
+				now = now.Add(reserveQuiet)
 			}
 		})
 	}

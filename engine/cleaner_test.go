@@ -2,14 +2,19 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/commitlog"
 )
 
 // compacted is a topic that is compacted as soon as it can be, and what it must hold.
@@ -151,6 +156,47 @@ func TestACompactedTopicConverges(t *testing.T) {
 	c.converges(limited(t))
 	if c.end != before {
 		t.Fatal("the restart has brought back what was compacted")
+	}
+}
+
+// The cleaner of a broker reads past the page cache what nobody has read since the start.
+func TestACleanerReadsPastThePageCache(t *testing.T) {
+	folder := t.TempDir()
+	b, err := begin(folder, "log.cleaner.enable=false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCompacted(t, b, "table", nil)
+	for range 3 {
+		c.put("key", strings.Repeat("x", 5000))
+	}
+	stop(t, b)
+	r, err := diskio.OpenCold(diskio.OS, filepath.Join(folder, "table-0", "00000000000000000000.log"))
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the file system of temporary files cannot be read past the page cache")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close() //nolint:errcheck // it was only tried
+	b = start(t, folder, "log.cleaner.enable=false")
+	table := b.registry.Named("table").Replica(0)
+	var work *commitlog.Cleaning
+	select {
+	case <-eventually(func() bool { // the log is opened first
+		table.Shard().Wait(func() { work = table.Cleaning(b.disks[0].cleaner.options(table), true) })
+		return work != nil
+	}):
+	case <-time.After(patience):
+		t.Fatal("the log is not opened")
+	}
+	dirt, err := work.Dirt(b.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := work.Run(dirt, b.now())
+	if err != nil || stats.BytesRead == 0 || stats.BytesCold != stats.BytesRead {
+		t.Errorf("of %d bytes %d were read past the page cache: %v", stats.BytesRead, stats.BytesCold, err)
 	}
 }
 

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +14,36 @@ import (
 
 	"github.com/millrace/millrace/diskio"
 )
+
+// A reserve is made whole when there is room, but not on a disk that was stopped.
+func TestTheReserveOfAStoppedDisk(t *testing.T) {
+	for name, stopped := range map[string]error{"stopped": syscall.EIO, "full before": nil} {
+		t.Run(name, func(t *testing.T) {
+			files := diskio.NewMemory()
+			d, err := openDisk(files, "/data", diskLimits{journal: 1 << 20, cached: 1 << 20, cold: 1 << 20}, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files.SetSpace(0)
+			if err := diskio.WithRoom(d.FS, diskio.Full, func() error { return syscall.ENOSPC }); !diskio.Full(err) {
+				t.Fatal(err)
+			}
+			files.SetSpace(-1)
+			want := int64(256 << 10)
+			if stopped != nil {
+				want = 0
+				d.Fail(stopped)
+			}
+			d.fill()
+			if found, err := files.Stat("/data/reserve"); err != nil || found.Size != want {
+				t.Errorf("%d bytes are kept back, want %d: %v", found.Size, want, err)
+			}
+			if err := d.close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
 
 // TestAStartOnAFullDisk: a broker whose disk has not a byte left starts, serves what is there, and
 // deletes by DeleteRecords, DeleteTopics and retention; with that there is room again, and it

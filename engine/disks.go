@@ -152,6 +152,13 @@ func (d *disk) recall() error {
 	return nil
 }
 
+// fill makes the reserve whole if the disk has room. Nothing is written to one that was stopped.
+func (d *disk) fill() {
+	if d.Failed() == nil {
+		d.reserve.Fill()
+	}
+}
+
 // distrust notes for the next start that a sync has failed. That needs no sync itself: the
 // note lies in the page cache, beside what it warns of, and is lost only together with it.
 func (d *disk) distrust() {

@@ -105,7 +105,7 @@ func (b *Broker) keepDisk(d *disk) {
 		case <-b.stop:
 			return
 		case <-reserve.C:
-			d.reserve.Fill()
+			d.fill()
 		case <-retention.C:
 			b.retain(d.Disk, b.now())
 		case done := <-d.recheck:

@@ -38,7 +38,7 @@ func (l *Log) replace(group []*Segment, n *Segment) error {
 	}
 	l.size.Add(n.size.Load())
 	l.publish(slices.Concat(list[:at:at], []*Segment{n}, list[at+len(group):]))
-	l.swap = &swap{group, n}
+	l.swap = &swap{group: group, n: n, named: group[1:]}
 	return l.finishSwap()
 }
 
@@ -46,6 +46,7 @@ func (l *Log) replace(group []*Segment, n *Segment) error {
 type swap struct {
 	group []*Segment
 	n     *Segment
+	named []*Segment // of the group, whose files still have their names; the first's goes to n
 }
 
 // finishSwap brings the files in line with the swap that was begun, if there is one. Where a full
@@ -55,7 +56,7 @@ func (l *Log) finishSwap() error {
 	if l.swap == nil {
 		return nil
 	}
-	err := diskio.WithRoom(l.fs, full, func() error { return l.endSwap(l.swap.group, l.swap.n.path+logSuffix) })
+	err := diskio.WithRoom(l.fs, full, func() error { return l.endSwap(l.swap, l.swap.n.path+logSuffix) })
 	if err != nil {
 		err = fmt.Errorf("swap segments: %w", err)
 		if !full(err) {
@@ -75,15 +76,17 @@ func (l *Log) finishSwap() error {
 func full(err error) bool { return diskio.Full(err) && !errors.Is(err, ErrSync) }
 
 // endSwap takes away what was replaced. The new segment has the name of the first, which
-// goes by the last rename. What was done before an error may be done again.
-func (l *Log) endSwap(group []*Segment, name string) error {
+// goes by the last rename. What was done before an error may be done again, but that nothing is
+// doomed twice.
+func (l *Log) endSwap(w *swap, name string) error {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
-	for _, s := range group[1:] {
-		if err := l.doom(s.path); err != nil {
+	for len(w.named) > 0 {
+		if err := l.doom(w.named[0].path); err != nil {
 			return err
 		}
+		w.named = w.named[1:]
 	}
 	// The old must be gone for good: one that came back would lie behind a longer one.
 	if err := l.fs.SyncDir(l.dir); err != nil {

@@ -338,10 +338,10 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (
 	return true, l.cutTail(s, found)
 }
 
-// otherMode is what to do about a segment that was durable, if it was written in commit mode,
-// and that nothing else vouches for. In what mode it was written stands nowhere.
-const otherMode = "it has no index that says it was durable: if the power failed while this log was written with log.flush.mode=os or interval (flush.mode of its topic), " +
-	"start once in that mode, which drops what is torn and all behind it; if it was written with commit, restore the file"
+// otherMode is what to do about a segment that was durable, if it was written in a mode that syncs
+// it, and that nothing else vouches for. In what mode it was written stands nowhere.
+const otherMode = "it has no index that says it was durable: if the power failed while this log was written with log.flush.mode=os without log.flush.interval.ms and log.flush.interval.messages " +
+	"(flush.mode, flush.ms and flush.messages of its topic), start once that way, which drops what is torn and all behind it; if it was written in any other way, restore the file"
 
 // vouched reports whether s was durable once: its index file is begun after that. It is
 // taken away before more is appended, or else what was appended is synced at the roll.

@@ -135,6 +135,40 @@ func TestASwapOnAFullDisk(t *testing.T) {
 	}
 }
 
+// While a swap waits for space, what it has replaced is doomed once, however often it is tried.
+func TestASwapThatWaitsDoomsOnce(t *testing.T) {
+	s := dealings(t)
+	timers := 0
+	s.log.o.Later = func(time.Duration, func()) { timers++ }
+	refused := 0
+	s.memory().Gate(func(op diskio.Op) error {
+		if op.Kind == diskio.OpRename && strings.HasSuffix(op.Name, swapSuffix) {
+			refused++
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if err := s.compact(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("cleaned on a full disk: %v", err)
+	}
+	doomed, begun := len(s.log.doomed), timers
+	for range 100 {
+		if err := s.log.Append([][]byte{s.next(1)}, today); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("appended in the middle of a swap: %v", err)
+		}
+	}
+	if doomed == 0 || refused <= 100 || len(s.log.doomed) != doomed || timers != begun {
+		t.Errorf("refused %d times: %d doomed and %d timers, want %d and %d", refused, len(s.log.doomed), timers, doomed, begun)
+	}
+	replaced := s.log.swap.group
+	s.memory().Gate(nil)
+	s.append(1)
+	for _, r := range replaced {
+		s.want("references to what was replaced", r.refs.Load(), int64(0))
+	}
+	s.close()
+}
+
 // The owner asks what no file vouches for while the disk is slow to seal a segment, and does
 // not wait for it.
 func TestLooseAbortedWaitsForNoSync(t *testing.T) {
@@ -181,16 +215,21 @@ func TestLooseAbortedWaitsForNoSync(t *testing.T) {
 	s.want("sealed, and loose", len(s.log.LooseAborted()), 0)
 }
 
-// A segment that was torn by a loss of power in os mode is refused in commit mode, with word of
-// what to do; in os mode it ends there, unless it is known to have been durable.
+// A segment that was torn by a loss of power in os mode is refused in every mode that syncs, which
+// interval does as well as commit, with word of what to do; in os mode it ends there, unless it is
+// known to have been durable.
 func TestTornInAnotherMode(t *testing.T) {
+	const advice = "log.flush.mode=os without log.flush.interval.ms"
 	for name, test := range map[string]struct {
-		commit bool
-		from   int64
-		says   string // "": the log is cut
+		syncs bool // SyncOnRoll
+		from  int64
+		says  string // "": the log is cut
 	}{
-		"commit mode":             {true, -1, "log.flush.mode=os"},
+		"commit mode":             {true, -1, advice},
 		"commit mode, known":      {true, 30, "is damaged at position"},
+		"interval mode":           {true, -1, advice},
+		"interval mode, known":    {true, 30, "is damaged at position"},
+		"os mode with flush.ms":   {true, -1, advice},
 		"os mode":                 {false, -1, ""},
 		"os mode, known in part":  {false, 1, ""},
 		"os mode, known":          {false, 30, "is damaged at position"},
@@ -210,7 +249,7 @@ func TestTornInAnotherMode(t *testing.T) {
 			torn := s.dir + "/" + segmentName(0) + logSuffix
 			s.ok(s.memory().Spoil(torn, func(p []byte) []byte { p[len(p)-1] ^= 1; return p }))
 			before := s.files()
-			s.o.SyncOnRoll = test.commit
+			s.o.SyncOnRoll = test.syncs
 			r := s.recovery()
 			r.From = test.from
 			log, err := Open(s.dir, s.o, r)
@@ -220,7 +259,7 @@ func TestTornInAnotherMode(t *testing.T) {
 				s.ok(log.Close())
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), torn) {
+			if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "mode=os or interval") || !strings.Contains(err.Error(), torn) {
 				t.Errorf("%v, want %q", err, test.says)
 			}
 			s.want("files", s.files(), before)
