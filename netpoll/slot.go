@@ -127,7 +127,8 @@ func (s *Slot) cover() {
 	}
 }
 
-// Send completes the reply. It leaves when it is the oldest of its connection.
+// Send completes the reply. It leaves when it is the oldest of its connection. A reply of 2 GiB or more
+// cannot be sent: it closes the connection with ErrReplyTooLarge.
 //
 // Ownership: the slot is the loop's from here on.
 func (s *Slot) Send() {
@@ -146,7 +147,9 @@ func (s *Slot) Send() {
 		}
 	}
 	if size > math.MaxInt32 {
-		panic(fmt.Sprintf("netpoll: reply of %d bytes", size))
+		s.conn.Close(ErrReplyTooLarge)
+		s.complete(true)
+		return
 	}
 	binary.BigEndian.PutUint32(s.prefix[:], uint32(size))
 	s.parts[0].bytes = s.prefix[:]

@@ -171,7 +171,7 @@ func (l *Listener) Close(c *netpoll.Conn, cause error) {
 // does not speak the protocol, or a reply could not be completed.
 func blamed(cause error) bool {
 	return errors.Is(cause, ErrRequest) || errors.Is(cause, netpoll.ErrFrameTooLarge) ||
-		errors.Is(cause, netpoll.ErrFrameNegative) || errors.Is(cause, netpoll.ErrFileShort)
+		errors.Is(cause, netpoll.ErrFrameNegative) || errors.Is(cause, netpoll.ErrReplyTooLarge) || errors.Is(cause, netpoll.ErrFileShort)
 }
 
 // Frame answers one request.
