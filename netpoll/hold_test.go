@@ -95,6 +95,81 @@ func TestAHoldAndAPauseDoNotEndEachOther(t *testing.T) {
 	}
 }
 
+// Of a slot that lets some frames through, the others wait for all that hold, also one that is read whole by
+// itself, one that only begins with the frame before it, and one that is empty; what comes behind it waits, too.
+func TestSomeFramesPassAHeldSlot(t *testing.T) {
+	frames := make(chan delivered, 100)
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		slot, body := c.Reserve(), string(f.Bytes())
+		f.Release()
+		if strings.HasPrefix(body, "pass") {
+			slot.HoldExcept(func(frame []byte) bool { return strings.HasPrefix(string(frame), "pass") })
+		}
+		frames <- delivered{slot, body}
+	}})
+	long := strings.Repeat("long", 100<<10)
+	for name, next := range map[string]string{"a short one": "next", "a long one": long, "an empty one": ""} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, s)
+			all := framed([]byte("pass 1"), []byte("pass 2"), []byte(next), []byte("pass 3"), []byte("end"))
+			for _, part := range [][]byte{all[:10], all[10:22], all[22:]} { // the first alone, and the third begins with a bit of the next
+				write(t, c, part)
+			}
+			first, second := take(t, frames), take(t, frames)
+			conn := first.slot.Conn()
+			until(t, "a frame is held back", func() (held bool) {
+				on(conn.Loop(), func() { held = conn.stop&stopReply != 0 })
+				return held
+			})
+			second.slot.Write([]byte(second.body))
+			second.slot.Send()
+			on(conn.Loop(), func() {}) // the answer has arrived there, and waits for the first
+			if n := len(frames); n != 0 {
+				t.Fatalf("%d frames came before the first answer", n)
+			}
+			first.slot.Discard()
+			expect(t, c, []byte("pass 2"))
+			for _, want := range []string{next, "pass 3"} {
+				got := take(t, frames)
+				if got.body != want {
+					t.Fatalf("%.20q came, want %.20q", got.body, want)
+				}
+				on(conn.Loop(), func() {})
+				if n := len(frames); want == "pass 3" && n != 0 {
+					t.Fatal("the end came before the answer")
+				}
+				got.answer(t, c)
+			}
+			take(t, frames).answer(t, c)
+		})
+	}
+}
+
+// A frame that is held back is let go with its connection.
+func TestAConnectionEndsWithAFrameHeldBack(t *testing.T) {
+	slots := make(chan *Slot, 10)
+	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
+		f.Release()
+		slot := c.Reserve()
+		slot.HoldExcept(func([]byte) bool { return false })
+		slots <- slot
+	}})
+	c := dial(t, s)
+	write(t, c, framed([]byte("1"), []byte("2"), []byte("3")))
+	slot := take(t, slots)
+	conn := slot.Conn()
+	reset(c)
+	until(t, "it is closed", func() (closed bool) {
+		on(conn.Loop(), func() { closed = conn.closed })
+		return closed
+	})
+	slot.Send()
+	on(s.loops[0], func() {})
+	if len(slots) != 0 {
+		t.Error("a frame was delivered")
+	}
+}
+
 // A peer that has said everything while a slot is held is heard to the end, and answered.
 func TestThePeerEndsWhileASlotIsHeld(t *testing.T) {
 	causes := make(chan error, 1)
