@@ -203,6 +203,78 @@ func TestAHungSyncStopsNoOther(t *testing.T) {
 	}
 }
 
+// TestPipelinedCommitsShareSyncs: who commits again and again without waiting has all commits in the log while the first is
+// being synced, and one sync more answers them. What is asked behind them finds them.
+func TestPipelinedCommitsShareSyncs(t *testing.T) {
+	const commits = 50
+	for name, prepared := range map[string]func(p *peer, group string, s subject) (version int16, q kmsg.Request, offset int64){
+		"OffsetCommit": func(_ *peer, group string, s subject) (int16, kmsg.Request, int64) {
+			return 7, commitRequest(7, group, s, 1), 1
+		},
+		"TxnOffsetCommit": func(p *peer, group string, s subject) (int16, kmsg.Request, int64) {
+			x := p.transactor(unused(p.t))
+			want(p.t, "add offsets", x.addOffsets(3, group), nil)
+			want(p.t, "the first commit of the transaction", x.offsets(3, group, s, 1), nil)
+			return 3, x.offsetsRequest(3, group, s, 1), 0 // as long as it has not ended
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := diskio.NewMemory()
+			b, err := beginOn(files, "/data", "log.journal.bytes=0", "offsets.topic.num.partitions=1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop(t, b)
+			p := dial(t, b.Addresses()[0])
+			p.coordinated()
+			s, group := p.topic(1), unused(t)
+			want(t, "the first commit", ask[*kmsg.OffsetCommitResponse](p, 7, commitRequest(7, group, s, 0)).Topics[0].Partitions[0].ErrorCode, nil)
+			version, q, offset := prepared(p, group, s)
+			log, err := b.registry.Named(api.OffsetsTopic).Replica(0).Log()
+			if err != nil {
+				t.Fatal(err)
+			}
+			syncs, goOn := holdSyncs(files, api.OffsetsTopic)
+			defer files.Gate(nil)
+			all, before := log.End()+commits, p.last
+			var sent []byte
+			for range commits {
+				sent = append(sent, p.request(version, q)...)
+			}
+			look := offsetsRequest(5, group, s)
+			p.write(append(sent, p.request(5, look)...))
+			select {
+			case <-eventually(func() bool { return log.End() == all }):
+			case <-time.After(patience):
+				t.Errorf("%d of %d commits are not in the log while the first is being synced", all-log.End(), commits)
+			}
+			close(goOn)
+			for i := range int32(commits) {
+				expect[kmsg.Response](p, version, q, before+1+i)
+			}
+			if n := syncs.Load(); n > 2 {
+				t.Errorf("%d syncs for %d commits", n, commits)
+			}
+			if got := expect[*kmsg.OffsetFetchResponse](p, 5, look, p.last).Topics[0].Partitions[0].Offset; got != offset {
+				t.Errorf("offset %d is found behind the commits, want %d", got, offset)
+			}
+		})
+	}
+}
+
+// holdSyncs has syncs of what lies under a name wait, and counts them.
+func holdSyncs(files *diskio.Memory, name string) (syncs *atomic.Int64, goOn chan struct{}) {
+	syncs, goOn = new(atomic.Int64), make(chan struct{})
+	files.Gate(func(op diskio.Op) error {
+		if op.Kind == diskio.OpSync && strings.Contains(op.Name, name) {
+			syncs.Add(1)
+			<-goOn
+		}
+		return nil
+	})
+	return syncs, goOn
+}
+
 // TestAStopBesideAHungDiskEnds: a broker that is told to stop says after its time that a
 // disk does not answer. What it acknowledged is there at the next start.
 func TestAStopBesideAHungDiskEnds(t *testing.T) {

@@ -431,6 +431,58 @@ func TestRefusedRecordsAreNamed(t *testing.T) {
 	}
 }
 
+// TestManyRefusedBatchesAreNamedSparingly: a request that names one partition again and again is answered in
+// proportion to what it sent, however many refused records expand from nothing in it.
+func TestManyRefusedBatchesAreNamedSparingly(t *testing.T) {
+	onlyOurs(t)
+	p := dialed(t)
+	s := p.topic(1, "cleanup.policy", "compact")
+	const most, times = 1000, 500
+	keyless := func(count int) []byte {
+		var b batch.Builder
+		for range count {
+			b.Append(time.Now().UnixMilli(), nil, nil, nil)
+		}
+		o := batch.NoProducer()
+		o.Codec = batch.Zstd
+		built, err := b.Finish(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return built
+	}
+	q := produceRequest(9, s, 0, -1, keyless(1000))
+	for range times - 1 {
+		q.Topics[0].Partitions = append(q.Topics[0].Partitions, q.Topics[0].Partitions[0])
+	}
+	p.send(9, q)
+	body, err := p.receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(body) > 1<<20 {
+		t.Errorf("%d bytes answer a request of %d", len(body), len(p.request(9, q)))
+		p.last--
+	}
+	named := 0
+	for i, r := range decode[*kmsg.ProduceResponse](t, body, 9, q, p.last).Topics[0].Partitions {
+		want(t, fmt.Sprintf("batch %d", i), r.ErrorCode, kerr.InvalidRecord)
+		named += len(r.ErrorRecords)
+	}
+	if named != most {
+		t.Errorf("%d records are named", named)
+	}
+	for _, count := range []int{most, most + 234} {
+		r := p.produce(9, s, 0, keyless(count))
+		if said := fmt.Sprintf("due to %d record errors in total", count); len(r.ErrorRecords) != most || r.ErrorMessage == nil || !strings.Contains(*r.ErrorMessage, said) {
+			t.Errorf("of %d refused records %d are named, and the batch is refused for %v", count, len(r.ErrorRecords), r.ErrorMessage)
+		}
+	}
+	unread := produceRequest(9, s, 0, 0, keyless(most))
+	p.send(9, unread)
+	p.ended()
+}
+
 // TestBrokerSideCompression: with compression.type other than producer, batches are
 // stored with that codec, whatever they come with.
 func TestBrokerSideCompression(t *testing.T) {

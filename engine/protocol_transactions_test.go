@@ -124,6 +124,11 @@ func (x *transactor) end(version int16, commit bool) int16 {
 // offsets commits an offset of a group within the transaction.
 func (x *transactor) offsets(version int16, group string, s subject, offset int64) int16 {
 	x.t.Helper()
+	q := x.offsetsRequest(version, group, s, offset)
+	return repeated(x.peer, version, q, func(a *kmsg.TxnOffsetCommitResponse) int16 { return a.Topics[0].Partitions[0].ErrorCode }).Topics[0].Partitions[0].ErrorCode
+}
+
+func (x *transactor) offsetsRequest(version int16, group string, s subject, offset int64) *kmsg.TxnOffsetCommitRequest {
 	q := kmsg.NewPtrTxnOffsetCommitRequest()
 	q.TransactionalID, q.Group, q.ProducerID, q.ProducerEpoch, q.Generation = x.id, group, x.producer, x.epoch, -1
 	p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
@@ -132,7 +137,7 @@ func (x *transactor) offsets(version int16, group string, s subject, offset int6
 	if version >= 6 {
 		q.Topics[0].Topic = ""
 	}
-	return repeated(x.peer, version, q, func(a *kmsg.TxnOffsetCommitResponse) int16 { return a.Topics[0].Partitions[0].ErrorCode }).Topics[0].Partitions[0].ErrorCode
+	return q
 }
 
 func (x *transactor) addOffsets(version int16, group string) int16 {

@@ -38,7 +38,7 @@ type Conn struct {
 	got     int       // bytes of prefix
 	length  int       // of the frame under way
 	longest int       // frame that is taken; 0: as long as Options.MaxFrame
-	frame   *Frame    // under way; nil: none
+	frame   *Frame    // under way, or whole and held back; nil: none
 	low     int       // SO_RCVLOWAT as it is set
 	waited  int       // bytes in the socket when the idle list last looked
 	stash   *Frame    // read, but not cut into frames, because reading stopped
@@ -48,6 +48,9 @@ type Conn struct {
 	cutting bool      // what was read is being cut into frames and handed over
 	until   time.Time // when stopTime ends
 	paused  int       // where the connection is among the loop's pauses meanwhile
+	holding int       // slots that hold frames back
+	// passes says which frames are delivered nevertheless. Nil: none, or nothing holds.
+	passes func(frame []byte) bool
 
 	// Out.
 	head, tail *Slot // in the order of Reserve

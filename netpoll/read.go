@@ -182,9 +182,13 @@ func (c *Conn) begin(n int) bool {
 	return true
 }
 
-// deliver hands the frame to the handler.
+// deliver hands the frame to the handler, or leaves it where it is if a slot holds it back.
 func (c *Conn) deliver() {
 	f := c.frame
+	if c.passes != nil && !c.passes(f.Bytes()) {
+		c.stop |= stopReply
+		return
+	}
 	c.frame, c.got = nil, 0
 	c.loop.counts.frames.Add(1)
 	c.loop.server.handler.Frame(c, f)
@@ -217,7 +221,7 @@ func (c *Conn) resume(reason stops) {
 			c.stash = nil
 			s.Release()
 		}
-	} else if c.frame == nil && c.got == len(c.prefix) {
+	} else if c.frame == nil && c.got == len(c.prefix) || c.frame != nil && c.frame.filled == c.length {
 		c.cut(nil)
 	}
 	c.gather() // the frame that the stash began may miss much

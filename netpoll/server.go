@@ -15,6 +15,7 @@ import (
 // Causes that the handler's Close may be told, besides those of the sockets.
 var (
 	ErrFrameTooLarge = errors.New("frame longer than allowed")
+	ErrReplyTooLarge = errors.New("reply longer than its prefix can say")
 	ErrFrameNegative = errors.New("frame of negative length")
 	ErrIdle          = errors.New("connection idle for too long")
 	ErrServerClosed  = errors.New("server closed")

@@ -61,9 +61,21 @@ var replies bytebufferpool.Pool
 
 // Hold has no further frame of the connection delivered until the slot is complete, so that the request after
 // finds what this one changes. It is beside Pause and PauseFor. On the loop only, by who reserved the slot.
-func (s *Slot) Hold() {
-	if c := s.conn; !c.closed {
+func (s *Slot) Hold() { s.HoldExcept(nil) }
+
+// HoldExcept holds as Hold does, but lets frames through that pass says yes to; nil: none. The first that does not
+// pass, and all behind it, wait until no slot holds any more. Of several slots the last says what passes. On the
+// loop only, by who reserved the slot.
+func (s *Slot) HoldExcept(pass func(frame []byte) bool) {
+	c := s.conn
+	if c.closed {
+		return
+	}
+	if !s.holds {
 		s.holds = true
+		c.holding++
+	}
+	if c.passes = pass; pass == nil {
 		c.stop |= stopReply
 	}
 }
@@ -127,7 +139,8 @@ func (s *Slot) cover() {
 	}
 }
 
-// Send completes the reply. It leaves when it is the oldest of its connection.
+// Send completes the reply. It leaves when it is the oldest of its connection. A reply of 2 GiB or more
+// cannot be sent: it closes the connection with ErrReplyTooLarge.
 //
 // Ownership: the slot is the loop's from here on.
 func (s *Slot) Send() {
@@ -146,7 +159,9 @@ func (s *Slot) Send() {
 		}
 	}
 	if size > math.MaxInt32 {
-		panic(fmt.Sprintf("netpoll: reply of %d bytes", size))
+		s.conn.Close(ErrReplyTooLarge)
+		s.complete(true)
+		return
 	}
 	binary.BigEndian.PutUint32(s.prefix[:], uint32(size))
 	s.parts[0].bytes = s.prefix[:]
@@ -193,6 +208,17 @@ func (s *Slot) arrive(l *Loop) {
 	}
 	if s.holds {
 		s.holds = false
+		c.letGo()
+	}
+}
+
+// letGo counts down the slots that hold; after the last, frames are delivered again.
+func (c *Conn) letGo() {
+	if c.holding--; c.holding > 0 {
+		return
+	}
+	c.passes = nil
+	if c.stop&stopReply != 0 {
 		c.resume(stopReply)
 	}
 }

@@ -44,9 +44,19 @@ type produceCall struct {
 	// refused says that interceptors have refused some of it: the worker's, then the loop's.
 	refused   bool
 	throttled time.Duration // for which the connection is left alone because of that
+	// blamed is how many records the answer names, told how many bytes it says in words. The loop's, then the
+	// worker's.
+	blamed, told int
 }
 
 var produceCalls sync.Pool
+
+// A call whose answer took more bytes than mostKept, or whose request had more partitions than mostPartsKept, does not
+// go back to the pool.
+const (
+	mostKept      = 256 << 10
+	mostPartsKept = 4096
+)
 
 func newProduceCall() *produceCall {
 	if p, _ := produceCalls.Get().(*produceCall); p != nil {
@@ -65,8 +75,8 @@ func newProduceCall() *produceCall {
 // Versions 0 to 2 are advertised, because old librdkafka decides by them whether it may
 // compress, and refused (KAFKA-18659).
 //
-// Differs from Kafka: bytes behind the batch are refused, no more than a thousand records
-// are named in errors (KIP-467), a partition that is named twice is written twice, the records
+// Differs from Kafka: bytes behind the batch are refused, no more than a thousand records of
+// a request are named in errors (KIP-467) and its later errors have no words once there are too many, a partition that is named twice is written twice, the records
 // of compressed batches are looked at only where the topic needs it, and interceptors may
 // change or refuse batches.
 func produce(c call, frame *netpoll.Frame, body []byte) error {
@@ -192,7 +202,8 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 			}
 		}
 		if err != nil && err != errUnpack {
-			r.Error, r.Message = err.Code, why
+			r.Error = err.Code
+			p.tell(r, why)
 			p.blame(i, topic.Name, settings, glanced, borrowsNothing{})
 			topic.Counts.ProduceFailed()
 			return
@@ -365,9 +376,13 @@ func (p *produceCall) free() {
 	}
 	clear(p.packed)
 	p.packed, p.clientID, p.purse = p.packed[:0], "", unpack.Purse{}
-	p.refused, p.throttled = false, 0
+	p.refused, p.throttled, p.blamed, p.told = false, 0, 0, 0
 	clear(p.asides)
 	p.asides = p.asides[:0]
+	if cap(p.scratch) > mostKept || cap(p.request.Partitions) > mostPartsKept || cap(p.request.Topics) > mostPartsKept {
+		return // the next one does not need that much
+	}
+	clear(p.results) // what was said about records
 	produceCalls.Put(p)
 }
 

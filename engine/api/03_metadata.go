@@ -31,6 +31,7 @@ func metadata(c *call, q *kmsg.MetadataRequest, a *kmsg.MetadataResponse) {
 		c.reply(a)
 		return
 	}
+	q.Topics = onceEach(q.Topics)
 	ask := c.asker()
 	create, refused := missingNames(c, q, ask)
 	if len(create) == 0 {
@@ -53,7 +54,8 @@ func checkMetadata(q *kmsg.MetadataRequest) *kerr.Error {
 	return nil
 }
 
-// missingNames are the topics that asking creates, and those that whoever asks may not create.
+// missingNames are the topics that asking creates, and those that whoever asks may not create. Each is asked for once:
+// the first look at a topic that was deleted is its farewell.
 func missingNames(c *call, q *kmsg.MetadataRequest, ask *asker) (names []string, refused map[string]*kerr.Error) {
 	refused = map[string]*kerr.Error{}
 	if !config.AutoCreateTopics.Of(c.server.Values()) || q.Version >= 4 && !q.AllowAutoTopicCreation {
@@ -93,7 +95,7 @@ func (c *call) describeTopics(q *kmsg.MetadataRequest, a *kmsg.MetadataResponse,
 			}
 		}
 	}
-	for _, asked := range onceEach(q.Topics) {
+	for _, asked := range q.Topics {
 		a.Topics = append(a.Topics, findTopic(image, ask, asked, refused))
 	}
 	for i := range a.Topics {

@@ -11,40 +11,60 @@ const maxFarewells = 128
 // farewells are the names of topics that were deleted and that nobody has asked about since. Who deletes a topic and
 // asks whether it is gone must hear so, though asking creates topics: many clients cannot ask without. The loops of all
 // connections share it; what it points to is never changed.
-type farewells struct{ names atomic.Pointer[[]string] }
+type farewells struct{ said atomic.Pointer[namesSaid] }
+
+// namesSaid are names, each once: in the order in which they were deleted, and to be looked up. A request may ask
+// about any number.
+type namesSaid struct {
+	inOrder []string
+	known   map[string]struct{}
+}
 
 // say remembers that a topic was deleted.
 func (f *farewells) say(name string) {
-	f.change(func(names []string) []string {
-		names = append(names, name)
-		return names[max(0, len(names)-maxFarewells):]
-	})
-}
-
-// heard reports whether a topic of this name was deleted, once.
-func (f *farewells) heard(name string) (deleted bool) {
-	f.change(func(names []string) []string {
-		at := slices.Index(names, name)
-		deleted = at >= 0
-		if !deleted {
-			return nil
-		}
-		return slices.DeleteFunc(names, func(n string) bool { return n == name })
-	})
-	return deleted
-}
-
-// change publishes what to makes of a copy of the names; nil: they stay as they are.
-func (f *farewells) change(to func(names []string) []string) {
 	for {
-		old := f.names.Load()
-		var names []string
-		if old != nil {
-			names = slices.Clone(*old)
-		}
-		names = to(names)
-		if names == nil || f.names.CompareAndSwap(old, &names) {
+		old := f.said.Load()
+		names := append(old.without(name), name)
+		if f.said.CompareAndSwap(old, newNamesSaid(names[max(0, len(names)-maxFarewells):])) {
 			return
 		}
 	}
+}
+
+// heard reports whether a topic of this name was deleted, once.
+func (f *farewells) heard(name string) bool {
+	for {
+		old := f.said.Load()
+		if !old.has(name) {
+			return false
+		}
+		if f.said.CompareAndSwap(old, newNamesSaid(old.without(name))) {
+			return true
+		}
+	}
+}
+
+func newNamesSaid(names []string) *namesSaid {
+	s := &namesSaid{inOrder: names, known: make(map[string]struct{}, len(names))}
+	for _, name := range names {
+		s.known[name] = struct{}{}
+	}
+	return s
+}
+
+// has reports whether the name is there. Nil has none.
+func (s *namesSaid) has(name string) bool {
+	if s == nil {
+		return false
+	}
+	_, known := s.known[name]
+	return known
+}
+
+// without are the other names, in a copy.
+func (s *namesSaid) without(name string) []string {
+	if s == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(s.inOrder), func(n string) bool { return n == name })
 }

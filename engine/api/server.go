@@ -171,7 +171,7 @@ func (l *Listener) Close(c *netpoll.Conn, cause error) {
 // does not speak the protocol, or a reply could not be completed.
 func blamed(cause error) bool {
 	return errors.Is(cause, ErrRequest) || errors.Is(cause, netpoll.ErrFrameTooLarge) ||
-		errors.Is(cause, netpoll.ErrFrameNegative) || errors.Is(cause, netpoll.ErrFileShort)
+		errors.Is(cause, netpoll.ErrFrameNegative) || errors.Is(cause, netpoll.ErrReplyTooLarge) || errors.Is(cause, netpoll.ErrFileShort)
 }
 
 // Frame answers one request.
@@ -201,7 +201,7 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 	}
 	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
 	if e.changes {
-		c.slot.Hold()
+		c.slot.HoldExcept(e.beside)
 	}
 	if h.Version < e.served || h.Version > e.max {
 		err = c.unsupported(frame, h.Body)

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"sync/atomic"
 
@@ -25,6 +26,8 @@ type entry struct {
 	labels   context.Context
 	// changes says that the connection's next request waits for the answer, and so finds what this one changes.
 	changes bool
+	// beside says which requests do not wait for it. Nil: all do.
+	beside func(frame []byte) bool
 	// serve answers. An error means that the request cannot be read: the connection is
 	// closed. Ownership: frame belongs to serve.
 	serve func(c call, frame *netpoll.Frame, body []byte) error
@@ -38,7 +41,7 @@ func table() (t [128]*entry) {
 		{key: 1, name: "Fetch", min: 4, max: 18, served: 4, flexible: 12, serve: fetch},
 		handle(2, 1, 11, listOffsets),
 		handle(3, 0, 13, metadata),
-		changes(handle(8, 2, 10, offsetCommit)),
+		commits(handle(8, 2, 10, offsetCommit)),
 		handle(9, 1, 10, offsetFetch),
 		handle(10, 0, 6, findCoordinator),
 		handle(11, 0, 9, joinGroup),
@@ -58,7 +61,7 @@ func table() (t [128]*entry) {
 		changes(handle(25, 0, 4, addOffsetsToTxn)),
 		changes(handle(26, 0, 5, endTxn)),
 		changes(handle(27, 1, 2, writeTxnMarkers)),
-		changes(handle(28, 0, 6, txnOffsetCommit)),
+		commits(handle(28, 0, 6, txnOffsetCommit)),
 		handle(29, 1, 3, describeACLs),
 		changes(handle(30, 1, 3, createACLs)),
 		changes(handle(31, 1, 3, deleteACLs)),
@@ -146,6 +149,13 @@ func handle[Q, A any, PQ request[Q], PA response[A]](key, min, max int16, answer
 func changes(e *entry) *entry {
 	e.changes = true
 	return e
+}
+
+// commits makes the entry one that changes, whose requests do not wait for each other: a consumer that
+// commits again and again without waiting shares syncs with itself, and the coordinator keeps their order.
+func commits(e *entry) *entry {
+	e.beside = func(frame []byte) bool { return len(frame) >= 2 && int16(binary.BigEndian.Uint16(frame)) == e.key }
+	return changes(e)
 }
 
 // flexibleSince asks kmsg from which version on requests of a key are flexible.

@@ -184,7 +184,8 @@ func (p *produceCall) abandon() {
 // fail refuses a batch, and gives its memory back if it has moved.
 func (p *produceCall) fail(part *packedPart, err *kerr.Error, why string) {
 	r := &p.results[part.index]
-	r.Error, r.Message = err.Code, why
+	r.Error = err.Code
+	p.tell(r, why)
 	part.topic.Counts.ProduceFailed()
 	if a := &p.appends[part.index]; a.Owner != nil {
 		a.Drop()
