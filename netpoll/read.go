@@ -185,13 +185,18 @@ func (c *Conn) begin(n int) bool {
 // deliver hands the frame to the handler, or leaves it where it is if a slot holds it back.
 func (c *Conn) deliver() {
 	f := c.frame
-	if c.passes != nil && !c.passes(f.Bytes()) {
+	if !c.lets(f) {
 		c.stop |= stopReply
 		return
 	}
 	c.frame, c.got = nil, 0
 	c.loop.counts.frames.Add(1)
 	c.loop.server.handler.Frame(c, f)
+}
+
+// lets reports whether no slot holds a frame back.
+func (c *Conn) lets(f *Frame) bool {
+	return c.stop&stopReply == 0 && (c.passes == nil || c.passes(f.Bytes()))
 }
 
 // keep puts by what was read after reading stopped. It is charged whatever the budget has

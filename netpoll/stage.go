@@ -8,13 +8,14 @@ import (
 // Stage is a loop without sockets, poller and goroutine, for simulators: who has it says
 // which frame comes when, and when the loop has its turn. Handlers see a Conn and a Loop
 // like any other. A handler must not Pause a connection of a Stage, which has nothing to
-// read on from.
+// read on from; frames that a slot holds back wait in the Stage.
 //
 // Ownership: one goroutine's, all of it.
 type Stage struct {
 	loop   *Loop
 	now    func() time.Time
 	peers  map[*Conn]*Peer
+	held   map[*Conn][]*Frame // that a slot holds back, in order
 	nextID uint64
 }
 
@@ -37,22 +38,22 @@ func NewStage(o Options, h Handler, now func() time.Time) *Stage {
 	l.awake.Store(true) // for ever: nobody rings
 	s.loops = []*Loop{l}
 	s.budget.limit, s.budget.loops = s.options.FrameBudget, s.loops
-	return &Stage{loop: l, now: now, peers: map[*Conn]*Peer{}}
+	return &Stage{loop: l, now: now, peers: map[*Conn]*Peer{}, held: map[*Conn][]*Frame{}}
 }
 
 // Connect begins a connection.
 func (s *Stage) Connect(remote netip.AddrPort, p *Peer) *Conn {
 	s.loop.now = s.now()
 	s.nextID++
-	c := &Conn{loop: s.loop, id: s.nextID, fd: -1, remote: remote.String(), local: remote.String(), address: remote.Addr(), opened: true}
+	c := &Conn{loop: s.loop, id: s.nextID, fd: -1, remote: remote.String(), local: remote.String(), address: remote.Addr(), opened: true, low: 1}
 	c.node.item = c
 	s.peers[c] = p
 	s.loop.server.handler.Open(c)
 	return c
 }
 
-// Deliver has the handler serve one frame, given without its length prefix. On a
-// connection that is closed it does nothing.
+// Deliver has the handler serve one frame, given without its length prefix, at once or when no slot
+// holds it back any more. On a connection that is closed it does nothing.
 func (s *Stage) Deliver(c *Conn, frame []byte) {
 	if c.closed || c.closing.Load() {
 		return
@@ -63,8 +64,18 @@ func (s *Stage) Deliver(c *Conn, frame []byte) {
 	l.server.budget.force(size)
 	f := takeFrame(len(frame), &l.server.budget, false)
 	f.filled = copy(f.memory, frame)
-	l.counts.frames.Add(1)
-	l.server.handler.Frame(c, f)
+	s.held[c] = append(s.held[c], f)
+	s.letThrough(c)
+}
+
+// letThrough hands over the frames that no slot holds back.
+func (s *Stage) letThrough(c *Conn) {
+	for len(s.held[c]) > 0 && !c.closing.Load() && c.lets(s.held[c][0]) {
+		f := s.held[c][0]
+		s.held[c] = s.held[c][1:]
+		s.loop.counts.frames.Add(1)
+		s.loop.server.handler.Frame(c, f)
+	}
 }
 
 // Hangup ends a connection from the peer's side.
@@ -88,7 +99,14 @@ func (s *Stage) Turn() {
 			s.send(c)
 			s.end(c, c.cause)
 		} else {
+			slot, ok := n.item.(*Slot)
+			if ok {
+				c = slot.conn // arriving may recycle the slot
+			}
 			n.item.arrive(l)
+			if ok {
+				s.letThrough(c)
+			}
 		}
 		n = next
 	}
@@ -139,6 +157,10 @@ func (s *Stage) end(c *Conn, cause error) {
 	}
 	c.head, c.tail, c.slots, c.waiting = nil, nil, 0, 0
 	s.loop.server.handler.Close(c, cause)
+	for _, f := range s.held[c] {
+		f.Release()
+	}
+	delete(s.held, c)
 	p := s.peers[c]
 	delete(s.peers, c)
 	p.Closed(cause)
