@@ -73,7 +73,6 @@ func (s *Segment) addAborted(a batch.Aborted) {
 		s.aborted.Store(t)
 	}
 	t.add(a)
-	s.aborts.Store(true)
 }
 
 // setAborted says that all is what s has aborted.
@@ -81,7 +80,12 @@ func (s *Segment) setAborted(all []batch.Aborted) {
 	t := new(table[batch.Aborted])
 	t.set(all)
 	s.aborted.Store(t)
-	s.aborts.Store(len(all) > 0)
+}
+
+// abortsNothing reports whether it is known that nothing was aborted in s (any).
+func (s *Segment) abortsNothing() bool {
+	t := s.aborted.Load()
+	return t != nil && t.count.Load() == 0
 }
 
 // cutAborted forgets transactions whose markers lie at or behind end.
@@ -115,7 +119,7 @@ func (l *Log) Aborted(dst []batch.Aborted, from, limit int64, hot bool) ([]batch
 func (l *Log) abortedIn(list []*Segment, dst []batch.Aborted, from, limit int64, hot bool) ([]batch.Aborted, error) {
 	first := sort.Search(len(list), func(i int) bool { return list[i].base > from })
 	for _, s := range list[max(first-1, 0):] {
-		if !s.aborts.Load() || !s.retain() {
+		if s.abortsNothing() || !s.retain() {
 			continue // one that is gone lies below the start
 		}
 		all, err := s.abortedIndex(hot)

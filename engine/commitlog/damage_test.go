@@ -329,6 +329,11 @@ func TestEveryDamageIsFound(t *testing.T) {
 					if old, ok := d.older[name]; ok {
 						all = append(all, spoilt("an older version", func([]byte) []byte { return slices.Clone(old) }))
 					}
+					for _, other := range names {
+						if content, _ := diskio.ReadFile(d.disk, d.dir+"/"+other); other != name && strings.HasSuffix(name, txnSuffix) && strings.HasSuffix(other, txnSuffix) {
+							all = append(all, spoilt("that of another segment", func([]byte) []byte { return slices.Clone(content) }))
+						}
+					}
 					for n, h := range all {
 						if n%sampleDamages() > 0 {
 							continue

@@ -191,7 +191,7 @@ func encodeTimes(entries []timeEntry) []byte {
 // sumSize is the size in bytes of what may stand behind the entries of an .index file.
 const sumSize = 4
 
-// seal is what an .index file says of the .txnindex file beside it.
+// txnSeal is what an .index file says of the .txnindex file beside it.
 type txnSeal struct {
 	there bool   // there is such a file, or nobody has looked in the batches whether there should be
 	sum   uint32 // the CRC-32C of all of it. Without a file: what is no such sum of anything

@@ -99,7 +99,6 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 		}
 		s := l.newSegment(base, found.Size)
 		s.sealed.Store(true)
-		s.aborts.Store(true)
 		s.named = slices.Contains(names, segmentName(base)+txnSuffix)
 		list = append(list, s)
 	}

@@ -49,8 +49,7 @@ type Segment struct {
 	largest  atomic.Int64                         // timestamp, or unknownTime
 	used     atomic.Bool                          // the index was used since Retain looked
 	distrust atomic.Bool                          // the active segment's index contradicts its data
-	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, or adds
-	aborts   atomic.Bool                          // there are aborted transactions, or nobody has looked yet
+	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, of what is appended to never
 	deleted  atomic.Bool
 	lives    atomic.Int64 // how often it was cut: what was read before may not be there any more
 	trail    diskio.Trail // of what stays in the page cache
