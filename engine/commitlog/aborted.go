@@ -222,6 +222,22 @@ func (t txnSeal) check(data []byte) error {
 	return nil
 }
 
+// confirm looks whether the marker of a is there.
+func (s *Segment) confirm(a batch.Aborted) error {
+	agrees := false
+	err := s.headers(a.Last, a.Last+1, func(b batch.Batch) error {
+		if b.BaseOffset() == a.Last {
+			m, ok := b.Marker()
+			agrees = ok && !m.Commit && m.ProducerID == a.ProducerID
+		}
+		return nil
+	})
+	if err == nil && !agrees {
+		err = fmt.Errorf("%w: at offset %d nothing aborts a transaction of producer %d", errIndex, a.Last, a.ProducerID)
+	}
+	return err
+}
+
 // aborting reports whether a marker in s aborts a transaction. Most logs have none.
 func (s *Segment) aborting() (found bool, err error) {
 	err = s.headers(s.base, s.log.end.Load(), func(b batch.Batch) error {

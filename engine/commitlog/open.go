@@ -332,7 +332,8 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (
 				return false, err
 			}
 		}
-		if s.gather(found); s.gathering {
+		noted, doubt := s.noted()
+		if s.gather(found, noted, doubt); s.gathering {
 			return false, s.sync() // Recovered seals it, when it is known what was aborted
 		}
 		return false, s.seal(s.ends)
@@ -421,29 +422,41 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 		}
 		return &Damage{s.path + logSuffix, found.size, reason}
 	}
-	s.gather(found) // before its files go
+	noted, doubt := s.noted() // before its files go
 	if err := l.cutTail(s, found); err != nil {
 		return err
 	}
 	s.useIndexer(found.indexer)
+	s.gather(found, noted, doubt)
 	s.largest.Store(found.indexer.time.timestamp)
 	l.end.Store(found.next)
 	return nil
 }
 
+// noted is what the files of a segment, which may be older than its batches, say that it has aborted.
+func (s *Segment) noted() ([]batch.Aborted, error) {
+	tail, _ := s.indexTail(math.MaxInt64)
+	return s.readAborted(tail.txn)
+}
+
 // gather has Recover tell what was aborted in a segment that was scanned, if anything can
-// have been. What its file has may be old, but what it has is true.
-func (s *Segment) gather(found scanned) {
+// have been. What was noted may be old, but is true if its markers are there: a cleaning that was
+// interrupted may have taken them away, and a reader would wait for them.
+func (s *Segment) gather(found scanned, noted []batch.Aborted, doubt error) {
 	if s.gathering = found.control; !found.control {
 		s.setAborted(nil)
 		return
 	}
 	// What it has not, batches and snapshot tell. When the two files do not agree, a snapshot may have
 	// left to it what it had.
-	tail, _ := s.indexTail(math.MaxInt64)
-	all, err := s.readAborted(tail.txn)
-	s.doubted = err != nil
-	s.setAborted(slices.DeleteFunc(all, func(a batch.Aborted) bool { return a.Last >= found.next }))
+	noted = slices.DeleteFunc(noted, func(a batch.Aborted) bool { return a.Last >= found.next })
+	for i := 0; i < len(noted) && doubt == nil; i++ {
+		doubt = s.confirm(noted[i])
+	}
+	if s.doubted = doubt != nil; s.doubted {
+		noted = nil
+	}
+	s.setAborted(noted)
 }
 
 // cutTail ends a segment where a scan found it torn, and makes what is left durable: the
