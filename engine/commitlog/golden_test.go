@@ -3,6 +3,7 @@ package commitlog
 import (
 	"bytes"
 	"flag"
+	"hash/crc32"
 	"math"
 	"os"
 	"path/filepath"
@@ -168,6 +169,23 @@ func TestIndexesOfOlderBuildsAreMadeAnewOnce(t *testing.T) {
 		t.Fatalf("the index is %x, %v; was %x", again, err, whole)
 	}
 	verified()
+}
+
+// A cleaning that was interrupted leaves files that agree with each other, and markers that are gone.
+func TestRecoveryTakesNoAbortedTransactionWithoutItsMarker(t *testing.T) {
+	s := goldenAborted(t)
+	path := s.dir + "/" + segmentName(0)
+	noted := encodeAborted([]batch.Aborted{s.done[0], {ProducerID: 8, First: 1, Last: 3, Stable: 3}}) // at 3 is no marker
+	txn := txnSeal{true, crc32.Checksum(noted, castagnoli)}
+	for suffix, data := range map[string][]byte{txnSuffix: noted, indexSuffix: append(encodeOffsets([]offsetEntry{{0, 0}}), txn.encode()...)} {
+		if err := diskio.WriteFile(s.fs, path+suffix, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.reopen(false, -1)
+	if got, err := s.l.Aborted(nil, 0, s.l.End(), false); err != nil || !slices.Equal(got, s.done) {
+		t.Fatalf("aborted are %v, %v; were %v", got, err, s.done)
+	}
 }
 
 // A log of the last release opens, cleanly or not, and goes on.
