@@ -1,9 +1,14 @@
 package commitlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 
@@ -68,7 +73,6 @@ func (s *Segment) addAborted(a batch.Aborted) {
 		s.aborted.Store(t)
 	}
 	t.add(a)
-	s.aborts.Store(true)
 }
 
 // setAborted says that all is what s has aborted.
@@ -76,7 +80,12 @@ func (s *Segment) setAborted(all []batch.Aborted) {
 	t := new(table[batch.Aborted])
 	t.set(all)
 	s.aborted.Store(t)
-	s.aborts.Store(len(all) > 0)
+}
+
+// abortsNothing reports whether it is known that nothing was aborted in s (any).
+func (s *Segment) abortsNothing() bool {
+	t := s.aborted.Load()
+	return t != nil && t.count.Load() == 0
 }
 
 // cutAborted forgets transactions whose markers lie at or behind end.
@@ -110,7 +119,7 @@ func (l *Log) Aborted(dst []batch.Aborted, from, limit int64, hot bool) ([]batch
 func (l *Log) abortedIn(list []*Segment, dst []batch.Aborted, from, limit int64, hot bool) ([]batch.Aborted, error) {
 	first := sort.Search(len(list), func(i int) bool { return list[i].base > from })
 	for _, s := range list[max(first-1, 0):] {
-		if !s.aborts.Load() || !s.retain() {
+		if s.abortsNothing() || !s.retain() {
 			continue // one that is gone lies below the start
 		}
 		all, err := s.abortedIndex(hot)
@@ -139,9 +148,11 @@ func (s *Segment) abortedIndex(hot bool) ([]batch.Aborted, error) {
 	if hot {
 		return nil, ErrCold
 	}
-	all, err := s.readAborted()
+	all, err := s.vouchedAborted()
 	if err != nil {
-		s.log.logger.Warn("the index of aborted transactions cannot be used; it is made again from the batches", "segment", s.path, "error", err)
+		if !errors.Is(err, errUnknown) && !s.deleted.Load() { // the names of one that is gone are those of another
+			s.log.logger.Warn("the index of aborted transactions cannot be used; it is made again from the batches", "segment", s.path, "error", err)
+		}
 		if all, err = s.log.searchAborted(s); err != nil {
 			return nil, err
 		}
@@ -155,22 +166,60 @@ func (s *Segment) abortedIndex(hot bool) ([]batch.Aborted, error) {
 	return t.view(), nil
 }
 
-// readAborted reads the .txnindex file. An entry is believed when its marker is where it says.
-func (s *Segment) readAborted() ([]batch.Aborted, error) {
+// errUnknown says that the files leave what was aborted to the batches, without being damaged.
+var errUnknown = errors.New("nobody has noted what was aborted")
+
+// nobodyKnows stands where the sum of a file would, with no file.
+var nobodyKnows = txnSeal{there: true}
+
+// vouchedAborted is what the files of a segment say that it has aborted, if its offset index is one
+// of the whole segment, and so vouches for them (any).
+func (s *Segment) vouchedAborted() ([]batch.Aborted, error) {
+	tail, ok := s.indexTail(math.MaxInt64)
+	if !ok || s.base+int64(tail.last.relative)+1 != s.log.behindSegment(s) {
+		return nil, fmt.Errorf("%w: there is no offset index of the whole segment that vouches for it", errIndex)
+	}
+	return s.readAborted(tail.txn)
+}
+
+// behindSegment is where the next segment begins, or the log ends (any).
+func (l *Log) behindSegment(s *Segment) int64 {
+	list := *l.segments.Load()
+	i := sort.Search(len(list), func(i int) bool { return list[i].base > s.base })
+	if i < len(list) {
+		return list[i].base
+	}
+	return l.end.Load()
+}
+
+// readAborted reads the .txnindex file, which is believed as a whole, if it is the one that the offset
+// index was written with.
+func (s *Segment) readAborted(txn txnSeal) ([]batch.Aborted, error) {
 	data, err := diskio.ReadFile(s.log.fs, s.path+txnSuffix)
-	if err != nil {
+	missing := errors.Is(err, os.ErrNotExist)
+	switch {
+	case missing && !txn.there:
+		return nil, nil
+	case missing && txn == nobodyKnows:
+		return nil, errUnknown
+	case err != nil:
 		return nil, err
 	}
-	all, err := decodeAborted(data, s.base)
-	if err != nil {
+	if err := txn.check(data); err != nil {
 		return nil, err
 	}
-	for _, a := range all {
-		if err := s.confirm(a); err != nil {
-			return nil, err
-		}
+	return decodeAborted(data, s.base)
+}
+
+// check compares the content of a .txnindex file with what the .index file says of it.
+func (t txnSeal) check(data []byte) error {
+	if !t.there {
+		return fmt.Errorf("%w: the offset index does not vouch for it", errIndex)
 	}
-	return all, nil
+	if sum := crc32.Checksum(data, castagnoli); sum != t.sum {
+		return fmt.Errorf("%w: its checksum is %08x, and the offset index says %08x", errIndex, sum, t.sum)
+	}
+	return nil
 }
 
 // confirm looks whether the marker of a is there.
@@ -189,8 +238,21 @@ func (s *Segment) confirm(a batch.Aborted) error {
 	return err
 }
 
+// aborting reports whether a marker in s aborts a transaction. Most logs have none.
+func (s *Segment) aborting() (found bool, err error) {
+	err = s.headers(s.base, s.log.end.Load(), func(b batch.Batch) error {
+		m, ok := b.Marker()
+		found = found || b.Control() && ok && !m.Commit
+		return nil
+	})
+	return found, err
+}
+
 // searchAborted finds what s has aborted from the batches of the log (any).
 func (l *Log) searchAborted(s *Segment) ([]batch.Aborted, error) {
+	if some, err := s.aborting(); err != nil || !some {
+		return nil, err
+	}
 	var found []batch.Aborted
 	var t tracker
 	for _, one := range *l.segments.Load() {
@@ -290,18 +352,24 @@ func (l *Log) Recovered() error {
 	return errors.Join(errs...)
 }
 
-// writeAborted writes the .txnindex file, if there is anything to write. The old one stays until
-// the new one is whole: while a log is recovered nothing else may know what it has.
-func (s *Segment) writeAborted() error {
-	t := s.aborted.Load()
-	if t == nil {
-		return nil // it is as it was, or there never was one
+// writeAborted writes the .txnindex file, if there is anything to write, and answers what the
+// offset index has to say of it. The old one stays until the new one is whole: while a log is recovered
+// nothing else may know what it has.
+func (s *Segment) writeAborted() (txnSeal, error) {
+	var all []batch.Aborted
+	if t := s.aborted.Load(); t != nil {
+		all = t.view()
+	} else if found, err := s.vouchedAborted(); err == nil {
+		all = found
+	} else {
+		// Who asks for it first looks in the batches.
+		return nobodyKnows, ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
 	}
-	all := t.view()
 	if len(all) == 0 {
-		return ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
+		return txnSeal{}, ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
 	}
-	return diskio.WriteFile(s.log.fs, s.path+txnSuffix, encodeAborted(all))
+	data := encodeAborted(all)
+	return txnSeal{true, crc32.Checksum(data, castagnoli)}, diskio.WriteFile(s.log.fs, s.path+txnSuffix, data)
 }
 
 // dumpAborted prints a .txnindex file.
@@ -311,31 +379,52 @@ func dumpAborted(all []batch.Aborted, print func(format string, args ...any)) {
 	}
 }
 
-// aborted compares the .txnindex file of a segment with what its batches abort.
-func (v *verifier) aborted(base int64, found []batch.Aborted) {
+// aborted compares the .txnindex file of a segment with its sum in the .index file, and with what the
+// batches abort, of which the segment has last as its last.
+func (v *verifier) aborted(base int64, found []batch.Aborted, last offsetEntry) error {
 	name := segmentName(base) + txnSuffix
-	data, err := diskio.ReadFile(v.fs, v.dir+"/"+name)
-	switch {
-	case ignoreMissing(err) != nil:
-		v.problem(name, -1, err)
-		return
-	case base == v.last && !v.closed:
-		return // what the file says is made again
+	index, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, segmentName(base)+indexSuffix))
+	if ignoreMissing(err) != nil {
+		return err
+	}
+	entries, txn := splitIndex(index)
+	vouched := bytes.HasSuffix(entries, encodeOffsets([]offsetEntry{last}))
+	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
+	missing := errors.Is(err, os.ErrNotExist)
+	if err != nil && !missing {
+		return err
 	}
 	var all []batch.Aborted
-	if err == nil { // else there is none, for there was nothing to write
-		if all, err = decodeAborted(data, base); err != nil {
-			v.problem(name, -1, err)
-			return
-		}
+	switch {
+	case !vouched && (missing || base == v.last), missing && txn == nobodyKnows:
+		return nil // what the file says, or would say, is made again
+	case missing && txn.there:
+		v.problem(name, -1, fmt.Errorf("%w: it is missing, and the offset index has its checksum, %08x", errIndex, txn.sum))
+		return nil
+	case vouched && txn.there:
+		err = txn.check(data)
+	}
+	if err = ignoreMissing(err); err == nil && !missing {
+		all, err = decodeAborted(data, base)
+	}
+	if err != nil {
+		v.problem(name, -1, err)
+		return nil
 	}
 	// What began in a segment that is gone began no later than the log does.
 	same := slices.EqualFunc(all, found, func(a, b batch.Aborted) bool {
-		return a.ProducerID == b.ProducerID && a.Last == b.Last && (a.First == b.First || a.First < v.first)
+		return a.ProducerID == b.ProducerID && a.Last == b.Last && (a.First == b.First || a.First < v.first) && v.stable(a, b)
 	})
 	if !same && !v.covered(all, found) {
 		v.problem(name, -1, fmt.Errorf("%w: it has %d aborted transactions, and the batches have %d: %v, %v", errIndex, len(all), len(found), all, found))
 	}
+	return nil
+}
+
+// stable reports whether an entry can have the last stable offset that it has, and not that of found. What
+// was open behind its marker can have begun in a segment that is gone, and a cleaning takes away beginnings.
+func (v *verifier) stable(a, found batch.Aborted) bool {
+	return a.Stable == found.Stable || a.Stable < v.first || v.cleaned > 0 || len(v.empty) > 0
 }
 
 // covered reports whether all has everything in found that hides a record, and besides only what
@@ -347,7 +436,7 @@ func (v *verifier) covered(all, found []batch.Aborted) bool {
 			found = found[1:]
 		}
 		switch {
-		case len(found) > 0 && found[0].Last == a.Last && found[0].ProducerID == a.ProducerID && (found[0].First == a.First || a.First < v.first):
+		case len(found) > 0 && found[0].Last == a.Last && found[0].ProducerID == a.ProducerID && (found[0].First == a.First || a.First < v.first) && v.stable(a, found[0]):
 			found = found[1:]
 		case a.First >= v.first && a.Last >= v.cleaned && !v.isEmpty(a.First): // a cleaning drops what was aborted, and keeps the entry with the marker
 			return false

@@ -243,6 +243,50 @@ func FuzzAborted(f *testing.F) {
 	})
 }
 
+// Index files that are all of an earlier stop agree with each other, and not with their segment.
+func TestIndexesOfAnEarlierStopVouchForNothing(t *testing.T) {
+	s, _ := inMemory(t)
+	s.o.SegmentBytes = 1500
+	s.reopen(false, -1)
+	for len(s.done) == 0 {
+		s.step()
+	}
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first := len(s.done)
+	old := map[string][]byte{}
+	for _, suffix := range []string{indexSuffix, timeSuffix, txnSuffix} {
+		name := s.dir + "/" + segmentName(0) + suffix
+		data, err := diskio.ReadFile(s.fs, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old[name] = data
+	}
+	s.reopen(true, -1)
+	for s.l.Segments() < 3 {
+		s.step()
+	}
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range old {
+		if err := diskio.WriteFile(s.fs, name, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.reopen(true, -1)
+	if next := (*s.l.segments.Load())[1].base; s.done[first].Last >= next {
+		t.Fatal("nothing was aborted in the segment behind the first stop")
+	}
+	s.compare("with the indexes of an earlier stop")
+	got, err := s.l.Aborted(nil, 0, s.l.End(), false)
+	if err != nil || !slices.Equal(got, s.done) {
+		t.Fatalf("aborted are %v, %v; were %v", got, err, s.done)
+	}
+}
+
 // inMemory is an empty log of small segments on a disk whose power can be cut.
 func inMemory(t *testing.T) (*transactions, *diskio.Memory) {
 	disk := diskio.NewMemory()

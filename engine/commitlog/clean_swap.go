@@ -120,7 +120,7 @@ func (l *Log) endSwaps() error {
 // endSwapOf removes the segments in whose place the one at base comes, and gives it its name.
 func (l *Log) endSwapOf(names []string, base int64) error {
 	path := filepath.Join(l.dir, segmentName(base))
-	end, x, err := readSwap(l.fs, path+logSuffix+swapSuffix, base, l.o.IndexInterval)
+	end, x, control, err := readSwap(l.fs, path+logSuffix+swapSuffix, base, l.o.IndexInterval)
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,9 @@ func (l *Log) endSwapOf(names []string, base int64) error {
 	// The index of the segment that was replaced has vouched up to here that there is nothing
 	// torn in it; so does this one.
 	s := l.newSegment(base, 0)
+	if !control {
+		s.setAborted(nil)
+	}
 	if err := s.writeIndexes(x); err != nil {
 		l.logger.Warn("cannot write index", "segment", path, "error", err)
 	}
@@ -153,11 +156,12 @@ func (l *Log) endSwapOf(names []string, base int64) error {
 	return nil
 }
 
-// readSwap checks all of a segment that is to come in the place of others.
-func readSwap(fs diskio.FS, name string, base int64, interval int) (end int64, x *indexes, err error) {
+// readSwap checks all of a segment that is to come in the place of others. It tells whether markers
+// of transactions are in it.
+func readSwap(fs diskio.FS, name string, base int64, interval int) (end int64, x *indexes, control bool, err error) {
 	w, err := openForWalk(fs, name, base)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	defer w.file.Close() //nolint:errcheck // it was only read
 	body, i := reader{file: w.file, end: w.end}, newIndexer(base, interval)
@@ -175,17 +179,18 @@ func readSwap(fs diskio.FS, name string, base int64, interval int) (end int64, x
 			err = body.check(w)
 		}
 		if err != nil {
-			return 0, nil, err
+			return 0, nil, false, err
 		}
+		control = control || w.head.Control()
 		epoch = w.head.LeaderEpoch()
 		i.add(w.head, at)
 		end = w.head.NextOffset()
 	}
 	i.finish()
 	if end == base {
-		return 0, nil, &Damage{name, 0, errors.New("it is empty: restore the file")}
+		return 0, nil, false, &Damage{name, 0, errors.New("it is empty: restore the file")}
 	}
-	return end, i.indexes, nil
+	return end, i.indexes, control, nil
 }
 
 // cleanedSegment reports whether a file is a cleaned segment that nobody has finished.

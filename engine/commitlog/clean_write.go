@@ -263,7 +263,7 @@ func (w *cleanWriter) finish() error {
 	s.index.Store(w.indexer.indexes)
 	s.ends = 0
 	if s.aborted.Load() == nil { // and so has the file of the segment that had the name removed
-		s.aborted.Store(new(table[batch.Aborted]))
+		s.setAborted(nil)
 	}
 	return nil
 }

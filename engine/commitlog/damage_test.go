@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -66,6 +67,80 @@ type damageStage struct {
 	epochEnds string
 	last      int64             // base of the last segment
 	older     map[string][]byte // content of files as they were a while before
+	aborted   []batch.Aborted   // all that was
+	saved     map[int64]derived // what the snapshots at these offsets stand for
+}
+
+// derived is what a snapshot keeps of transactions.
+type derived struct {
+	open  map[int64]int64
+	loose []batch.Aborted
+}
+
+// transact is what happens to transactions behind the plain batch of that number: a producer's next
+// records, or how its transaction ends. Of two that overlap the first that ends leaves the other's
+// beginning as the last stable offset.
+var transact = map[int]batch.Marker{
+	1: {ProducerID: 7}, 2: {ProducerID: 8}, 4: {ProducerID: 7}, 7: {ProducerID: 9}, 9: {ProducerID: 7}, 12: {ProducerID: 8},
+	3: aborts(7), 5: {ProducerID: 8, Commit: true, CoordinatorEpoch: ends}, 6: aborts(7), 10: aborts(9), 11: aborts(7), 13: aborts(8),
+}
+
+// ends is the epoch of what is a marker in transact.
+const ends = 1
+
+func aborts(id int64) batch.Marker { return batch.Marker{ProducerID: id, CoordinatorEpoch: ends} }
+
+// transact appends what happens to transactions behind the plain batch n.
+func (d *damageStage) transact(s *stage, n int, t *tracker) {
+	m, ok := transact[n]
+	if !ok {
+		return
+	}
+	at := s.log.End()
+	b := m.Batch(today.UnixMilli() + int64(1000*n) + 500)
+	if m.CoordinatorEpoch != ends {
+		var w batch.Builder
+		w.Append(today.UnixMilli()+int64(1000*n)+500, nil, []byte("value"), nil)
+		b, _ = w.Finish(batch.BatchOptions{ProducerID: m.ProducerID, Transactional: true})
+	}
+	b.SetBaseOffset(at)
+	b.SetLeaderEpoch(int32(n / 4))
+	if a, ok := t.add(b); ok {
+		d.aborted = append(d.aborted, a)
+		s.log.Abort(a)
+	}
+	s.ok(s.log.Append([][]byte{b}, today))
+}
+
+// recover does what the owner of a log does behind Open: it tells of what the snapshot and the batches
+// know of transactions.
+func (d *damageStage) recover(log *Log) error {
+	from, state, err := log.Snapshot()
+	if err != nil {
+		return err
+	}
+	t := tracker{open: map[int64]int64{}}
+	if state == nil {
+		from = -1
+	} else {
+		maps.Copy(t.open, d.saved[from].open)
+		for _, a := range d.saved[from].loose {
+			log.Recover(a)
+		}
+	}
+	err = log.Headers(from, func(b batch.Batch) error {
+		if b.BaseOffset() < from {
+			return nil
+		}
+		if a, ok := t.add(b); ok {
+			log.Recover(a)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return log.Recovered()
 }
 
 func newDamageStage(t *testing.T, commit, clean bool) *damageStage {
@@ -76,18 +151,24 @@ func newDamageStage(t *testing.T, commit, clean bool) *damageStage {
 	s := newStage(t, o)
 	s.fs = m
 	s.open(s.recovery())
-	d := &damageStage{disk: m, o: s.o, dir: s.dir, older: map[string][]byte{}}
+	d := &damageStage{disk: m, o: s.o, dir: s.dir, older: map[string][]byte{}, saved: map[int64]derived{}}
+	track := tracker{open: map[int64]int64{}}
+	save := func(state string) {
+		d.saved[s.log.End()] = derived{maps.Clone(track.open), s.log.LooseAborted()}
+		s.ok(s.log.WriteSnapshot(s.log.End(), []byte(state)))
+	}
 	for n := range 14 {
 		b := batch.Batch(records(t, s.log.End(), int32(n/4), 1+n%3, today.UnixMilli()+int64(1000*n), 20))
 		s.ok(s.log.Append([][]byte{b}, today))
+		d.transact(s, n, &track)
 		switch n {
 		case 4:
-			s.ok(s.log.WriteSnapshot(s.log.End(), []byte("the state before")))
+			save("the state before")
 		case 6:
 			s.ok(s.log.SetStart(2))
 		case 10:
 			s.ok(s.log.SetStart(5))
-			s.ok(s.log.WriteSnapshot(s.log.End(), []byte("the state of producers")))
+			save("the state of producers")
 		case 8:
 			names, err := m.ReadDir(s.dir)
 			s.ok(err)
@@ -125,6 +206,11 @@ func epochEnds(log *Log) (text string) {
 		text += fmt.Sprint(found, " ", end, "; ")
 	}
 	return text
+}
+
+// visible are the aborted transactions that a reader of all records has to know.
+func (d *damageStage) visible() []batch.Aborted {
+	return slices.DeleteFunc(slices.Clone(d.aborted), func(a batch.Aborted) bool { return a.Last < d.start })
 }
 
 var errReader = errors.New("the reader sees it")
@@ -196,6 +282,13 @@ func (d *damageStage) judge(t *testing.T, disk *diskio.Memory, r Recovery) (v ve
 		return v
 	}
 	whole, err := readAll(log, log.Start())
+	if err == nil {
+		err = d.recover(log)
+	}
+	var aborted []batch.Aborted
+	if err == nil {
+		aborted, err = log.Aborted(nil, log.Start(), log.End(), false)
+	}
 	_, state, snapshotErr := log.Snapshot()
 	v.told = out.Len() > 0
 	switch {
@@ -207,6 +300,8 @@ func (d *damageStage) judge(t *testing.T, disk *diskio.Memory, r Recovery) (v ve
 		v.differs, v.epochOnly = "other batches are read", bytes.Equal(withoutEpochs(whole), withoutEpochs(d.whole))
 	case epochEnds(log) != d.epochEnds:
 		v.differs = fmt.Sprintf("epochs are %s, were %s", epochEnds(log), d.epochEnds)
+	case !slices.Equal(aborted, d.visible()):
+		v.differs = fmt.Sprintf("aborted are %v, were %v", aborted, d.visible())
 	case snapshotErr != nil:
 		v.sees = snapshotErr
 	case !bytes.Equal(state, d.state) && !v.told:
@@ -233,6 +328,11 @@ func TestEveryDamageIsFound(t *testing.T) {
 					all := harms(found.Size)
 					if old, ok := d.older[name]; ok {
 						all = append(all, spoilt("an older version", func([]byte) []byte { return slices.Clone(old) }))
+					}
+					for _, other := range names {
+						if content, _ := diskio.ReadFile(d.disk, d.dir+"/"+other); other != name && strings.HasSuffix(name, txnSuffix) && strings.HasSuffix(other, txnSuffix) {
+							all = append(all, spoilt("that of another segment", func([]byte) []byte { return slices.Clone(content) }))
+						}
 					}
 					for n, h := range all {
 						if n%sampleDamages() > 0 {
@@ -328,7 +428,7 @@ func TestDamageUnderARunningLog(t *testing.T) {
 	}
 	served, refused, broken := 0, 0, 0
 	for _, name := range names {
-		if !strings.HasSuffix(name, logSuffix) && !strings.HasSuffix(name, indexSuffix) {
+		if !strings.HasSuffix(name, logSuffix) && !strings.HasSuffix(name, indexSuffix) && !strings.HasSuffix(name, txnSuffix) {
 			continue
 		}
 		found, _ := d.disk.Stat(d.dir + "/" + name)
@@ -348,8 +448,16 @@ func TestDamageUnderARunningLog(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if n%6 < 3 {
+				if _, err := log.Aborted(nil, log.Start(), log.End(), false); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := h.do(disk, d.dir+"/"+name); err != nil {
 				t.Fatal(err)
+			}
+			if aborted, err := log.Aborted(nil, log.Start(), log.End(), false); err == nil && !slices.Equal(aborted, d.visible()) {
+				t.Fatalf("%s: %s: aborted are %v, were %v", name, h.what, aborted, d.visible())
 			}
 			for o := log.Start(); o < log.End(); o++ {
 				r, err := log.Locate(o, 1, math.MaxInt64)

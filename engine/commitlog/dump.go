@@ -274,6 +274,7 @@ func dumpIndex(fs diskio.FS, path string, base int64, o DumpOptions, w *bufio.Wr
 	if err != nil {
 		return err
 	}
+	data, _ = splitIndex(data)
 	entries, err := decodeOffsets(data, walk.end)
 	if err != nil {
 		return err

@@ -80,6 +80,7 @@ func (t *table[E]) set(entries []E) {
 type indexes struct {
 	offsets table[offsetEntry]
 	times   table[timeEntry]
+	txn     txnSeal // as it was read from the file
 }
 
 // byOffset finds the last entry whose batch ends at or before relative.
@@ -187,7 +188,33 @@ func encodeTimes(entries []timeEntry) []byte {
 	return out
 }
 
-// decodeOffsets reads an .index file of a segment that has size bytes.
+// sumSize is the size in bytes of what may stand behind the entries of an .index file.
+const sumSize = 4
+
+// txnSeal is what an .index file says of the .txnindex file beside it.
+type txnSeal struct {
+	there bool   // there is such a file, or nobody has looked in the batches whether there should be
+	sum   uint32 // the CRC-32C of all of it. Without a file: what is no such sum of anything
+}
+
+// encode is what stands behind the entries.
+func (t txnSeal) encode() []byte {
+	if !t.there {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32(nil, t.sum)
+}
+
+// splitIndex separates the entries of an .index file from what stands behind them. No number of
+// entries has as many bytes as some entries and a sum.
+func splitIndex(data []byte) (entries []byte, txn txnSeal) {
+	if n := len(data) - sumSize; n > 0 && n%offsetEntrySize == 0 {
+		return data[:n], txnSeal{true, binary.BigEndian.Uint32(data[n:])}
+	}
+	return data, txn
+}
+
+// decodeOffsets reads the entries of an .index file of a segment that has size bytes.
 func decodeOffsets(data []byte, size int64) ([]offsetEntry, error) {
 	if len(data)%offsetEntrySize != 0 {
 		return nil, fmt.Errorf("%w: %d bytes are no whole entries", errIndex, len(data))

@@ -279,6 +279,7 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 	if s.deleted.Load() { // the name may be that of a cleaned segment already
 		return nil, fmt.Errorf("%w: it is of another segment", errIndex)
 	}
+	data, txn := splitIndex(data)
 	offsets, err := decodeOffsets(data, w.end)
 	if err != nil {
 		return nil, err
@@ -305,7 +306,7 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 	if s.deleted.Load() {
 		return nil, fmt.Errorf("%w: it is of another segment", errIndex)
 	}
-	x := new(indexes)
+	x := &indexes{txn: txn}
 	x.offsets.set(offsets)
 	x.times.set(times)
 	return x, nil
@@ -314,11 +315,16 @@ func (s *Segment) readIndexes(w *walker) (*indexes, error) {
 // scanIndexes makes the indexes again from the headers of all batches.
 func (s *Segment) scanIndexes(w *walker) (*indexes, error) {
 	i := newIndexer(s.base, defaultInterval)
+	due := s.base
 	for at := int64(0); at < w.end; at = w.next() {
 		if err := w.load(at); err != nil {
 			return nil, err
 		}
+		if w.head.BaseOffset() != due { // no checksum covers it, and an index would lead to it
+			return nil, w.damage(fmt.Errorf("%w: it is %d, where %d was due", errOrder, w.head.BaseOffset(), due))
+		}
 		i.add(w.head, at)
+		due = w.head.NextOffset()
 	}
 	i.finish()
 	s.unseal()

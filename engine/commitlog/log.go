@@ -395,6 +395,7 @@ func (l *Log) create(base int64) (*Segment, error) {
 		return nil, err
 	}
 	s.useIndexer(newIndexer(base, l.o.IndexInterval))
+	s.setAborted(nil)
 	s.largest.Store(-1)
 	s.covered = 0
 	// In both modes: a missing segment is damage.

@@ -99,7 +99,7 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 		}
 		s := l.newSegment(base, found.Size)
 		s.sealed.Store(true)
-		s.aborts.Store(slices.Contains(names, segmentName(base)+txnSuffix))
+		s.named = slices.Contains(names, segmentName(base)+txnSuffix)
 		list = append(list, s)
 	}
 	for _, name := range names {
@@ -273,30 +273,38 @@ func (l *Log) endsAt(s *Segment, next int64) bool {
 		return false
 	}
 	defer w.done()
-	last, ok := s.lastEntry(s.size.Load())
-	return ok && w.jump(last) == nil && w.next() == w.end && w.head.NextOffset() == next
+	tail, ok := s.indexTail(s.size.Load())
+	return ok && w.jump(tail.last) == nil && w.next() == w.end && w.head.NextOffset() == next
 }
 
-// lastEntry reads the end of the index file of a segment that had size bytes.
-func (s *Segment) lastEntry(size int64) (offsetEntry, bool) {
+// indexTail is the end of an .index file.
+type indexTail struct {
+	last offsetEntry
+	txn  txnSeal
+}
+
+// indexTail reads the end of the index file of a segment that had size bytes (any).
+func (s *Segment) indexTail(size int64) (tail indexTail, ok bool) {
 	f, err := s.log.fs.Open(s.path+indexSuffix, os.O_RDONLY)
 	if err != nil {
-		return offsetEntry{}, false
+		return tail, false
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	bytes, err := f.Size()
-	if err != nil || bytes < offsetEntrySize || bytes%offsetEntrySize != 0 {
-		return offsetEntry{}, false
+	if err != nil || bytes < offsetEntrySize {
+		return tail, false
 	}
-	var data [offsetEntrySize]byte
-	if _, err := f.ReadAt(data[:], bytes-offsetEntrySize); err != nil {
-		return offsetEntry{}, false
+	data := make([]byte, offsetEntrySize+bytes%offsetEntrySize)
+	if _, err := f.ReadAt(data, bytes-int64(len(data))); err != nil {
+		return tail, false
 	}
-	entries, err := decodeOffsets(data[:], size)
+	data, tail.txn = splitIndex(data)
+	entries, err := decodeOffsets(data, size)
 	if err != nil {
-		return offsetEntry{}, false
+		return tail, false
 	}
-	return entries[0], true
+	tail.last = entries[0]
+	return tail, true
 }
 
 // checkSealed checks every batch of a sealed segment from the recovery point on. Where the
@@ -324,7 +332,8 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (
 				return false, err
 			}
 		}
-		if s.gather(found); s.gathering {
+		noted, doubt := s.noted()
+		if s.gather(found, noted, doubt); s.gathering {
 			return false, s.sync() // Recovered seals it, when it is known what was aborted
 		}
 		return false, s.seal(s.ends)
@@ -383,10 +392,10 @@ func (l *Log) resume(s *Segment) bool {
 	} else {
 		l.end.Store(s.base)
 	}
-	if s.aborts.Load() {
-		if _, err := s.abortedIndex(false); err != nil {
-			return false
-		}
+	if !x.txn.there && !s.named {
+		s.setAborted(nil) // as most logs, which so are opened without another look at their files
+	} else if _, err := s.abortedIndex(false); err != nil {
+		return false
 	}
 	s.useIndexer(i)
 	s.largest.Store(i.time.timestamp)
@@ -405,37 +414,49 @@ func (l *Log) recoverTail(s *Segment, r Recovery) error {
 	}
 	// An index file is begun when the data is durable. That its last entry lies behind what
 	// can be read, both in offset and in position, no flipped bit of its own can make.
-	if last, ok := s.lastEntry(math.MaxInt64); ok && s.base+int64(last.relative) >= found.next && int64(last.position) >= found.size {
+	tail, ok := s.indexTail(math.MaxInt64)
+	if last := tail.last; ok && s.base+int64(last.relative) >= found.next && int64(last.position) >= found.size {
 		reason := fmt.Errorf("the index knows a batch that ends at offset %d, so that it was durable: restore the file", s.base+int64(last.relative))
 		if found.damage != nil {
 			reason = fmt.Errorf("%w; %w", found.damage.Err, reason)
 		}
 		return &Damage{s.path + logSuffix, found.size, reason}
 	}
+	noted, doubt := s.noted() // before its files go
 	if err := l.cutTail(s, found); err != nil {
 		return err
 	}
 	s.useIndexer(found.indexer)
-	s.gather(found)
+	s.gather(found, noted, doubt)
 	s.largest.Store(found.indexer.time.timestamp)
 	l.end.Store(found.next)
 	return nil
 }
 
+// noted is what the files of a segment, which may be older than its batches, say that it has aborted.
+func (s *Segment) noted() ([]batch.Aborted, error) {
+	tail, _ := s.indexTail(math.MaxInt64)
+	return s.readAborted(tail.txn)
+}
+
 // gather has Recover tell what was aborted in a segment that was scanned, if anything can
-// have been. What its file has may be old, but what it has is true.
-func (s *Segment) gather(found scanned) {
-	var all []batch.Aborted
-	if s.aborts.Load() {
-		// What it has not, batches and snapshot tell. When it cannot be read, a snapshot may have
-		// left to it what it had.
-		var err error
-		all, err = s.readAborted()
-		s.doubted = err != nil
-		all = slices.DeleteFunc(all, func(a batch.Aborted) bool { return a.Last >= found.next })
+// have been. What was noted may be old, but is true if its markers are there: a cleaning that was
+// interrupted may have taken them away, and a reader would wait for them.
+func (s *Segment) gather(found scanned, noted []batch.Aborted, doubt error) {
+	if s.gathering = found.control; !found.control {
+		s.setAborted(nil)
+		return
 	}
-	s.setAborted(all)
-	s.gathering = found.control
+	// What it has not, batches and snapshot tell. When the two files do not agree, a snapshot may have
+	// left to it what it had.
+	noted = slices.DeleteFunc(noted, func(a batch.Aborted) bool { return a.Last >= found.next })
+	for i := 0; i < len(noted) && doubt == nil; i++ {
+		doubt = s.confirm(noted[i])
+	}
+	if s.doubted = doubt != nil; s.doubted {
+		noted = nil
+	}
+	s.setAborted(noted)
 }
 
 // cutTail ends a segment where a scan found it torn, and makes what is left durable: the

@@ -49,8 +49,7 @@ type Segment struct {
 	largest  atomic.Int64                         // timestamp, or unknownTime
 	used     atomic.Bool                          // the index was used since Retain looked
 	distrust atomic.Bool                          // the active segment's index contradicts its data
-	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, or adds
-	aborts   atomic.Bool                          // there are aborted transactions, in memory or in the file
+	aborted  atomic.Pointer[table[batch.Aborted]] // nil until somebody looks, of what is appended to never
 	deleted  atomic.Bool
 	lives    atomic.Int64 // how often it was cut: what was read before may not be there any more
 	trail    diskio.Trail // of what stays in the page cache
@@ -73,7 +72,8 @@ type Segment struct {
 	resumed   bool   // nothing was appended since it was opened
 	outgrown  bool   // its index files are those of an earlier stop, and it was appended to since
 	gathering bool   // recovery finds out what was aborted
-	doubted   bool   // and its index cannot be read
+	doubted   bool   // and its index does not tell
+	named     bool   // it had an index of aborted transactions when it was opened
 	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
 	name      string // as the journal has it; empty until it is needed
 }
@@ -270,17 +270,18 @@ func (s *Segment) unseal() {
 	s.sealed.Store(false)
 }
 
-// writeIndexes writes the offset index last: it vouches for the others. That there is no index
-// of aborted transactions means that there were none, so its name has to be durable
-// before one is there that vouches for it, and before a snapshot leaves its content out.
+// writeIndexes writes the offset index last: it vouches for the others. The name of the index of
+// aborted transactions has to be durable before one is there that vouches for it, and before
+// a snapshot leaves its content out.
 func (s *Segment) writeIndexes(x *indexes) error {
-	if err := s.writeAborted(); err != nil {
+	txn, err := s.writeAborted()
+	if err != nil {
 		return err
 	}
 	if err := s.writeIndex(timeSuffix, encodeTimes(x.times.view())); err != nil {
 		return err
 	}
-	return s.writeIndex(indexSuffix, encodeOffsets(x.offsets.view()))
+	return s.writeIndex(indexSuffix, append(encodeOffsets(x.offsets.view()), txn.encode()...))
 }
 
 func (s *Segment) writeIndex(suffix string, data []byte) error {

@@ -95,16 +95,14 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	if err := l.forget(s); err != nil {
 		return err
 	}
+	if _, err := s.abortedIndex(false); err != nil {
+		return err
+	}
 	l.size.Add(at - s.size.Load())
 	s.size.Store(at)
 	s.unsettle()
 	if s.commit.File == nil {
 		if err := s.activate(0); err != nil {
-			return err
-		}
-	}
-	if s.aborts.Load() {
-		if _, err := s.abortedIndex(false); err != nil {
 			return err
 		}
 	}

@@ -147,7 +147,7 @@ func (v *verifier) lookForSwaps(names []string) {
 		if !ok {
 			continue
 		}
-		end, _, err := readSwap(v.fs, filepath.Join(v.dir, name), base, math.MaxInt32)
+		end, _, _, err := readSwap(v.fs, filepath.Join(v.dir, name), base, math.MaxInt32)
 		if err != nil {
 			end = base + 1 // the segment is told about when its turn comes
 		}
@@ -244,7 +244,9 @@ func (v *verifier) segment(name string, base int64) error {
 	if v.replaced(base) {
 		return nil // its indexes are made when it gets its name
 	}
-	v.aborted(base, v.ended)
+	if err := v.aborted(base, v.ended, i.last); err != nil {
+		return err
+	}
 	return v.indexes(base, w, &i)
 }
 
@@ -286,6 +288,7 @@ func (v *verifier) indexes(base int64, w *walker, i *indexer) error {
 	name := segmentName(base) + indexSuffix
 	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
 	if err == nil {
+		data, _ = splitIndex(data)
 		entries, err := decodeOffsets(data, w.end)
 		if all := i.indexes.offsets.view(); err == nil && base != v.last && len(all) > 0 && (len(entries) == 0 || entries[len(entries)-1] != all[len(all)-1]) {
 			err = fmt.Errorf("%w: its last entry is not the last batch", errIndex)

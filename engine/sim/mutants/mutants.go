@@ -58,8 +58,9 @@ var mutants = []mutant{
 		"engine/group/transaction.go", "if commit && (e.value == nil", "if (e.value == nil"}}},
 	{"group: offsets in transactions are forgotten in a crash", []edit{{
 		"engine/shard/groups.go", "case b.Transactional():\n\t\treturn g", "case b.Transactional():\n\t\treturn nil\n\tcase false:\n\t\treturn g"}}},
-	{"commitlog: the name of an index of aborted transactions is not durable", []edit{{
-		"engine/commitlog/aborted.go", "return diskio.WriteFile(s.log.fs, s.path+txnSuffix, encodeAborted(all))", "return s.writeIndex(txnSuffix, encodeAborted(all))"}}},
+	{"commitlog: the name of an index of aborted transactions is not durable, nor missed", []edit{
+		{"engine/commitlog/aborted.go", "diskio.WriteFile(s.log.fs, s.path+txnSuffix, data)", "s.writeIndex(txnSuffix, data)"},
+		{"engine/commitlog/aborted.go", "case missing && !txn.there:", "case missing:"}}},
 	{"shard: after a roll only the new segment is synced", []edit{{
 		"engine/shard/write.go", "r.done.left.Store(2)\n\t\tr.disk.Syncer.Sync(&r.rolled)", "r.done.left.Store(1)"}}},
 }
