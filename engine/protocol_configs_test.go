@@ -186,6 +186,31 @@ func TestDescribeConfigsErrors(t *testing.T) {
 	}
 }
 
+// A broker has thousands of times as many bytes of settings as its name, which may be asked for again and again.
+func TestDescribeConfigsIsBounded(t *testing.T) {
+	p := dialed(t)
+	q := kmsg.NewPtrDescribeConfigsRequest()
+	q.IncludeSynonyms, q.IncludeDocumentation = true, true
+	q.Resources = slices.Repeat([]kmsg.DescribeConfigsRequestResource{{ResourceType: aBroker, ResourceName: "1"}}, 2000)
+	a := ask[*kmsg.DescribeConfigsResponse](p, 4, q)
+	if len(a.Resources) != len(q.Resources) || len(a.Resources[0].Configs) < 100 {
+		t.Fatalf("%d resources are answered, the first with %d settings", len(a.Resources), len(a.Resources[0].Configs))
+	}
+	bytes, last := 0, a.Resources[len(a.Resources)-1]
+	for i := range a.Resources {
+		for j := range a.Resources[i].Configs {
+			bytes += len(*a.Resources[i].Configs[j].Documentation)
+		}
+	}
+	want(t, "the last", last.ErrorCode, kerr.InvalidRequest)
+	if bytes > 64<<20 || !strings.Contains(*last.ErrorMessage, "ask for fewer") {
+		t.Errorf("documentation has %d bytes; the last: %s", bytes, *last.ErrorMessage)
+	}
+	if r := p.described(4, aBroker, "1"); r.ErrorCode != 0 || len(r.Configs) < 100 {
+		t.Errorf("the next request: %+v", r)
+	}
+}
+
 func TestAlterConfigs(t *testing.T) {
 	p := dialed(t)
 	s := p.topic(1, "retention.ms", "5000", "segment.ms", "6000")

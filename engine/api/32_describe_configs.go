@@ -16,9 +16,10 @@ import (
 //	v1 synonyms and sources · v3 types and documentation · v4 flexible
 //
 // Differs from Kafka: broker loggers and client metrics have no settings here; groups have
-// those that mean something to consumer groups.
+// those that mean something to consumer groups. An answer is bounded by mostDescribed.
 func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeConfigsResponse) {
 	image := c.server.Controller.Image()
+	size := 0
 	for i := range q.Resources {
 		asked := &q.Resources[i]
 		r := kmsg.NewDescribeConfigsResponseResource()
@@ -28,18 +29,46 @@ func describeConfigs(c *call, q *kmsg.DescribeConfigsRequest, a *kmsg.DescribeCo
 		}
 		var entries []config.Entry
 		refused := c.deniedConfigs(sdk.OperationDescribeConfigs, asked.ResourceType, asked.ResourceName)
-		if refused == nil {
+		switch {
+		case refused != nil:
+		case size > mostDescribed:
+			refused = &cluster.Refusal{Code: kerr.InvalidRequest, Message: tooMuchDescribed}
+		default:
 			entries, refused = c.server.describe(image, asked)
 		}
 		if refused != nil {
 			r.ErrorCode, r.ErrorMessage = refused.Code.Code, kmsg.StringPtr(refused.Message)
 		}
 		for _, e := range entries {
-			r.Configs = append(r.Configs, describedConfig(e, q))
+			one := describedConfig(e, q)
+			size += sizeOfConfig(&one)
+			r.Configs = append(r.Configs, one)
 		}
 		a.Resources = append(a.Resources, r)
 	}
 	c.reply(a)
+}
+
+// mostDescribed is about how many bytes of settings one answer has at most: a resource may be named again and
+// again, and its settings have thousands of times as many bytes as its name. Ten thousand topics take 15 MiB.
+const mostDescribed = 64 << 20
+
+const tooMuchDescribed = "The answer is too large with the resources before this one: ask for fewer in one request"
+
+// sizeOfConfig is about how many bytes one setting takes in an answer.
+func sizeOfConfig(one *kmsg.DescribeConfigsResponseResourceConfig) int {
+	size := 16 + len(one.Name) + lenOf(one.Value) + lenOf(one.Documentation)
+	for i := range one.ConfigSynonyms {
+		size += 4 + len(one.ConfigSynonyms[i].Name) + lenOf(one.ConfigSynonyms[i].Value)
+	}
+	return size
+}
+
+func lenOf(s *string) int {
+	if s == nil {
+		return 0
+	}
+	return len(*s)
 }
 
 func (s *Server) describe(image *cluster.Image, q *kmsg.DescribeConfigsRequestResource) ([]config.Entry, *cluster.Refusal) {
