@@ -492,9 +492,10 @@ func (p *Producer[K, V]) Flush(ctx context.Context) error {
 }
 
 // Close waits until what was sent was acknowledged or has failed, and ends the producer.
-// When ctx is done before, what is left fails with ErrClosed, and the error says so. A
-// transaction that was not ended is aborted; with kgo it is left to its time limit. It may be
-// called again.
+// When ctx is done before, what is left fails with ErrClosed, and the error says so; callbacks
+// and interceptors that are told of it are waited for all the same, so that none of them may call
+// Close. A transaction that was not ended is aborted; with kgo it is left to its time limit. It
+// may be called again.
 func (p *Producer[K, V]) Close(ctx context.Context) error {
 	first := !p.closed.Swap(true)
 	err := p.engine.Close(ctx)
