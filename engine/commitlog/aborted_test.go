@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -408,5 +409,105 @@ func TestADamagedIndexOfAbortedTransactionsIsMadeAgainByRecovery(t *testing.T) {
 		if err := s.l.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The only record of what was aborted in a segment stays until another is there: the offset index is
+// damaged, nobody has asked what was aborted, and the disk is full at the stop.
+func TestTheIndexOfAbortedTransactionsStaysUntilAnotherVouches(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		s, disk := inMemory(t)
+		for len(s.done) < 5 || s.l.Segments() < 4 {
+			s.step()
+		}
+		s.save()
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.reopen(true, -1)
+		all := *s.l.segments.Load()
+		for _, one := range all[:len(all)-1] {
+			if err := disk.Spoil(one.path+indexSuffix, func(p []byte) []byte { p[1] ^= 1; return p[:offsetEntrySize] }); err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.l.Locate(one.base, 1, s.l.End())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Release()
+		}
+		s.save()
+		disk.Gate(func(op diskio.Op) error {
+			switch {
+			case op.Kind == diskio.OpRead:
+			case !strings.HasSuffix(op.Name, indexSuffix):
+			case killed:
+				disk.HaltAfter(0)
+			case op.Kind == diskio.OpWrite:
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		disk.Gate(nil)
+		disk.Crash()
+		s.reopen(false, -1)
+		s.complete("after the crash")
+	}
+}
+
+// The index file says that nobody knows what was aborted: what an older file beside it has counts for nothing.
+func TestWhatNobodyKnowsIsLookedFor(t *testing.T) {
+	s, disk := inMemory(t)
+	for len(s.done) < 5 || s.l.Segments() < 4 {
+		s.step()
+	}
+	s.save()
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var bases []int64
+	s.reopen(true, -1)
+	for _, one := range *s.l.segments.Load() {
+		bases = append(bases, one.base)
+	}
+	s.l.release()
+	for _, base := range bases[:len(bases)-1] {
+		name := s.dir + "/" + segmentName(base)
+		if _, err := disk.Stat(name + txnSuffix); err != nil {
+			continue
+		}
+		if err := disk.Spoil(name+indexSuffix, func(p []byte) []byte {
+			entries, _ := splitIndex(p)
+			return append(slices.Clone(entries), nobodyKnows.encode()...)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		older := encodeAborted([]batch.Aborted{{ProducerID: 77, First: base, Last: base + 1, Stable: base}})
+		if err := disk.Spoil(name+txnSuffix, func([]byte) []byte { return older }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Verify(disk, s.dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, clean := range []bool{true, false} {
+		s.reopen(clean, -1)
+		s.complete("what nobody knows")
+		s.l.release()
+	}
+}
+
+// save does as the writer of a snapshot.
+func (s *transactions) save() { s.saved, s.savedTo = s.l.LooseAborted(), s.l.End() }
+
+// complete compares all that was aborted.
+func (s *transactions) complete(when string) {
+	s.t.Helper()
+	got, err := s.l.Aborted(nil, 0, s.l.End(), false)
+	if err != nil || !slices.Equal(got, s.done) {
+		s.t.Fatalf("%s: aborted are %v, %v; were %v", when, got, err, s.done)
 	}
 }
