@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -36,9 +37,6 @@ func (s *transactions) reopen(clean bool, from int64) {
 		s.t.Fatal(err)
 	}
 	s.l = l
-	if clean {
-		return
-	}
 	for _, a := range s.saved {
 		l.Recover(a)
 	}
@@ -497,6 +495,68 @@ func TestWhatNobodyKnowsIsLookedFor(t *testing.T) {
 		s.reopen(clean, -1)
 		s.complete("what nobody knows")
 		s.l.release()
+	}
+}
+
+// What was aborted in a segment that never got its index files stands in the snapshot only: a clean start
+// has to hand it on to the next.
+func TestWhatAFullDiskKeptFromTheIndexOutlivesACleanStart(t *testing.T) {
+	for _, still := range []bool{false, true} { // the disk is full at the clean start, too
+		s, disk := inMemory(t)
+		disk.Gate(func(op diskio.Op) error {
+			if op.Kind == diskio.OpWrite && strings.Contains(op.Name, txnSuffix) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		for len(s.done) < 5 || s.l.Segments() < 4 {
+			s.step()
+		}
+		s.save()
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !still {
+			disk.Gate(nil)
+		}
+		s.reopen(true, -1)
+		s.save() // and nobody has asked what was aborted
+		disk.Gate(nil)
+		s.l.release() // killed
+		s.reopen(false, s.savedTo)
+		s.complete("after the crash")
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := Verify(disk, s.dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A clean start that has to read a segment refuses it when it is damaged. No part of the log is torn, and
+// nothing is dropped.
+func TestACleanStartRefusesDamageInASegmentWithoutIndex(t *testing.T) {
+	for what, spoil := range map[string]func([]byte) []byte{
+		"header": func(p []byte) []byte { p[16] ^= 0xff; return p },
+		"cut":    func(p []byte) []byte { return p[:len(p)-1] },
+	} {
+		for _, durable := range []bool{false, true} {
+			o := keep()
+			o.SegmentBytes, o.SyncOnRoll, o.Later = 1, durable, func(_ time.Duration, f func()) { f() }
+			s := newStage(t, o)
+			s.open(s.recovery())
+			s.append(1, 1, 1)
+			s.close()
+			s.ok(s.fs.Remove(s.dir + "/" + segmentName(1) + indexSuffix))
+			s.spoil(segmentName(1)+logSuffix, spoil)
+			if _, err := Open(s.dir, s.o, Recovery{Clean: true, From: -1}); !errors.As(err, new(*Damage)) {
+				t.Errorf("%s: error is %v", what, err)
+			}
+			if _, err := s.fs.Stat(s.dir + "/" + segmentName(2) + logSuffix); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 	}
 }
 
