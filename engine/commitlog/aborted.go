@@ -169,7 +169,7 @@ func (s *Segment) abortedIndex(hot bool) ([]batch.Aborted, error) {
 // errUnknown says that the files leave what was aborted to the batches, without being damaged.
 var errUnknown = errors.New("nobody has noted what was aborted")
 
-// nobodyKnows stands where the sum of a file would, with no file.
+// nobodyKnows stands where the sum of a file would. A file that is there all the same counts for nothing.
 var nobodyKnows = txnSeal{there: true}
 
 // vouchedAborted is what the files of a segment say that it has aborted, if its offset index is one
@@ -195,13 +195,14 @@ func (l *Log) behindSegment(s *Segment) int64 {
 // readAborted reads the .txnindex file, which is believed as a whole, if it is the one that the offset
 // index was written with.
 func (s *Segment) readAborted(txn txnSeal) ([]batch.Aborted, error) {
+	if txn == nobodyKnows {
+		return nil, errUnknown
+	}
 	data, err := diskio.ReadFile(s.log.fs, s.path+txnSuffix)
 	missing := errors.Is(err, os.ErrNotExist)
 	switch {
 	case missing && !txn.there:
 		return nil, nil
-	case missing && txn == nobodyKnows:
-		return nil, errUnknown
 	case err != nil:
 		return nil, err
 	}
@@ -362,8 +363,9 @@ func (s *Segment) writeAborted() (txnSeal, error) {
 	} else if found, err := s.vouchedAborted(); err == nil {
 		all = found
 	} else {
-		// Who asks for it first looks in the batches.
-		return nobodyKnows, ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
+		// Who asks for it first looks in the batches. What file there is stays: until the offset index
+		// is written it may be all that tells a start after a crash that something was aborted.
+		return nobodyKnows, nil
 	}
 	if len(all) == 0 {
 		return txnSeal{}, ignoreMissing(s.log.fs.Remove(s.path + txnSuffix))
@@ -396,7 +398,7 @@ func (v *verifier) aborted(base int64, found []batch.Aborted, last offsetEntry) 
 	}
 	var all []batch.Aborted
 	switch {
-	case !vouched && (missing || base == v.last), missing && txn == nobodyKnows:
+	case !vouched && (missing || base == v.last), txn == nobodyKnows:
 		return nil // what the file says, or would say, is made again
 	case missing && txn.there:
 		v.problem(name, -1, fmt.Errorf("%w: it is missing, and the offset index has its checksum, %08x", errIndex, txn.sum))

@@ -2,12 +2,14 @@ package commitlog
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,9 +37,6 @@ func (s *transactions) reopen(clean bool, from int64) {
 		s.t.Fatal(err)
 	}
 	s.l = l
-	if clean {
-		return
-	}
 	for _, a := range s.saved {
 		l.Recover(a)
 	}
@@ -408,5 +407,167 @@ func TestADamagedIndexOfAbortedTransactionsIsMadeAgainByRecovery(t *testing.T) {
 		if err := s.l.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The only record of what was aborted in a segment stays until another is there: the offset index is
+// damaged, nobody has asked what was aborted, and the disk is full at the stop.
+func TestTheIndexOfAbortedTransactionsStaysUntilAnotherVouches(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		s, disk := inMemory(t)
+		for len(s.done) < 5 || s.l.Segments() < 4 {
+			s.step()
+		}
+		s.save()
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.reopen(true, -1)
+		all := *s.l.segments.Load()
+		for _, one := range all[:len(all)-1] {
+			if err := disk.Spoil(one.path+indexSuffix, func(p []byte) []byte { p[1] ^= 1; return p[:offsetEntrySize] }); err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.l.Locate(one.base, 1, s.l.End())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Release()
+		}
+		s.save()
+		disk.Gate(func(op diskio.Op) error {
+			switch {
+			case op.Kind == diskio.OpRead:
+			case !strings.HasSuffix(op.Name, indexSuffix):
+			case killed:
+				disk.HaltAfter(0)
+			case op.Kind == diskio.OpWrite:
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		disk.Gate(nil)
+		disk.Crash()
+		s.reopen(false, -1)
+		s.complete("after the crash")
+	}
+}
+
+// The index file says that nobody knows what was aborted: what an older file beside it has counts for nothing.
+func TestWhatNobodyKnowsIsLookedFor(t *testing.T) {
+	s, disk := inMemory(t)
+	for len(s.done) < 5 || s.l.Segments() < 4 {
+		s.step()
+	}
+	s.save()
+	if err := s.l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var bases []int64
+	s.reopen(true, -1)
+	for _, one := range *s.l.segments.Load() {
+		bases = append(bases, one.base)
+	}
+	s.l.release()
+	for _, base := range bases[:len(bases)-1] {
+		name := s.dir + "/" + segmentName(base)
+		if _, err := disk.Stat(name + txnSuffix); err != nil {
+			continue
+		}
+		if err := disk.Spoil(name+indexSuffix, func(p []byte) []byte {
+			entries, _ := splitIndex(p)
+			return append(slices.Clone(entries), nobodyKnows.encode()...)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		older := encodeAborted([]batch.Aborted{{ProducerID: 77, First: base, Last: base + 1, Stable: base}})
+		if err := disk.Spoil(name+txnSuffix, func([]byte) []byte { return older }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Verify(disk, s.dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, clean := range []bool{true, false} {
+		s.reopen(clean, -1)
+		s.complete("what nobody knows")
+		s.l.release()
+	}
+}
+
+// What was aborted in a segment that never got its index files stands in the snapshot only: a clean start
+// has to hand it on to the next.
+func TestWhatAFullDiskKeptFromTheIndexOutlivesACleanStart(t *testing.T) {
+	for _, still := range []bool{false, true} { // the disk is full at the clean start, too
+		s, disk := inMemory(t)
+		disk.Gate(func(op diskio.Op) error {
+			if op.Kind == diskio.OpWrite && strings.Contains(op.Name, txnSuffix) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		for len(s.done) < 5 || s.l.Segments() < 4 {
+			s.step()
+		}
+		s.save()
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !still {
+			disk.Gate(nil)
+		}
+		s.reopen(true, -1)
+		s.save() // and nobody has asked what was aborted
+		disk.Gate(nil)
+		s.l.release() // killed
+		s.reopen(false, s.savedTo)
+		s.complete("after the crash")
+		if err := s.l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := Verify(disk, s.dir, func(p Problem) { t.Errorf("verify: %s", p) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A clean start that has to read a segment refuses it when it is damaged. No part of the log is torn, and
+// nothing is dropped.
+func TestACleanStartRefusesDamageInASegmentWithoutIndex(t *testing.T) {
+	for what, spoil := range map[string]func([]byte) []byte{
+		"header": func(p []byte) []byte { p[16] ^= 0xff; return p },
+		"cut":    func(p []byte) []byte { return p[:len(p)-1] },
+	} {
+		for _, durable := range []bool{false, true} {
+			o := keep()
+			o.SegmentBytes, o.SyncOnRoll, o.Later = 1, durable, func(_ time.Duration, f func()) { f() }
+			s := newStage(t, o)
+			s.open(s.recovery())
+			s.append(1, 1, 1)
+			s.close()
+			s.ok(s.fs.Remove(s.dir + "/" + segmentName(1) + indexSuffix))
+			s.spoil(segmentName(1)+logSuffix, spoil)
+			if _, err := Open(s.dir, s.o, Recovery{Clean: true, From: -1}); !errors.As(err, new(*Damage)) {
+				t.Errorf("%s: error is %v", what, err)
+			}
+			if _, err := s.fs.Stat(s.dir + "/" + segmentName(2) + logSuffix); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
+// save does as the writer of a snapshot.
+func (s *transactions) save() { s.saved, s.savedTo = s.l.LooseAborted(), s.l.End() }
+
+// complete compares all that was aborted.
+func (s *transactions) complete(when string) {
+	s.t.Helper()
+	got, err := s.l.Aborted(nil, 0, s.l.End(), false)
+	if err != nil || !slices.Equal(got, s.done) {
+		s.t.Fatalf("%s: aborted are %v, %v; were %v", when, got, err, s.done)
 	}
 }

@@ -194,7 +194,7 @@ const sumSize = 4
 // txnSeal is what an .index file says of the .txnindex file beside it.
 type txnSeal struct {
 	there bool   // there is such a file, or nobody has looked in the batches whether there should be
-	sum   uint32 // the CRC-32C of all of it. Without a file: what is no such sum of anything
+	sum   uint32 // the CRC-32C of all of it, or that of nothing: nobody has looked
 }
 
 // encode is what stands behind the entries.

@@ -99,7 +99,8 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 		}
 		s := l.newSegment(base, found.Size)
 		s.sealed.Store(true)
-		s.named = slices.Contains(names, segmentName(base)+txnSuffix)
+		stem := strings.TrimSuffix(name, logSuffix)
+		s.named, s.indexed = slices.Contains(names, stem+txnSuffix), slices.Contains(names, stem+indexSuffix)
 		list = append(list, s)
 	}
 	for _, name := range names {
@@ -220,7 +221,9 @@ func (l *Log) recover(list []*Segment, epochs bool, r Recovery) error {
 				from = -1
 			}
 		}
-		if from == math.MaxInt64 && epochs {
+		// What was aborted in one that never got its index is in the snapshot only, which leaves
+		// out what nobody tells the log of.
+		if from == math.MaxInt64 && epochs && s.indexed {
 			continue
 		}
 		cut, err := l.checkSealed(s, next, from, i == len(list)-2, r)
@@ -310,7 +313,7 @@ func (s *Segment) indexTail(size int64) (tail indexTail, ok bool) {
 // checkSealed checks every batch of a sealed segment from the recovery point on. Where the
 // segment was durable damage is an error: with SyncOnRoll that is all of them but the last
 // sealed one, and else those whose index says so. Where it was not, damage is where the log
-// was torn: cut reports that the segment now ends there.
+// was torn: cut reports that the segment now ends there. A clean stop has made all durable.
 func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (cut bool, err error) {
 	defer s.closeFile()
 	vouched := l.vouched(s)
@@ -339,7 +342,7 @@ func (l *Log) checkSealed(s *Segment, next, from int64, last bool, r Recovery) (
 		return false, s.seal(s.ends)
 	}
 	switch {
-	case vouched || found.next < r.From:
+	case vouched || r.Clean || found.next < r.From:
 		return false, found.damage
 	case l.o.SyncOnRoll && !last:
 		return false, &Damage{found.damage.File, found.damage.Position, fmt.Errorf("%w; %s", found.damage.Err, otherMode)}

@@ -74,6 +74,7 @@ type Segment struct {
 	gathering bool   // recovery finds out what was aborted
 	doubted   bool   // and its index does not tell
 	named     bool   // it had an index of aborted transactions when it was opened
+	indexed   bool   // it had an offset index then
 	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
 	name      string // as the journal has it; empty until it is needed
 }
