@@ -299,20 +299,22 @@ func (b *Broker) listen() error {
 		} else if l.Protocol != "PLAINTEXT" {
 			return fmt.Errorf("listen on %s: %s without a mechanism would take everybody", l, l.Protocol)
 		}
-		s, err := netpoll.Listen(l.Address(), b.netpollOptions(v), b.wrap(handler))
+		o := b.netpollOptions(v)
+		o.Bound = func(at net.Addr) error {
+			if port == 0 {
+				port = at.(*net.TCPAddr).Port
+				handler.SetPort(port)
+			}
+			if len(b.sockets) > 0 {
+				return nil
+			}
+			return b.register(host, port)
+		}
+		s, err := netpoll.Listen(l.Address(), o, b.wrap(handler))
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", l, err)
 		}
 		b.sockets = append(b.sockets, s)
-		if port == 0 {
-			port = s.Addr().(*net.TCPAddr).Port
-			handler.SetPort(port)
-		}
-		if len(b.sockets) == 1 {
-			if err := b.register(host, port); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package netpoll
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -211,4 +212,42 @@ func pattern(n int) []byte {
 		binary.LittleEndian.PutUint64(p[i:], uint64(i)*0x9E3779B97F4A7C15)
 	}
 	return p
+}
+
+// Who has to know the address before anybody is served is told it while connections wait.
+func TestNobodyIsServedBeforeTheAddressIsKnown(t *testing.T) {
+	known := false
+	var c net.Conn
+	o := Options{Bound: func(at net.Addr) (err error) {
+		if c, err = net.Dial("tcp", at.String()); err == nil {
+			_, err = c.Write(framed([]byte{7}))
+		}
+		known = true // the race detector sees a loop that looks before
+		return err
+	}}
+	serve(t, o, &served{frame: func(c *Conn, f *Frame) {
+		if !known {
+			t.Error("a frame is served before the address is known")
+		}
+		slot := c.Reserve()
+		slot.Write(f.Bytes())
+		f.Release()
+		slot.Send()
+	}})
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	expect(t, c, []byte{7})
+}
+
+func TestListenFailsWithTheErrorOfBound(t *testing.T) {
+	refused := errors.New("refused")
+	var at net.Addr
+	s, err := Listen("127.0.0.1:0", Options{Bound: func(a net.Addr) error { at = a; return refused }}, &served{})
+	if s != nil || !errors.Is(err, refused) {
+		t.Fatalf("%v, %v", s, err)
+	}
+	if c, err := net.Dial("tcp", at.String()); err == nil {
+		c.Close()
+		t.Error("the address is still listened on")
+	}
 }

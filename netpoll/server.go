@@ -52,6 +52,9 @@ type Options struct {
 	Log *slog.Logger
 	// Profiling says what loops are called in profiles. Nil: nothing.
 	Profiling *Profiling
+	// Bound is told the address when connections wait there and before the first is accepted. With its
+	// error Listen fails. Nil: nobody has to know.
+	Bound func(net.Addr) error
 }
 
 // Profiling says which labels loops have in profiles of processor time (runtime/pprof): those
@@ -138,6 +141,9 @@ func Listen(address string, o Options, h Handler) (*Server, error) {
 	s.budget.limit, s.budget.loops = s.options.FrameBudget, s.loops
 	if err == nil {
 		s.loops[0].accept, err = newAcceptor(s.loops[0], fd, bound)
+	}
+	if err == nil && o.Bound != nil {
+		err = o.Bound(s.address)
 	}
 	if err != nil {
 		_ = unix.Close(fd)
