@@ -27,6 +27,17 @@ func start(t testing.TB, folder string, overrides ...string) *Broker {
 	return b
 }
 
+// begun is a broker in a new folder, for tests that stop it themselves.
+func begun(t testing.TB) (folder string, b *Broker) {
+	t.Helper()
+	folder = t.TempDir()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder, b
+}
+
 func begin(folder string, overrides ...string) (*Broker, error) {
 	settings, err := config.Parse("", "", append([]string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + folder, "admin.listener=", "group.initial.rebalance.delay.ms=0",
@@ -106,11 +117,7 @@ func TestRecordsComeBackWithEveryCodec(t *testing.T) {
 }
 
 func TestAGroupSharesAndRemembers(t *testing.T) {
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	if _, err := kadm.NewClient(client(t, b)).CreateTopics(limited(t), 6, 1, nil, "shared"); err != nil {
 		t.Fatal(err)
 	}

@@ -150,16 +150,13 @@ func coldReadsDisturbNobody(t *testing.T, refused func(string) error) {
 
 // What was dropped from the page cache is read again.
 func TestEvictedRecordsComeBack(t *testing.T) {
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	createTopic(t, b, 1, "evicted")
 	produce(t, client(t, b), "evicted", 20_000)
 	want := readAll(t, b, "evicted")
 	stop(t, b)
-	if b, err = begin(folder); err != nil {
+	b, err := begin(folder)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop(t, b)

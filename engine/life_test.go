@@ -122,11 +122,7 @@ func TestUnusedPartitionsCostNothing(t *testing.T) {
 
 // TestRestartWithManyTopics restarts with 1,000 topics, of which some were used.
 func TestRestartWithManyTopics(t *testing.T) {
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	var names []string
 	for i := range 1000 {
 		names = append(names, fmt.Sprintf("t%04d", i))
@@ -508,11 +504,7 @@ func TestFoldersThatAreRefused(t *testing.T) {
 // TestLeftovers: a broker that dies between the deletion of a topic and the end of its
 // folders finds them at the next start.
 func TestLeftovers(t *testing.T) {
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	createTopic(t, b, 2, "kept", "deleted", "again", "with.dots-7")
 	for _, name := range []string{"kept", "deleted", "again", "with.dots-7"} {
 		produce(t, client(t, b, kgo.RecordPartitioner(kgo.RoundRobinPartitioner())), name, 4)
@@ -577,18 +569,14 @@ func eventually(f func() bool) <-chan struct{} {
 
 // TestRecoveryPointsOfUnusedPartitions: a run that does not open a partition keeps its point.
 func TestRecoveryPointsOfUnusedPartitions(t *testing.T) {
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	createTopic(t, b, 1, "used", "unused", "deleted")
 	for i, name := range []string{"used", "unused", "deleted"} {
 		produce(t, client(t, b), name, 10*(i+1))
 	}
 	id := b.registry.Named("deleted").ID
 	stop(t, b)
-	b, err = begin(folder)
+	b, err := begin(folder)
 	if err != nil {
 		t.Fatal(err)
 	}

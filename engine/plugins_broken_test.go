@@ -15,11 +15,7 @@ import (
 func brokenAtStart(t *testing.T, settings ...string) (*Broker, *peer, subject) {
 	t.Helper()
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1)
 	p.topicNamed("dead", 1)

@@ -594,11 +594,7 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 
 func TestPluginsOutliveARestartAndAreNotPassedByWhenTheyAreGone(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s, other := p.topic(1), p.topic(1)
 	p.altered(aBroker, "", "plugins=absent", "plugin.absent.breaker.faults=5")
@@ -610,7 +606,8 @@ func TestPluginsOutliveARestartAndAreNotPassedByWhenTheyAreGone(t *testing.T) {
 	stop(t, b)
 	absent.Store(true)
 	defer absent.Store(false)
-	if b, err = begin(folder); err != nil {
+	b, err := begin(folder)
+	if err != nil {
 		t.Fatal(err)
 	}
 	p = dial(t, b.Addresses()[0])
@@ -636,11 +633,7 @@ func TestPluginsOutliveARestartAndAreNotPassedByWhenTheyAreGone(t *testing.T) {
 // setting is another then.
 func TestAPluginThatIsThereAgainIsLoaded(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1)
 	p.altered(aBroker, "", "plugins=absent,good", "plugin.good.type=obedient")

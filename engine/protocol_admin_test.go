@@ -283,11 +283,7 @@ func TestDescribeQuorum(t *testing.T) {
 // TestDescribeQuorumOverARestart: a new life of the node is a new epoch, and no offset comes again.
 func TestDescribeQuorumOverARestart(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	before := dial(t, b.Addresses()[0]).quorum(2)
 	stop(t, b)
 	after := dial(t, start(t, folder).Addresses()[0]).quorum(2)

@@ -281,11 +281,7 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 
 func TestAlteredTopicSettingsCountAtOnceAndAfterARestart(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1)
 	large := func() []byte { return records(strings.Repeat("x", 3000)) }
@@ -310,11 +306,7 @@ func TestAlteredTopicSettingsCountAtOnceAndAfterARestart(t *testing.T) {
 
 func TestAlteredBrokerSettingsCountAtOnceAndAfterARestart(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	self := fmt.Sprint(p.self())
 	s, own := p.topic(1), p.topic(1, "max.message.bytes", "4000")
@@ -442,11 +434,7 @@ func segmentBytes(t *testing.T, folder string, s subject, partition int) (bytes 
 // the bytes of the disk are those of its file system.
 func TestDescribeLogDirsTellsWhatIsOnTheDisk(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(2, "segment.bytes", "1048576")
 	var sent int64

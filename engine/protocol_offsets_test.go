@@ -202,11 +202,7 @@ func TestDeleteRecords(t *testing.T) {
 
 func TestDeletedRecordsStayDeletedOverARestart(t *testing.T) {
 	onlyOurs(t)
-	folder := t.TempDir()
-	b, err := begin(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder, b := begun(t)
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1)
 	id := p.producer(4)

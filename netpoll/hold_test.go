@@ -26,7 +26,7 @@ func holding(t *testing.T, closed func(c *Conn, cause error)) (*Server, chan del
 		for _, deed := range strings.Split(body, ", ") {
 			switch deed {
 			case "hold":
-				slot.Hold()
+				slot.Hold(nil)
 			case "pause":
 				c.Pause()
 			case "for an hour":
@@ -103,7 +103,7 @@ func TestSomeFramesPassAHeldSlot(t *testing.T) {
 		slot, body := c.Reserve(), string(f.Bytes())
 		f.Release()
 		if strings.HasPrefix(body, "pass") {
-			slot.HoldExcept(func(frame []byte) bool { return strings.HasPrefix(string(frame), "pass") })
+			slot.Hold(func(frame []byte) bool { return strings.HasPrefix(string(frame), "pass") })
 		}
 		frames <- delivered{slot, body}
 	}})
@@ -151,7 +151,7 @@ func TestAConnectionEndsWithAFrameHeldBack(t *testing.T) {
 	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
 		f.Release()
 		slot := c.Reserve()
-		slot.HoldExcept(func([]byte) bool { return false })
+		slot.Hold(func([]byte) bool { return false })
 		slots <- slot
 	}})
 	c := dial(t, s)

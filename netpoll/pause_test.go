@@ -414,7 +414,7 @@ func TestASlotHoldsItsConnection(t *testing.T) {
 	frames := make(chan seen, 100)
 	s := serve(t, Options{}, &served{frame: func(c *Conn, f *Frame) {
 		slot := c.Reserve()
-		slot.Hold()
+		slot.Hold(nil)
 		frames <- seen{slot, f.Bytes()[0]}
 		f.Release()
 	}})

@@ -60,13 +60,10 @@ const (
 var replies bytebufferpool.Pool
 
 // Hold has no further frame of the connection delivered until the slot is complete, so that the request after
-// finds what this one changes. It is beside Pause and PauseFor. On the loop only, by who reserved the slot.
-func (s *Slot) Hold() { s.HoldExcept(nil) }
-
-// HoldExcept holds as Hold does, but lets frames through that pass says yes to; nil: none. The first that does not
-// pass, and all behind it, wait until no slot holds any more. Of several slots the last says what passes. On the
-// loop only, by who reserved the slot.
-func (s *Slot) HoldExcept(pass func(frame []byte) bool) {
+// finds what this one changes; but frames that pass says yes to are let through, nil: none. The first that does not
+// pass, and all behind it, wait until no slot holds any more. Of several slots the last says what passes. It is
+// beside Pause and PauseFor. On the loop only, by who reserved the slot.
+func (s *Slot) Hold(pass func(frame []byte) bool) {
 	c := s.conn
 	if c.closed {
 		return

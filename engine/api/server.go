@@ -201,7 +201,7 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 	}
 	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
 	if e.changes {
-		c.slot.HoldExcept(e.beside)
+		c.slot.Hold(e.beside)
 	}
 	if h.Version < e.served || h.Version > e.max {
 		err = c.unsupported(frame, h.Body)
