@@ -236,6 +236,38 @@ func TestConsumerGroupRefusals(t *testing.T) {
 	want(t, "classic heartbeat", ask[*kmsg.HeartbeatResponse](p, 4, heart).ErrorCode, kerr.UnknownMemberID)
 }
 
+// TestConsumerGroupOffsetsInTransactions: a producer is told of an old epoch in words that it knows. STALE_MEMBER_EPOCH
+// it takes for the end of everything; ILLEGAL_GENERATION has it abort and go on.
+func TestConsumerGroupOffsetsInTransactions(t *testing.T) {
+	p := dialed(t)
+	p.coordinated()
+	s := p.topic(2)
+	group := unused(t)
+	a := &follower{p: p, group: group, id: "a", topics: []string{s.name}}
+	b := &follower{p: p, group: group, id: "b", topics: []string{s.name}}
+	settle(t, []int{2}, a)
+	early := a.epoch
+	settle(t, []int{1, 1}, a, b)
+	mine, yours := a.has[s.id][0], b.has[s.id][0]
+	x := p.transactor(unused(t))
+	commit := func(version int16, member string, epoch, partition int32) int16 {
+		q := x.offsetsRequest(version, group, s, 5)
+		q.MemberID, q.Generation = member, epoch
+		q.Topics[0].Partitions[0].Partition = partition
+		return repeated(p, version, q, func(a *kmsg.TxnOffsetCommitResponse) int16 { return a.Topics[0].Partitions[0].ErrorCode }).Topics[0].Partitions[0].ErrorCode
+	}
+	for _, version := range []int16{3, 4, 5, 6} {
+		if version < 5 {
+			want(t, "add offsets", x.addOffsets(3, group), nil)
+		}
+		want(t, "commit", commit(version, "a", a.epoch, mine), nil)
+		want(t, "commit without membership", commit(version, "", -1, mine), nil)
+		want(t, "commit of an epoch before it had the partition", commit(version, "b", early, yours), kerr.IllegalGeneration)
+		want(t, "commit of an epoch to come", commit(version, "a", a.epoch+1, mine), kerr.IllegalGeneration)
+		want(t, "commit of nobody", commit(version, "x", a.epoch, mine), kerr.UnknownMemberID)
+	}
+}
+
 func TestConsumerGroupOffsets(t *testing.T) {
 	p := dialed(t)
 	p.coordinated()

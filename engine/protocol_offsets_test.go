@@ -198,6 +198,9 @@ func TestDeleteRecords(t *testing.T) {
 	want(t, "internal topic", p.triedDelete(subject{name: "__consumer_offsets"}, 0, 0).ErrorCode, kerr.InvalidTopicException)
 	want(t, "compacted topic", p.triedDelete(p.topic(1, "cleanup.policy", "compact"), 0, 0).ErrorCode, kerr.PolicyViolation)
 	p.deleteRecords(p.topic(1, "cleanup.policy", "compact,delete"), 0, 0, 0)
+	kept := p.topic(1, "cleanup.policy", "") // nothing is removed of itself (KIP-1161), but by who asks for it
+	p.put(kept, 0, records("a", "b", "c"))
+	p.deleteRecords(kept, 0, 2, 2)
 }
 
 func TestDeletedRecordsStayDeletedOverARestart(t *testing.T) {

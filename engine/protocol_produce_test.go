@@ -420,6 +420,9 @@ func TestRefusedRecordsAreNamed(t *testing.T) {
 			for _, version := range []int16{8, 9, 12} {
 				r := p.produce(version, s, 0, sent)
 				want(t, test.setting, r.ErrorCode, test.err)
+				if said := fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-0", s.name); test.err == kerr.InvalidRecord && *r.ErrorRecords[0].ErrorMessage != said {
+					t.Errorf("%s, want %s", *r.ErrorRecords[0].ErrorMessage, said)
+				}
 				if len(r.ErrorRecords) != 2 || r.ErrorRecords[0].RelativeOffset != 0 || r.ErrorRecords[1].RelativeOffset != 3 || *r.ErrorRecords[1].ErrorMessage == "" || r.ErrorMessage == nil {
 					t.Errorf("%s, %s, version %d: %+v", test.setting, codec, version, r)
 				}

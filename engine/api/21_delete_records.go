@@ -32,7 +32,7 @@ func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsR
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			case topic.Internal:
 				answer.ErrorCode = kerr.InvalidTopicException.Code
-			case !topic.Settings().Deletes:
+			case topic.Settings().Compacted && !topic.Settings().Deletes: // a policy of nothing allows it
 				answer.ErrorCode = kerr.PolicyViolation.Code
 			default:
 				g.ask(r, func() {

@@ -49,7 +49,7 @@ func (p *produceCall) blame(i int, topic string, s *shard.Settings, most int64, 
 	defer records.Close()
 	f := faults{
 		now: p.received.UnixMilli(), settings: s,
-		keyless: fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d.", topic, p.request.Partitions[i].Index),
+		keyless: fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d", topic, p.request.Partitions[i].Index),
 	}
 	var named []wire.RecordError
 	wrong, told := 0, 0

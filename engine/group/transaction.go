@@ -90,7 +90,11 @@ func (c *Coordinator) transactor(now int64, q *kmsg.OffsetCommitRequest) (*group
 	case q.Generation < 0 && q.MemberID == "" && q.InstanceID == nil:
 		return g, nil
 	case g.consumer != nil:
-		return g, g.consumerCommitter(q)
+		err := g.consumerCommitter(q)
+		if err == kerr.StaleMemberEpoch { //nolint:errorlint // consumerCommitter answers it bare
+			err = kerr.IllegalGeneration // producers abort and go on; of a stale epoch they know nothing, and it ends them
+		}
+		return g, err
 	case q.Generation < 0 && g.state == empty:
 		return g, nil // whoever says so belongs to nobody who could be in the way
 	}
