@@ -114,7 +114,7 @@ func (c *Coordinator) checkBeat(q *kmsg.ConsumerGroupHeartbeatRequest) *refused 
 		return refuse(kerr.UnsupportedAssignor, "ServerAssignor "+*a+" is not supported. Supported assignors: "+strings.Join(c.assignors, ", ")+".")
 	}
 	if expression := deref(q.SubscribedTopicRegex); expression != "" {
-		if _, err := compile(expression); err != nil {
+		if err := checkPattern(expression); err != nil {
 			return refuse(kerr.InvalidRegularExpression, "SubscribedTopicRegex `"+expression+"` is not a valid regular expression: "+err.Error()+".")
 		}
 	}

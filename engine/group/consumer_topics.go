@@ -3,9 +3,11 @@ package group
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
 	"github.com/millrace/millrace/engine/group/assign"
@@ -14,16 +16,48 @@ import (
 
 // pattern is a regular expression that members subscribe to, and what it matched.
 type pattern struct {
-	expression *regexp.Regexp
-	members    int
-	topics     []string // sorted
-	picture    uint64   // the picture of the cluster that was looked through
-	fresh      bool     // was never looked through
+	members int
+	topics  []string // sorted
+	picture uint64   // the picture of the cluster that was looked through
+	fresh   bool     // was never looked through
+}
+
+// mostSteps is how large a pattern may be once its repetitions are written out: a few letters can stand for a hundred
+// thousand steps, which take tens of megabytes, and each letter of each topic's name may have to try them all.
+const mostSteps = 10_000
+
+var errPatternTooLarge = errors.New("it is too large with its repetitions written out")
+
+// checkPattern reports what is wrong with a pattern, without the time and the memory that compiling takes.
+func checkPattern(text string) error {
+	parsed, err := syntax.Parse(text, syntax.Perl) // as it stands, so that brackets around it cannot mend it
+	if err != nil {
+		return err
+	}
+	if steps(parsed) > max(mostSteps, 2*len(text)) { // what repeats nothing is as large as it is long
+		return errPatternTooLarge
+	}
+	return nil
+}
+
+// steps is about how many instructions an expression is compiled to.
+func steps(e *syntax.Regexp) int {
+	n := 1
+	if e.Op == syntax.OpLiteral {
+		n += len(e.Rune)
+	}
+	for _, inner := range e.Sub {
+		n += steps(inner)
+	}
+	if e.Op == syntax.OpRepeat {
+		n *= max(e.Min, e.Max, 1)
+	}
+	return min(n, 1<<20)
 }
 
 // compile understands a pattern as Kafka does: RE2, matching whole names.
 func compile(text string) (*regexp.Regexp, error) {
-	if _, err := regexp.Compile(text); err != nil { // as it stands, so that the brackets below cannot mend it
+	if err := checkPattern(text); err != nil {
 		return nil, err
 	}
 	return regexp.Compile("^(?:" + text + ")$")
@@ -77,15 +111,12 @@ func (t *turn) matchPatterns() bool {
 }
 
 func (t *turn) match(text string, p *pattern) (topics []string, changed, ok bool) {
-	if p.expression == nil {
-		expression, err := compile(text)
-		if err != nil {
-			return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
-		}
-		p.expression = expression
+	expression, err := compile(text) // each time: it takes less than the match, and memory only until then
+	if err != nil {
+		return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
 	}
 	ok = t.g.c.cluster.EachTopic(func(topic Topic) {
-		if p.expression.MatchString(topic.Name) {
+		if expression.MatchString(topic.Name) {
 			topics = append(topics, topic.Name)
 		}
 	})

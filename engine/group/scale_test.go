@@ -109,6 +109,22 @@ func commitMany(t testing.TB, c *Coordinator, j *journal, now time.Time, n int) 
 	}
 }
 
+// TestJoinWithManyProtocols: there may be a million in a request.
+func TestJoinWithManyProtocols(t *testing.T) {
+	given := make([]kmsg.JoinGroupRequestProtocol, 300_000)
+	for i := range given {
+		given[i].Name = fmt.Sprint(i % 200_000)
+	}
+	began := spent.Processor(t)
+	protocols := protocolsOf(given)
+	if took := spent.Processor(t) - began; took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(protocols) != 200_000 || protocols[199_999].name != "199999" {
+		t.Errorf("%d protocols", len(protocols))
+	}
+}
+
 func TestHundredThousandOffsets(t *testing.T) {
 	j := &journal{}
 	now := time.UnixMilli(1_000_000)
