@@ -20,10 +20,22 @@ type pattern struct {
 	topics  []string // sorted
 	picture uint64   // the picture of the cluster that was looked through
 	fresh   bool     // was never looked through
+	look    look     // what goes on with the next heartbeat
 }
 
+// look is a look through the topics that takes more than one heartbeat may.
+type look struct {
+	picture uint64 // that is looked through; 0: no look is under way
+	reached string // the last topic that was looked at
+	found   []string
+}
+
+// mostWork is how much one turn matches: about so many times some part of a pattern is tried with a letter, ten
+// to sixty nanoseconds each. A usual pattern takes that for 80,000 topics.
+const mostWork = 5_000_000
+
 // mostSteps is how large a pattern may be once its repetitions are written out: a few letters can stand for a hundred
-// thousand steps, which take tens of megabytes, and each letter of each topic's name may have to try them all.
+// thousand steps, which take tens of megabytes.
 const mostSteps = 10_000
 
 var errPatternTooLarge = errors.New("it is too large with its repetitions written out")
@@ -53,6 +65,45 @@ func steps(e *syntax.Regexp) int {
 		n *= max(e.Min, e.Max, 1)
 	}
 	return min(n, 1<<20)
+}
+
+// breadth is about how many steps of an expression may be tried with one letter. Loose says that its beginning may be
+// tried with any letter, and not with one alone; the answer says so of what follows it.
+func breadth(e *syntax.Regexp, loose bool) (n int, after bool) {
+	switch e.Op {
+	case syntax.OpLiteral:
+		if loose {
+			return len(e.Rune), true
+		}
+		return 1, false
+	case syntax.OpConcat:
+		one, many := 0, 0
+		for _, inner := range e.Sub {
+			was := loose
+			n, loose = breadth(inner, loose)
+			if was || loose {
+				many += n
+			} else {
+				one = max(one, n)
+			}
+		}
+		return one + many, loose
+	case syntax.OpAlternate:
+		for _, inner := range e.Sub {
+			m, _ := breadth(inner, loose)
+			n += m
+		}
+		return n, true
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
+		n, _ = breadth(e.Sub[0], loose || e.Op != syntax.OpQuest)
+		return n + 1, true
+	case syntax.OpRepeat:
+		n, _ = breadth(e.Sub[0], true)
+		return min(n*max(e.Min, e.Max, 1), 1<<20) + 1, true
+	case syntax.OpCapture:
+		return breadth(e.Sub[0], loose)
+	}
+	return 1, loose
 }
 
 // compile understands a pattern as Kafka does: RE2, matching whole names.
@@ -110,17 +161,38 @@ func (t *turn) matchPatterns() bool {
 	return current
 }
 
+// match looks through the topics, or through as many as this turn still has the time for: the next one goes on behind
+// them. It reports whether all were looked at.
 func (t *turn) match(text string, p *pattern) (topics []string, changed, ok bool) {
 	expression, err := compile(text) // each time: it takes less than the match, and memory only until then
 	if err != nil {
 		return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
 	}
+	parsed, _ := syntax.Parse(text, syntax.Perl) // which has just been compiled
+	cost, _ := breadth(parsed, false)
+	if p.look.picture != t.g.c.pictures {
+		p.look = look{picture: t.g.c.pictures}
+	}
+	l := &p.look
+	over := true
 	ok = t.g.c.cluster.EachTopic(func(topic Topic) {
-		if expression.MatchString(topic.Name) {
-			topics = append(topics, topic.Name)
+		switch {
+		case topic.Name <= l.reached:
+		case t.work >= mostWork:
+			over = false
+		default:
+			t.work += cost * (len(topic.Name) + 1)
+			l.reached = topic.Name
+			if expression.MatchString(topic.Name) {
+				l.found = append(l.found, topic.Name)
+			}
 		}
 	})
-	return topics, p.fresh || !slices.Equal(topics, p.topics), ok
+	if !ok || !over {
+		return nil, false, false
+	}
+	topics, p.look = l.found, look{}
+	return topics, p.fresh || !slices.Equal(topics, p.topics), true
 }
 
 // subscribed returns the names of all topics that the group wants, sorted; they need not exist.
