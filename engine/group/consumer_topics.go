@@ -3,15 +3,13 @@ package group
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"hash/fnv"
 	"maps"
-	"regexp"
-	"regexp/syntax"
 	"slices"
 
 	"github.com/millrace/millrace/engine/group/assign"
 	"github.com/millrace/millrace/engine/group/record"
+	"github.com/millrace/millrace/engine/regular"
 )
 
 // pattern is a regular expression that members subscribe to, and what it matched.
@@ -33,86 +31,6 @@ type look struct {
 // mostWork is how much one turn matches: about so many times some part of a pattern is tried with a letter, ten
 // to sixty nanoseconds each. A usual pattern takes that for 80,000 topics.
 const mostWork = 5_000_000
-
-// mostSteps is how large a pattern may be once its repetitions are written out: a few letters can stand for a hundred
-// thousand steps, which take tens of megabytes.
-const mostSteps = 10_000
-
-var errPatternTooLarge = errors.New("it is too large with its repetitions written out")
-
-// checkPattern reports what is wrong with a pattern, without the time and the memory that compiling takes.
-func checkPattern(text string) error {
-	parsed, err := syntax.Parse(text, syntax.Perl) // as it stands, so that brackets around it cannot mend it
-	if err != nil {
-		return err
-	}
-	if steps(parsed) > max(mostSteps, 2*len(text)) { // what repeats nothing is as large as it is long
-		return errPatternTooLarge
-	}
-	return nil
-}
-
-// steps is about how many instructions an expression is compiled to.
-func steps(e *syntax.Regexp) int {
-	n := 1
-	if e.Op == syntax.OpLiteral {
-		n += len(e.Rune)
-	}
-	for _, inner := range e.Sub {
-		n += steps(inner)
-	}
-	if e.Op == syntax.OpRepeat {
-		n *= max(e.Min, e.Max, 1)
-	}
-	return min(n, 1<<20)
-}
-
-// breadth is about how many steps of an expression may be tried with one letter. Loose says that its beginning may be
-// tried with any letter, and not with one alone; the answer says so of what follows it.
-func breadth(e *syntax.Regexp, loose bool) (n int, after bool) {
-	switch e.Op {
-	case syntax.OpLiteral:
-		if loose {
-			return len(e.Rune), true
-		}
-		return 1, false
-	case syntax.OpConcat:
-		one, many := 0, 0
-		for _, inner := range e.Sub {
-			was := loose
-			n, loose = breadth(inner, loose)
-			if was || loose {
-				many += n
-			} else {
-				one = max(one, n)
-			}
-		}
-		return one + many, loose
-	case syntax.OpAlternate:
-		for _, inner := range e.Sub {
-			m, _ := breadth(inner, loose)
-			n += m
-		}
-		return n, true
-	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
-		n, _ = breadth(e.Sub[0], loose || e.Op != syntax.OpQuest)
-		return n + 1, true
-	case syntax.OpRepeat:
-		n, _ = breadth(e.Sub[0], true)
-		return min(n*max(e.Min, e.Max, 1), 1<<20) + 1, true
-	case syntax.OpCapture:
-		return breadth(e.Sub[0], loose)
-	}
-	return 1, loose
-}
-
-// compile understands a pattern as Kafka does: RE2, matching whole names.
-func compile(text string) (*regexp.Regexp, error) {
-	if err := checkPattern(text); err != nil {
-		return nil, err
-	}
-	return regexp.Compile("^(?:" + text + ")$")
-}
 
 // countPattern counts who subscribes to a pattern; one that nobody wants is forgotten by
 // matchPatterns, which also removes its record. An empty pattern is none.
@@ -164,12 +82,10 @@ func (t *turn) matchPatterns() bool {
 // match looks through the topics, or through as many as this turn still has the time for: the next one goes on behind
 // them. It reports whether all were looked at.
 func (t *turn) match(text string, p *pattern) (topics []string, changed, ok bool) {
-	expression, err := compile(text) // each time: it takes less than the match, and memory only until then
+	expression, cost, err := regular.Compile(text) // each time: it takes less than the match, and memory only until then
 	if err != nil {
 		return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
 	}
-	parsed, _ := syntax.Parse(text, syntax.Perl) // which has just been compiled
-	cost, _ := breadth(parsed, false)
 	if p.look.picture != t.g.c.pictures {
 		p.look = look{picture: t.g.c.pictures}
 	}

@@ -13,7 +13,7 @@ type promise struct {
 func (p promise) open() bool { return p.g.pending[p.id] == p.d }
 
 // mostPromised is how many ids of a coordinator may be open. A client uses its id with the next request.
-const mostPromised = 5000
+const mostPromised = 2000
 
 // pended notes an id that was given out. When there are too many, the oldest is forgotten: its client is told
 // UNKNOWN_MEMBER_ID, and joins again.
