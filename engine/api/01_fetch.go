@@ -26,9 +26,9 @@ import (
 type fetchCall struct {
 	call
 	request   wire.Fetch
-	frame     *netpoll.Frame
-	session   *fetchSession // nil: the request stands alone
-	full      bool          // every partition is listed in the answer, news or not
+	frame     *netpoll.Frame // nil once nothing points into it
+	session   *fetchSession  // nil: the request stands alone
+	full      bool           // every partition is listed in the answer, news or not
 	targets   []target
 	scratch   []byte
 	aborted   []batch.Aborted // of all targets
@@ -114,6 +114,7 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	}
 	f.full = full
 	f.aim()
+	f.forgetFrame()
 	if !f.settle() {
 		f.proceed()
 	}
@@ -123,7 +124,6 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 // aim lists the partitions to read: those of the session, or of the request alone.
 func (f *fetchCall) aim() {
 	if s := f.session; s != nil {
-		s.update(&f.request)
 		if len(s.order) == 0 && f.request.SessionEpoch > 0 { // a session without partitions ends, as in Kafka
 			f.call.session.fetches.close(s.id, &f.server.sessions)
 			f.session, f.full = nil, true
@@ -140,6 +140,10 @@ func (f *fetchCall) aim() {
 		return
 	}
 	at := 0
+	var seen map[spot]int // of a request that names many: a partition that it repeats is read once, from where the last says, as in Kafka
+	if len(f.request.Partitions) > mostRepeated {
+		seen = make(map[spot]int)
+	}
 	for i := range f.request.Topics {
 		t := &f.request.Topics[i]
 		var topic *shard.Topic
@@ -152,9 +156,43 @@ func (f *fetchCall) aim() {
 			name = string(t.Name)
 		}
 		for ; at < t.End; at++ {
-			f.add(topic, name, t.ID, f.request.Partitions[at], nil)
+			read := f.request.Partitions[at]
+			if seen != nil {
+				here := spot{name, t.ID, read.Index}
+				if k, twice := seen[here]; twice {
+					f.targets[k].read = read
+					continue
+				}
+				seen[here] = len(f.targets)
+			}
+			f.add(topic, name, t.ID, read, nil)
 		}
 	}
+}
+
+// spot is one partition as a request names it.
+type spot struct {
+	name  string
+	id    [16]byte
+	index int32
+}
+
+const (
+	// mostRepeated is how many partitions a fetch may name without being looked through for repeated ones.
+	mostRepeated = 1000
+	// mostAwaited is how many partitions the waiting fetches of one connection may watch: each takes half a kilobyte. One
+	// beyond that does not wait.
+	mostAwaited = 100_000
+	// mostTargetsKept is how many partitions a call may have had room for that is used again.
+	mostTargetsKept = 1 << 14
+)
+
+// forgetFrame lets the frame go: a fetch may wait for days, and what all frames may take is shared by all
+// connections. What the request names is in targets now.
+func (f *fetchCall) forgetFrame() {
+	f.request.Empty(mostTargetsKept)
+	f.frame.Release()
+	f.frame = nil
 }
 
 func (f *fetchCall) add(topic *shard.Topic, name string, id [16]byte, read wire.FetchPartition, known *sessionPartition) {
@@ -236,7 +274,8 @@ func (f *fetchCall) proceed() {
 		f.warm()
 		return
 	}
-	if f.due || failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed {
+	if f.due || failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed ||
+		f.call.session.awaited+len(f.targets) > mostAwaited {
 		f.answer()
 		return
 	}
@@ -253,6 +292,7 @@ func (f *fetchCall) waitFor(bytes int64) {
 	passed := f.conn.Loop().Now().Sub(f.received)
 	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
 	f.waiting = true
+	f.call.session.awaited += len(f.targets)
 	f.parties.Add(2) // the wait, and the wake that will come
 	f.call.session.park(f)
 	f.wait.Begin()
@@ -274,6 +314,7 @@ func (f *fetchCall) Idle() { f.drop() }
 // leave ends the wait.
 func (f *fetchCall) leave() {
 	f.waiting = false
+	f.call.session.awaited -= len(f.targets)
 	f.call.session.unpark(f)
 	f.wait.End()
 	f.drop() // of the wake
@@ -582,11 +623,16 @@ func (f *fetchCall) drop() {
 	if f.parties.Add(-1) > 0 {
 		return
 	}
-	f.frame.Release()
+	if f.frame != nil {
+		f.frame.Release()
+	}
 	f.frame, f.session, f.judged = nil, nil, nil
 	f.call = call{}
 	clear(f.targets)
 	f.targets = f.targets[:0]
+	if cap(f.targets) > mostTargetsKept {
+		return // the next one does not need that much
+	}
 	fetchCalls.Put(f)
 }
 

@@ -16,12 +16,13 @@ import (
 //	v1 offsets in the log · v2 all topics, top-level error · v5 leader epochs · v6 flexible
 //	v7 require stable · v8 many groups · v9 members (KIP-848) · v10 topic ids
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a group that is named twice is told of once, and so is a partition.
 func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchResponse) {
 	groups := q.Groups
 	if c.version < 8 {
 		groups = []kmsg.OffsetFetchRequestGroup{oldOffsetFetch(q)}
 	}
+	groups = onceOffsets(groups)
 	a.Groups = make([]kmsg.OffsetFetchResponseGroup, len(groups))
 	all := newGather(func() {
 		if c.version < 8 {
@@ -37,6 +38,44 @@ func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchRespons
 		})
 	}
 	all.done()
+}
+
+// onceOffsets puts what is asked of a group in several places into one, each partition once: what was committed for
+// one has thousands of times as many bytes as its number. Who asks for all of a group's topics somewhere gets all.
+func onceOffsets(groups []kmsg.OffsetFetchRequestGroup) (all []kmsg.OffsetFetchRequestGroup) {
+	type topic struct {
+		name string
+		id   [16]byte
+	}
+	at, parts := map[string]int{}, []*oncePartitions[topic]{}
+	for i := range groups {
+		g := &groups[i]
+		k, met := at[g.Group]
+		if !met {
+			k, at[g.Group] = len(all), len(all)
+			first := *g
+			if first.Topics != nil {
+				first.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+			}
+			all, parts = append(all, first), append(parts, newOncePartitions[topic]())
+		}
+		one := &all[k]
+		if g.Topics == nil || one.Topics == nil {
+			one.Topics = nil
+			continue
+		}
+		for j := range g.Topics {
+			t := &g.Topics[j]
+			n, met := parts[k].topic(topic{t.Topic, t.TopicID})
+			if !met {
+				named := *t
+				named.Partitions = nil
+				one.Topics = append(one.Topics, named)
+			}
+			one.Topics[n].Partitions = parts[k].add(one.Topics[n].Partitions, n, t.Partitions)
+		}
+	}
+	return all
 }
 
 // fetchOffsets asks the coordinator of one group.

@@ -14,12 +14,13 @@ import (
 //
 //	v3 authorized operations · v4 group.instance.id · v5 flexible · v6 error messages
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a group that is named twice is told of once.
 func describeGroups(c *call, q *kmsg.DescribeGroupsRequest, a *kmsg.DescribeGroupsResponse) {
-	a.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(q.Groups))
+	groups := once(len(q.Groups), func(i int) string { return q.Groups[i] }) // what is told of one may be large
+	a.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(groups))
 	ask := c.asker()
 	all := newGather(func() { c.reply(a) })
-	for i, name := range q.Groups {
+	for i, name := range groups {
 		all.later()
 		answer := func(r *kmsg.DescribeGroupsResponseGroup) {
 			r.AuthorizedOperations = ask.operations(q.IncludeAuthorizedOperations && r.ErrorCode == 0, sdk.ResourceGroup, name)

@@ -17,9 +17,10 @@ var unknownProducersTopic = &cluster.Refusal{Code: kerr.UnknownTopicOrPartition,
 // DescribeProducers tells which idempotent producers have written to partitions, and of
 // transactions that are open there (KIP-664).
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a partition that is named twice is told of once.
 func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.DescribeProducersResponse) {
 	g := newGather(func() { c.reply(a) })
+	q.Topics = onceProducers(q.Topics)
 	for i := range q.Topics {
 		topic, allowed := c.server.Registry.Named(q.Topics[i].Topic), c.allowed(sdk.OperationRead, sdk.ResourceTopic, q.Topics[i].Topic)
 		t := kmsg.NewDescribeProducersResponseTopic()
@@ -54,4 +55,17 @@ func producersOf(r *shard.Replica, a *kmsg.DescribeProducersResponseTopicPartiti
 		one.LastTimestamp, one.CoordinatorEpoch, one.CurrentTxnStartOffset = p.LastTimestamp, p.CoordinatorEpoch, p.TransactionStart
 		a.ActiveProducers = append(a.ActiveProducers, one)
 	}
+}
+
+// onceProducers leaves each partition of each topic where it comes first: what is told of one may be large.
+func onceProducers(topics []kmsg.DescribeProducersRequestTopic) (all []kmsg.DescribeProducersRequestTopic) {
+	o := newOncePartitions[string]()
+	for i := range topics {
+		k, met := o.topic(topics[i].Topic)
+		if !met {
+			all = append(all, kmsg.DescribeProducersRequestTopic{Topic: topics[i].Topic})
+		}
+		all[k].Partitions = o.add(all[k].Partitions, k, topics[i].Partitions)
+	}
+	return all
 }

@@ -15,12 +15,13 @@ import (
 //
 //	v1 which protocol a member uses
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a group that is named twice is told of once.
 func consumerGroupDescribe(c *call, q *kmsg.ConsumerGroupDescribeRequest, a *kmsg.ConsumerGroupDescribeResponse) {
-	a.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(q.Groups))
+	groups := once(len(q.Groups), func(i int) string { return q.Groups[i] }) // what is told of one may be large
+	a.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(groups))
 	ask := c.asker()
 	all := newGather(func() { c.reply(a) })
-	for i, name := range q.Groups {
+	for i, name := range groups {
 		all.later()
 		answer := func(r *kmsg.ConsumerGroupDescribeResponseGroup) {
 			if r.ErrorCode == 0 && ask.hidden(r) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,11 +16,27 @@ import (
 // starting a new one.
 const sessionsPerConnection = 4
 
+// Clients may name what does not exist, and more of it with each fetch.
+const (
+	// partitionsPerSlot is how many partitions, and topics of such, sessions remember on average at most. It is some
+	// 300 MB for all sessions of a broker.
+	partitionsPerSlot = 1000
+	// mostRemembered is how many one session does: forty bytes of a request have all of them looked at, on the loop, which
+	// takes a microsecond for each.
+	mostRemembered = 50_000
+)
+
 // fetchSlots counts the fetch sessions of all connections and numbers them.
 type fetchSlots struct {
-	limit int32 // max.incremental.fetch.session.cache.slots
-	used  atomic.Int32
-	last  atomic.Int32
+	limit  int32 // max.incremental.fetch.session.cache.slots
+	used   atomic.Int32
+	last   atomic.Int32
+	weight atomic.Int64 // what the sessions remember: partitions and their topics
+}
+
+// room reports whether a session may remember so much, of which so much is new.
+func (s *fetchSlots) room(all, more int) bool {
+	return all <= mostRemembered && s.weight.Load()+int64(more) <= int64(s.limit)*partitionsPerSlot
 }
 
 // take reserves a slot and returns the id of the session; 0 when all are taken, which
@@ -51,6 +68,7 @@ type fetchSession struct {
 	ids    map[[16]byte]*sessionTopic
 	order  []*sessionPartition
 	target int // in order, where the next response begins, so that all get their turn
+	weight int // as it is counted in fetchSlots
 }
 
 type sessionTopic struct {
@@ -68,18 +86,24 @@ type sessionPartition struct {
 	gone        bool
 }
 
-// session finds or makes the session of a request. Full tells that the response must
-// list every partition; fresh that there is a session only if the answer is good.
+// openSession finds or makes the session of a request, and has it remember what that says. Full tells that the
+// response must list every partition. A session for which there is no room is none; one that grows beyond it ends,
+// and its client begins again with all that it reads.
 func (f *fetchCall) openSession() (full bool, err *kerr.Error) {
 	q := &f.request
-	mine := &f.call.session.fetches
+	mine, slots := &f.call.session.fetches, &f.server.sessions
 	if q.SessionEpoch == -1 { // the last request of a session, or none at all
-		mine.close(q.SessionID, &f.server.sessions)
+		mine.close(q.SessionID, slots)
 		return true, nil
 	}
 	if q.SessionEpoch == 0 {
-		mine.close(q.SessionID, &f.server.sessions)
-		f.session = mine.create(&f.server.sessions, q.Version >= 13)
+		mine.close(q.SessionID, slots)
+		if n := len(q.Topics) + len(q.Partitions); slots.room(n, n) {
+			f.session = mine.create(slots, q.Version >= 13)
+		}
+		if f.session != nil {
+			f.session.update(q, slots)
+		}
 		return true, nil
 	}
 	s := mine.find(q.SessionID)
@@ -90,6 +114,11 @@ func (f *fetchCall) openSession() (full bool, err *kerr.Error) {
 		return false, kerr.InvalidFetchSessionEpoch
 	case s.byID != (q.Version >= 13):
 		return false, kerr.FetchSessionTopicIDError
+	}
+	before := s.weight
+	if s.update(q, slots); s.weight > before && !slots.room(s.weight, 0) {
+		mine.close(s.id, slots)
+		return false, kerr.FetchSessionIDNotFound
 	}
 	if s.epoch++; s.epoch <= 0 {
 		s.epoch = 1
@@ -125,6 +154,7 @@ func (l *fetchSessions) close(id int32, slots *fetchSlots) {
 		if s.id == id {
 			*l = append((*l)[:i], (*l)[i+1:]...)
 			slots.used.Add(-1)
+			slots.weight.Add(-int64(s.weight))
 			return
 		}
 	}
@@ -132,15 +162,21 @@ func (l *fetchSessions) close(id int32, slots *fetchSlots) {
 
 func (l *fetchSessions) closeAll(slots *fetchSlots) {
 	slots.used.Add(-int32(len(*l)))
+	for _, s := range *l {
+		slots.weight.Add(-int64(s.weight))
+	}
 	*l = nil
 }
 
 // update takes over what the request says of partitions. Steady reading changes offsets
 // only and allocates nothing.
-func (s *fetchSession) update(q *wire.Fetch) {
+func (s *fetchSession) update(q *wire.Fetch, slots *fetchSlots) {
 	at := 0
 	for i := range q.Topics {
 		t := &q.Topics[i]
+		if at == t.End {
+			continue // a topic without partitions is nothing to remember
+		}
 		topic := s.topic(t.Name, t.ID)
 		for ; at < t.End; at++ {
 			read := q.Partitions[at]
@@ -153,44 +189,58 @@ func (s *fetchSession) update(q *wire.Fetch) {
 			p.read = read
 		}
 	}
-	for i := range q.Forgotten {
-		s.forget(&q.Forgotten[i])
+	s.forget(q.Forgotten)
+	if now := len(s.order) + len(s.names) + len(s.ids); now != s.weight {
+		slots.weight.Add(int64(now - s.weight))
+		s.weight = now
 	}
 }
 
+// topic finds or makes a topic of the session.
 func (s *fetchSession) topic(name []byte, id [16]byte) *sessionTopic {
-	if s.byID {
-		t := s.ids[id]
-		if t == nil {
-			t = &sessionTopic{id: id, partitions: map[int32]*sessionPartition{}}
-			s.ids[id] = t
-		}
+	t := s.lookup(name, id)
+	if t != nil {
 		return t
 	}
-	t := s.names[string(name)]
-	if t == nil {
-		t = &sessionTopic{name: string(name), partitions: map[int32]*sessionPartition{}}
-		s.names[t.name] = t
+	if s.byID {
+		t = &sessionTopic{id: id, partitions: map[int32]*sessionPartition{}}
+		s.ids[id] = t
+		return t
 	}
+	t = &sessionTopic{name: string(name), partitions: map[int32]*sessionPartition{}}
+	s.names[t.name] = t
 	return t
 }
 
-func (s *fetchSession) forget(f *wire.ForgottenTopic) {
-	topic := s.topic(f.Name, f.ID)
-	for _, index := range f.Partitions {
-		if p := topic.partitions[index]; p != nil {
-			p.gone = true
-			delete(topic.partitions, index)
+func (s *fetchSession) lookup(name []byte, id [16]byte) *sessionTopic {
+	if s.byID {
+		return s.ids[id]
+	}
+	return s.names[string(name)]
+}
+
+// forget takes partitions out, all that a request names in one pass over the session.
+func (s *fetchSession) forget(topics []wire.ForgottenTopic) {
+	some := false
+	for i := range topics {
+		topic := s.lookup(topics[i].Name, topics[i].ID)
+		if topic == nil {
+			continue
+		}
+		for _, index := range topics[i].Partitions {
+			if p := topic.partitions[index]; p != nil {
+				p.gone, some = true, true
+				delete(topic.partitions, index)
+			}
+		}
+		if len(topic.partitions) == 0 {
+			delete(s.names, topic.name)
+			delete(s.ids, topic.id)
 		}
 	}
-	kept := s.order[:0]
-	for _, p := range s.order {
-		if !p.gone {
-			kept = append(kept, p)
-		}
+	if some {
+		s.order = slices.DeleteFunc(s.order, func(p *sessionPartition) bool { return p.gone })
 	}
-	clear(s.order[len(kept):])
-	s.order = kept
 }
 
 // find looks a topic up as it is now; it may have been made or deleted since.

@@ -132,6 +132,7 @@ type session struct {
 	softwareVersion string
 	fetches         fetchSessions
 	waiting         *fetchCall
+	awaited         int // partitions that its waiting fetches watch
 	filters         filterTurns
 	refusals        refusals
 	closed          bool

@@ -4,8 +4,9 @@ import "fmt"
 
 // Check reports which invariant does not hold. It is for tests and simulators.
 func (c *Coordinator) Check() error {
-	set := 0
+	set, promised, open := 0, 0, 0
 	for _, g := range c.sorted() {
+		promised += len(g.pending)
 		if err := g.check(); err != nil {
 			return fmt.Errorf("group %q, %s, generation %d: %w", g.name, g.state, g.generation, err)
 		}
@@ -23,6 +24,14 @@ func (c *Coordinator) Check() error {
 		if w.ended {
 			return fmt.Errorf("append %d has ended and still waits", w.sequence)
 		}
+	}
+	for _, p := range c.promises {
+		if p.open() {
+			open++
+		}
+	}
+	if c.closed == nil && (promised != c.promised || open != promised) {
+		return fmt.Errorf("%d member ids are given out, %d are counted, %d are in order", promised, c.promised, open)
 	}
 	return c.checkPending()
 }

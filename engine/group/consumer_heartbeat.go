@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group/assign"
+	"github.com/millrace/millrace/engine/regular"
 )
 
 // refused is an error with what Kafka says about it.
@@ -114,7 +115,7 @@ func (c *Coordinator) checkBeat(q *kmsg.ConsumerGroupHeartbeatRequest) *refused 
 		return refuse(kerr.UnsupportedAssignor, "ServerAssignor "+*a+" is not supported. Supported assignors: "+strings.Join(c.assignors, ", ")+".")
 	}
 	if expression := deref(q.SubscribedTopicRegex); expression != "" {
-		if _, err := compile(expression); err != nil {
+		if err := regular.Check(expression); err != nil {
 			return refuse(kerr.InvalidRegularExpression, "SubscribedTopicRegex `"+expression+"` is not a valid regular expression: "+err.Error()+".")
 		}
 	}

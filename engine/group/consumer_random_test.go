@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/group/assign"
+	"github.com/millrace/millrace/engine/regular"
 )
 
 var seeds = flag.Int("seeds", 100, "how many lives of a consumer group TestRandomConsumerGroups plays")
@@ -539,7 +540,7 @@ func (w *world) wanted(name string) bool {
 		if m.pattern == nil {
 			return false
 		}
-		e, err := compile(*m.pattern)
+		e, _, err := regular.Compile(*m.pattern)
 		return err == nil && e.MatchString(name)
 	})
 }

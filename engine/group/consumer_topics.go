@@ -5,29 +5,32 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"maps"
-	"regexp"
 	"slices"
 
 	"github.com/millrace/millrace/engine/group/assign"
 	"github.com/millrace/millrace/engine/group/record"
+	"github.com/millrace/millrace/engine/regular"
 )
 
 // pattern is a regular expression that members subscribe to, and what it matched.
 type pattern struct {
-	expression *regexp.Regexp
-	members    int
-	topics     []string // sorted
-	picture    uint64   // the picture of the cluster that was looked through
-	fresh      bool     // was never looked through
+	members int
+	topics  []string // sorted
+	picture uint64   // the picture of the cluster that was looked through
+	fresh   bool     // was never looked through
+	look    look     // what goes on with the next heartbeat
 }
 
-// compile understands a pattern as Kafka does: RE2, matching whole names.
-func compile(text string) (*regexp.Regexp, error) {
-	if _, err := regexp.Compile(text); err != nil { // as it stands, so that the brackets below cannot mend it
-		return nil, err
-	}
-	return regexp.Compile("^(?:" + text + ")$")
+// look is a look through the topics that takes more than one heartbeat may.
+type look struct {
+	picture uint64 // that is looked through; 0: no look is under way
+	reached string // the last topic that was looked at
+	found   []string
 }
+
+// mostWork is how much one turn matches: about so many times some part of a pattern is tried with a letter, ten
+// to sixty nanoseconds each. A usual pattern takes that for 80,000 topics.
+const mostWork = 5_000_000
 
 // countPattern counts who subscribes to a pattern; one that nobody wants is forgotten by
 // matchPatterns, which also removes its record. An empty pattern is none.
@@ -76,20 +79,36 @@ func (t *turn) matchPatterns() bool {
 	return current
 }
 
+// match looks through the topics, or through as many as this turn still has the time for: the next one goes on behind
+// them. It reports whether all were looked at.
 func (t *turn) match(text string, p *pattern) (topics []string, changed, ok bool) {
-	if p.expression == nil {
-		expression, err := compile(text)
-		if err != nil {
-			return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
-		}
-		p.expression = expression
+	expression, cost, err := regular.Compile(text) // each time: it takes less than the match, and memory only until then
+	if err != nil {
+		return nil, p.fresh, true // it was refused when it came; a log of somebody else's may have it
 	}
+	if p.look.picture != t.g.c.pictures {
+		p.look = look{picture: t.g.c.pictures}
+	}
+	l := &p.look
+	over := true
 	ok = t.g.c.cluster.EachTopic(func(topic Topic) {
-		if p.expression.MatchString(topic.Name) {
-			topics = append(topics, topic.Name)
+		switch {
+		case topic.Name <= l.reached:
+		case t.work >= mostWork:
+			over = false
+		default:
+			t.work += cost * (len(topic.Name) + 1)
+			l.reached = topic.Name
+			if expression.MatchString(topic.Name) {
+				l.found = append(l.found, topic.Name)
+			}
 		}
 	})
-	return topics, p.fresh || !slices.Equal(topics, p.topics), ok
+	if !ok || !over {
+		return nil, false, false
+	}
+	topics, p.look = l.found, look{}
+	return topics, p.fresh || !slices.Equal(topics, p.topics), true
 }
 
 // subscribed returns the names of all topics that the group wants, sorted; they need not exist.

@@ -42,6 +42,8 @@ type Coordinator struct {
 	writes    []*write         // appended and not yet committed, oldest first
 	sequence  uint64           // of the latest write
 	pending   map[int64]*waits // offsets of transactions that have not ended, by producer
+	promises  []promise        // ids that were given out, oldest first; those that were used are among them
+	promised  int              // how many of them are open
 	order     uint64           // of the latest offset that came into the log
 	loaded    bool
 	closed    *kerr.Error // not nil once closed: the answer to everything
@@ -110,7 +112,7 @@ func (c *Coordinator) Close(err error) {
 		w.err = c.closed
 		w.end(c.closed, c.closed)
 	}
-	c.writes, c.deadlines.heap, c.groups, c.pending = nil, nil, map[string]*group{}, nil
+	c.writes, c.deadlines.heap, c.groups, c.pending, c.promises = nil, nil, map[string]*group{}, nil, nil
 }
 
 // refusal is why no request can be served now, or nil.

@@ -159,12 +159,14 @@ func (g *group) pend(now int64, id string, sessionTimeout int64) {
 	}}
 	g.pending[id] = d
 	g.c.deadlines.move(d, now+sessionTimeout)
+	g.c.pended(now, promise{g, id, d})
 }
 
 func (g *group) unpend(id string) bool {
 	d, ok := g.pending[id]
 	if ok {
 		g.c.deadlines.clear(d)
+		g.c.promised--
 		delete(g.pending, id)
 	}
 	return ok
@@ -174,6 +176,7 @@ func (g *group) clearPending() {
 	for _, d := range g.pending {
 		g.c.deadlines.clear(d)
 	}
+	g.c.promised -= len(g.pending)
 	clear(g.pending)
 }
 

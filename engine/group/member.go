@@ -56,15 +56,15 @@ func (m *member) matches(protocols []protocol) bool {
 // that went away without our noticing.
 func (m *member) alive() bool { return !m.fresh && (m.join != nil || m.sync != nil) }
 
-// protocolsOf copies the protocols of a request; a name that comes twice counts once.
+// protocolsOf copies the protocols of a request; a name that comes twice counts once. There may be a million.
 func protocolsOf(given []kmsg.JoinGroupRequestProtocol) []protocol {
 	protocols := make([]protocol, 0, len(given))
+	seen := make(map[string]bool, len(given))
 	for i := range given {
-		name := given[i].Name
-		if slices.ContainsFunc(protocols, func(p protocol) bool { return p.name == name }) {
-			continue
+		if name := given[i].Name; !seen[name] {
+			seen[name] = true
+			protocols = append(protocols, protocol{name, notNil(bytes.Clone(given[i].Metadata))})
 		}
-		protocols = append(protocols, protocol{name, notNil(bytes.Clone(given[i].Metadata))})
 	}
 	return protocols
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/spent"
@@ -106,6 +107,70 @@ func commitMany(t testing.TB, c *Coordinator, j *journal, now time.Time, n int) 
 		if !answered {
 			t.Fatal("not committed")
 		}
+	}
+}
+
+// TestJoinWithManyProtocols: there may be a million in a request.
+func TestJoinWithManyProtocols(t *testing.T) {
+	given := make([]kmsg.JoinGroupRequestProtocol, 300_000)
+	for i := range given {
+		given[i].Name = fmt.Sprint(i % 200_000)
+	}
+	began := spent.Processor(t)
+	protocols := protocolsOf(given)
+	if took := spent.Processor(t) - began; took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(protocols) != 200_000 || protocols[199_999].name != "199999" {
+		t.Errorf("%d protocols", len(protocols))
+	}
+}
+
+// TestIDsThatAreNeverUsed: who asks for member ids and never comes back leaves no more than a few, and the rest of the
+// world can join.
+func TestIDsThatAreNeverUsed(t *testing.T) {
+	for name, groups := range map[string]int{"of one group": 1, "of a group each": 1 << 30} {
+		t.Run(name, func(t *testing.T) {
+			j := &journal{}
+			now := time.UnixMilli(1_000_000)
+			c := j.replayed(t, Options{InitialDelay: -1}, now)
+			ids, before := 0, spent.Heap()
+			join := func(group, member string) (a *kmsg.JoinGroupResponse) {
+				q := kmsg.NewPtrJoinGroupRequest()
+				q.Group, q.MemberID, q.ProtocolType, q.SessionTimeoutMillis, q.RebalanceTimeoutMillis = group, member, consumerType, 1_800_000, 60_000
+				q.Protocols = protocols(subscription("t"), "range")
+				c.Join(now, Client{"c", "/h"}, 4, q, func() string { ids++; return fmt.Sprint(ids) }, func(r *kmsg.JoinGroupResponse) { a = r })
+				c.Tick(now)
+				return a
+			}
+			old := join("honest", "").MemberID
+			for i := range 50_000 {
+				join(fmt.Sprint("g", i%groups), "")
+			}
+			if err := c.Check(); err != nil {
+				t.Fatal(err)
+			}
+			if more := spent.Heap() - before; more > 16<<20 {
+				t.Errorf("%d MiB are kept", more>>20)
+			}
+			if a := join("honest", old); a.ErrorCode != kerr.UnknownMemberID.Code {
+				t.Errorf("the oldest id: %s", codeName(a.ErrorCode))
+			}
+			if a := join("honest", join("honest", "").MemberID); a == nil || a.ErrorCode != 0 {
+				t.Errorf("a new one: %+v", a)
+			}
+			c.Tick(now.Add(time.Hour))
+			if err := c.Check(); err != nil || c.promised != 0 {
+				t.Fatalf("%d are left; %v", c.promised, err)
+			}
+			for i := range 3 * mostPromised { // those that were used do not gather
+				g := fmt.Sprint("used", i%3000)
+				join(g, join(g, "").MemberID)
+			}
+			if len(c.promises) > 2*mostPromised {
+				t.Errorf("%d used ids are kept", len(c.promises))
+			}
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ type turn struct {
 	records []Record
 	// downgraded means that the group is a classic one from here on, and its record among these.
 	downgraded bool
+	work       int // what patterns have taken of it; see mostWork
 }
 
 // encodable is the value of a record.

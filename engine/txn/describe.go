@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/regular"
 )
 
 // Describe tells of one id.
@@ -47,6 +49,10 @@ type Filter struct {
 	pattern   *regexp.Regexp
 }
 
+// mostCost is how broad a pattern may be, as regular.Compile has it: each letter of each id may have to be tried with all
+// of it, and others wait for the same shards.
+const mostCost = 200
+
 // NewFilter reads the filters of a ListTransactions.
 func NewFilter(q *kmsg.ListTransactionsRequest) (*Filter, *kerr.Error) {
 	f := &Filter{states: map[State]bool{}, producers: map[int64]bool{}, longer: q.DurationFilterMillis}
@@ -66,8 +72,8 @@ func NewFilter(q *kmsg.ListTransactionsRequest) (*Filter, *kerr.Error) {
 		}
 	}
 	if q.TransactionalIDPattern != nil && *q.TransactionalIDPattern != "" {
-		p, err := regexp.Compile("^(?:" + *q.TransactionalIDPattern + ")$")
-		if err != nil {
+		p, cost, err := regular.Compile(*q.TransactionalIDPattern)
+		if err != nil || cost > mostCost {
 			return nil, kerr.InvalidRegularExpression
 		}
 		f.pattern = p

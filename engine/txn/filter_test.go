@@ -2,9 +2,11 @@ package txn
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/engine/spent"
@@ -27,5 +29,18 @@ func TestUnknownStatesAreToldOnce(t *testing.T) {
 	}
 	if err != nil || len(f.Unknown()) != names {
 		t.Errorf("%d are not known, want %d: %v", len(f.Unknown()), names, err)
+	}
+}
+
+// A few letters can have every id matched for a second; a pattern that names what somebody may want cannot.
+func TestPatternsOfIDsAreBounded(t *testing.T) {
+	for pattern, fails := range map[string]bool{
+		"orders-.*": false, "(orders|bills|returns)-[0-9]{1,3}": false, "(": true, "(.?){500}": true, strings.Repeat("(.?){1000}", 30): true,
+	} {
+		q := kmsg.NewPtrListTransactionsRequest()
+		q.Version, q.TransactionalIDPattern = 2, &pattern
+		if _, err := NewFilter(q); (err == kerr.InvalidRegularExpression) != fails { //nolint:errorlint // bare
+			t.Errorf("%s: %v", pattern[:min(len(pattern), 40)], err)
+		}
 	}
 }

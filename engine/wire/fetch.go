@@ -69,6 +69,15 @@ func (f *Fetch) Parse(version int16, body []byte) error {
 	return r.end()
 }
 
+// Empty forgets what the request names, once that was taken over: nothing of f points into the frame any more. Lists
+// with room for more than keep go, the others are used again.
+func (f *Fetch) Empty(keep int) {
+	f.Topics, f.Partitions, f.Forgotten, f.forgotten = f.Topics[:0], f.Partitions[:0], f.Forgotten[:0], f.forgotten[:0]
+	if max(cap(f.Topics), cap(f.Partitions), cap(f.Forgotten), cap(f.forgotten)) > keep {
+		f.Topics, f.Partitions, f.Forgotten, f.forgotten = nil, nil, nil, nil
+	}
+}
+
 func (f *Fetch) tail(r *reader) {
 	if f.Version >= 7 {
 		for range r.count(3) {
