@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,13 +10,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/plugins/wasm/abi"
@@ -412,4 +417,110 @@ func slowest(t *testing.T, c *kgo.Client) time.Duration {
 	}
 	slices.Sort(took)
 	return took[len(took)*99/100]
+}
+
+// However many change lists of plugins at a time, none of them undoes what another did.
+func TestWhoLoadsAtATimeLosesNothing(t *testing.T) {
+	s, _ := newBroker(t)
+	s.expect("Created topic orders.\n", "", "topics create orders --partitions 1")
+	file := moduleFile(t, I64(0))
+	const each = 6
+	together := func(lines ...string) {
+		t.Helper()
+		var all sync.WaitGroup
+		for n := range each {
+			for _, line := range lines {
+				all.Go(func() {
+					var out, errs bytes.Buffer
+					args := append([]string{"millrace"}, strings.Fields(strings.ReplaceAll(line, "#", strconv.Itoa(n)))...)
+					if code := Run(t.Context(), args, session.Streams{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
+						t.Errorf("%v ended with %d: %s", args, code, errs.String())
+					}
+				})
+			}
+		}
+		all.Wait()
+	}
+	t.Setenv(serverVariable, s.address)
+	together("plugin load old# " + file + " --topic orders")
+	together("plugin load new# "+file+" --topic orders", "plugin unload old# --topic orders")
+	loaded, used := s.lists(t)
+	if len(loaded) != 2*each || len(used) != each || slices.ContainsFunc(used, func(name string) bool { return !strings.HasPrefix(name, "new") }) {
+		t.Errorf("of %d plugins %v are loaded, and the topic uses %v", 2*each, loaded, used)
+	}
+	together("plugin unload old#", "plugin unload new# --topic orders", "plugin load late# "+file)
+	if loaded, used = s.lists(t); len(loaded) != 2*each || len(used) != 0 {
+		t.Errorf("of %d plugins %v are loaded, and the topic uses %v", 2*each, loaded, used)
+	}
+	// Nothing of its own is left of the topic's list: it has what the cluster's gets.
+	s.says("", 0, "", "configs alter broker --set interceptors=new0")
+	if _, used = s.lists(t); !slices.Equal(used, []string{"new0"}) {
+		t.Errorf("the topic uses %v, and the cluster new0", used)
+	}
+}
+
+// lists are the plugins that are loaded, and those of topic orders, as the broker tells them.
+func (s *tools) lists(t *testing.T) (loaded, used []string) {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	admin := kadm.NewClient(c)
+	brokers, err := admin.DescribeBrokerConfigs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics, err := admin.DescribeTopicConfigs(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(all kadm.ResourceConfigs, setting string) []string {
+		for _, resource := range all {
+			for _, one := range resource.Configs {
+				if one.Key == setting && one.Value != nil && *one.Value != "" {
+					return strings.Split(*one.Value, ",")
+				}
+			}
+		}
+		return nil
+	}
+	return of(brokers, "plugins"), of(topics, "interceptors.produce")
+}
+
+// A plugin that is not called is listed with why, and when it is tried again; the doctor finds it too.
+func TestTheListTellsWhatIsNotCalled(t *testing.T) {
+	s, _ := newBroker(t, "admin.listener=127.0.0.1:0", "plugins=gone", "plugin.gone.type=wasm", "plugin.gone.path=gone.wasm")
+	s.expect("Created topic orders.\n", "", "topics create orders --partitions 1")
+	trap := moduleFile(t, Op(0x00))
+	s.says("Loaded plugin trap", 0, "", "plugin load trap", trap, "--topic", "orders", "--set", "breaker.faults=1", "--on-error", "skip")
+	s.says("Loaded plugin dear", 0, "", "plugin load dear", moduleFile(t, Seq(Loop(Br(0)), I64(0))), "--topic", "orders", "--set", "fuel=1073741824", "--set", "breaker.faults=0", "--set", "fault.budget.ms=1", "--on-error", "skip")
+	s.says("Loaded plugin fine", 0, "", "plugin load fine", moduleFile(t, I64(0)), "--topic", "orders")
+	states := func() map[string]string {
+		out, _, _ := s.run("", "plugin list --admin "+s.admin)
+		found := map[string]string{}
+		for line := range strings.Lines(out) {
+			if cells := strings.Split(line, "\t"); len(cells) > 2 {
+				found[strings.TrimSpace(cells[0])] = strings.TrimSpace(cells[10])
+			}
+		}
+		return found
+	}
+	s.says("", 0, "one\n", "produce orders")
+	if got := states(); got["gone"] != "broken" || got["trap"] != "off" || got["dear"] != "over budget" || got["fine"] != "ok" {
+		t.Errorf("they are listed as %v", got)
+	}
+	for _, want := range []string{"Plugin gone could not be made, and its topics take no records: plugin gone: ", "Plugin trap is switched off, for it failed too often", "It is called again in ", "Plugin dear is not called"} {
+		s.says(want, 0, "", "plugin list --admin "+s.admin)
+	}
+	s.says("BAD      plugin gone", 1, "", "doctor --admin "+s.admin)
+	s.says("warning  plugin trap", 1, "", "doctor --admin "+s.admin)
+	if got := states()["gone"]; got != "broken" {
+		t.Errorf("it is listed as %q", got)
+	}
+	s.says("Loaded plugin gone", 0, "", "plugin load gone", trap)
+	if got := states()["gone"]; got != "ok" {
+		t.Errorf("it was loaded again, and is listed as %q", got)
+	}
 }

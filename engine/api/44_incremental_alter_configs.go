@@ -64,5 +64,8 @@ func (s *Server) configRules() cluster.ConfigRules {
 			text, _ := values.Text(d)
 			return true, text
 		},
+		Forget: func(kind cluster.ConfigKind, name string) bool {
+			return kind == cluster.TopicConfig && config.ListsPlugins(name)
+		},
 	}
 }

@@ -23,6 +23,9 @@ type ConfigRules struct {
 	// List reports whether a setting is a list, which APPEND and SUBTRACT need, and its
 	// default.
 	List func(kind ConfigKind, name string) (list bool, value string)
+	// Forget reports whether a list goes, instead of staying as an empty one, when SUBTRACT takes its
+	// last item and its default is empty too. Nil: none does, as in Kafka.
+	Forget func(kind ConfigKind, name string) bool
 	// Whole refuses settings for how they fit together, and with the rest of the image. Its
 	// error's text goes to the client, with INVALID_CONFIG.
 	Whole func(i *Image, w *Whole) error
@@ -289,9 +292,9 @@ func (c *change) apply(kind ConfigKind, current map[string]string, rules ConfigR
 // edit appends to or subtracts from a list.
 func (c *change) edit(kind ConfigKind, current map[string]string, rules ConfigRules) (*string, *Refusal) {
 	var list bool
-	var old string
+	var below string
 	if rules.List != nil {
-		list, old = rules.List(kind, c.name)
+		list, below = rules.List(kind, c.name)
 	}
 	if !list && kind == BrokerConfig {
 		return nil, refuse(kerr.InvalidConfig, "Config value %s is not allowed for config key: %s",
@@ -301,12 +304,13 @@ func (c *change) edit(kind ConfigKind, current map[string]string, rules ConfigRu
 		return nil, refuse(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.",
 			c.op, strings.ToValidUTF8(c.name, "\uFFFD"))
 	}
+	old := below
 	if set, ok := current[c.name]; ok {
 		old = set
 	}
 	items := slices.DeleteFunc(strings.Split(old, ","), func(item string) bool { return item == "" })
 	for _, item := range split(*c.value) {
-		at := slices.Index(items, item)
+		at := slices.IndexFunc(items, func(known string) bool { return strings.TrimSpace(known) == strings.TrimSpace(item) })
 		switch {
 		case c.op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
 			items = append(items, item)
@@ -315,6 +319,9 @@ func (c *change) edit(kind ConfigKind, current map[string]string, rules ConfigRu
 		}
 	}
 	joined := strings.Join(items, ",")
+	if c.op == kmsg.IncrementalAlterConfigOpSubtract && joined == "" && below == "" && rules.Forget != nil && rules.Forget(kind, c.name) {
+		return nil, nil
+	}
 	return &joined, nil
 }
 

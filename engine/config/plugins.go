@@ -16,6 +16,12 @@ const (
 	TopicFetchInterceptors   = "interceptors.fetch"
 )
 
+// ListsPlugins reports whether a setting of topics is a list of interceptors: one from which the last is
+// taken has none of its own any more, so that a list that the cluster gets later holds there too.
+func ListsPlugins(name string) bool {
+	return name == TopicProduceInterceptors || name == TopicFetchInterceptors
+}
+
 // Plugins: interceptors that see record batches in the broker (docs/plugins.md).
 var (
 	Plugins = plugins.List(setting.List{

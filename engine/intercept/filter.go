@@ -3,7 +3,9 @@ package intercept
 import (
 	"context"
 	"hash/fnv"
+	"log/slog"
 	"runtime/pprof"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,7 +44,7 @@ func (h *Host) Filter(topic string, names []string, fetch bool) *Filter {
 	for _, name := range names {
 		p := h.current.plugins[name]
 		rules := p.rules
-		rules.Watcher = watcher{h.o.Metrics.Plugin(name, api, rules.Breaker.Off)}
+		rules.Watcher = watcher{name, h.o.Log, h.o.Metrics.Plugin(name, api, p.rules.Barred)}
 		rules.Labels = pprof.WithLabels(context.Background(), pprof.Labels("api", label, "topic", topic, "plugin", name))
 		for i := range f.chains {
 			rules.Interceptor = p.instances[i]
@@ -67,8 +69,16 @@ func (f *Filter) Unlogged(now time.Time) bool {
 	return at-before > int64(time.Minute) && f.logged.CompareAndSwap(before, at)
 }
 
-// watcher counts calls.
-type watcher struct{ counts *metrics.Plugin }
+// longestReason is how many bytes of what a plugin failed with are logged.
+const longestReason = 500
+
+// watcher counts calls, and logs why a plugin is switched off: with on.error=skip or dlq no producer is
+// told.
+type watcher struct {
+	name   string
+	log    *slog.Logger
+	counts *metrics.Plugin
+}
 
 // Called counts one.
 func (w watcher) Called(c *chain.Call) {
@@ -90,6 +100,10 @@ func (w watcher) Called(c *chain.Call) {
 		return
 	case c.Fault:
 		m.Faults.Add(1)
+		if c.Tripped {
+			why, _, _ := strings.Cut(c.Why.Error(), "\n") // without the stack of a trap
+			w.log.Warn("a plugin failed too often and is switched off", "plugin", w.name, "last", why[:min(len(why), longestReason)])
+		}
 	case c.Rejected:
 		m.Rejected.Add(1)
 	}

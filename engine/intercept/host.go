@@ -180,7 +180,7 @@ func (h *Host) Use(w Wanted) {
 	for _, name := range slices.Sorted(maps.Keys(set.plugins)) {
 		p := set.plugins[name]
 		h.ready.drop(p)
-		if h.o.Metrics.PluginBroken(name, p.failed != nil); p.failed != nil {
+		if h.o.Metrics.PluginBroken(name, p.failed); p.failed != nil {
 			h.o.Log.Error("a plugin cannot be loaded: topics that use it take no records", "plugin", name, "error", p.failed)
 		} else if h.current.plugins[name] != p {
 			h.o.Log.Info("plugin loaded", "plugin", name, "on.error", p.rules.OnError)
@@ -205,12 +205,12 @@ func (h *Host) Retire() {
 	h.closing.Go(func() {
 		for _, place := range h.places {
 			place.enter()
+			place.Leave() // before anything is closed: that may take long, and nobody runs these any more
 			for _, p := range gone {
 				if len(p.instances) > place.number {
 					closeInstance(p.instances[place.number])
 				}
 			}
-			place.Leave()
 		}
 	})
 }

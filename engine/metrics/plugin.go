@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,27 +22,35 @@ type Plugin struct {
 	window window
 }
 
+// barred tells for how long yet a plugin is not called: switched off, or over a budget.
+type barred func(now time.Time) (off, spent time.Duration)
+
 // Plugin is the handle of a plugin for one API ("produce" or "fetch"); it outlives
-// reloads. off tells at a scrape whether the plugin is switched off.
-func (m *Metrics) Plugin(name, api string, off func(now time.Time) bool) *Plugin {
+// reloads. rest tells at a scrape for how long yet the plugin is not called: because it is switched
+// off, and because a budget of it is spent.
+func (m *Metrics) Plugin(name, api string, rest func(now time.Time) (off, spent time.Duration)) *Plugin {
 	p := &Plugin{time: newHistogram(seconds)}
 	if known, ok := m.plugins.LoadOrStore(pluginKey{name, api}, p); ok {
 		p = known.(*Plugin)
 	}
-	m.switches.Store(name, off)
+	m.switches.Store(name, barred(rest))
 	return p
 }
 
 // Took counts one call.
 func (p *Plugin) Took(took time.Duration) { p.time.Observe(int64(took)) }
 
-// PluginBroken says whether a plugin that settings name could not be made.
-func (m *Metrics) PluginBroken(name string, broken bool) {
-	if broken {
-		m.broken.Store(name, true)
-	} else {
+// longestReason is how many bytes are told of why a plugin could not be made.
+const longestReason = 500
+
+// PluginBroken says why a plugin that settings name could not be made; nil when it could.
+func (m *Metrics) PluginBroken(name string, why error) {
+	if why == nil {
 		m.broken.Delete(name)
+		return
 	}
+	reason := why.Error()
+	m.broken.Store(name, strings.ToValidUTF8(reason[:min(len(reason), longestReason)], "\uFFFD"))
 }
 
 // DropPlugin forgets a plugin that is not loaded any more.
@@ -89,16 +98,19 @@ func (m *Metrics) collectPlugins(out chan<- prometheus.Metric, now time.Time) {
 		histogram(out, "millrace_plugin_seconds", "Time of calls of plugins.", seconds, ever, labels...)
 		return true
 	})
-	m.switches.Range(func(name, off any) bool {
+	m.switches.Range(func(name, rest any) bool {
 		n := 0.0
-		if off.(func(time.Time) bool)(now) {
+		off, spent := rest.(barred)(now)
+		if off > 0 {
 			n = 1
 		}
 		show(out, "millrace_plugin_off", "1 while a plugin is switched off because it failed too often.", n, "plugin", name.(string))
+		show(out, "millrace_plugin_off_seconds", "For how long yet it is switched off.", off.Seconds(), "plugin", name.(string))
+		show(out, "millrace_plugin_spent_seconds", "For how long yet a plugin is not called because fault.budget.ms or call.budget.ms is spent.", spent.Seconds(), "plugin", name.(string))
 		return true
 	})
-	m.broken.Range(func(name, _ any) bool {
-		show(out, "millrace_plugin_broken", "Plugins that settings name and that could not be made: their topics take no records.", 1, "plugin", name.(string))
+	m.broken.Range(func(name, reason any) bool {
+		show(out, "millrace_plugin_broken", "Plugins that settings name and that could not be made: their topics take no records.", 1, "plugin", name.(string), "reason", reason.(string))
 		return true
 	})
 }

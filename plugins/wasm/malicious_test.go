@@ -219,7 +219,7 @@ var malicious = map[string]struct {
 	"an on_produce of another type": {guest(pass, with(func(m *Module) { m.Functions[2].Results, m.Functions[2].Code = "i", I32(0) })), refusedAtLoad},
 	"nothing to call":               {guest(pass, with(func(m *Module) { m.Functions[2].Export = "" })), refusedAtLoad},
 	"no memory for others":          {guest(pass, with(func(m *Module) { m.NoMemory = true })), refusedAtLoad},
-	"deep nesting":                  {guest(Seq(Many(8000, Op(0x02, 0x40)), Many(8000, Op(0x0b)), pass)), nil},
+	"deep nesting":                  {guest(Seq(Many(2000, Op(0x02, 0x40)), Many(2000, Op(0x0b)), pass)), nil},
 	"deeper nesting":                {guest(Seq(Many(50_000, Op(0x02, 0x40)), Many(50_000, Op(0x0b)), pass)), refusedAtLoad},
 	"a giant function":              {guest(Seq(Many(400_000, Op(0x01)), Many(100_000, Op(0x41, 1, 0x1a)), pass)), nil},
 	"a function beyond giant":       {guest(Seq(Many(2_000_000, Op(0x01)), pass)), refusedAtLoad},

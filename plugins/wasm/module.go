@@ -30,14 +30,18 @@ type module struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	fields   bool // it wants to be told where fields are
-	users    int
+	users    int  // and those who wait for it
 	lines    lines
+
+	done   chan struct{} // closed once it is compiled, or
+	failed error         // cannot be
 }
 
-// shelf has the modules that are in use. Compiling takes up to a second, which nobody should
-// do twice; workers come and go at any time, on any goroutine.
+// shelf has the modules that are in use or being compiled. Compiling takes up to some seconds, which
+// nobody should do twice, nor wait for who wants another module or gives one back; workers come and go
+// at any time, on any goroutine.
 var shelf struct {
-	sync.Mutex //nolint:forbidigo // a registry for the whole process, used when plugins are loaded and closed and never by a call
+	sync.Mutex //nolint:forbidigo // a registry for the whole process, used when plugins are loaded and closed and never by a call, nor while anything is compiled
 	modules    map[key]*module
 }
 
@@ -53,59 +57,82 @@ func take(ctx context.Context, s *settings, wanted kind) (*module, error) {
 	if s.sum != nil && !slices.Equal(s.sum, k.sum[:]) {
 		return nil, fmt.Errorf("%s has the SHA-256 %s and not the one that sha256 pins: put back the file, or pin the new one", s.path, hex.EncodeToString(k.sum[:]))
 	}
+	m, first := reach(k)
+	if first {
+		m.compile(ctx, file, s.rewriting())
+	}
+	<-m.done
+	switch {
+	case m.failed != nil:
+		err = fmt.Errorf("load %s: %w", s.path, m.failed)
+	case !m.is(wanted):
+		err = fmt.Errorf("load %s: %w: it does not export %s", s.path, fuel.ErrRefused, strings.Join(wanted.needs, " or "))
+	default:
+		return m, nil
+	}
+	return nil, errors.Join(err, m.give(ctx))
+}
+
+// reach takes a module from the shelf. Who is the first compiles it.
+func reach(k key) (m *module, first bool) {
 	shelf.Lock()
 	defer shelf.Unlock()
-	m := shelf.modules[k]
-	if m == nil {
-		if m, err = compile(ctx, file, s.rewriting()); err != nil {
-			return nil, fmt.Errorf("load %s: %w", s.path, err)
-		}
-		m.key = k
-		if shelf.modules == nil {
-			shelf.modules = make(map[key]*module)
-		}
+	if shelf.modules == nil {
+		shelf.modules = make(map[key]*module)
+	}
+	if m = shelf.modules[k]; m == nil {
+		m, first = &module{key: k, done: make(chan struct{})}, true
 		shelf.modules[k] = m
 	}
-	if m.users++; !m.is(wanted) {
-		return nil, errors.Join(fmt.Errorf("load %s: %w: it does not export %s", s.path, fuel.ErrRefused, strings.Join(wanted.needs, " or ")), m.put(ctx))
-	}
-	return m, nil
+	m.users++
+	return m, first
 }
 
 // give gives the module back.
 func (m *module) give(ctx context.Context) error {
 	shelf.Lock()
-	defer shelf.Unlock()
-	return m.put(ctx)
-}
-
-// put is give, for who has locked the shelf.
-func (m *module) put(ctx context.Context) error {
-	if m.users--; m.users > 0 {
+	m.users--
+	last := m.users == 0
+	if last {
+		delete(shelf.modules, m.key)
+	}
+	shelf.Unlock()
+	if !last || m.runtime == nil {
 		return nil
 	}
-	delete(shelf.modules, m.key)
 	return m.runtime.Close(ctx)
 }
 
-// compile rewrites and compiles a module and gives it the functions that it imports.
-func compile(ctx context.Context, file []byte, o fuel.Options) (*module, error) {
+// compile compiles the module. Whoever waits for it goes on, whatever becomes of it.
+func (m *module) compile(ctx context.Context, file []byte, o fuel.Options) {
+	defer close(m.done)
+	defer func() {
+		if cause := recover(); cause != nil {
+			m.failed = fmt.Errorf("its compiler has panicked: %v", cause)
+		}
+	}()
+	m.failed = m.translate(ctx, file, o)
+}
+
+// translate rewrites and compiles the module, and gives it the functions that it imports.
+func (m *module) translate(ctx context.Context, file []byte, o fuel.Options) error {
 	counting, err := fuel.Rewrite(ctx, file, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m := &module{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))}
-	if m.compiled, err = m.runtime.CompileModule(ctx, counting); err == nil {
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))
+	if m.compiled, err = runtime.CompileModule(ctx, counting); err == nil {
 		m.fields = m.compiled.ExportedFunctions()[abi.Fields] != nil
 		if err = checkExports(m.compiled); err == nil {
-			err = provide(ctx, m.runtime, m.compiled.ImportedFunctions())
+			err = provide(ctx, runtime, m.compiled.ImportedFunctions())
 		}
 	}
 	if err != nil {
-		_ = m.runtime.Close(ctx)
-		return nil, err
+		_ = runtime.Close(ctx)
+		return err
 	}
-	return m, nil
+	m.runtime = runtime
+	return nil
 }
 
 var (

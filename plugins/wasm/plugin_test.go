@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
+	"github.com/millrace/millrace/plugins/wasm/fuel"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 	"github.com/tetratelabs/wazero/api"
@@ -405,6 +406,40 @@ func TestWorkersShareWhatIsCompiled(t *testing.T) {
 	}
 	if one.module != two.module || count() != before+1 {
 		t.Errorf("two workers have %p and %p; %d modules more", one.module, two.module, count()-before)
+	}
+}
+
+// While a module is compiled, which may take seconds, others are made and given back: who gives one back may be
+// in the way of records. Who wants the same one waits for it, and hears what became of it.
+func TestWhoCompilesHoldsUpNobody(t *testing.T) {
+	k := key{start: -1}
+	slow, first := reach(k)
+	if !first {
+		t.Fatal("the module is there already")
+	}
+	other, err := load(t, answering(listOf(1, 0, 4, "of another")).Bytes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := reach(other.module.key)
+	if err := again.give(t.Context()); err != nil || again != other.module {
+		t.Errorf("another user of it is given back with %v", err)
+	}
+	if same, first := reach(k); same != slow || first {
+		t.Error("it is compiled twice")
+	}
+	slow.compile(t.Context(), []byte("no module"), fuel.Options{})
+	if <-slow.done; !errors.Is(slow.failed, fuel.ErrRefused) {
+		t.Errorf("it ended with %v", slow.failed)
+	}
+	if err := errors.Join(slow.give(t.Context()), slow.give(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if _, first = reach(k); !first {
+		t.Error("what could not be compiled is kept")
+	}
+	if err := shelf.modules[k].give(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

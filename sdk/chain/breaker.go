@@ -39,6 +39,14 @@ func (b *Breaker) Off(now time.Time) bool {
 	return b != nil && now.UnixNano() < b.until.Load()
 }
 
+// Rest is how long the plugin is switched off yet; 0 when it is not.
+func (b *Breaker) Rest(now time.Time) time.Duration {
+	if !b.Off(now) {
+		return 0
+	}
+	return time.Duration(b.until.Load() - now.UnixNano())
+}
+
 // Trips is how often the plugin was switched off.
 func (b *Breaker) Trips() uint64 {
 	if b == nil {
@@ -48,19 +56,20 @@ func (b *Breaker) Trips() uint64 {
 }
 
 // Fault notes a fault. Each takes the place of the one so many before it: when that is
-// within the window, there were too many.
-func (b *Breaker) Fault(now time.Time) {
+// within the window, there were too many. It reports whether that is so.
+func (b *Breaker) Fault(now time.Time) (tripped bool) {
 	if b == nil || len(b.faults) == 0 {
-		return
+		return false
 	}
 	at := now.UnixNano()
 	n := b.next.Add(1)
 	b.faults[n%uint64(len(b.faults))].Store(at)
 	oldest := b.faults[(n+1)%uint64(len(b.faults))].Load()
 	if at-oldest > b.window {
-		return
+		return false
 	}
 	b.until.Store(at + b.coolDown)
 	b.trips.Add(1)
 	b.forget()
+	return true
 }

@@ -56,6 +56,14 @@ func (b *Budget) Spent(now time.Time) error {
 	return b.spent
 }
 
+// Rest is how long it is spent yet; 0 when it is not.
+func (b *Budget) Rest(now time.Time) time.Duration {
+	if b.Spent(now) == nil {
+		return 0
+	}
+	return time.Duration(max(0, owed(b.repaid.Load(), now.UnixNano())-saved)) + 1
+}
+
 // Draw takes the time of a call that has ended now. It never makes less of what is owed, though the
 // time of a call that was drawn before may be a little later.
 func (b *Budget) Draw(now time.Time, took time.Duration) {

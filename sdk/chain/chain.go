@@ -277,7 +277,7 @@ func (r *Runner) step(p *Plugin, in *Input) error {
 	}
 	p.Calls.Draw(begin.Add(c.Took), c.Took)
 	if c.Fault {
-		p.Breaker.Fault(begin)
+		c.Tripped = p.Breaker.Fault(begin)
 		p.Faults.Draw(begin.Add(c.Took), c.Took+mended(p))
 	}
 	if p.Watcher != nil {
@@ -361,7 +361,7 @@ func (r *Runner) judge(p *Plugin, in *Input, answer error) error {
 		return answer
 	}
 	c := &r.call
-	c.Fault = !c.Off
+	c.Why, c.Fault = answer, !c.Off
 	c.Dropped, c.Routed, c.Edited, c.DeadLettered = 0, 0, 0, 0
 	switch {
 	case p.OnError == Skip:

@@ -60,6 +60,12 @@ func (p *Plugin) Check() error {
 	return nil
 }
 
+// Barred is for how long yet the plugin is not called: because the breaker has it off, and because
+// one of its budgets is spent. Any goroutine.
+func (p *Plugin) Barred(now time.Time) (off, spent time.Duration) {
+	return p.Breaker.Rest(now), max(p.Faults.Rest(now), p.Calls.Rest(now))
+}
+
 // Watcher hears what calls of a plugin came to, from whichever goroutine made them.
 type Watcher interface {
 	// Called is told of one call, which is valid until it returns.
@@ -79,6 +85,8 @@ type Call struct {
 	Fuel         int64 // used by the call, when the plugin counts it
 	Rejected     bool  // the batch was refused
 	Fault        bool  // the call ended in an error or a panic
+	Tripped      bool  // which has the breaker switch the plugin off
+	Why          error // what it failed with, or why nobody was called
 	Off          bool  // nobody was called: the breaker has it off, or
 	Spent        bool  // one of its budgets is spent
 }

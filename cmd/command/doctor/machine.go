@@ -12,6 +12,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/millrace/millrace/cmd/command/plugin"
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/loadgen/metrics"
 )
@@ -46,7 +47,19 @@ func (r *report) metrics(ctx context.Context, address string) map[string]string 
 		}
 		r.add(v, "fsync", "99 %% of %d took at most %v%s", h[0].GetHistogram().GetSampleCount(), p99, advice)
 	}
+	r.plugins(families)
 	return reasons
+}
+
+// plugins looks for those that are not called.
+func (r *report) plugins(families map[string]*dto.MetricFamily) {
+	for _, t := range plugin.Troubles(families) {
+		v := warning
+		if t.Broken {
+			v = bad
+		}
+		r.add(v, "plugin "+t.Plugin, "%s", t)
+	}
 }
 
 // percentile is the upper bound of the bucket that it lies in.

@@ -27,7 +27,6 @@ const (
 	settingFolder  = "plugin.dir"
 	settingProduce = "interceptors.produce"
 	settingFetch   = "interceptors.fetch"
-	settingCluster = "interceptors" // on produce, of topics without a list of their own
 	settingAdmin   = "admin.listener"
 )
 
@@ -83,19 +82,35 @@ func (l *Load) Run(ctx context.Context, s *session.Session) error {
 			changes = append(changes, change{prefix + key, "", kmsg.IncrementalAlterConfigOpDelete})
 		}
 	}
-	if names := has.plugins(); !slices.Contains(names, l.Name) {
-		changes = append(changes, setList(settingPlugins, append(names, l.Name)))
+	known := slices.Contains(has.plugins(), l.Name)
+	if !known {
+		changes = append(changes, change{settingPlugins, l.Name, kmsg.IncrementalAlterConfigOpAppend})
 	}
 	if err := alter(ctx, s, kmsg.ConfigResourceTypeBroker, "", changes); err != nil {
 		return l.notLoaded(err, has.folder(), path)
 	}
+	if known {
+		if err := l.stayed(ctx, s); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(s.Out, "Loaded plugin %s: %s, sha256 %s.\n", l.Name, path, sum)
 	for i, topic := range l.Topics {
-		if err := use(ctx, s, topic, l.Name, l.Fetch, true, has); err != nil {
+		if err := use(ctx, s, topic, l.Name, l.Fetch, true); err != nil {
 			return l.half(i, err)
 		}
 	}
 	return nil
+}
+
+// stayed looks whether a plugin that was there when its settings were read is there still: it is not named
+// again in a change of them, for that would have all others that are broken tried too.
+func (l *Load) stayed(ctx context.Context, s *session.Session) error {
+	has, err := settingsOf(ctx, s)
+	if err == nil && !slices.Contains(has.plugins(), l.Name) {
+		err = fmt.Errorf("somebody unloaded plugin %s meanwhile, with its settings: `millrace plugin load` loads it anew", l.Name)
+	}
+	return err
 }
 
 // notLoaded says what is known when settings could not be changed.
@@ -171,14 +186,6 @@ func (l *Load) check(has brokerSettings, prefix string) (path, sum string, err e
 	return path, info.SHA256, err
 }
 
-// setList is the change that makes a setting that list.
-func setList(setting string, names []string) change {
-	if len(names) == 0 {
-		return change{setting, "", kmsg.IncrementalAlterConfigOpDelete}
-	}
-	return change{setting, strings.Join(names, ","), kmsg.IncrementalAlterConfigOpSet}
-}
-
 // hostless are the settings that the plugin itself reads.
 func hostless(settings map[string]string) map[string]string {
 	own := maps.Clone(settings)
@@ -235,7 +242,7 @@ func Unload(ctx context.Context, s *session.Session, name string, topics []strin
 	}
 	for _, topic := range topics {
 		for _, fetch := range []bool{false, true} {
-			if err := use(ctx, s, topic, name, fetch, false, has); err != nil {
+			if err := use(ctx, s, topic, name, fetch, false); err != nil {
 				return err
 			}
 		}
@@ -243,12 +250,10 @@ func Unload(ctx context.Context, s *session.Session, name string, topics []strin
 	if len(topics) > 0 {
 		return nil
 	}
-	names := has.plugins()
-	at := slices.Index(names, name)
-	if at < 0 {
+	if names := has.plugins(); !slices.Contains(names, name) {
 		return fmt.Errorf("there is no plugin %s (there are: %s)", name, strings.Join(names, ", "))
 	}
-	changes := []change{setList(settingPlugins, slices.Delete(names, at, at+1))}
+	changes := []change{{settingPlugins, name, kmsg.IncrementalAlterConfigOpSubtract}}
 	for key := range has.below("plugin." + name + ".") {
 		changes = append(changes, change{"plugin." + name + "." + key, "", kmsg.IncrementalAlterConfigOpDelete})
 	}
@@ -287,18 +292,27 @@ func List(ctx context.Context, s *session.Session, admin string) error {
 		row := []string{name, kind, own["path"], fmt.Sprintf("%.12s", own["sha256"]), policy, strings.Join(users[name], ",")}
 		rows = append(rows, append(row, work.cells(name)...))
 	}
-	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics", "Records", "Faults", "Over budget", "Fuel"}, rows)
+	table.Print(s.Out, []string{"Plugin", "Type", "File", "Sha256", "On error", "Topics", "Records", "Faults", "Over budget", "Fuel", "State"}, rows)
+	if work != nil {
+		for _, t := range work.troubles {
+			fmt.Fprintf(s.Out, "Plugin %s %s.\n", t.Plugin, t)
+		}
+	}
 	return nil
 }
 
 // counters are the metrics of a broker that count what plugins did, in the order of columns.
 var counters = []string{"millrace_plugin_records_in_total", "millrace_plugin_faults_total", "millrace_plugin_batches_spent_total", "millrace_plugin_fuel_total"}
 
-// work is what plugins have done since the broker started, by name; nil when no broker told.
-type work map[string][]float64
+// work is what plugins have done since the broker started, by name, and those that it does not call; nil
+// when no broker told.
+type work struct {
+	done     map[string][]float64
+	troubles []Trouble
+}
 
 // workOf asks a broker for its metrics.
-func workOf(ctx context.Context, has brokerSettings, admin string) (work, error) {
+func workOf(ctx context.Context, has brokerSettings, admin string) (*work, error) {
 	if admin == "" {
 		admin = has.all[settingAdmin]
 	}
@@ -309,60 +323,61 @@ func workOf(ctx context.Context, has brokerSettings, admin string) (work, error)
 	if err != nil {
 		return nil, fmt.Errorf("what plugins did: http://%s/metrics: %w; --admin is the broker's admin.listener", admin, err)
 	}
-	done := work{}
+	w := &work{done: map[string][]float64{}, troubles: Troubles(families)}
 	for _, name := range has.plugins() {
-		done[name] = make([]float64, len(counters))
+		w.done[name] = make([]float64, len(counters))
 	}
 	for i, counter := range counters {
 		for _, m := range families[counter].GetMetric() {
-			if of := done[metrics.Label(m, "plugin")]; of != nil {
+			if of := w.done[metrics.Label(m, "plugin")]; of != nil {
 				of[i] += m.GetCounter().GetValue()
 			}
 		}
 	}
-	return done, nil
+	return w, nil
 }
 
-// cells are what one plugin did, for a table.
-func (w work) cells(plugin string) []string {
-	cells := make([]string, len(counters))
-	for i := range cells {
-		cells[i] = "-"
-		if w != nil {
-			cells[i] = fmt.Sprintf("%.0f", w[plugin][i])
-		}
+// cells are what one plugin did, for a table, and its state.
+func (w *work) cells(plugin string) []string {
+	cells := slices.Repeat([]string{"-"}, len(counters)+1)
+	if w == nil {
+		return cells
 	}
+	for i := range counters {
+		cells[i] = fmt.Sprintf("%.0f", w.done[plugin][i])
+	}
+	one := Trouble{}
+	if at := slices.IndexFunc(w.troubles, func(t Trouble) bool { return t.Plugin == plugin }); at >= 0 {
+		one = w.troubles[at]
+	}
+	cells[len(counters)] = one.State()
 	return cells
 }
 
-// use adds a plugin to the list of a topic, or takes it off.
-func use(ctx context.Context, s *session.Session, topic, name string, fetch, with bool, has brokerSettings) error {
-	setting := settingProduce
+// use adds a plugin to the list of a topic, or takes it off. The broker does that to the list as it is then,
+// so that of several who change it at a time nobody undoes what another did.
+func use(ctx context.Context, s *session.Session, topic, name string, fetch, with bool) error {
+	setting, operation := settingProduce, kmsg.IncrementalAlterConfigOpSubtract
 	if fetch {
 		setting = settingFetch
+	}
+	if with {
+		operation = kmsg.IncrementalAlterConfigOpAppend
 	}
 	values, _, err := describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic)
 	if err != nil {
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
-	names := list(values[setting])
-	at := slices.Index(names, name)
-	switch {
-	case with == (at >= 0):
+	if with == slices.Contains(list(values[setting]), name) {
 		return nil
-	case with:
-		names = append(names, name)
-	default:
-		names = slices.Delete(names, at, at+1)
 	}
-	c := setList(setting, names)
-	if len(names) == 0 && !fetch && len(list(has.all[settingCluster])) > 0 {
-		c.operation = kmsg.IncrementalAlterConfigOpSet // without a list of its own it would have the cluster's
-	}
-	if err := alter(ctx, s, kmsg.ConfigResourceTypeTopic, topic, []change{c}); err != nil {
+	if err := alter(ctx, s, kmsg.ConfigResourceTypeTopic, topic, []change{{setting, name, operation}}); err != nil {
 		return fmt.Errorf("topic %s: %w", topic, err)
 	}
-	fmt.Fprintf(s.Out, "Topic %s: %s=%s\n", topic, setting, c.value)
+	if values, _, err = describe(ctx, s, kmsg.ConfigResourceTypeTopic, topic); err != nil {
+		return fmt.Errorf("topic %s was changed, and cannot be looked at any more: %w", topic, err)
+	}
+	fmt.Fprintf(s.Out, "Topic %s: %s=%s\n", topic, setting, values[setting])
 	return nil
 }
 

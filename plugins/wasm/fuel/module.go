@@ -8,7 +8,8 @@ const (
 	maxModule    = 16 << 20
 	maxName      = 1 << 10
 	maxTypes     = 10_000
-	maxValues    = 1000 // parameters or results of one function
+	maxValues    = 1000    // parameters or results of one function
+	maxAllValues = 1 << 17 // of all types: the compiler makes an entry for each type
 	maxImports   = 200
 	maxFunctions = 50_000
 	maxTables    = 16
@@ -142,12 +143,16 @@ func (m *module) cut(p []byte) error {
 }
 
 func (m *module) parseTypes(c *cursor) {
+	all := 0
 	for range c.count("types", maxTypes) {
 		if c.byte() != 0x60 {
 			c.fail("a type is not that of a function")
 		}
 		params := c.valueTypes(c.count("parameters", maxValues))
 		results := c.valueTypes(c.count("results", maxValues))
+		if all += len(params) + len(results); all > maxAllValues {
+			c.fail("its types have more than %d parameters and results together", maxAllValues)
+		}
 		if c.err != nil {
 			return
 		}

@@ -100,6 +100,7 @@ func (w *walk) branches() {
 			return
 		}
 	}
+	w.plan.cost.add(uint64(n)*quartersOfTarget, uint64(n)*eighthsOfTarget)
 	w.move(largest)
 	w.moved += uint64(n) * uint64(moving(largest))
 }

@@ -70,6 +70,7 @@ type plan struct {
 	length     int64 // in instructions
 	local      bool  // it counts in a variable
 	joined     bool  // comparisons are joined with the branches behind them
+	cost       cost  // of compiling it
 }
 
 // frame is about how many bytes the function takes on the stack.
@@ -87,7 +88,7 @@ func (m *module) parseCode(c *cursor) {
 		return
 	}
 	m.plans = make([]plan, 0, n)
-	phis := uint64(0)
+	phis, all := uint64(0), reckoning{}
 	for i := range n {
 		body := c.take(c.count("bytes in a function", maxBody))
 		if c.err != nil {
@@ -106,6 +107,10 @@ func (m *module) parseCode(c *cursor) {
 		if more := w.joining(); w.phis()+more <= maxPhis && phis+more <= maxAllPhis && len(w.plan.insertions) <= maxJoined {
 			w.plan.joined = true
 			phis += more
+		}
+		w.plan.reckon()
+		if all.add(c, int(i)+len(m.imports), &w.plan); c.err != nil {
+			return
 		}
 		m.plans = append(m.plans, w.plan)
 	}
@@ -247,6 +252,7 @@ func (w *walk) instruction(begin int) {
 	at := w.at - begin
 	w.plan.length++
 	op := w.byte()
+	w.plan.cost.add(costs[op].quarters, costs[op].eighths)
 	switch {
 	case op >= 0x02 && op <= 0x05 || op == 0x0b:
 		w.structure(op, begin)
@@ -456,6 +462,7 @@ func (w *walk) bulk(at int) {
 		w.u32()
 	}
 	if shift >= 0 {
+		w.plan.cost.add(quartersOfBulk, eighthsOfBulk)
 		w.insert(at, bytes, shift)
 		w.counted()
 	}
