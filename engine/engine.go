@@ -35,11 +35,14 @@ type Options struct {
 	FS       diskio.FS // Zero: the operating system's
 	Log      *slog.Logger
 	// Now is the clock that time limits, retention and timestamps go by, asked from any
-	// goroutine; it never goes back. Who has it jump ahead calls Recheck. Zero: time.Now.
+	// goroutine; it never goes back. Who has it jump ahead calls Recheck. Zero: one that passes
+	// evenly and comes from the system's.
 	Now func() time.Time
 	// Wrap may put a handler of its own before the one that serves a listener's connections.
 	// Zero: nothing is between.
 	Wrap func(netpoll.Handler) netpoll.Handler
+
+	system func() (time.Time, time.Duration) // the system's clocks; nil: those there are
 }
 
 // Broker is one running broker.
@@ -47,6 +50,8 @@ type Broker struct {
 	log      *slog.Logger
 	fs       diskio.FS
 	now      func() time.Time
+	past     func() time.Time // by which records grow old: now, or an earlier time where that is in doubt
+	clock    *clock           // of which these two are; nil where somebody has given another. The housekeeper adjusts it
 	wrap     func(netpoll.Handler) netpoll.Handler
 	settings *config.Broker
 	values   atomic.Pointer[setting.Values]
@@ -76,23 +81,35 @@ type Broker struct {
 	elsewhere map[string]*disk           // partitions by folder that lie on another disk than theirs; only at the start
 }
 
-// Start brings a broker up: when it returns, clients are served. On an error nothing of
-// it is left.
-func Start(o Options) (_ *Broker, err error) {
+// complete fills in what was left out. It answers the clock that it made, nil where there is one,
+// and the time by which records grow old.
+func (o *Options) complete() (system *clock, past func() time.Time) {
 	if o.FS == nil {
 		o.FS = diskio.OS
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Wrap == nil {
 		o.Wrap = func(h netpoll.Handler) netpoll.Handler { return h }
 	}
+	if o.Now != nil {
+		return nil, o.Now
+	}
+	if o.system == nil {
+		o.system = systemClock()
+	}
+	system = newClock(o.system, o.Log)
+	o.Now = system.Now
+	return system, system.Past
+}
+
+// Start brings a broker up: when it returns, clients are served. On an error nothing of
+// it is left.
+func Start(o Options) (_ *Broker, err error) {
+	system, past := o.complete()
 	b := &Broker{
-		log: o.Log, fs: o.FS, now: o.Now, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, past: past, clock: system, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	b.values.Store(o.Settings.Values)
