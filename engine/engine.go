@@ -47,33 +47,34 @@ type Options struct {
 
 // Broker is one running broker.
 type Broker struct {
-	log      *slog.Logger
-	fs       diskio.FS
-	now      func() time.Time
-	past     func() time.Time // by which records grow old: now, or an earlier time where that is in doubt
-	clock    *clock           // of which these two are; nil where somebody has given another. The housekeeper adjusts it
-	wrap     func(netpoll.Handler) netpoll.Handler
-	settings *config.Broker
-	values   atomic.Pointer[setting.Values]
-	disks    []*disk
-	shards   []*shard.Shard
-	registry *shard.Registry
-	quorum   *quorum.Quorum
-	metrics  *metrics.Metrics
-	memory   *unpack.Budget
-	pool     *unpack.Pool // decompresses for loops; ended once no request can come
-	plugins  *intercept.Host
-	rights   authorization // who may do what
-	proofs   *proofs       // by which clients prove who they are
-	server   *api.Server
-	sockets  []*netpoll.Server
-	admin    *adminServer
-	profiler *profiler
-	stopped  atomic.Bool
-	stop     chan struct{}        // closed to end the housekeeper
-	ended    chan struct{}        // closed when the housekeeper has ended
-	recheck  chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
-	failed   chan error           // why the broker cannot go on
+	log        *slog.Logger
+	fs         diskio.FS
+	now        func() time.Time
+	past       func() time.Time // by which records grow old: now, or an earlier time where that is in doubt
+	clock      *clock           // of which these two are; nil where somebody has given another. The housekeeper adjusts it
+	wrap       func(netpoll.Handler) netpoll.Handler
+	settings   *config.Broker
+	values     atomic.Pointer[setting.Values]
+	disks      []*disk
+	shards     []*shard.Shard
+	registry   *shard.Registry
+	quorum     *quorum.Quorum
+	metadataOn *disk // of the metadata log
+	metrics    *metrics.Metrics
+	memory     *unpack.Budget
+	pool       *unpack.Pool // decompresses for loops; ended once no request can come
+	plugins    *intercept.Host
+	rights     authorization // who may do what
+	proofs     *proofs       // by which clients prove who they are
+	server     *api.Server
+	sockets    []*netpoll.Server
+	admin      *adminServer
+	profiler   *profiler
+	stopped    atomic.Bool
+	stop       chan struct{}        // closed to end the housekeeper
+	ended      chan struct{}        // closed when the housekeeper has ended
+	recheck    chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
+	failed     chan error           // why the broker cannot go on
 
 	// Those of whoever applies metadata: Start, then the quorum's goroutine.
 	plain     *shard.Settings            // of topics without settings of their own
@@ -251,7 +252,7 @@ func (b *Broker) openQuorum() error {
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: disks[0].FS, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log, Now: b.now,
-		Rewrite: disks[0].Rewrite, Applied: b.apply,
+		Rewrite: disks[0].Rewrite, Least: disks[0].entries, Applied: b.apply,
 		Failed: func(err error) {
 			disks[0].distrust()
 			b.fail(err)
@@ -263,6 +264,7 @@ func (b *Broker) openQuorum() error {
 	for i, d := range disks {
 		d.ID = b.quorum.Directories()[i]
 	}
+	b.metadataOn = disks[0]
 	image := b.quorum.Image()
 	if err := b.sortOut(image); err != nil {
 		return err
@@ -522,6 +524,9 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {
 			err = fmt.Errorf("close the metadata log: %w", failure)
+		}
+		if b.quorum.Err() == nil {
+			b.metadataOn.entries = b.quorum.Status().LogEnd
 		}
 	}
 	for _, s := range b.shards {

@@ -168,7 +168,7 @@ func (b *Broker) checkpoint() {
 			if r != nil && r.Durable() >= 0 {
 				// What is not synced on purpose has no point: its segments say themselves which
 				// of them are durable.
-				point, known = shard.Point{Topic: t.ID, Offset: r.Durable()}, r.Durable() == r.HighWatermark() || t.Settings().Secures()
+				point, known = r.Point(), r.Durable() == r.HighWatermark() || t.Settings().Secures()
 			}
 			if known {
 				lines[d] = append(lines[d], pointLine(t.Name, partition, point))

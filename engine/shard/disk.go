@@ -88,6 +88,8 @@ func (d *Disk) Refusal(folder string, topic [16]byte) error {
 type Point struct {
 	Topic  [16]byte // the topic's id: a topic made anew under an old name has none of its points
 	Offset int64
+	Last   uint32 // checksum of the batch that ends there, if Lasts
+	Lasts  bool
 }
 
 // Failed is why the disk was stopped, or nil (any goroutine).
@@ -172,11 +174,11 @@ func (d *Disk) forget(name string, topic [16]byte) error {
 }
 
 func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
-	from := int64(-1)
+	o := commitlog.Recovery{Clean: d.Clean, From: -1, Rewrite: d.Rewrite, Log: log}
 	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {
-		from = p.Offset
+		o.From, o.Last, o.Lasts = p.Offset, p.Last, p.Lasts
 	}
-	return commitlog.Recovery{Clean: d.Clean, From: from, Rewrite: d.Rewrite, Log: log}
+	return o
 }
 
 // Discard takes a folder away whatever is in it: it has another name at once, and is

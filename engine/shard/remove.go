@@ -152,9 +152,11 @@ func (r *Replica) Finish() error {
 	if r.saved != log.End() {
 		r.save()
 	}
+	last, lasts := log.Last()
 	if err := log.Close(); err != nil {
 		return fmt.Errorf("close %s: %w", r.Folder(), err)
 	}
+	r.last, r.lasts = last, lasts
 	r.durable.Store(log.End())
 	return nil
 }
