@@ -135,14 +135,17 @@ func (d *Disk) later(delay time.Duration, f func()) {
 	time.AfterFunc(delay, unlessReleased)
 }
 
-// trouble decides what an error of writing means: a full disk is waited out, anything
-// else stops the disk.
+// trouble decides what an error of writing means: a full disk is waited out, as is a want of
+// descriptors, anything else stops the disk.
 func (d *Disk) trouble(now time.Time, err error) {
-	if full(err) {
+	switch {
+	case full(err):
 		d.complain(now, "the disk is full: producers are told to try again", err)
-		return
+	case diskio.Lacking(err):
+		d.complain(now, "there are no file descriptors left: producers are told to try again; raise the limit (ulimit -n), or lower max.connections", err)
+	default:
+		d.Fail(err)
 	}
-	d.Fail(err)
 }
 
 // complain logs trouble with the disk, not more often than every ten seconds.
@@ -162,7 +165,7 @@ func full(err error) bool {
 
 // passing reports whether an error of opening may be gone when it is tried again.
 func passing(err error) bool {
-	return full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+	return full(err) || diskio.Lacking(err) || errors.Is(err, syscall.ENOMEM)
 }
 
 // forget has the journal never bring back what it has of a file. It waits for the disk, as

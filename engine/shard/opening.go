@@ -157,7 +157,7 @@ func (r *Replica) opened(o *opening) error {
 	case err == nil:
 		r.take(o)
 		return nil
-	case errors.Is(err, commitlog.ErrSync):
+	case errors.Is(err, commitlog.ErrSync) && !diskio.Lacking(err):
 		r.disk.Fail(fmt.Errorf("open %s: %w", r.Folder(), err))
 	case passing(err):
 		r.disk.complain(r.shard.now, "cannot open a partition; the next request tries again", err)
