@@ -121,6 +121,12 @@ func (d *Disk) Unreadable(now time.Time, err error) {
 	d.complain(now, "the disk cannot be read", err)
 }
 
+// Damaged says that a log holds something else than what was written. The other partitions of the disk
+// go on (any goroutine).
+func (d *Disk) Damaged(now time.Time, err error) {
+	d.complain(now, "a log is damaged; what is behind that is not read until its file is restored (millrace log verify lists all that is wrong)", err)
+}
+
 // later runs f after a while, unless the folder was given back by then.
 func (d *Disk) later(delay time.Duration, f func()) {
 	unlessReleased := func() {
