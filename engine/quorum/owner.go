@@ -164,13 +164,13 @@ func full(err error) bool {
 // noSpace tells those who wait that the disk is full, or what else is wanting. Their changes are raft's already:
 // they will be made once there is space.
 func (q *Quorum) noSpace(err error) {
+	what, reason := "the metadata log waits for space on its disk", ErrFull
+	if diskio.Lacking(err) {
+		what, reason = "the metadata log waits for a file descriptor", kerr.KafkaStorageError
+	}
 	if !q.owner.starved {
 		q.owner.starved = true
-		q.options.Log.Warn("the metadata log waits for space on its disk, or for a file descriptor", "dir", q.owner.dir, "error", err)
-	}
-	reason := ErrFull
-	if diskio.Lacking(err) {
-		reason = kerr.KafkaStorageError
+		q.options.Log.Warn(what, "dir", q.owner.dir, "error", err)
 	}
 	for _, r := range q.owner.waiting {
 		r.answer(nil, fmt.Errorf("%w: %w", reason, err))
