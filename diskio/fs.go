@@ -19,6 +19,10 @@ var ErrCold = errors.New("not in memory")
 // Full reports whether an error says that a disk has no space, or its user none left.
 func Full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
+// Lacking reports whether an error says that the process or the system has no descriptor left. No
+// sync was tried then, so that nothing is lost, and it passes when somebody closes something.
+func Lacking(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
+
 // Info describes a file or folder.
 type Info struct {
 	Size    int64 // bytes

@@ -38,8 +38,16 @@ type osFile struct {
 
 const closing = 1 << 40
 
-// Open opens a file with the flags of package os.
+// errNotFile is the error of opening what is there under the name of a file and is none.
+var errNotFile = errors.New("it is a folder, a pipe or a device, and no file: take it away")
+
+// Open opens a file with the flags of package os. What is no file is refused before it is opened:
+// that would wait for somebody at the other end of a pipe, and a device has side effects.
 func (osFS) Open(name string, flag int) (File, error) {
+	var found unix.Stat_t
+	if unix.Stat(name, &found) == nil && found.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &os.PathError{Op: "open", Path: name, Err: errNotFile}
+	}
 	for {
 		fd, err := unix.Open(name, flag|unix.O_CLOEXEC, 0o644)
 		if err == unix.EINTR {

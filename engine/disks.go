@@ -58,6 +58,7 @@ type disk struct {
 	// unclean: a log in it could not be closed in good order, or was not looked at since a
 	// crash. Set while the broker stops.
 	unclean atomic.Bool
+	entries int64  // the end of the metadata log at the last clean stop, and at this one; zero: it is not here, or not known
 	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
 }
 
@@ -128,8 +129,11 @@ func heldBack(all map[string]diskio.Held) map[string]shard.Held {
 // not clean unless it says so.
 func (d *disk) recall() error {
 	marker := filepath.Join(d.Path, cleanFile)
-	if _, err := d.FS.Stat(marker); err == nil {
-		d.Clean = true
+	if text, err := diskio.ReadFile(d.FS, marker); err == nil {
+		if d.entries, err = parseMarker(string(text)); err != nil {
+			d.Log.Warn("the marker of a clean stop cannot be read; logs are checked", "file", marker, "error", err)
+		}
+		d.Clean = err == nil
 		if err := errors.Join(d.FS.Remove(marker), d.FS.SyncDir(d.Path)); err != nil {
 			return fmt.Errorf("take away the marker of the last clean stop: %w", err)
 		}
@@ -210,24 +214,52 @@ func (d *disk) close() error {
 		if d.Rewrite { // every log was written again
 			err = d.FS.Remove(filepath.Join(d.Path, doubtFile))
 		}
-		err = errors.Join(err, diskio.WriteNeeded(d.FS, filepath.Join(d.Path, cleanFile), []byte("The last stop was clean: logs need no check.\n")))
+		err = errors.Join(err, diskio.WriteNeeded(d.FS, filepath.Join(d.Path, cleanFile), encodeMarker(d.entries)))
 	}
 	return errors.Join(err, d.lock.Close())
 }
 
+// cleanText begins the marker of a clean stop, and was all of it once.
+const cleanText = "The last stop was clean: logs need no check.\n"
+
+// encodeMarker is the marker of a clean stop at which the metadata log had so many entries.
+func encodeMarker(entries int64) []byte {
+	text := fmt.Appendf(nil, "%smetadata %d\n", cleanText, entries)
+	return append(text, pointsSum(text)...)
+}
+
+// parseMarker reads what encodeMarker has written, and what was written before.
+func parseMarker(text string) (entries int64, err error) {
+	if text == cleanText {
+		return 0, nil
+	}
+	rest, _ := strings.CutPrefix(text, cleanText+"metadata ")
+	number, _, _ := strings.Cut(rest, "\n")
+	entries, err = strconv.ParseInt(number, 10, 64)
+	if err != nil || string(encodeMarker(entries)) != text {
+		return 0, errors.New("it is not what a clean stop has written")
+	}
+	return entries, nil
+}
+
 // pointsVersion begins the checkpoint. Kafka's version 0 has no topic ids: a topic made
 // anew under an old name would inherit what is not true of it. It has no checksum either,
-// and a digit that is damaged would have a log refused that is whole.
-const pointsVersion = "2"
+// and a digit that is damaged would have a log refused that is whole. Version 2 was as 3 without
+// checksums of batches.
+const (
+	pointsVersion = "3"
+	pointsBefore  = "2"
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // parsePoints reads a checkpoint: a version, how many lines follow, in each topic,
-// partition, offset and topic id; and the CRC-32C of all this.
+// partition, offset, topic id and, if it is known, the checksum of the batch that ends there; and the
+// CRC-32C of all this.
 func parsePoints(text string) (map[string]shard.Point, error) {
 	body := text[:max(0, len(text)-9)]
 	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
-	if len(lines) < 2 || lines[0] != pointsVersion {
+	if len(lines) < 2 || lines[0] != pointsVersion && lines[0] != pointsBefore {
 		return nil, fmt.Errorf("checkpoint: line 1: want version %s", pointsVersion)
 	}
 	if sum := pointsSum([]byte(body)); text[len(body):] != sum {
@@ -240,8 +272,8 @@ func parsePoints(text string) (map[string]shard.Point, error) {
 	points := make(map[string]shard.Point, count)
 	for i, line := range lines[2:] {
 		fields := strings.Fields(line)
-		if len(fields) != 4 {
-			return nil, fmt.Errorf("checkpoint: line %d: want topic, partition, offset and topic id", i+3)
+		if len(fields) != 4 && (len(fields) != 5 || lines[0] == pointsBefore) {
+			return nil, fmt.Errorf("checkpoint: line %d: want topic, partition, offset, topic id and perhaps a checksum", i+3)
 		}
 		partition, err := strconv.ParseInt(fields[1], 10, 32)
 		if err != nil || partition < 0 {
@@ -255,7 +287,15 @@ func parsePoints(text string) (map[string]shard.Point, error) {
 		if err != nil || len(id) != 16 {
 			return nil, fmt.Errorf("checkpoint: line %d: %q is no topic id", i+3, fields[3])
 		}
-		points[commitlog.FolderName(fields[0], int32(partition))] = shard.Point{Topic: [16]byte(id), Offset: offset}
+		p := shard.Point{Topic: [16]byte(id), Offset: offset}
+		if len(fields) == 5 {
+			last, err := strconv.ParseUint(fields[4], 16, 32)
+			if err != nil {
+				return nil, fmt.Errorf("checkpoint: line %d: %q is no checksum", i+3, fields[4])
+			}
+			p.Last, p.Lasts = uint32(last), true
+		}
+		points[commitlog.FolderName(fields[0], int32(partition))] = p
 	}
 	return points, nil
 }
@@ -267,7 +307,11 @@ func pointsSum(body []byte) string {
 
 // pointLine is one line of the checkpoint.
 func pointLine(topic string, partition int32, p shard.Point) string {
-	return fmt.Sprintf("%s %d %d %s\n", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
+	line := fmt.Sprintf("%s %d %d %s", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
+	if p.Lasts {
+		line += fmt.Sprintf(" %08x", p.Last)
+	}
+	return line + "\n"
 }
 
 // encodePoints is the checkpoint that parsePoints reads.

@@ -35,40 +35,46 @@ type Options struct {
 	FS       diskio.FS // Zero: the operating system's
 	Log      *slog.Logger
 	// Now is the clock that time limits, retention and timestamps go by, asked from any
-	// goroutine; it never goes back. Who has it jump ahead calls Recheck. Zero: time.Now.
+	// goroutine; it never goes back. Who has it jump ahead calls Recheck. Zero: one that passes
+	// evenly and comes from the system's.
 	Now func() time.Time
 	// Wrap may put a handler of its own before the one that serves a listener's connections.
 	// Zero: nothing is between.
 	Wrap func(netpoll.Handler) netpoll.Handler
+
+	system func() (time.Time, time.Duration) // the system's clocks; nil: those there are
 }
 
 // Broker is one running broker.
 type Broker struct {
-	log      *slog.Logger
-	fs       diskio.FS
-	now      func() time.Time
-	wrap     func(netpoll.Handler) netpoll.Handler
-	settings *config.Broker
-	values   atomic.Pointer[setting.Values]
-	disks    []*disk
-	shards   []*shard.Shard
-	registry *shard.Registry
-	quorum   *quorum.Quorum
-	metrics  *metrics.Metrics
-	memory   *unpack.Budget
-	pool     *unpack.Pool // decompresses for loops; ended once no request can come
-	plugins  *intercept.Host
-	rights   authorization // who may do what
-	proofs   *proofs       // by which clients prove who they are
-	server   *api.Server
-	sockets  []*netpoll.Server
-	admin    *adminServer
-	profiler *profiler
-	stopped  atomic.Bool
-	stop     chan struct{}        // closed to end the housekeeper
-	ended    chan struct{}        // closed when the housekeeper has ended
-	recheck  chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
-	failed   chan error           // why the broker cannot go on
+	log        *slog.Logger
+	fs         diskio.FS
+	now        func() time.Time
+	past       func() time.Time // by which records grow old: now, or an earlier time where that is in doubt
+	clock      *clock           // of which these two are; nil where somebody has given another. The housekeeper adjusts it
+	wrap       func(netpoll.Handler) netpoll.Handler
+	settings   *config.Broker
+	values     atomic.Pointer[setting.Values]
+	disks      []*disk
+	shards     []*shard.Shard
+	registry   *shard.Registry
+	quorum     *quorum.Quorum
+	metadataOn *disk // of the metadata log
+	metrics    *metrics.Metrics
+	memory     *unpack.Budget
+	pool       *unpack.Pool // decompresses for loops; ended once no request can come
+	plugins    *intercept.Host
+	rights     authorization // who may do what
+	proofs     *proofs       // by which clients prove who they are
+	server     *api.Server
+	sockets    []*netpoll.Server
+	admin      *adminServer
+	profiler   *profiler
+	stopped    atomic.Bool
+	stop       chan struct{}        // closed to end the housekeeper
+	ended      chan struct{}        // closed when the housekeeper has ended
+	recheck    chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
+	failed     chan error           // why the broker cannot go on
 
 	// Those of whoever applies metadata: Start, then the quorum's goroutine.
 	plain     *shard.Settings            // of topics without settings of their own
@@ -76,23 +82,35 @@ type Broker struct {
 	elsewhere map[string]*disk           // partitions by folder that lie on another disk than theirs; only at the start
 }
 
-// Start brings a broker up: when it returns, clients are served. On an error nothing of
-// it is left.
-func Start(o Options) (_ *Broker, err error) {
+// complete fills in what was left out. It answers the clock that it made, nil where there is one,
+// and the time by which records grow old.
+func (o *Options) complete() (system *clock, past func() time.Time) {
 	if o.FS == nil {
 		o.FS = diskio.OS
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Wrap == nil {
 		o.Wrap = func(h netpoll.Handler) netpoll.Handler { return h }
 	}
+	if o.Now != nil {
+		return nil, o.Now
+	}
+	if o.system == nil {
+		o.system = systemClock()
+	}
+	system = newClock(o.system, o.Log)
+	o.Now = system.Now
+	return system, system.Past
+}
+
+// Start brings a broker up: when it returns, clients are served. On an error nothing of
+// it is left.
+func Start(o Options) (_ *Broker, err error) {
+	system, past := o.complete()
 	b := &Broker{
-		log: o.Log, fs: o.FS, now: o.Now, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, past: past, clock: system, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	b.values.Store(o.Settings.Values)
@@ -234,7 +252,7 @@ func (b *Broker) openQuorum() error {
 	}
 	b.quorum, err = quorum.Open(quorum.Options{
 		FS: disks[0].FS, Folders: folders, NodeID: b.self(), ClusterID: config.ClusterID.Of(v), Log: b.log, Now: b.now,
-		Rewrite: disks[0].Rewrite, Applied: b.apply,
+		Rewrite: disks[0].Rewrite, Least: disks[0].entries, Applied: b.apply,
 		Failed: func(err error) {
 			disks[0].distrust()
 			b.fail(err)
@@ -246,6 +264,7 @@ func (b *Broker) openQuorum() error {
 	for i, d := range disks {
 		d.ID = b.quorum.Directories()[i]
 	}
+	b.metadataOn = disks[0]
 	image := b.quorum.Image()
 	if err := b.sortOut(image); err != nil {
 		return err
@@ -505,6 +524,9 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 	if b.quorum != nil {
 		if failure := b.quorum.Close(); failure != nil {
 			err = fmt.Errorf("close the metadata log: %w", failure)
+		}
+		if b.quorum.Err() == nil {
+			b.metadataOn.entries = b.quorum.Status().LogEnd
 		}
 	}
 	for _, s := range b.shards {

@@ -35,6 +35,8 @@ func (b *Broker) keepHouse() {
 	defer producers.Stop()
 	checkpoint := time.NewTicker(checkpointPause)
 	defer checkpoint.Stop()
+	adjust := time.NewTicker(clockPause)
+	defer adjust.Stop()
 	b.loadTransactions()
 	b.loadGroups()
 	b.removeDeleted()
@@ -42,6 +44,10 @@ func (b *Broker) keepHouse() {
 		select {
 		case <-b.stop:
 			return
+		case <-adjust.C:
+			if b.clock != nil {
+				b.clock.Adjust()
+			}
 		case <-producers.C:
 			b.expireProducers()
 		case <-checkpoint.C:
@@ -107,9 +113,9 @@ func (b *Broker) keepDisk(d *disk) {
 		case <-reserve.C:
 			d.fill()
 		case <-retention.C:
-			b.retain(d.Disk, b.now())
+			b.retain(d.Disk, b.past())
 		case done := <-d.recheck:
-			b.retain(d.Disk, b.now())
+			b.retain(d.Disk, b.past())
 			close(done)
 		}
 	}
@@ -162,7 +168,7 @@ func (b *Broker) checkpoint() {
 			if r != nil && r.Durable() >= 0 {
 				// What is not synced on purpose has no point: its segments say themselves which
 				// of them are durable.
-				point, known = shard.Point{Topic: t.ID, Offset: r.Durable()}, r.Durable() == r.HighWatermark() || t.Settings().Secures()
+				point, known = r.Point(), r.Durable() == r.HighWatermark() || t.Settings().Secures()
 			}
 			if known {
 				lines[d] = append(lines[d], pointLine(t.Name, partition, point))

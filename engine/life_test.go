@@ -606,10 +606,14 @@ func TestRecoveryPointsOfUnusedPartitions(t *testing.T) {
 func TestParsePoints(t *testing.T) {
 	const id = "AQAAAAAAAAAAAAAAAAAAAA"
 	for name, test := range map[string]struct{ text, fail string }{
-		"whole":              {"2\n1\nt 0 5 " + id + "\n", ""},
+		"whole":              {"3\n1\nt 0 5 " + id + " 0123abcd\n", ""},
+		"without a checksum": {"3\n1\nt 0 5 " + id + "\n", ""},
+		"of version 2":       {"2\n1\nt 0 5 " + id + "\n", ""},
+		"2 with a checksum":  {"2\n1\nt 0 5 " + id + " 0123abcd\n", "line 3"},
+		"a bad checksum":     {"3\n1\nt 0 5 " + id + " xyz\n", `line 3: "xyz" is no checksum`},
 		"none":               {"2\n0\n", ""},
 		"empty":              {"", "line 1"},
-		"Kafka's":            {"0\n1\nt 0 5\n", "line 1: want version 2"},
+		"Kafka's":            {"0\n1\nt 0 5\n", "line 1: want version 3"},
 		"too few lines":      {"2\n2\nt 0 5 " + id + "\n", "line 2: want 1"},
 		"no topic id":        {"2\n1\nt 0 5\n", "line 3"},
 		"a bad topic id":     {"2\n1\nt 0 5 xyz\n", `line 3: "xyz" is no topic id`},
@@ -649,7 +653,7 @@ func TestPointsGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	points, err := parsePoints(string(golden))
-	if err != nil || points["orders-0"] != (shard.Point{Topic: [16]byte{1}, Offset: 1042}) {
+	if err != nil || points["orders-0"] != (shard.Point{Topic: [16]byte{1}, Offset: 1042, Last: 0x965a1f17, Lasts: true}) {
 		t.Fatalf("read as %v, %v", points, err)
 	}
 	lines := []string{pointLine("orders", 1, points["orders-1"]), pointLine("orders", 0, points["orders-0"])}

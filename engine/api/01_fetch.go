@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -354,6 +355,7 @@ func (f *fetchCall) look() (bytes int, failed bool) {
 		if err := f.locate(t, left-bytes-f.rationed, bytes+f.rationed == 0); err != nil {
 			t.result.Error = code(err)
 			failed = true
+			f.damaged(t, err)
 		}
 		if t.cold && !f.warmed && f.ration(t) {
 			f.colds = append(f.colds, coldTarget{f, i})
@@ -364,6 +366,16 @@ func (f *fetchCall) look() (bytes int, failed bool) {
 		bytes += t.result.RecordBytes
 	}
 	return bytes, failed
+}
+
+// damaged has the broker's log name the file that could not be read: the client is told no more than a code.
+func (f *fetchCall) damaged(t *target, err error) {
+	if _, known := err.(*kerr.Error); known { //nolint:errorlint // a bare error, as of most refusals, names no file
+		return
+	}
+	if _, damaged := errors.AsType[*commitlog.Damage](err); damaged {
+		t.replica.Disk().Damaged(f.server.Now(), err)
+	}
 }
 
 // locate finds what of one partition is sent: whole batches up to the high watermark,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -263,10 +264,29 @@ func (s *Segment) load(w *walker) (*indexes, error) {
 			return nil, err
 		}
 	}
+	if err := s.fits(x); err != nil {
+		return nil, err
+	}
 	if !s.index.CompareAndSwap(nil, x) {
 		return s.index.Load(), nil
 	}
 	return x, nil
+}
+
+// fits fails when a segment has offsets of the next one: then it is not what was here. What is too short
+// for its place is found by who reads what is missing.
+func (s *Segment) fits(x *indexes) error {
+	entries, list := x.offsets.view(), *s.log.segments.Load()
+	i := slices.Index(list, s)
+	if i < 0 || i+1 == len(list) || len(entries) == 0 {
+		return nil
+	}
+	last := entries[len(entries)-1]
+	if end := s.base + int64(last.relative) + 1; end > list[i+1].base {
+		return &Damage{s.path + logSuffix, int64(last.position), fmt.Errorf("%w: it ends at offset %d, and the next segment begins at %d: the file is of another partition, or one of the two is of another time; restore it",
+			errOrder, end, list[i+1].base)}
+	}
+	return nil
 }
 
 // readIndexes reads the index files. That the last entry names the last batch shows that

@@ -71,11 +71,14 @@ func (l *Log) open(r Recovery) error {
 		return err
 	}
 	l.doubtStart(list, start)
+	if err := l.identify(list, r); err != nil {
+		return err
+	}
 	if err := l.recover(list, known, r); err != nil {
 		return err
 	}
 	if end := l.end.Load(); end < r.From {
-		return &Damage{l.active.path + logSuffix, l.active.size.Load(), fmt.Errorf("the log ends at offset %d, and was durable up to %d", end, r.From)}
+		return &Damage{l.active.path + logSuffix, l.active.size.Load(), fmt.Errorf("the log ends at offset %d, and was durable up to %d: files of it are older ones, or missing; bring back the newest", end, r.From)}
 	}
 	return l.settle(start)
 }
@@ -205,6 +208,62 @@ func (l *Log) readEpochs(clean bool) (known bool, err error) {
 		l.savedEpochs = &all
 	}
 	return true, nil
+}
+
+// identify looks whether the last segment is the one that was there when the log was closed, before
+// anything of it is changed. No checksum in it says of which partition it is. Older points may lie
+// before it: of those segments nothing is known, for a cleaning changes them.
+func (l *Log) identify(list []*Segment, r Recovery) error {
+	if !r.Lasts || len(list) == 0 || list[len(list)-1].base >= r.From {
+		return nil
+	}
+	s := list[len(list)-1]
+	last, ok, err := s.lastBefore(r.From)
+	if err != nil || ok && last == r.Last {
+		return err
+	}
+	if !ok { // it ends before From, or a batch there cannot be read: recover says which
+		return nil
+	}
+	return &Damage{s.path + logSuffix, 0, fmt.Errorf("the batch that ends at offset %d has the checksum %08x, and at the last stop it was %08x: "+
+		"these are the files of another partition, or of another time; bring back this log's own", r.From, last, r.Last)}
+}
+
+// lastBefore is the checksum of the batch that ends at offset, if there is one. It reads headers, and
+// changes nothing.
+func (s *Segment) lastBefore(offset int64) (sum uint32, ok bool, err error) {
+	defer s.closeFile()
+	w, err := s.walk(s.size.Load())
+	if err != nil {
+		return 0, false, err
+	}
+	defer w.done()
+	at := int64(0)
+	if tail, ok := s.indexTail(w.end); ok && s.base+int64(tail.last.relative) < offset && w.jump(tail.last) == nil {
+		at = int64(tail.last.position)
+	}
+	for at < w.end && w.load(at) == nil && w.head.NextOffset() < offset {
+		at = w.next()
+	}
+	if at >= w.end || w.load(at) != nil || w.head.NextOffset() != offset {
+		return 0, false, nil
+	}
+	return w.head.CRC(), true, nil
+}
+
+// Last is the checksum of the last batch, if the last segment has one (any).
+func (l *Log) Last() (sum uint32, ok bool) {
+	end := l.end.Load()
+	r, err := l.Locate(end-1, 1, end)
+	if err != nil || r.Bytes == 0 {
+		return 0, false
+	}
+	defer r.Release()
+	var head [batch.HeaderSize]byte
+	if _, err := r.File.ReadAt(head[:], r.Position); err != nil {
+		return 0, false
+	}
+	return batch.Batch(head[:]).CRC(), true
 }
 
 // recover finds where the log ends, and makes the last segment active.

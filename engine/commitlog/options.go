@@ -86,6 +86,10 @@ type Recovery struct {
 	// checked, and a log that ends before is damaged. Who truncates the log must remember
 	// no higher one. Negative: not known, the last segment is checked.
 	From int64
+	// Last is the checksum of the batch that ended at From, if Lasts: another batch there
+	// shows that the files are another log's, or of another time.
+	Last  uint32
+	Lasts bool
 	// Rewrite: a sync has failed since this machine was started, and the page cache may show
 	// what is not on the disk and what no later sync would put there. What is recovered is
 	// written again before it counts as durable.

@@ -90,6 +90,10 @@ func (q *Quorum) load() error {
 		return fmt.Errorf("the log ends at entry %d and entry %d is known to be committed: "+
 			"what was promised is gone, so this node must not vote with this folder again", last, state.Commit)
 	}
+	if last := int64(o.journal.last()); last < q.options.Least {
+		return fmt.Errorf("the log ends at entry %d, and at the last clean stop it ended at %d: it is an older one, beside which topics that were made since would be nobody's; bring back the newest %s",
+			last, q.options.Least, logFolder)
+	}
 	o.memory = newMemory(at.Index, at.Term)
 	o.memory.append(entries)
 	o.memory.conf = &raftpb.ConfState{Voters: []uint64{raftID(q.options.NodeID)}}

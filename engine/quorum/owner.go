@@ -155,21 +155,25 @@ func (q *Quorum) settle() error {
 	return nil
 }
 
-// full reports whether an error says that the disk is full and nothing was written. A
-// failed fsync is something else, whatever it says.
+// full reports whether an error says that the disk is full, or that no file can be opened, and nothing
+// was written. A failed fsync is something else, whatever it says.
 func full(err error) bool {
-	return diskio.Full(err) && !errors.As(err, new(*syncError)) && !errors.Is(err, commitlog.ErrSync)
+	return diskio.Lacking(err) || diskio.Full(err) && !errors.As(err, new(*syncError)) && !errors.Is(err, commitlog.ErrSync)
 }
 
-// noSpace tells those who wait that the disk is full. Their changes are raft's already:
+// noSpace tells those who wait that the disk is full, or what else is wanting. Their changes are raft's already:
 // they will be made once there is space.
 func (q *Quorum) noSpace(err error) {
+	what, reason := "the metadata log waits for space on its disk", ErrFull
+	if diskio.Lacking(err) {
+		what, reason = "the metadata log waits for a file descriptor", kerr.KafkaStorageError
+	}
 	if !q.owner.starved {
 		q.owner.starved = true
-		q.options.Log.Warn("the metadata log waits for space on its disk", "dir", q.owner.dir, "error", err)
+		q.options.Log.Warn(what, "dir", q.owner.dir, "error", err)
 	}
 	for _, r := range q.owner.waiting {
-		r.answer(nil, fmt.Errorf("%w: %w", ErrFull, err))
+		r.answer(nil, fmt.Errorf("%w: %w", reason, err))
 	}
 	q.publishStatus()
 }

@@ -50,6 +50,8 @@ type Options struct {
 	ClusterID string
 	// Rewrite: a sync in the first folder has failed before; see commitlog.Recovery.
 	Rewrite bool
+	// Least is the end that the log is known to have reached. Zero: nothing is known.
+	Least int64
 	// SnapshotBytes is by how much the log grows before the image is written as a snapshot
 	// and the log's prefix goes. Zero: 20 MiB, as in Kafka.
 	SnapshotBytes int64

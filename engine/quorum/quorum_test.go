@@ -438,6 +438,22 @@ func TestFullDisk(t *testing.T) {
 	sameImage(t, open(t, testOptions(disk)).Image(), want)
 }
 
+// TestWithoutDescriptors is no fault either: what waits is written when there is one again.
+func TestWithoutDescriptors(t *testing.T) {
+	disk := diskio.NewMemory()
+	q := open(t, testOptions(disk))
+	register(t, q)
+	disk.FailWrite(syscall.EMFILE)
+	if _, err := do(q, create("held")); !errors.Is(err, kerr.KafkaStorageError) || errors.Is(err, ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+	disk.FailWrite(nil)
+	mustCreate(t, q, "next")
+	if got := topics(q.Image()); !slices.Equal(got, []string{"held", "next"}) {
+		t.Fatalf("topics are %v", got)
+	}
+}
+
 func TestFullDiskToTheEnd(t *testing.T) {
 	disk := diskio.NewMemory()
 	q := open(t, testOptions(disk))

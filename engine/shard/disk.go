@@ -88,6 +88,8 @@ func (d *Disk) Refusal(folder string, topic [16]byte) error {
 type Point struct {
 	Topic  [16]byte // the topic's id: a topic made anew under an old name has none of its points
 	Offset int64
+	Last   uint32 // checksum of the batch that ends there, if Lasts
+	Lasts  bool
 }
 
 // Failed is why the disk was stopped, or nil (any goroutine).
@@ -119,6 +121,12 @@ func (d *Disk) Unreadable(now time.Time, err error) {
 	d.complain(now, "the disk cannot be read", err)
 }
 
+// Damaged says that a log holds something else than what was written. The other partitions of the disk
+// go on (any goroutine).
+func (d *Disk) Damaged(now time.Time, err error) {
+	d.complain(now, "a log is damaged; what is behind that is not read until its file is restored (millrace log verify lists all that is wrong)", err)
+}
+
 // later runs f after a while, unless the folder was given back by then.
 func (d *Disk) later(delay time.Duration, f func()) {
 	unlessReleased := func() {
@@ -133,14 +141,17 @@ func (d *Disk) later(delay time.Duration, f func()) {
 	time.AfterFunc(delay, unlessReleased)
 }
 
-// trouble decides what an error of writing means: a full disk is waited out, anything
-// else stops the disk.
+// trouble decides what an error of writing means: a full disk is waited out, as is a want of
+// descriptors, anything else stops the disk.
 func (d *Disk) trouble(now time.Time, err error) {
-	if full(err) {
+	switch {
+	case full(err):
 		d.complain(now, "the disk is full: producers are told to try again", err)
-		return
+	case diskio.Lacking(err):
+		d.complain(now, "there are no file descriptors left: producers are told to try again; raise the limit (ulimit -n), or lower max.connections", err)
+	default:
+		d.Fail(err)
 	}
-	d.Fail(err)
 }
 
 // complain logs trouble with the disk, not more often than every ten seconds.
@@ -160,7 +171,7 @@ func full(err error) bool {
 
 // passing reports whether an error of opening may be gone when it is tried again.
 func passing(err error) bool {
-	return full(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+	return full(err) || diskio.Lacking(err) || errors.Is(err, syscall.ENOMEM)
 }
 
 // forget has the journal never bring back what it has of a file. It waits for the disk, as
@@ -172,11 +183,11 @@ func (d *Disk) forget(name string, topic [16]byte) error {
 }
 
 func (d *Disk) recovery(r *Replica, log *slog.Logger) commitlog.Recovery {
-	from := int64(-1)
+	o := commitlog.Recovery{Clean: d.Clean, From: -1, Rewrite: d.Rewrite, Log: log}
 	if p, ok := d.Points[commitlog.FolderName(r.Topic, r.Index)]; ok && p.Topic == r.ID {
-		from = p.Offset
+		o.From, o.Last, o.Lasts = p.Offset, p.Last, p.Lasts
 	}
-	return commitlog.Recovery{Clean: d.Clean, From: from, Rewrite: d.Rewrite, Log: log}
+	return o
 }
 
 // Discard takes a folder away whatever is in it: it has another name at once, and is

@@ -55,13 +55,27 @@ func (r *Replica) known(create bool) (known bool, err error) {
 		return true, kerr.KafkaStorageError
 	}
 	if !create {
-		// Only a folder that is surely not there means that nothing was ever appended.
+		// Only a folder that is surely not there, and was not known to hold anything, means that
+		// nothing was ever appended.
+		if r.gone() {
+			return false, nil
+		}
 		if _, err := r.disk.FS.Stat(r.Folder()); errors.Is(err, fs.ErrNotExist) {
 			r.become(absent)
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// gone reports whether the folder is not there, and was known to hold records.
+func (r *Replica) gone() bool {
+	p, known := r.disk.Points[r.folder()]
+	if !known || p.Topic != r.ID || p.Offset == 0 {
+		return false
+	}
+	_, err := r.disk.FS.Stat(r.Folder())
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // become is the way out of unknown: from here on the shard knows of r.

@@ -135,6 +135,9 @@ func (o *opening) try() error {
 	if err := r.disk.Refusal(r.folder(), r.ID); err != nil {
 		return err
 	}
+	if r.gone() {
+		return fmt.Errorf("%s is missing, and its log was durable up to offset %d: bring the folder back, or delete the topic", r.Folder(), r.disk.Points[r.folder()].Offset)
+	}
 	s := r.topic.Settings()
 	log, err := commitlog.Open(r.Folder(), r.options(s), r.disk.recovery(r, r.shard.log))
 	if err != nil {
@@ -157,7 +160,7 @@ func (r *Replica) opened(o *opening) error {
 	case err == nil:
 		r.take(o)
 		return nil
-	case errors.Is(err, commitlog.ErrSync):
+	case errors.Is(err, commitlog.ErrSync) && !diskio.Lacking(err):
 		r.disk.Fail(fmt.Errorf("open %s: %w", r.Folder(), err))
 	case passing(err):
 		r.disk.complain(r.shard.now, "cannot open a partition; the next request tries again", err)

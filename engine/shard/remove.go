@@ -1,10 +1,13 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace/millrace/engine/commitlog"
 )
 
 // DeleteRecords moves the log start offset to offset, or to the high watermark for −1,
@@ -62,7 +65,12 @@ func (r *Replica) retain(now time.Time) {
 	_, err := log.Retain(now, limit, unsynced)
 	r.started() // some may be gone even if not all
 	if err != nil {
-		r.disk.trouble(r.shard.now, fmt.Errorf("remove old segments of %s: %w", r.Folder(), err))
+		err = fmt.Errorf("remove old segments of %s: %w", r.Folder(), err)
+		if _, damaged := errors.AsType[*commitlog.Damage](err); damaged { // its age cannot be told; it stays
+			r.disk.Damaged(r.shard.now, err)
+			return
+		}
+		r.disk.trouble(r.shard.now, err)
 		return
 	}
 	if active := log.Active(); active != r.active {
@@ -152,9 +160,11 @@ func (r *Replica) Finish() error {
 	if r.saved != log.End() {
 		r.save()
 	}
+	last, lasts := log.Last()
 	if err := log.Close(); err != nil {
 		return fmt.Errorf("close %s: %w", r.Folder(), err)
 	}
+	r.last, r.lasts = last, lasts
 	r.durable.Store(log.End())
 	return nil
 }

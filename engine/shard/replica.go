@@ -106,6 +106,8 @@ type Replica struct {
 	saved    int64       // the offset at which that was
 	idle     func()      // to be done once no sync is under way; set when the replica retires
 	watchers *link
+	last     uint32 // checksum of the last batch, if lasts; written by Finish, and read by who called it
+	lasts    bool
 	opening  *opening // the log, while it is being opened; then nobody else touches its folder
 	refused  error    // while tasks run that waited for a log which could not be opened
 	groups   *Groups  // the coordinator whose log this is, once it is used
@@ -180,6 +182,11 @@ func (r *Replica) Committed() int64 { return r.committed.Load() }
 // Durable is the offset below which everything is known to survive a power cut, −1 when
 // the log was not opened in this run (any).
 func (r *Replica) Durable() int64 { return r.durable.Load() }
+
+// Point is how far the log is durable, and after Finish what ends there.
+func (r *Replica) Point() Point {
+	return Point{Topic: r.ID, Offset: r.Durable(), Last: r.last, Lasts: r.lasts}
+}
 
 // Log is the log, nil while nothing was ever appended; the error says why there is
 // none to read from (any). One that is not settled is not known, which is an error too: it

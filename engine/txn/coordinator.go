@@ -67,6 +67,8 @@ func (c *Coordinator) Loaded(now time.Time) {
 	c.now = now.UnixMilli()
 	c.nextAbort, c.nextRemove = c.now+c.abortInterval, c.now+c.removeInterval
 	for _, t := range c.sorted() {
+		// Of a life in which the time was ahead: its transactions would be open until then.
+		t.started, t.updated = min(t.started, c.now), min(t.updated, c.now)
 		if t.state.preparing() {
 			c.complete(t)
 		}

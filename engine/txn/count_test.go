@@ -59,3 +59,18 @@ func TestCountsAdd(t *testing.T) {
 		t.Errorf("%+v, want %+v", n, want)
 	}
 }
+
+// TestATransactionFromTheFuture: the coordinator stopped, and its time had been far ahead. What is open
+// then ends at its time limit all the same.
+func TestATransactionFromTheFuture(t *testing.T) {
+	s := newStage(t, Options{Version: 2})
+	s.init(-1, -1)
+	s.add(s.current(2), false, "t")
+	s.now = s.now.Add(-365 * 24 * time.Hour)
+	s.restart()
+	s.tick(2 * time.Minute)
+	if got := s.c.Count(); got.Open != 0 || got.TimedOut != 1 {
+		t.Errorf("behind its time limit: %+v", got)
+	}
+	s.check()
+}

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// started is a broker that the test stops.
+func started(t *testing.T, folder string) *Broker {
+	t.Helper()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// stopped is the folder of a broker that was stopped, with four partitions of two topics, each with as many
+// records of its own.
+func stopped(t *testing.T) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	b := started(t, folder)
+	createTopic(t, b, 2, "t", "u")
+	c := client(t, b, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for _, topic := range []string{"t", "u"} {
+		for p := range int32(2) {
+			r := &kgo.Record{Topic: topic, Partition: p, Value: []byte(topic + string(rune('0'+p)))}
+			if err := c.ProduceSync(limited(t), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.Close()
+	stop(t, b)
+	return folder
+}
+
+// TestFilesOfAnotherPartitionAreRefused: nothing in the files of a log says of which partition it is, and those of
+// one topic have the same id.
+func TestFilesOfAnotherPartitionAreRefused(t *testing.T) {
+	swap := func(a, b string) error {
+		return errors.Join(os.Rename(a, a+"#"), os.Rename(b, a), os.Rename(a+"#", b))
+	}
+	const log, index = "00000000000000000000.log", "00000000000000000000.index"
+	for name, harm := range map[string]func(folder string) error{
+		"two folders of a topic": func(f string) error { return swap(f+"/t-0", f+"/t-1") },
+		"two segments":           func(f string) error { return swap(f+"/t-0/"+log, f+"/t-1/"+log) },
+		"two segments and their indexes": func(f string) error {
+			return errors.Join(swap(f+"/t-0/"+log, f+"/t-1/"+log), swap(f+"/t-0/"+index, f+"/t-1/"+index))
+		},
+		"two segments after a stop that was not clean": func(f string) error {
+			return errors.Join(swap(f+"/t-0/"+log, f+"/t-1/"+log), os.Remove(filepath.Join(f, cleanFile)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := stopped(t)
+			if err := harm(folder); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.ReadFile(filepath.Join(folder, "t-0", index))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := started(t, folder)
+			defer stop(t, b)
+			for p := range int32(2) {
+				r := b.registry.Named("t").Replica(p)
+				if r.Shard().Wait(func() { r.Settle() }); r.Whole() {
+					t.Errorf("partition %d was opened", p)
+				}
+			}
+			if got := readAll(t, b, "u"); len(got) != 2 {
+				t.Errorf("of the other topic there are %q", got)
+			}
+			if after, err := os.ReadFile(filepath.Join(folder, "t-0", index)); string(after) != string(before) {
+				t.Errorf("what was refused has changed: %v", err)
+			}
+		})
+	}
+}
+
+// TestAnOlderMetadataLogIsRefused: beside it what was made since would belong to nobody.
+func TestAnOlderMetadataLogIsRefused(t *testing.T) {
+	folder := stopped(t)
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.CopyFS(old, os.DirFS(filepath.Join(folder, metadataFolder))); err != nil {
+		t.Fatal(err)
+	}
+	b := started(t, folder)
+	createTopic(t, b, 1, "later")
+	produce(t, client(t, b), "later", 1)
+	stop(t, b)
+	newest := filepath.Join(folder, metadataFolder)
+	if err := errors.Join(os.Rename(newest, newest+"#"), os.CopyFS(newest, os.DirFS(old))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a start that was refused has taken nothing away
+		if b, err := begin(folder); err == nil || !strings.Contains(err.Error(), "at the last clean stop it ended") {
+			if err == nil {
+				stop(t, b)
+			}
+			t.Fatalf("an older metadata log: %v", err)
+		}
+	}
+	if err := errors.Join(os.RemoveAll(newest), os.Rename(newest+"#", newest)); err != nil {
+		t.Fatal(err)
+	}
+	b = started(t, folder)
+	defer stop(t, b)
+	if got := readAll(t, b, "later"); len(got) != 1 {
+		t.Errorf("with the newest there are %q", got)
+	}
+}
+
+func TestMarker(t *testing.T) {
+	if n, err := parseMarker(cleanText); n != 0 || err != nil {
+		t.Errorf("as it was: %d, %v", n, err)
+	}
+	text := encodeMarker(1042)
+	if n, err := parseMarker(string(text)); n != 1042 || err != nil {
+		t.Errorf("%q is read as %d, %v", text, n, err)
+	}
+	for at := range text {
+		harmed := append([]byte{}, text...)
+		harmed[at] ^= 1 << (at % 8)
+		for _, one := range []string{string(harmed), string(text[:at])} {
+			if n, err := parseMarker(one); err == nil && one != cleanText {
+				t.Errorf("%q is read as %d", one, n)
+			}
+		}
+	}
+}
