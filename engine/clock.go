@@ -24,19 +24,21 @@ const (
 // durations, and never goes back. What sets the system's time does not move it at once:
 //
 //	a little off      it runs faster or slower until the two agree, as after an adjustment by NTP
-//	ahead for an hour it takes that time over: the system had slept, or its time was wrong before
+//	the system slept  that time has passed, for everybody
+//	ahead for an hour it takes that time over: it was wrong before
 //	behind            it runs slower; the difference that is left ends with the next start
 //
 // Readings have no monotonic part: those of one clock can be compared with moments that were
 // made of milliseconds, in one order.
 //
-// Ownership: Adjust belongs to the housekeeper; Now and Past to everybody.
+// Ownership: Adjust belongs to the housekeeper; the rest to everybody.
 type clock struct {
-	read   func() (wall time.Time, ran time.Duration) // the system's time, and for how long it has run
+	system
 	log    *slog.Logger
 	course atomic.Pointer[course]
 
 	// The housekeeper's.
+	slept time.Duration // what the clock knows of that
 	ahead time.Duration // when the system's time was first seen far ahead, as it has run; zero: it is not
 	told  bool
 }
@@ -48,19 +50,26 @@ type course struct {
 	drift time.Duration // what it gains in the first pause; less than zero: what it loses
 }
 
-// systemClock reads the clocks of the system.
-func systemClock() func() (time.Time, time.Duration) {
+// system is what a system knows of time. Ran does not count what it has slept.
+type system struct {
+	read  func() (wall time.Time, ran time.Duration)
+	slept func() time.Duration
+}
+
+// theSystem has the clocks there are.
+func theSystem() system {
 	begin := time.Now()
-	return func() (time.Time, time.Duration) {
+	read := func() (time.Time, time.Duration) {
 		now := time.Now()
 		return now.Round(0), now.Sub(begin)
 	}
+	return system{read, sleptSinceBoot}
 }
 
 // newClock begins with the system's time.
-func newClock(read func() (time.Time, time.Duration), log *slog.Logger) *clock {
-	c := &clock{read: read, log: log}
-	wall, ran := read()
+func newClock(of system, log *slog.Logger) *clock {
+	c := &clock{system: of, log: log, slept: of.slept()}
+	wall, ran := c.read()
 	c.course.Store(&course{from: wall, ran: ran})
 	return c
 }
@@ -81,6 +90,12 @@ func (c *clock) Past() time.Time {
 	return wall
 }
 
+// Wall is the system's time, which records are stamped with (any).
+func (c *clock) Wall() time.Time {
+	wall, _ := c.read()
+	return wall
+}
+
 func (c *course) at(ran time.Duration) time.Time {
 	passed := max(ran-c.ran, 0)
 	return c.from.Add(passed + time.Duration(float64(c.drift)*min(float64(passed)/float64(clockPause), 1)))
@@ -89,7 +104,9 @@ func (c *course) at(ran time.Duration) time.Time {
 // Adjust brings the clock nearer to the system's time.
 func (c *clock) Adjust() {
 	wall, ran := c.read()
-	now := c.course.Load().at(ran)
+	slept := c.system.slept()
+	now := c.course.Load().at(ran).Add(max(slept-c.slept, 0))
+	c.slept = slept
 	off := wall.Sub(now)
 	if c.tell(off, ran); c.ahead != 0 && ran-c.ahead >= standing {
 		c.log.Warn("the system's time has been ahead for long: it is taken over, so that time limits end early and records may be old at once", "ahead", off)

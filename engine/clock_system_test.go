@@ -13,22 +13,24 @@ import (
 	"github.com/millrace/millrace/engine/config"
 )
 
-// system is a system whose time somebody sets.
-type system struct {
-	begin     time.Time
-	ran, jump atomic.Int64 // nanoseconds
+// fickle is a system whose time somebody sets.
+type fickle struct {
+	begin            time.Time
+	ran, jump, slept atomic.Int64 // nanoseconds
 }
 
-func newSystem() *system { return &system{begin: time.Now().Round(0)} }
+func newFickle() *fickle { return &fickle{begin: time.Now().Round(0)} }
 
-func (s *system) read() (time.Time, time.Duration) {
-	ran := time.Duration(s.ran.Load())
-	return s.begin.Add(ran + time.Duration(s.jump.Load())), ran
+func (s *fickle) clocks() system {
+	return system{read: func() (time.Time, time.Duration) {
+		ran := time.Duration(s.ran.Load())
+		return s.begin.Add(ran + time.Duration(s.slept.Load()+s.jump.Load())), ran
+	}, slept: func() time.Duration { return time.Duration(s.slept.Load()) }}
 }
 
 // pass has d pass, with a look at the system's time each second, and reports whether the
 // clock ever went back.
-func (s *system) pass(c *clock, d time.Duration) (back bool) {
+func (s *fickle) pass(c *clock, d time.Duration) (back bool) {
 	before := c.Now()
 	for ; d > 0; d -= time.Second / 2 {
 		s.ran.Add(int64(time.Second / 2))
@@ -63,8 +65,8 @@ func TestTheClockBearsJumps(t *testing.T) {
 		"an hour back, for eleven":  {-time.Hour, 11 * time.Hour, -time.Hour, -time.Hour, -time.Hour},
 		"an hour ahead, for two":    {time.Hour, 2 * time.Hour, time.Hour, time.Hour, time.Hour},
 	} {
-		s := newSystem()
-		c := newClock(s.read, slog.New(slog.DiscardHandler))
+		s := newFickle()
+		c := newClock(s.clocks(), slog.New(slog.DiscardHandler))
 		s.pass(c, time.Minute)
 		s.jump.Store(int64(test.jump))
 		if c.Now() != s.begin.Add(time.Minute) {
@@ -85,8 +87,8 @@ func TestTheClockBearsJumps(t *testing.T) {
 
 // TestAClockThatJumpedAndCameBack leaves nothing behind.
 func TestAClockThatJumpedAndCameBack(t *testing.T) {
-	s := newSystem()
-	c := newClock(s.read, slog.New(slog.DiscardHandler))
+	s := newFickle()
+	c := newClock(s.clocks(), slog.New(slog.DiscardHandler))
 	for range 3 {
 		s.jump.Store(int64(74 * year))
 		s.pass(c, 59*time.Minute)
@@ -98,8 +100,22 @@ func TestAClockThatJumpedAndCameBack(t *testing.T) {
 	}
 }
 
+// TestTheClockCountsWhatTheSystemSlept at the next look, so that nobody has to wait for an hour.
+func TestTheClockCountsWhatTheSystemSlept(t *testing.T) {
+	s := newFickle()
+	c := newClock(s.clocks(), slog.New(slog.DiscardHandler))
+	for range 2 {
+		s.pass(c, time.Minute)
+		s.slept.Add(int64(9 * time.Hour))
+		s.pass(c, time.Second)
+		if off := c.Now().Sub(c.Wall()); off != 0 {
+			t.Errorf("a second after it woke the clock is off by %v", off)
+		}
+	}
+}
+
 // jumping is a broker on a system whose time somebody sets.
-func jumping(t *testing.T, overrides ...string) (*Broker, *system) {
+func jumping(t *testing.T, overrides ...string) (*Broker, *fickle) {
 	t.Helper()
 	settings, err := config.Parse("", "", append([]string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + t.TempDir(), "admin.listener=", "group.initial.rebalance.delay.ms=0",
@@ -107,8 +123,8 @@ func jumping(t *testing.T, overrides ...string) (*Broker, *system) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSystem()
-	b, err := Start(Options{Settings: settings, Log: slog.New(slog.DiscardHandler), system: s.read})
+	s := newFickle()
+	b, err := Start(Options{Settings: settings, Log: slog.New(slog.DiscardHandler), clocks: s.clocks()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +180,20 @@ func TestATransactionIsAsLongAsItsTimeLimit(t *testing.T) {
 	for open() {
 		if err := ctx.Err(); err != nil {
 			t.Fatal(errors.New("the transaction is open behind its time limit"))
+		}
+	}
+}
+
+// TestRecordsAreStampedWithTheSystemsTime, as Kafka does, whatever the broker makes of it.
+func TestRecordsAreStampedWithTheSystemsTime(t *testing.T) {
+	b, s := jumping(t)
+	p := dial(t, b.Addresses()[0])
+	to := p.topic(1, "message.timestamp.type", "LogAppendTime")
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		s.jump.Store(int64(jump))
+		at := p.produce(9, to, 0, records("v")).LogAppendTime
+		if want := s.begin.Add(jump).UnixMilli(); at != want {
+			t.Errorf("with a system's time that is %v off it was stamped %d ms off", jump, at-s.begin.UnixMilli())
 		}
 	}
 }

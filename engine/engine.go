@@ -42,7 +42,7 @@ type Options struct {
 	// Zero: nothing is between.
 	Wrap func(netpoll.Handler) netpoll.Handler
 
-	system func() (time.Time, time.Duration) // the system's clocks; nil: those there are
+	clocks system // zero: the system's
 }
 
 // Broker is one running broker.
@@ -51,7 +51,8 @@ type Broker struct {
 	fs         diskio.FS
 	now        func() time.Time
 	past       func() time.Time // by which records grow old: now, or an earlier time where that is in doubt
-	clock      *clock           // of which these two are; nil where somebody has given another. The housekeeper adjusts it
+	wall       func() time.Time // that records are stamped with
+	clock      *clock           // of which these are; nil where somebody has given another. The housekeeper adjusts it
 	wrap       func(netpoll.Handler) netpoll.Handler
 	settings   *config.Broker
 	values     atomic.Pointer[setting.Values]
@@ -82,9 +83,8 @@ type Broker struct {
 	elsewhere map[string]*disk           // partitions by folder that lie on another disk than theirs; only at the start
 }
 
-// complete fills in what was left out. It answers the clock that it made, nil where there is one,
-// and the time by which records grow old.
-func (o *Options) complete() (system *clock, past func() time.Time) {
+// complete fills in what was left out, and answers the clock that it made, nil where there is one.
+func (o *Options) complete() *clock {
 	if o.FS == nil {
 		o.FS = diskio.OS
 	}
@@ -95,23 +95,26 @@ func (o *Options) complete() (system *clock, past func() time.Time) {
 		o.Wrap = func(h netpoll.Handler) netpoll.Handler { return h }
 	}
 	if o.Now != nil {
-		return nil, o.Now
+		return nil
 	}
-	if o.system == nil {
-		o.system = systemClock()
+	if o.clocks.read == nil {
+		o.clocks = theSystem()
 	}
-	system = newClock(o.system, o.Log)
-	o.Now = system.Now
-	return system, system.Past
+	c := newClock(o.clocks, o.Log)
+	o.Now = c.Now
+	return c
 }
 
 // Start brings a broker up: when it returns, clients are served. On an error nothing of
 // it is left.
 func Start(o Options) (_ *Broker, err error) {
-	system, past := o.complete()
+	system := o.complete()
 	b := &Broker{
-		log: o.Log, fs: o.FS, now: o.Now, past: past, clock: system, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, past: o.Now, wall: o.Now, clock: system, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
+	}
+	if system != nil {
+		b.past, b.wall = system.Past, system.Wall
 	}
 	b.values.Store(o.Settings.Values)
 	if b.rights, err = newAuthorization(o.Settings.Values, o.Now, o.Log); err != nil {
@@ -225,7 +228,7 @@ func (b *Broker) startShards() {
 
 func (b *Broker) startShard() *shard.Shard {
 	s := shard.Start(shard.Options{
-		Now: b.now, Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
+		Now: b.now, Wall: b.wall, Log: b.log, Flushed: b.metrics.Flushed, Guests: len(b.disks) == 1,
 		Verify:   func(v *shard.Verification) { b.server.Verify(v) }, // no batch comes before there is a server
 		Verified: b.metrics.Verified,
 		Loaded: func(topic string, took time.Duration) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -201,6 +202,21 @@ func TestDeleteRecords(t *testing.T) {
 	kept := p.topic(1, "cleanup.policy", "") // nothing is removed of itself (KIP-1161), but by who asks for it
 	p.put(kept, 0, records("a", "b", "c"))
 	p.deleteRecords(kept, 0, 2, 2)
+}
+
+// TestDeleteRecordsLeavesTheRestToRetention: what is asked for goes, although all would be old enough.
+func TestDeleteRecordsLeavesTheRestToRetention(t *testing.T) {
+	p := dialed(t)
+	s := p.topic(1, "retention.ms", "1000", "segment.bytes", "1048576")
+	large := strings.Repeat("x", 600<<10)
+	for _, value := range []string{"a", large, large, "d", "e"} {
+		p.put(s, 0, recordsAt(1337, batch.NoProducer(), value))
+	}
+	p.deleteRecords(s, 0, 4, 4)
+	r := p.fetch(12, from(s, 0, 4))
+	if got := values(t, r.RecordBatches); r.ErrorCode != 0 || got[len(got)-1] != "e" {
+		t.Errorf("behind what was deleted: %d values, error %d", len(got), r.ErrorCode)
+	}
 }
 
 func TestDeletedRecordsStayDeletedOverARestart(t *testing.T) {

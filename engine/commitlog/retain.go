@@ -25,6 +25,23 @@ type doomed struct {
 // active segment goes too when it is too old; a new one begins. Of the log's bytes so many
 // may be gone after a power cut: what is removed must not be made up for by them.
 func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int, err error) {
+	return l.shrink(now, func(list []*Segment) (int, error) { return l.deletable(list, now, highWatermark, unsynced) })
+}
+
+// Trim removes only what lies wholly below the start, as Retain does it.
+func (l *Log) Trim(now time.Time, highWatermark int64) (removed int, err error) {
+	return l.shrink(now, func(list []*Segment) (int, error) {
+		limit := min(highWatermark, l.start.Load())
+		n := 0
+		for n < len(list) && l.endOf(list, n) <= limit && (n+1 < len(list) || list[n].size.Load() > 0) {
+			n++
+		}
+		return n, nil
+	})
+}
+
+// shrink removes as many of the oldest segments as choose says.
+func (l *Log) shrink(now time.Time, choose func(list []*Segment) (int, error)) (removed int, err error) {
 	if err := l.ready(); err != nil {
 		return 0, err
 	}
@@ -36,7 +53,7 @@ func (l *Log) Retain(now time.Time, highWatermark, unsynced int64) (removed int,
 	}
 	l.doomed = slices.DeleteFunc(l.doomed, func(d *doomed) bool { return d.gone.Load() })
 	list := *l.segments.Load()
-	n, err := l.deletable(list, now, highWatermark, unsynced)
+	n, err := choose(list)
 	if err != nil {
 		return 0, err
 	}
@@ -69,11 +86,7 @@ func (l *Log) deletable(list []*Segment, now time.Time, highWatermark, unsynced 
 		excess = l.size.Load() - unsynced - l.o.RetentionBytes
 	}
 	for i, s := range list {
-		next := l.end.Load()
-		if i+1 < len(list) {
-			next = list[i+1].base
-		}
-		size := s.size.Load()
+		next, size := l.endOf(list, i), s.size.Load()
 		if next > highWatermark || i+1 == len(list) && size == 0 {
 			return i, nil
 		}
@@ -91,6 +104,14 @@ func (l *Log) deletable(list []*Segment, now time.Time, highWatermark, unsynced 
 		excess -= size
 	}
 	return len(list), nil
+}
+
+// endOf is the offset behind segment i.
+func (l *Log) endOf(list []*Segment, i int) int64 {
+	if i+1 < len(list) {
+		return list[i+1].base
+	}
+	return l.end.Load()
 }
 
 // largestTime is the largest timestamp of s, or when its file was last written to if its

@@ -103,7 +103,7 @@ func (a *Append) Run(*Shard) {
 func (a *Append) admit(ticket partition.Ticket) {
 	r, s := a.Replica, a.Replica.shard
 	if r.settings.LogAppendTime {
-		a.LogAppendTime = s.now.UnixMilli()
+		a.LogAppendTime = s.wall().UnixMilli()
 		a.Batch.SetMaxTimestamp(a.LogAppendTime)
 	}
 	admitted, err := r.machine.AdmitFrom(a.Batch, s.now.UnixMilli(), partition.Origin{Ticket: ticket, Bumped: a.Bumped, Unsequenced: a.unsequenced, Thinned: a.Thinned, Repeated: a.Repeated})

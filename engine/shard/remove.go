@@ -34,7 +34,7 @@ func (r *Replica) DeleteRecords(offset int64) (start int64, err error) {
 		return -1, kerr.KafkaStorageError
 	}
 	r.started()
-	r.retain(r.shard.now)
+	r.shrink(func(log *commitlog.Log, limit, _ int64) (int, error) { return log.Trim(r.shard.now, limit) })
 	return r.start.Load(), nil
 }
 
@@ -57,12 +57,17 @@ func (r *Replica) Retain(now time.Time) {
 }
 
 func (r *Replica) retain(now time.Time) {
+	r.shrink(func(log *commitlog.Log, limit, unsynced int64) (int, error) { return log.Retain(now, limit, unsynced) })
+}
+
+// shrink has the log remove what lies below limit and is not wanted, of which so many bytes may be gone after a power cut.
+func (r *Replica) shrink(remove func(log *commitlog.Log, limit, unsynced int64) (int, error)) {
 	log := r.log.Load()
 	limit, unsynced := r.high.Load(), int64(0)
 	if r.settings.Secures() { // durable records do not go for some that a power cut may take
 		limit, unsynced = min(limit, r.safe.offset), r.written.bytes-r.safe.bytes
 	}
-	_, err := log.Retain(now, limit, unsynced)
+	_, err := remove(log, limit, unsynced)
 	r.started() // some may be gone even if not all
 	if err != nil {
 		err = fmt.Errorf("remove old segments of %s: %w", r.Folder(), err)

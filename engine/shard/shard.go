@@ -36,7 +36,9 @@ import (
 type Options struct {
 	// Now is the clock, asked from any goroutine. Nil: time.Now.
 	Now func() time.Time
-	Log *slog.Logger // Nil: slog.Default
+	// Wall is the time that LogAppendTime says, which may be set. Nil: Now.
+	Wall func() time.Time
+	Log  *slog.Logger // Nil: slog.Default
 	// Flushed is told of every sync, how long it took and how many batches it made
 	// durable. Nil: nobody is told.
 	Flushed func(took time.Duration, batches int)
@@ -63,6 +65,7 @@ type Shard struct {
 	wake  chan struct{} // holds one token when there is something to do
 	ended chan struct{}
 	clock func() time.Time
+	wall  func() time.Time
 	log   *slog.Logger
 
 	stepped bool
@@ -105,6 +108,9 @@ func Start(o Options) *Shard {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Wall == nil {
+		o.Wall = o.Now
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -122,7 +128,7 @@ func Start(o Options) *Shard {
 	}
 	s := &Shard{
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		clock: o.Now, log: o.Log, stepped: o.Stepped, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
+		clock: o.Now, wall: o.Wall, log: o.Log, stepped: o.Stepped, guests: o.Guests, flushed: o.Flushed, verify: o.Verify, now: o.Now(), replicas: map[*Replica]struct{}{}, groups: map[*Groups]struct{}{},
 		loaded: o.Loaded, verified: o.Verified, transactions: map[*Transactions]struct{}{},
 	}
 	if !o.Stepped {
