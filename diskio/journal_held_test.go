@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // What belongs to a folder whose owner cannot be told stays with the journal, over crashes and
@@ -185,7 +187,7 @@ func FuzzInspectJournal(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(golden, golden[journalPage:])
-	f.Fuzz(func(t *testing.T, journal, held []byte) {
+	fuzz.Run(f, func(t *testing.T, journal, held []byte) {
 		m := NewMemory()
 		must(t, m.MkdirAll("/disk/journal"))
 		must(t, WriteFile(m, "/disk/journal/0.journal", journal))
