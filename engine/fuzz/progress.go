@@ -38,8 +38,8 @@ func ReadProgress(name string) (p Progress, err error) {
 	return p, nil
 }
 
-// write replaces the file, so that one who reads finds the old or the new.
-func (p Progress) write(name string) error {
+// Write replaces the file, so that one who reads finds the old or the new.
+func (p Progress) Write(name string) error {
 	if name == "" {
 		return nil
 	}

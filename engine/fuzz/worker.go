@@ -86,7 +86,7 @@ func (w *worker) save(t *testing.T) {
 	now := time.Now()
 	w.progress.Seconds += now.Sub(w.begun).Seconds()
 	w.begun = now
-	if err := w.progress.write(w.options.report); err != nil {
+	if err := w.progress.Write(w.options.report); err != nil {
 		t.Fatal(err)
 	}
 }

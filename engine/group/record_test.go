@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +170,10 @@ func FuzzSubscription(f *testing.F) {
 	fuzz.Run(f, func(t *testing.T, p []byte) {
 		var ours []string
 		err := subscriptionTopics(p, func(topic []byte) { ours = append(ours, string(topic)) })
+		said, migrating := readSubscription(p) // as a group that becomes one of KIP-848 reads it
+		if migrating == nil && (err != nil || !slices.Equal(said.Topics, ours)) {
+			t.Fatalf("a migration reads %q, a rebalance %q, %v", said.Topics, ours, err)
+		}
 		var theirs kmsg.ConsumerMemberMetadata
 		theirs.Default()
 		// kmsg takes a negative count for none; Kafka refuses it, and so do we.
