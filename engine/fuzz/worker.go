@@ -1,6 +1,7 @@
 package fuzz
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -72,6 +73,8 @@ func (w *worker) work(t *testing.T) {
 	go func() { defer close(watched); w.watch(done) }()
 	defer func() { close(done); <-watched }()
 	w.begun = time.Now()
+	w.progress.Ended = false
+	w.save(t)
 	for w.progress.Executions < w.options.executions && !t.Failed() {
 		if t.Run("some", w.some); time.Since(w.begun) > time.Second {
 			w.save(t)
@@ -211,10 +214,15 @@ func (w *worker) watch(done chan struct{}) {
 	}
 }
 
-// abort keeps the input of an execution that does not end, and ends the process with the stacks of all goroutines.
+// abort keeps the input of an execution that does not end, and ends the process with the stacks of all goroutines. The
+// worker is in that execution: what it saved last is all that can be said.
 func (w *worker) abort(i int64) {
 	m := newMutator(w.mutator.corpus, w.options.seed)
 	file, err := keep(w.progress.Target, encode(m.input(i)))
+	if p, readErr := ReadProgress(w.options.report); readErr == nil {
+		p.Findings, p.Ended = append(p.Findings, file), false
+		err = errors.Join(err, p.Write(w.options.report))
+	}
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	fmt.Fprintf(os.Stderr, "execution %d of %s=%d does not end\nFailing input written to %s (%v)\n%s\n", i, Seed, w.options.seed, file, err, stacks)
