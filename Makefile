@@ -1,6 +1,6 @@
 # Every target is one command that a person would type. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint test race rewrite fuzz compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both sdk sdk-both suites guests tune
+.PHONY: help check fmt lint test race rewrite fuzz fuzz-long compat kill power transact sim sim-mutants hostile compat-both bench bench-peers limits report pgo docs plugins sasl sasl-both sdk sdk-both suites guests tune
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ rewrite: ## write what the conversations in testdata answer now; then read the d
 
 fuzz: ## five seconds (FUZZTIME=1m for more) of each decoder's fuzz target
 	.ci/run fuzz
+
+fuzz-long: ## ten million blind executions of each fuzz target, hours; goes on where it was stopped, writes docs/fuzz.md; FUZZLONG=… for its options
+	go run ./engine/fuzz/run -table docs/fuzz.md $(FUZZLONG)
 
 compat: ## drive the broker with clients that others wrote
 	cd engine/compat && go run .

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden file as this version writes it")
@@ -93,7 +95,7 @@ func FuzzJournalBlock(f *testing.F) {
 	f.Add(p[journalPage : journalPage+100])
 	f.Add([]byte(blockMagic))
 	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, p []byte) {
+	fuzz.Run(f, func(t *testing.T, p []byte) {
 		called := 0
 		b, err := decodeBlock(p, func(e entry) {
 			called++

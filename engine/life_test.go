@@ -23,6 +23,7 @@ import (
 
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/spent"
 )
@@ -665,7 +666,7 @@ func TestPointsGolden(t *testing.T) {
 func FuzzParsePoints(f *testing.F) {
 	f.Add(string(encodePoints([]string{"t 0 5 AQAAAAAAAAAAAAAAAAAAAA\n"})))
 	f.Add("0\n0\n")
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		points, err := parsePoints(text)
 		if err == nil && len(points) > strings.Count(text, "\n") {
 			t.Fatalf("%d points in %q", len(points), text)

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // FuzzRequest sends arbitrary frames to a running broker, of every key: whatever comes,
@@ -32,7 +34,7 @@ func FuzzRequest(f *testing.F) {
 	for _, body := range malformed() {
 		f.Add(body)
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
+	fuzz.Run(f, func(t *testing.T, body []byte) {
 		conn, err := net.Dial("tcp", b.Addresses()[0])
 		if err != nil {
 			t.Fatal(err)

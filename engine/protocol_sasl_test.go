@@ -25,6 +25,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -637,7 +638,7 @@ func FuzzStranger(f *testing.F) {
 	f.Add(slices.Concat(p.request(3, versionsRequest("test", "1")), p.request(1, handshake("PLAIN")), p.request(2, proofToken("\x00alice\x00x"))))
 	f.Add(slices.Concat(p.request(0, handshake("SCRAM-SHA-256")), frame([]byte("n,,n=alice,r=x")), frame([]byte("c=biws,r=x,p=AA=="))))
 	f.Add(p.request(4, kmsg.NewPtrMetadataRequest()))
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	fuzz.Run(f, func(t *testing.T, raw []byte) {
 		if bytes.Contains(raw, []byte("-hush")) {
 			t.Skip("it may know a password")
 		}

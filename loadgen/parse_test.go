@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/results"
 )
 
@@ -108,7 +109,7 @@ func FuzzParseWorkload(f *testing.F) {
 		}
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		w, err := ParseWorkload("w.yaml", text)
 		if err == nil && len(w.Phases) == 0 {
 			t.Fatal("a workload without phases was accepted")

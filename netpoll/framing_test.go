@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestByteAtATime(t *testing.T) {
@@ -258,7 +260,7 @@ func FuzzFraming(f *testing.F) {
 		}
 	}
 	f.Add(framed(pattern(smallest+100), nil), uint64(1))
-	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
+	fuzz.Run(f, func(t *testing.T, stream []byte, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var got []byte
 		var held []*Frame

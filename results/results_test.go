@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // sample is a valid result with plausible figures around the given rate and latency.
@@ -155,7 +157,7 @@ func FuzzValidate(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte(`{"schema":1,"phases":[{}]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		if Validate(data) != nil {
 			return
 		}

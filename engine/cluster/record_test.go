@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/engine/security/acl"
 	"github.com/millrace/millrace/sdk"
 )
@@ -112,7 +113,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(Append(nil, []Record{record}))
 	}
 	f.Add(Append(nil, everyKind()))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		records, err := Parse(text)
 		if err != nil {
 			return

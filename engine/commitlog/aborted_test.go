@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -234,7 +235,7 @@ func TestDumpOfAbortedTransactions(t *testing.T) {
 
 func FuzzAborted(f *testing.F) {
 	f.Add(encodeAborted([]batch.Aborted{{ProducerID: 7, First: 3, Last: 9, Stable: 5}, {ProducerID: 7, First: 10, Last: 12, Stable: 13}}))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		all, err := decodeAborted(data, 0)
 		if err == nil && !bytes.Equal(encodeAborted(all), data) {
 			t.Fatal("what was read is not written the same")

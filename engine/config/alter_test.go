@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/setting"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-func broker(t *testing.T, lines ...string) *setting.Values {
+func broker(t testing.TB, lines ...string) *setting.Values {
 	t.Helper()
 	b, err := config.Parse("server.properties", strings.Join(lines, "\n"), nil)
 	if err != nil {
@@ -366,4 +367,36 @@ func BenchmarkTopicValues(b *testing.B) {
 	for b.Loop() {
 		v.Topic(overrides)
 	}
+}
+
+// What a client is allowed to set can be set again, and read by a broker that starts.
+func FuzzChange(f *testing.F) {
+	f.Add("retention.ms", "5", int8(0), "9")
+	f.Add("cleanup.policy", "compact,delete", int8(2), "delete")
+	f.Add("cleanup.policy", "compact", int8(3), "compact,delete")
+	f.Add("leader.replication.throttled.replicas", "0:1,1:2", int8(0), "*")
+	f.Add("interceptors", "mask", int8(2), "")
+	f.Add("log.cleaner.threads", "2", int8(0), "1")
+	plain := broker(f, "log.cleanup.policy=compact")
+	fuzz.Run(f, func(t *testing.T, name, value string, op int8, before string) {
+		changes := []config.Change{change(config.Operation(op), name, value)}
+		next, err := config.ChangeTopic(plain, map[string]string{name: before}, changes)
+		if err == nil {
+			again := []config.Change{}
+			for name, value := range next {
+				again = append(again, change(config.Set, name, value))
+			}
+			if _, err := config.ChangeTopic(plain, nil, again); err != nil && next[name] != before {
+				t.Fatalf("%q %d %q of %q makes %q, which is refused: %v", name, op, value, before, next, err)
+			}
+			if err := config.FitTopic(plain, next); err != nil {
+				t.Fatalf("%q does not fit: %v", next, err)
+			}
+		}
+		for _, everywhere := range []bool{true, false} {
+			if _, err := config.ChangeBroker(plain, map[string]string{name: before}, everywhere, changes); err != nil && err.Error() == "" {
+				t.Fatal("it is refused without a word")
+			}
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestNoFileServesOnLoopback(t *testing.T) {
@@ -190,7 +191,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("listeners=A://[::1]:1,B://:0\nlistener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT\n")
 	f.Add("controller.quorum.voters=1@:9093\nnode.id=1\nlog.retention.minutes=-1")
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		b, err := config.Parse("f", text, nil)
 		if err != nil {
 			return

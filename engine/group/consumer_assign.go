@@ -79,6 +79,9 @@ func (t *turn) reconcile(m *consumer, owned assign.Assignment, told bool) {
 	case m.state == settled && m.epoch == cg.assignmentEpoch && !stale:
 		return
 	case m.state == unrevoked && !stale && t.stillHas(m.revoking, owned, told):
+		if !m.rebalance.set() {
+			t.mindRebalance(m) // it was a classic member until this heartbeat, and had no time limit of this kind
+		}
 		return
 	}
 	target := m.target

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // FuzzReplayConsumer starts a coordinator from any records: whatever a log says, it comes
@@ -17,7 +19,7 @@ func FuzzReplayConsumer(f *testing.F) {
 	w.trio()
 	f.Add(pack(w.j.committed))
 	f.Add(pack(w.j.committed[:7]))
-	f.Fuzz(func(t *testing.T, p []byte) {
+	fuzz.Run(f, func(t *testing.T, p []byte) {
 		j := &journal{}
 		now := time.UnixMilli(1_000_000)
 		c := New(Options{}, j)

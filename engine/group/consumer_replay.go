@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace/engine/group/assign"
@@ -11,6 +12,20 @@ import (
 )
 
 var errNoClassicProtocol = errors.New("a classic member without protocols")
+
+// mostEpoch is the highest epoch, or generation, that a log is believed. A group counts on from there, a step at a
+// time, and must not come to where numbers are negative.
+const mostEpoch = math.MaxInt32 / 2
+
+// believe returns what is wrong with an epoch, unless reading it failed already.
+func believe(err error, epochs ...int32) error {
+	for _, epoch := range epochs {
+		if err == nil && epoch > mostEpoch {
+			err = fmt.Errorf("epoch %d is not believed, at most %d is", epoch, mostEpoch)
+		}
+	}
+	return err
+}
 
 // replayConsumer applies a record of a consumer group. Compaction may have taken what
 // came between two records of one key, so only what the last of each says counts: who has
@@ -95,11 +110,11 @@ func decodeConsumer(key record.Key, value []byte) (func(cg *consumerGroup), erro
 	case record.KindGroup:
 		var v record.Group
 		err := v.Read(value)
-		return func(cg *consumerGroup) { cg.epoch, cg.hash = v.Epoch, v.Hash }, err
+		return func(cg *consumerGroup) { cg.epoch, cg.hash = v.Epoch, v.Hash }, believe(err, v.Epoch)
 	case record.KindTarget:
 		var v record.Target
 		err := v.Read(value)
-		return func(cg *consumerGroup) { cg.assignmentEpoch, cg.assignedAt = v.Epoch, v.At }, err
+		return func(cg *consumerGroup) { cg.assignmentEpoch, cg.assignedAt = v.Epoch, v.At }, believe(err, v.Epoch)
 	case record.KindTargetMember:
 		var v record.TargetMember
 		err := v.Read(value)
@@ -109,7 +124,7 @@ func decodeConsumer(key record.Key, value []byte) (func(cg *consumerGroup), erro
 		err := v.Read(value)
 		return func(cg *consumerGroup) {
 			cg.replayed(key.Of).holding = holding{v.Epoch, v.Previous, memberState(v.State), v.Assigned, v.Revoking}
-		}, err
+		}, believe(err, v.Epoch, v.Previous)
 	case record.KindPattern:
 		var v record.Pattern
 		err := v.Read(value)

@@ -1,10 +1,12 @@
 package group
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/millrace/millrace/sdk/wire"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -23,6 +25,7 @@ const (
 
 var (
 	errNoProtocol = errors.New("the group has members but no protocol")
+	errValue      = errors.New("what it says to be in it is not there")
 	errMemberID   = errors.New("two members have one id")
 )
 
@@ -69,7 +72,13 @@ func (c *Coordinator) replayOffset(r Record, timestamp int64) error {
 	return nil
 }
 
+// flexible reports whether a value is of a version that has tags.
+func flexible(p []byte) bool { return len(p) > 1 && int16(binary.BigEndian.Uint16(p)) >= 4 }
+
 func decodeOffset(p []byte) (*committed, error) {
+	if flexible(p) && !wire.Fits(p[2:], wire.OffsetValue) {
+		return nil, errValue
+	}
 	var v kmsg.OffsetCommitValue
 	v.Default()
 	if err := v.ReadFrom(p); err != nil {
@@ -196,6 +205,9 @@ func (c *Coordinator) restore(old, g *group) {
 }
 
 func (c *Coordinator) decodeGroup(name string, p []byte) (*group, error) {
+	if flexible(p) && !wire.Fits(p[2:], wire.GroupValue) {
+		return nil, errValue
+	}
 	var v kmsg.GroupMetadataValue
 	v.Default()
 	if err := v.ReadFrom(p); err != nil {
@@ -203,6 +215,9 @@ func (c *Coordinator) decodeGroup(name string, p []byte) (*group, error) {
 	}
 	if v.Version < 0 || v.Version > 4 {
 		return nil, fmt.Errorf("version %d is not known", v.Version)
+	}
+	if err := believe(nil, v.Generation); err != nil {
+		return nil, err
 	}
 	g := newGroup(c, name, v.CurrentStateTimestamp)
 	g.stored, g.generation, g.protocol, g.protocolType = 1, v.Generation, v.Protocol, v.ProtocolType

@@ -3,11 +3,14 @@ package group
 import (
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // golden reads a file of FORMAT.md: lines of a name, a key and a value in hex, - for null.
@@ -138,7 +141,7 @@ func FuzzReplay(f *testing.F) {
 	for _, r := range written() {
 		f.Add(r.Key, r.Value)
 	}
-	f.Fuzz(func(t *testing.T, key, value []byte) {
+	fuzz.Run(f, func(t *testing.T, key, value []byte) {
 		j := &journal{}
 		c := New(Options{}, j)
 		for _, r := range []Record{written()["group"], {key, value}, written()["offset"]} {
@@ -164,9 +167,13 @@ func FuzzSubscription(f *testing.F) {
 	f.Add(subscription())
 	f.Add(subscription("a", "topic"))
 	f.Add([]byte{0, 1, 0x7f, 0xff, 0xff, 0xff, 0, 1, 'a'})
-	f.Fuzz(func(t *testing.T, p []byte) {
+	fuzz.Run(f, func(t *testing.T, p []byte) {
 		var ours []string
 		err := subscriptionTopics(p, func(topic []byte) { ours = append(ours, string(topic)) })
+		said, migrating := readSubscription(p) // as a group that becomes one of KIP-848 reads it
+		if migrating == nil && (err != nil || !slices.Equal(said.Topics, ours)) {
+			t.Fatalf("a migration reads %q, a rebalance %q, %v", said.Topics, ours, err)
+		}
 		var theirs kmsg.ConsumerMemberMetadata
 		theirs.Default()
 		// kmsg takes a negative count for none; Kafka refuses it, and so do we.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/batch"
 )
 
@@ -122,7 +123,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add(sample(f).Snapshot(nil, batch.Aborted{ProducerID: 4, First: 0, Last: 5, Stable: 6}))
 	f.Add([]byte{0, 1, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte("\x00\x01\x00\x00\x00\x0200000000000000000000000000000000000000\x0000010000000000000000000000000000000000\x00")) // two transactions from one offset
-	f.Fuzz(func(t *testing.T, snapshot []byte) {
+	fuzz.Run(f, func(t *testing.T, snapshot []byte) {
 		p := New(Options{End: 1 << 62})
 		if p.Restore(snapshot) != nil {
 			return
@@ -145,7 +146,7 @@ func FuzzRestore(f *testing.F) {
 func FuzzAdmit(f *testing.F) {
 	f.Add([]byte(header{producer: 1, count: 2}.batch()))
 	f.Add([]byte(header{producer: 1, sequence: 2147483647, count: 2147483647}.batch()))
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	fuzz.Run(f, func(t *testing.T, raw []byte) {
 		p := New(Options{End: 100, Start: 50})
 		for len(raw) >= 61 {
 			if a, err := p.Admit(raw[:61], 5); err == nil && !a.Duplicate && a.End != p.End() {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/batch"
 	"go.etcd.io/raft/v3/raftpb"
 )
@@ -187,7 +188,7 @@ func FuzzDecode(f *testing.F) {
 	for _, one := range batches {
 		f.Add(bytes.Clone(one))
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		text = repaired(text)
 		size, err := batch.Peek(text)
 		if err != nil {
@@ -215,7 +216,7 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(text)
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		image, at, voters, err := decodeSnapshot(repaired(text))
 		if err != nil {
 			return
@@ -234,7 +235,7 @@ func FuzzDecodeSnapshot(f *testing.F) {
 
 func FuzzParseState(f *testing.F) {
 	f.Add(hardState{ClusterID: "MkU3OEVBNTcwNTJENDM2Qg", Term: 3, Vote: 1, Commit: 17}.encode())
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		state, err := parseState(text)
 		if err != nil {
 			return
@@ -248,7 +249,7 @@ func FuzzParseState(f *testing.F) {
 func FuzzParseProperties(f *testing.F) {
 	f.Add(Properties{ClusterID: "MkU3OEVBNTcwNTJENDM2Qg", NodeID: 1, Directory: cluster.ID{1}}.Encode())
 	f.Add([]byte("# Kafka's\nversion=1\ncluster.id=c\nnode.id=1\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		p, err := ParseProperties(text)
 		if err != nil {
 			return

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -169,7 +170,7 @@ func TestWhatIsTold(t *testing.T) {
 func FuzzGate(f *testing.F) {
 	f.Add([]byte{1, 2, 18, 3, 36})
 	f.Add([]byte{2, 3, 36, 2, 5, 36, 17, 0})
-	f.Fuzz(func(t *testing.T, steps []byte) {
+	fuzz.Run(f, func(t *testing.T, steps []byte) {
 		g, now, dead := new(Gate), begin, false
 		for _, step := range steps {
 			now = now.Add(time.Duration(step) * time.Millisecond)

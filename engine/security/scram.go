@@ -243,7 +243,7 @@ type clientFinal struct {
 func parseClientFinal(message []byte) (*clientFinal, error) {
 	text := string(message)
 	at := strings.LastIndex(text, ",p=")
-	if at < 0 || !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+	if at < 0 || !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 || strings.ContainsAny(text[at:], "\r\n") { // which base64 passes over
 		return nil, errMessage
 	}
 	f := &clientFinal{withoutProof: text[:at]}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	client "github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -252,7 +253,7 @@ func FuzzClientFirst(f *testing.F) {
 	f.Add([]byte("y,a=a=2Cb,n=a=2Cb,r=x,ext=1"))
 	f.Add([]byte("p=tls-unique,,n=u,r=x"))
 	escape := strings.NewReplacer("=", "=3D", ",", "=2C")
-	f.Fuzz(func(t *testing.T, message []byte) {
+	fuzz.Run(f, func(t *testing.T, message []byte) {
 		m, err := parseClientFirst(message)
 		if err != nil {
 			return
@@ -270,12 +271,12 @@ func FuzzClientFirst(f *testing.F) {
 func FuzzClientFinal(f *testing.F) {
 	f.Add([]byte("c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="))
 	f.Add([]byte("c=biws,r=x,e=1,p=AA=="))
-	f.Fuzz(func(t *testing.T, message []byte) {
+	fuzz.Run(f, func(t *testing.T, message []byte) {
 		m, err := parseClientFinal(message)
 		if err != nil {
 			return
 		}
-		if again := m.withoutProof + ",p=" + base64.StdEncoding.EncodeToString(m.proof); again != strings.NewReplacer("\r", "", "\n", "").Replace(string(message)) && again != string(message) {
+		if again := m.withoutProof + ",p=" + base64.StdEncoding.EncodeToString(m.proof); again != string(message) {
 			t.Fatalf("%q was read as %+v", message, m)
 		}
 		if !strings.HasPrefix(m.withoutProof, "c="+m.channel+",r="+m.nonce) {
@@ -288,7 +289,7 @@ func FuzzClientFinal(f *testing.F) {
 func FuzzScram(f *testing.F) {
 	c := someUsers(f)
 	f.Add([]byte("n,,n=alice,r=x"), []byte("c=biws,r=x,p=AA=="))
-	f.Fuzz(func(t *testing.T, first, second []byte) {
+	fuzz.Run(f, func(t *testing.T, first, second []byte) {
 		e := NewScram(Scram256, c).Begin(sdk.Peer{})
 		for _, message := range [][]byte{first, second} {
 			if _, who, err := e.Step(context.Background(), message); who != nil {
@@ -337,7 +338,7 @@ func FuzzPlain(f *testing.F) {
 	a := NewPlain(map[string]string{"alice": "hush"})
 	f.Add([]byte("\x00alice\x00hush"))
 	f.Add([]byte("a\x00b\x00c"))
-	f.Fuzz(func(t *testing.T, message []byte) {
+	fuzz.Run(f, func(t *testing.T, message []byte) {
 		_, who, err := a.Begin(sdk.Peer{}).Step(context.Background(), message)
 		right := string(message) == "\x00alice\x00hush" || string(message) == "alice\x00alice\x00hush"
 		if right != (err == nil) || right != (who != nil) {

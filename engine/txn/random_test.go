@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // TestRandomLives plays random events, with what is on its way held up, failing and lost by
@@ -140,7 +142,7 @@ func FuzzReplay(f *testing.F) {
 	for _, r := range s.log {
 		f.Add(r.Key, r.Value)
 	}
-	f.Fuzz(func(t *testing.T, key, value []byte) {
+	fuzz.Run(f, func(t *testing.T, key, value []byte) {
 		s := &stage{t: t}
 		c := New(Options{Version: 2}, s)
 		if c.Replay(Record{key, value}) != nil {

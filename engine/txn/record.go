@@ -1,9 +1,11 @@
 package txn
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
+	"github.com/millrace/millrace/sdk/wire"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -14,6 +16,7 @@ type Record struct {
 }
 
 var (
+	errValue      = errors.New("what it says to be in it is not there")
 	errState      = errors.New("the state is not known")
 	errImpossible = errors.New("a value cannot be")
 )
@@ -70,6 +73,9 @@ func (c *Coordinator) Replay(r Record) error {
 }
 
 func decode(p []byte) (*metadata, error) {
+	if len(p) > 1 && int16(binary.BigEndian.Uint16(p)) >= 1 && !wire.Fits(p[2:], wire.TransactionValue) {
+		return nil, errValue
+	}
 	v := kmsg.NewTxnMetadataValue()
 	if err := v.ReadFrom(p); err != nil {
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // decoded are the keys whose requests kmsg decodes for the broker.
@@ -123,7 +125,7 @@ func TestTooManyElements(t *testing.T) {
 func FuzzShape(f *testing.F) {
 	each(func(_ string, key, version int16, body []byte) { f.Add(key, version, body) })
 	shapes := map[[2]int16]*Shape{}
-	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
+	fuzz.Run(f, func(t *testing.T, key, version int16, body []byte) {
 		at := int(uint16(key)) % len(decoded)
 		for i, k := range decoded {
 			if k == key {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // kmsg is generated from the protocol's own definitions: what it writes we must read,
@@ -249,7 +251,7 @@ func FuzzProduce(f *testing.F) {
 	for version := int16(3); version <= 13; version++ {
 		f.Add(version, produceRequest(version).AppendTo(nil))
 	}
-	f.Fuzz(func(t *testing.T, version int16, body []byte) {
+	fuzz.Run(f, func(t *testing.T, version int16, body []byte) {
 		version = 3 + abs(version)%11
 		var p Produce
 		if p.Parse(version, body) != nil {
@@ -272,7 +274,7 @@ func FuzzFetch(f *testing.F) {
 	for version := int16(4); version <= 18; version++ {
 		f.Add(version, fetchRequest(version).AppendTo(nil))
 	}
-	f.Fuzz(func(t *testing.T, version int16, body []byte) {
+	fuzz.Run(f, func(t *testing.T, version int16, body []byte) {
 		version = 4 + abs(version)%15
 		var q Fetch
 		if q.Parse(version, body) != nil {
@@ -290,7 +292,7 @@ func FuzzFetch(f *testing.F) {
 
 func FuzzHeader(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 9, 0, 0, 0, 42, 0, 2, 'm', 'e', 1, 5, 1, 'x', 'B'})
-	f.Fuzz(func(t *testing.T, frame []byte) {
+	fuzz.Run(f, func(t *testing.T, frame []byte) {
 		h, err := ParseHeader(frame, flexibleFrom9)
 		if err == nil && len(h.Body)+len(h.ClientID) > len(frame) {
 			t.Fatal("more came out than went in")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 	"github.com/millrace/millrace/sdk/chain"
@@ -172,7 +173,7 @@ func FuzzFields(f *testing.F) {
 	f.Add(`{"b":{"a":1,"c":2,"d":{"e":3,"a":4}},"c":{"d":{"e":5}}}`)
 	paths := []string{"a", "b.a", "*.c", "b.*.e", "*.d.a"}
 	m := made(f, map[string]string{"fields": strings.Join(paths, ",")}).(*masker)
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		if !json.Valid([]byte(text)) {
 			return
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
 	"github.com/millrace/millrace/plugins/wasm/message"
@@ -511,7 +512,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	members := []sdk.GroupMember{{ID: "a", Topics: []string{"t"}}, {ID: "b", Topics: []string{"s", "t"}}}
 	partitions := map[string]int32{"s": 1, "t": 3}
-	f.Fuzz(func(t *testing.T, answer []byte) {
+	fuzz.Run(f, func(t *testing.T, answer []byte) {
 		list, err := assigned(answer, members, partitions)
 		if err != nil && !errors.Is(err, ErrOutput) && !errors.Is(err, ErrGuest) {
 			t.Errorf("the error is %v", err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/plugins/wasm/abi"
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
 	"github.com/millrace/millrace/plugins/wasm/fuel"
@@ -483,7 +484,7 @@ func FuzzEdits(f *testing.F) {
 	} {
 		f.Add(list, true)
 	}
-	f.Fuzz(func(t *testing.T, bytes []byte, fields bool) {
+	fuzz.Run(f, func(t *testing.T, bytes []byte, fields bool) {
 		var reader edits
 		b := records(t, "a", "b", "c")
 		shown := whole(b)

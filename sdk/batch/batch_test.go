@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 var codecs = []Codec{None, Gzip, Snappy, LZ4, Zstd}
@@ -305,7 +307,7 @@ func FuzzRecords(f *testing.F) {
 	for _, c := range codecs {
 		f.Add([]byte(build(f, c, 5)))
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		b := Batch(data)
 		if len(data) < HeaderSize {
 			if b.Check() == nil {
@@ -338,7 +340,7 @@ func FuzzDecompress(f *testing.F) {
 		packed, _ := Compress(nil, c, DefaultLevel, []byte("some text, some text, some text"))
 		f.Add(int8(c), packed)
 	}
-	f.Fuzz(func(t *testing.T, c int8, data []byte) {
+	fuzz.Run(f, func(t *testing.T, c int8, data []byte) {
 		out, err := Decompress(nil, Codec(c), data, 1<<16)
 		if err == nil && len(out) > 1<<16 {
 			t.Fatalf("%d bytes, at most 65536 were allowed", len(out))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestMeasureCountsWhatIsHeld(t *testing.T) {
@@ -55,7 +57,7 @@ func FuzzCount(f *testing.F) {
 	b.Append(1, []byte("k"), []byte("v"), []Header{{Key: "a", Value: []byte("1")}})
 	b.Append(2, nil, nil, nil)
 	f.Add(b.buf[HeaderSize:], int32(2))
-	f.Fuzz(func(t *testing.T, section []byte, count int32) {
+	fuzz.Run(f, func(t *testing.T, section []byte, count int32) {
 		size, err := Count(section, count)
 		reader, records, headers := Walk(section, count), 0, 0
 		room := make([]Header, 0, size.Headers)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"reflect"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // parsePlainly is parse as one would write it first.
@@ -60,7 +62,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(whole[n : n+i])
 	}
-	f.Fuzz(func(t *testing.T, p []byte) {
+	fuzz.Run(f, func(t *testing.T, p []byte) {
 		want, fine := parsePlainly(p)
 		var got Record
 		var names Names

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/s2"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // bomb is a batch of one record whose value is zeros, many more than its own bytes.
@@ -320,7 +322,7 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(build(f, c, 5)), uint8(0))
 		f.Add([]byte(build(f, c, 3)), uint8(40))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, hold uint8) {
+	fuzz.Run(f, func(t *testing.T, data []byte, hold uint8) {
 		if len(data) < HeaderSize {
 			return
 		}

@@ -2,6 +2,8 @@ package batch
 
 import (
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestMarkerIsReadAsItWasWritten(t *testing.T) {
@@ -27,7 +29,7 @@ func TestMarkerIsReadAsItWasWritten(t *testing.T) {
 
 func FuzzMarker(f *testing.F) {
 	f.Add([]byte(Marker{ProducerID: 7, ProducerEpoch: 3, Commit: true, CoordinatorEpoch: 12}.Batch(1)))
-	f.Fuzz(func(t *testing.T, p []byte) {
+	fuzz.Run(f, func(t *testing.T, p []byte) {
 		if len(p) < HeaderSize {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/batch"
 )
@@ -493,7 +494,7 @@ func FuzzRun(f *testing.F) {
 	for codec := range batch.Zstd + 1 {
 		f.Add([]byte(records(f, codec, "a", "b", "c")), []byte{1, 2, 3})
 	}
-	f.Fuzz(func(t *testing.T, data, deeds []byte) {
+	fuzz.Run(f, func(t *testing.T, data, deeds []byte) {
 		b := batch.Batch(data)
 		if b.Check() != nil || b.Control() || b.Count() <= 0 || b.Count() != b.LastOffsetDelta()+1 {
 			return

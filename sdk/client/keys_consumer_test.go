@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestDurationsOfISO8601(t *testing.T) {
@@ -24,7 +26,7 @@ func TestDurationsOfISO8601(t *testing.T) {
 
 func FuzzISODuration(f *testing.F) {
 	f.Add("P1DT2H3M4.5S")
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		if d, err := parseISODuration(text); err == nil && d < 0 {
 			t.Errorf("%q is read as %v", text, d)
 		}

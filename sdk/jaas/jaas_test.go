@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/jaas"
 )
 
@@ -83,7 +84,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(jaas.PlainModule + ` required username="alice" password='se\'cret' user_bob=bob;`)
 	f.Add("// c\nm optional /* x */ a=\"\\101\"; n required;")
 	f.Add(`m required a="hu"sh";`)
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		all, err := jaas.Parse(text)
 		if err != nil {
 			if !places.MatchString(err.Error()) {

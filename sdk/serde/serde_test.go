@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/serde"
 )
@@ -167,7 +168,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte(`{"a":[1,2,null]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		both(t, data, serde.Serde[string](serde.String{}))
 		both(t, data, serde.Serde[[]byte](serde.Bytes{}))
 		both(t, data, serde.Serde[bool](serde.Boolean{}))

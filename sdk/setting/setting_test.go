@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk/setting"
 )
 
@@ -252,7 +253,7 @@ func FuzzParseValue(f *testing.F) {
 	for _, text := range []string{"", "1", "-1", "+5", "0x1", "1e3", "9223372036854775808", " true ", "a,b", ",", "FAST", "NaN", "1_000"} {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		for _, d := range example.All() {
 			shown, err := d.Parse(d.Name, text)
 			if err != nil {

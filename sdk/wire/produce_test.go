@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 var testTopic = Topic{Name: "bench", ID: [16]byte{1, 2, 3}}
@@ -125,11 +127,14 @@ func FuzzReadProduce(f *testing.F) {
 	for version := int16(MinProduceVersion); version <= MaxProduceVersion; version++ {
 		f.Add(uint8(version), produceResponse(version).AppendTo(nil))
 	}
-	f.Fuzz(func(t *testing.T, v uint8, body []byte) {
+	fuzz.Run(f, func(t *testing.T, v uint8, body []byte) {
 		version := MinProduceVersion + int16(v)%(MaxProduceVersion-MinProduceVersion+1)
 		got, err := ReadProduce(headed(body, version >= ProduceFlexible), version, nil)
 		a := kmsg.NewPtrProduceResponse()
 		a.Version = version
+		if err != nil && version >= ProduceFlexible && !calm(body) {
+			return
+		}
 		if a.ReadFrom(body) != nil || !bytes.Equal(a.AppendTo(nil), body) {
 			return
 		}
@@ -140,4 +145,19 @@ func FuzzReadProduce(f *testing.F) {
 			t.Fatalf("version %d: got %v, want %v", version, heard(got), want)
 		}
 	})
+}
+
+// calm reports whether no three bytes in a row go on. Where they do, kmsg may take them for a number of tags, and
+// counts up to four billion of them though none is there.
+func calm(p []byte) bool {
+	run := 0
+	for _, b := range p {
+		if run++; b < 0x80 {
+			run = 0
+		}
+		if run == 3 {
+			return false
+		}
+	}
+	return true
 }

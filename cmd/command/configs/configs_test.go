@@ -3,6 +3,8 @@ package configs
 import (
 	"reflect"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestParseAdd(t *testing.T) {
@@ -43,7 +45,7 @@ func TestParseCredential(t *testing.T) {
 func FuzzParseAdd(f *testing.F) {
 	f.Add("a=1,b=[x,y]")
 	f.Add("]],[=")
-	f.Fuzz(func(t *testing.T, list string) {
+	fuzz.Run(f, func(t *testing.T, list string) {
 		changes, err := ParseAdd(list)
 		for _, c := range changes {
 			if err == nil && c.Remove {

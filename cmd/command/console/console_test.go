@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -88,7 +89,7 @@ func TestReaderIgnoresErrors(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	f.Add("h:v,i:w\tkey\tvalue", true)
 	f.Add("", false)
-	f.Fuzz(func(t *testing.T, line string, ignore bool) {
+	fuzz.Run(f, func(t *testing.T, line string, ignore bool) {
 		properties := map[string]string{"parse.key": "true", "parse.headers": "true", "null.marker": "NULL"}
 		if ignore {
 			properties["ignore.error"] = "true"

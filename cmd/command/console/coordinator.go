@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // coordinator prints the records of __consumer_offsets as JSON: those of committed
@@ -175,6 +179,13 @@ func (c coordinator) decode(key, value []byte) (*typed, *typed, error) {
 	return &typed{Type: &kind, Data: data}, decoded, err
 }
 
+var errValue = errors.New("a value does not have in it what it says")
+
+// honest looks for what kmsg does not: that a value of a version that has tags has as many as it says.
+func honest(value []byte, flexible int16, fields string) bool {
+	return len(value) < 2 || int16(binary.BigEndian.Uint16(value)) < flexible || wire.Fits(value[2:], fields)
+}
+
 func offsetRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	var key kmsg.OffsetCommitKey
 	if err := key.ReadFrom(keyBytes); err != nil {
@@ -183,6 +194,9 @@ func offsetRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	data := offsetKey{key.Group, key.Topic, key.Partition}
 	if valueBytes == nil {
 		return data, nil, nil
+	}
+	if !honest(valueBytes, 4, wire.OffsetValue) {
+		return nil, nil, errValue
 	}
 	var v kmsg.OffsetCommitValue
 	if err := v.ReadFrom(valueBytes); err != nil {
@@ -209,6 +223,9 @@ func groupRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	}
 	if valueBytes == nil {
 		return groupKey{key.Group}, nil, nil
+	}
+	if !honest(valueBytes, 4, wire.GroupValue) {
+		return nil, nil, errValue
 	}
 	var v kmsg.GroupMetadataValue
 	if err := v.ReadFrom(valueBytes); err != nil {

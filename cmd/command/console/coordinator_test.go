@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 // The texts are what Apache Kafka 4.3.1 printed for such records.
@@ -104,7 +106,7 @@ func TestDecodeTransaction(t *testing.T) {
 func FuzzTransaction(f *testing.F) {
 	v := kmsg.NewTxnMetadataValue()
 	f.Add([]byte{0, 0, 0, 1, 'x'}, v.AppendTo(nil))
-	f.Fuzz(func(t *testing.T, key, value []byte) {
+	fuzz.Run(f, func(t *testing.T, key, value []byte) {
 		if k, v, ok := DecodeTransaction(key, value); ok && (k == "" || v == "") {
 			t.Fatalf("decoded into nothing: %q %q", k, v)
 		}
@@ -117,7 +119,7 @@ func FuzzCoordinator(f *testing.F) {
 	} {
 		f.Add(r().Key, r().Value)
 	}
-	f.Fuzz(func(t *testing.T, key, value []byte) {
+	fuzz.Run(f, func(t *testing.T, key, value []byte) {
 		if k, v, ok := DecodeCoordinator(key, value); ok && (k == "" || v == "") {
 			t.Fatalf("decoded into nothing: %q %q", k, v)
 		}

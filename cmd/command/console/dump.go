@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/sdk/wire"
 )
 
 // What only a dump shows of the logs of coordinators: the state of transactions, and what
@@ -39,6 +41,9 @@ func transactionRecord(keyBytes, valueBytes []byte) (any, *typed, error) {
 	}
 	if valueBytes == nil {
 		return transactionKey{key.TransactionalID}, nil, nil
+	}
+	if !honest(valueBytes, 1, wire.TransactionValue) {
+		return nil, nil, errValue
 	}
 	v := kmsg.NewTxnMetadataValue()
 	if err := v.ReadFrom(valueBytes); err != nil {

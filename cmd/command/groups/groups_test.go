@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestParseDateTime(t *testing.T) {
@@ -87,7 +88,7 @@ func TestParsePlanMistakes(t *testing.T) {
 func FuzzParsePlan(f *testing.F) {
 	f.Add("g,orders,0,1\n")
 	f.Add("\"g,\"\"1\",orders,0,9223372036854775807\n")
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		p, err := parsePlan(text, nil)
 		if err != nil {
 			return
@@ -106,7 +107,7 @@ func FuzzParsePlan(f *testing.F) {
 
 func FuzzParseDuration(f *testing.F) {
 	f.Add("P1DT2H3M4.5S")
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		_, _ = parseDuration(text)
 		_, _ = parseDateTime(text)
 	})

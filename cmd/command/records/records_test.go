@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/cmd/command/session"
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestParse(t *testing.T) {
@@ -41,7 +42,7 @@ func TestParseJSON(t *testing.T) {
 
 func FuzzParseJSON(f *testing.F) {
 	f.Add([]byte(`{"partitions": [{"topic": "a", "partition": 1, "offset": 3}], "version": 1}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	fuzz.Run(f, func(t *testing.T, text []byte) {
 		all, err := ParseJSON(text)
 		if err != nil && all != nil {
 			t.Fatalf("both %v and %v", all, err)

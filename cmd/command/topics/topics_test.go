@@ -3,6 +3,8 @@ package topics
 import (
 	"reflect"
 	"testing"
+
+	"github.com/millrace/millrace/engine/fuzz"
 )
 
 func TestPattern(t *testing.T) {
@@ -62,4 +64,27 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s was accepted", spec)
 		}
 	}
+}
+
+// What is typed as a rule, a list of brokers, a time or settings is read or refused.
+func FuzzArguments(f *testing.F) {
+	for _, text := range []string{"orders:3", "a.*:1-3", ":5-", "o|p:-3", "0:1,1:2", "0:0", "latest", "-3", "a=b", " a = b = c", "[", "x{1000000}"} {
+		f.Add(text)
+	}
+	fuzz.Run(f, func(t *testing.T, text string) {
+		if r, err := parseRule(text); err == nil {
+			r.admit(1)
+		}
+		if all, err := parseAssignment(text); err == nil {
+			for _, replicas := range all {
+				if len(replicas) != len(all[0]) {
+					t.Fatalf("%q is read as %v", text, all)
+				}
+			}
+		}
+		if c, err := parseConfigs([]string{text}); err == nil && len(c) != 1 {
+			t.Fatalf("%q is read as %v", text, c)
+		}
+		_, _ = parseTime(text)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/engine/group/assign"
 )
 
@@ -131,7 +132,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind byte, p []byte) {
+	fuzz.Run(f, func(t *testing.T, kind byte, p []byte) {
 		if kind == 0 {
 			if k, known, err := ReadKey(p); known && err == nil && !bytes.Equal(k.Append(nil), p) {
 				t.Errorf("key %x is written again as %x", p, k.Append(nil))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -476,7 +477,7 @@ func FuzzSuperUsers(f *testing.F) {
 	for _, text := range []string{"", "User:a", "User:a;User:b", " User:CN=a,O=b ; ;Robot:x:y", "a", ":a", ";;"} {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
+	fuzz.Run(f, func(t *testing.T, text string) {
 		users, err := ParseSuperUsers(text)
 		if err != nil {
 			return

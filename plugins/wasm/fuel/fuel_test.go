@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	. "github.com/millrace/millrace/plugins/wasm/assemble"
 	"github.com/millrace/millrace/plugins/wasm/fuel"
 	"github.com/tetratelabs/wazero"
@@ -494,7 +495,7 @@ func FuzzRewrite(f *testing.F) {
 	for _, m := range corpus {
 		f.Add(m.Bytes())
 	}
-	f.Fuzz(func(t *testing.T, module []byte) {
+	fuzz.Run(f, func(t *testing.T, module []byte) {
 		changed, err := fuel.Rewrite(t.Context(), module, fuel.Options{MemoryPages: 16, Start: 1000, Allowed: func(string, string) bool { return true }})
 		if err != nil {
 			return

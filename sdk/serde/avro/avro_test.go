@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/serde/avro"
 	"github.com/millrace/millrace/sdk/serde/registry"
@@ -131,7 +132,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	b, _ := hex.DecodeString(someBytes)
 	f.Add(b)
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		v, err := s.Decode("", nil, data)
 		if err != nil || data == nil {
 			return

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/serde/protobuf"
 	"github.com/millrace/millrace/sdk/serde/registry"
@@ -92,7 +93,7 @@ func FuzzDecode(f *testing.F) {
 	b, _ := hex.DecodeString(someBytes)
 	f.Add(b)
 	var s protobuf.Serde[*Order]
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		v, err := s.Decode("", nil, data)
 		if err != nil || v == nil {
 			return

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/engine/fuzz"
 	"github.com/millrace/millrace/sdk"
 	"github.com/millrace/millrace/sdk/serde/registry"
 	"github.com/millrace/millrace/sdk/serde/registry/registrytest"
@@ -281,7 +282,7 @@ func TestIndexes(t *testing.T) {
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x01\x00abc"))
 	f.Add([]byte("\x00\x00\x00\x00\x01\x04\x02\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	fuzz.Run(f, func(t *testing.T, data []byte) {
 		id, payload, err := registry.SplitID(data)
 		if err != nil {
 			return
