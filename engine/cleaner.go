@@ -51,7 +51,7 @@ func (c *cleaner) run() {
 		if c.broker.stopping() {
 			return
 		}
-		if c.round(c.broker.now()) {
+		if c.round(c.broker.past()) {
 			continue
 		}
 		backoff := time.NewTimer(max(config.CleanerBackoff.Of(c.broker.values.Load()), time.Millisecond))
@@ -66,9 +66,10 @@ func (c *cleaner) run() {
 	}
 }
 
-// round compacts the dirtiest log, and reports whether there was one.
+// round compacts the dirtiest log, and reports whether there was one. Records are as old as they are at now.
 func (c *cleaner) round(now time.Time) bool {
-	c.last.Store(now.UnixMilli())
+	begun := c.broker.now()
+	c.last.Store(begun.UnixMilli())
 	r := c.choose(now)
 	if r == nil || c.broker.stopping() {
 		return false
@@ -84,7 +85,7 @@ func (c *cleaner) round(now time.Time) bool {
 	if err == nil {
 		stats, err = work.Run(dirt, now)
 	}
-	c.count(stats, c.broker.now().Sub(now))
+	c.count(stats, c.broker.now().Sub(begun))
 	switch {
 	case errors.Is(err, errStopping):
 		return false
@@ -96,7 +97,7 @@ func (c *cleaner) round(now time.Time) bool {
 		return false
 	}
 	c.broker.log.Info("compacted a log", "topic", r.Topic, "partition", r.Index, "from", dirt.From, "to", dirt.To,
-		"read", stats.BytesRead, "cold", stats.BytesCold, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", c.broker.now().Sub(now).Round(time.Millisecond))
+		"read", stats.BytesRead, "cold", stats.BytesCold, "written", stats.BytesWritten, "records", stats.Records, "kept", stats.Kept, "took", c.broker.now().Sub(begun).Round(time.Millisecond))
 	return dirt.From < dirt.To
 }
 

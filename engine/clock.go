@@ -106,7 +106,7 @@ func (c *clock) Adjust() {
 	wall, ran := c.read()
 	slept := c.system.slept()
 	now := c.course.Load().at(ran).Add(max(slept-c.slept, 0))
-	c.slept = slept
+	c.slept = max(c.slept, slept) // it is read in two steps, which may be a second off
 	off := wall.Sub(now)
 	if c.tell(off, ran); c.ahead != 0 && ran-c.ahead >= standing {
 		c.log.Warn("the system's time has been ahead for long: it is taken over, so that time limits end early and records may be old at once", "ahead", off)

@@ -61,6 +61,7 @@ type Broker struct {
 	registry   *shard.Registry
 	quorum     *quorum.Quorum
 	metadataOn *disk // of the metadata log
+	served     bool  // the metadata says which partitions there are, and they were looked for
 	metrics    *metrics.Metrics
 	memory     *unpack.Budget
 	pool       *unpack.Pool // decompresses for loops; ended once no request can come
@@ -273,7 +274,7 @@ func (b *Broker) openQuorum() error {
 		return err
 	}
 	b.apply(cluster.Empty(), image)
-	b.elsewhere = nil
+	b.elsewhere, b.served = nil, true
 	return nil
 }
 
@@ -528,7 +529,10 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 		if failure := b.quorum.Close(); failure != nil {
 			err = fmt.Errorf("close the metadata log: %w", failure)
 		}
-		if b.quorum.Err() == nil {
+		if b.quorum.Err() == nil && b.metadataOn != nil {
+			for _, d := range b.disks {
+				d.entries = 0
+			}
 			b.metadataOn.entries = b.quorum.Status().LogEnd
 		}
 	}
@@ -536,14 +540,28 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 		s.Stop()
 	}
 	err = errors.Join(err, b.finish(open))
-	b.checkpoint()
-	b.doubt()
+	b.settle()
 	for _, d := range b.disks {
 		if failure := d.close(); failure != nil {
 			err = errors.Join(err, fmt.Errorf("close data folder %s: %w", d.Path, failure))
 		}
 	}
 	return err
+}
+
+// settle notes what the next start may rely on. A start that was refused before it knew of partitions
+// leaves that as it was.
+func (b *Broker) settle() {
+	if b.served {
+		b.checkpoint()
+		b.doubt()
+		return
+	}
+	for _, d := range b.disks {
+		if !d.Clean {
+			d.unclean.Store(true)
+		}
+	}
 }
 
 // self is the broker's id.

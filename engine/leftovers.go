@@ -46,6 +46,11 @@ func (b *Broker) metadataFirst() ([]*disk, error) {
 		return nil, fmt.Errorf("there are partitions (%s), and in none of log.dirs the metadata log that says whose they are (%s): "+
 			"bring that folder back into log.dirs, or begin with empty folders", partitions, metadataFolder)
 	}
+	if len(has) == 0 { // a new data set, whatever stood here before
+		for _, d := range b.disks {
+			d.entries = 0
+		}
+	}
 	return append(has, others...), nil
 }
 

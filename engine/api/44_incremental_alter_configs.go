@@ -14,7 +14,8 @@ import (
 //
 //	v1 flexible
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: items of a list are compared without the spaces around them, and a list of interceptors that SUBTRACT
+// empties is unset where the cluster has none, so that a later one of the cluster counts.
 func incrementalAlterConfigs(c *call, q *kmsg.IncrementalAlterConfigsRequest, a *kmsg.IncrementalAlterConfigsResponse) {
 	each := func(answer cluster.AlteredConfig, code int16, message *string) {
 		r := kmsg.NewIncrementalAlterConfigsResponseResource()

@@ -50,7 +50,7 @@ type swap struct {
 }
 
 // finishSwap brings the files in line with the swap that was begun, if there is one. Where a full
-// disk has no room for a name the next change of the log tries again; after any other error the
+// disk has no room for a name, or no descriptor is left, the next change of the log tries again; after any other error the
 // files are of neither, and the next Open ends it.
 func (l *Log) finishSwap() error {
 	if l.swap == nil {
@@ -71,9 +71,9 @@ func (l *Log) finishSwap() error {
 	return nil
 }
 
-// full reports whether err says that there is no space, and no more than that: a sync that
-// failed for want of space has lost what it should have kept.
-func full(err error) bool { return diskio.Full(err) && !errors.Is(err, ErrSync) }
+// full reports whether err says that there is no space, or no descriptor, and no more than that: a sync that
+// failed for want of space has lost what it should have kept, and one that got no descriptor was not begun.
+func full(err error) bool { return diskio.Lacking(err) || diskio.Full(err) && !errors.Is(err, ErrSync) }
 
 // endSwap takes away what was replaced. The new segment has the name of the first, which
 // goes by the last rename. What was done before an error may be done again, but that nothing is

@@ -39,8 +39,10 @@ func (l *Log) open(r Recovery) error {
 	}
 	if !r.Clean {
 		// The process may have died between making a folder or file and making it durable.
-		if err := errors.Join(l.fs.SyncDir(filepath.Dir(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
-			return fmt.Errorf("%w: %w", ErrSync, err)
+		for _, dir := range []string{filepath.Dir(l.dir), l.dir} {
+			if err := l.fs.SyncDir(dir); err != nil { // alone: a want of descriptors is no fault of the disk
+				return fmt.Errorf("%w: %w", ErrSync, err)
+			}
 		}
 	}
 	if err := l.endSwaps(); err != nil {

@@ -43,8 +43,8 @@ func (h *Host) Filter(topic string, names []string, fetch bool) *Filter {
 	f.chains = make([][]chain.Plugin, len(h.places))
 	for _, name := range names {
 		p := h.current.plugins[name]
-		rules := p.rules
-		rules.Watcher = watcher{name, h.o.Log, h.o.Metrics.Plugin(name, api, p.rules.Barred)}
+		rules, bare := p.rules, p.rules // metrics outlive the instances
+		rules.Watcher = watcher{name, h.o.Log, h.o.Metrics.Plugin(name, api, bare.Barred)}
 		rules.Labels = pprof.WithLabels(context.Background(), pprof.Labels("api", label, "topic", topic, "plugin", name))
 		for i := range f.chains {
 			rules.Interceptor = p.instances[i]

@@ -23,7 +23,7 @@ type job struct {
 	done   chan struct{}
 }
 
-// maker makes plugins, for compiling a module takes up to a second and whoever applies
+// maker makes plugins, for compiling a module takes up to some seconds and whoever applies
 // metadata has others to serve.
 //
 // Ownership: of the host, which ends it. It has one goroutine while there is a job, and one

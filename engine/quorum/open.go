@@ -243,6 +243,9 @@ func (q *Quorum) takeSnapshot() error {
 func (q *Quorum) dropSnapshots() error {
 	o := &q.owner
 	points, err := listSnapshots(q.options.FS, o.dir)
+	if full(err) {
+		return nil // the next snapshot drops them
+	}
 	if err != nil {
 		return err
 	}

@@ -82,12 +82,24 @@ func breadth(e *syntax.Regexp, loose bool) (n int, after bool) {
 		n, _ = breadth(e.Sub[0], loose || e.Op != syntax.OpQuest)
 		return n + 1, true
 	case syntax.OpRepeat:
+		if n, _ = breadth(e.Sub[0], loose); !loose && n == 1 && letter(e.Sub[0]) {
+			return 2, true // at one place only, whatever the count
+		}
 		n, _ = breadth(e.Sub[0], true)
 		return min(n*max(e.Min, e.Max, 1), 1<<20) + 1, true
 	case syntax.OpCapture:
 		return breadth(e.Sub[0], loose)
 	}
 	return 1, loose
+}
+
+// letter reports whether an expression matches exactly one.
+func letter(e *syntax.Regexp) bool {
+	switch e.Op {
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return true
+	}
+	return e.Op == syntax.OpLiteral && len(e.Rune) == 1
 }
 
 // Compile understands an expression as Kafka does, and tells about how many of its steps may be tried with one letter
@@ -101,6 +113,6 @@ func Compile(text string) (e *regexp.Regexp, cost int, err error) {
 		return nil, 0, err
 	}
 	cost, _ = breadth(parsed, false)
-	e, err = regexp.Compile("^(?:" + text + ")$")
+	e, err = regexp.Compile("^(?:" + parsed.String() + ")$") // text may end in a quotation, which would go on
 	return e, cost, err
 }

@@ -18,6 +18,7 @@ func TestExpressionsAreBounded(t *testing.T) {
 		"a thousand times":          {`(.?){1000}`, ""},
 		"ten times a thousand":      {strings.Repeat(`(.?){1000}`, 10), "too large"},
 		"repetitions in each other": {`((abc){30}(d?){30}){30}`, ""},
+		"an open quotation":         {`\Qorders.x`, ""},
 		"not valid":                 {`(a`, "missing closing"},
 		"mended by brackets":        {`a)|(b`, "unexpected )"},
 	} {
@@ -32,9 +33,16 @@ func TestExpressionsAreBounded(t *testing.T) {
 	}
 }
 
+func TestAnOpenQuotationMatches(t *testing.T) {
+	e, _, err := Compile(`\Qorders.x`)
+	if err != nil || !e.MatchString("orders.x") || e.MatchString("ordersax") || e.MatchString("orders.xy") {
+		t.Errorf("%v, %v", e, err)
+	}
+}
+
 func TestBreadth(t *testing.T) {
 	for text, want := range map[string]int{
-		`orders`: 1, `orders-.*`: 3, `.*orders`: 8, `a|bc|de`: 3, `(.?){1000}`: 2001, `[a-z]+-v[0-9]`: 5,
+		`orders`: 1, `orders-.*`: 3, `.*orders`: 8, `a|bc|de`: 3, `(.?){1000}`: 2001, `orders-[a-z]{1,200}`: 2, `.*[a-z]{1,200}`: 204, `[a-z]+-v[0-9]`: 5,
 	} {
 		parsed, err := syntax.Parse(text, syntax.Perl)
 		if err != nil {

@@ -114,25 +114,22 @@ func (m *module) compile(ctx context.Context, file []byte, o fuel.Options) {
 	m.failed = m.translate(ctx, file, o)
 }
 
-// translate rewrites and compiles the module, and gives it the functions that it imports.
+// translate rewrites and compiles the module, and gives it the functions that it imports. Whoever gives it back last
+// closes what there is by then.
 func (m *module) translate(ctx context.Context, file []byte, o fuel.Options) error {
 	counting, err := fuel.Rewrite(ctx, file, o)
 	if err != nil {
 		return err
 	}
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))
-	if m.compiled, err = runtime.CompileModule(ctx, counting); err == nil {
-		m.fields = m.compiled.ExportedFunctions()[abi.Fields] != nil
-		if err = checkExports(m.compiled); err == nil {
-			err = provide(ctx, runtime, m.compiled.ImportedFunctions())
-		}
-	}
-	if err != nil {
-		_ = runtime.Close(ctx)
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(fuel.Features).WithDebugInfoEnabled(false))
+	if m.compiled, err = m.runtime.CompileModule(ctx, counting); err != nil {
 		return err
 	}
-	m.runtime = runtime
-	return nil
+	m.fields = m.compiled.ExportedFunctions()[abi.Fields] != nil
+	if err := checkExports(m.compiled); err != nil {
+		return err
+	}
+	return provide(ctx, m.runtime, m.compiled.ImportedFunctions())
 }
 
 var (

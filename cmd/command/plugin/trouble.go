@@ -62,7 +62,7 @@ func (t Trouble) String() string {
 	case t.Broken:
 		return fmt.Sprintf("could not be made, and its topics take no records: %s. It is tried again when it is loaded again, when a setting of it is set to what it is, and when the broker starts", t.Reason)
 	case t.Off > 0:
-		return fmt.Sprintf("is switched off, for it failed too often (plugin.%s.breaker.…; the broker's log has why). It is called again in %v", t.Plugin, whole(t.Off))
+		return fmt.Sprintf("is switched off, for it failed too often (plugin.%s.breaker.…; the broker's log has why). It is called again in %v", t.Plugin, whole(max(t.Off, t.Spent)))
 	}
 	return fmt.Sprintf("is not called, for its calls took more time than they may (plugin.%s.fault.budget.ms, call.budget.ms). It is called again in %v", t.Plugin, whole(t.Spent))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,17 +20,40 @@ func (r *runner) report() error {
 		return err
 	}
 	slices.SortFunc(all, func(a, b target) int { return strings.Compare(a.String(), b.String()) })
+	r.tell.Lock()
+	defer r.tell.Unlock()
+	before, err := os.ReadFile(r.table)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	told := parse(string(before))
 	var rows []row
 	for _, t := range all {
 		p, err := fuzz.ReadProgress(r.state(t))
 		if err != nil {
 			return err
 		}
+		if p.Executions == 0 {
+			p = told[t.String()] // by runs whose states are elsewhere
+		}
 		rows = append(rows, row{t, p})
 	}
-	r.tell.Lock()
-	defer r.tell.Unlock()
 	return os.WriteFile(r.table, []byte(page(rows, r.executions)), 0o666)
+}
+
+// parse reads the rows of a page.
+func parse(page string) map[string]fuzz.Progress {
+	all := map[string]fuzz.Progress{}
+	for line := range strings.Lines(page) {
+		var name string
+		var p fuzz.Progress
+		var rate, findings int
+		if n, _ := fmt.Sscanf(line, "| %s | %d | %f | %d | %d | %d |", &name, &p.Executions, &p.Seconds, &rate, &p.Corpus, &findings); n == 6 && findings >= 0 {
+			p.Findings = make([]string, findings)
+			all[name] = p
+		}
+	}
+	return all
 }
 
 // row is a target and how far it came.
@@ -56,7 +80,7 @@ Each decoder of bytes from the network, from a disk, from a plugin's guest or fr
   allocates more than 64 MiB, is a finding beside panics and what targets assert.
 
 The table is about the second way only. A run goes on where it was stopped, so its executions may be of several versions of the code; after a finding it went on with what was mended.
-Seconds are of a processor that was shared with other work, at the lowest priority, and say nothing about speed. Findings are inputs that were added to
+Seconds say nothing about speed: the processor had other things to do. Findings are inputs that were added to
 ` + "`testdata/fuzz`" + ` by these runs, of decoders and of what the targets compare them with.
 
 `

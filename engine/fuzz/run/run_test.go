@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,5 +45,15 @@ func TestWhatIsDoneIsNotPlayed(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
+	}
+}
+
+// TestThePageKeepsWhatOthersRan: a state that is not here does not make it nothing.
+func TestThePageKeepsWhatOthersRan(t *testing.T) {
+	p := fuzz.Progress{Executions: 1_000_000, Seconds: 25, Corpus: 7, Findings: make([]string, 2)}
+	rows := []row{{target{"engine/wire", "FuzzHeader"}, p}}
+	got := parse(page(rows, 10))
+	if one := got[rows[0].String()]; len(got) != 1 || !reflect.DeepEqual(one, p) {
+		t.Errorf("%+v, want %+v", got, p)
 	}
 }

@@ -12,7 +12,7 @@ import "math"
 // has 3300 blocks and takes 16 MiB; the squares of all of them come to 144 million, their work to 1.6 GiB.
 const (
 	// maxBlocks is how many blocks one function may have.
-	maxBlocks = 12_000
+	maxBlocks = 20_000
 	// maxSquares bounds the squares of the blocks of all functions.
 	maxSquares = 800_000_000
 	// maxWork is how much compiling one function may take, in KiB of memory, and maxAllWork all of them.

@@ -24,16 +24,16 @@ func TestWhatCompilingTakesIsBounded(t *testing.T) {
 		made func(n int) Module
 		many int
 	}{
-		"br_ifs":           {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), BrIf(0))) }), 10_000},
-		"ifs":              {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), If())) }), 6000},
-		"returns":          {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), If(Op(0x0f)))) }), 6000},
-		"loops":            {blocks, body(func(n int) []byte { return Many(n, Loop(Get(0), BrIf(0))) }), 3000},
-		"nested loops":     {blocks, body(func(n int) []byte { return deep(0x03, n) }), 5000},
-		"nested blocks":    {blocks, body(func(n int) []byte { return deep(0x02, n) }), 5000},
-		"br_tables":        {blocks, body(func(n int) []byte { return Many(n, Block(Get(0), Op(0x0e, 4, 0, 0, 0, 0, 0))) }), 5000},
-		"fills":            {blocks, body(func(n int) []byte { return Many(n, Seq(I32(0), I32(0), I32(0), Op(0xfc, 11, 0))) }), 3000},
-		"growth":           {blocks, body(func(n int) []byte { return Many(n, Seq(I32(0), Op(0x40, 0, 0x1a))) }), 5000},
-		"divisions":        {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), Get(0), Op(0x6d), Set(0))) }), 50_000},
+		"br_ifs":           {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), BrIf(0))) }), 17_000},
+		"ifs":              {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), If())) }), 10_000},
+		"returns":          {blocks, body(func(n int) []byte { return Many(n, Seq(Get(0), If(Op(0x0f)))) }), 10_000},
+		"loops":            {blocks, body(func(n int) []byte { return Many(n, Loop(Get(0), BrIf(0))) }), 5000},
+		"nested loops":     {blocks, body(func(n int) []byte { return deep(0x03, n) }), 8000},
+		"nested blocks":    {blocks, body(func(n int) []byte { return deep(0x02, n) }), 8000},
+		"br_tables":        {blocks, body(func(n int) []byte { return Many(n, Block(Get(0), Op(0x0e, 4, 0, 0, 0, 0, 0))) }), 8000},
+		"fills":            {blocks, body(func(n int) []byte { return Many(n, Seq(I32(0), I32(0), I32(0), Op(0xfc, 11, 0))) }), 5000},
+		"growth":           {blocks, body(func(n int) []byte { return Many(n, Seq(I32(0), Op(0x40, 0, 0x1a))) }), 8000},
+		"divisions":        {kib, body(func(n int) []byte { return Many(n, Seq(Get(0), Get(0), Op(0x6d), Set(0))) }), 50_000},
 		"calls of a table": {kib, body(func(n int) []byte { return Many(n, Seq(I32(0), Op(0x11, 1, 0))) }), 25_000},
 		"calls":            {kib, body(func(n int) []byte { return Many(n, Call(1)) }), 150_000},
 		"functions": {all, func(n int) Module {
