@@ -51,7 +51,7 @@ var mutants = []mutant{
 	{"group: offsets in transactions are taken from who is no member any more", []edit{{
 		"engine/group/transaction.go", "case err != nil:\n\t\treturn nil, err\n\tcase q.Generation != g.generation:", "case false:\n\t\treturn nil, err\n\tcase false:"}}},
 	{"group: offsets in transactions are taken from any member epoch", []edit{{
-		"engine/group/transaction.go", "return g, g.consumerCommitter(q)", "return g, nil"}}},
+		"engine/group/transaction.go", "err := g.consumerCommitter(q)", "var err *kerr.Error"}}},
 	{"group: offsets of open transactions are told as they were", []edit{{
 		"engine/group/transaction.go", "return g != nil && g.offsets[name] != nil &&", "return false && g.offsets[name] != nil &&"}}},
 	{"group: offsets of aborted transactions count", []edit{{
