@@ -140,13 +140,16 @@ func (r *Reserved) fill() error {
 func (r *Reserved) giveUp(want error) bool {
 	r.guard.Lock()
 	defer r.guard.Unlock()
-	if r.bytes == 0 || r.other(want) {
+	if r.bytes == 0 || Lacking(want) || r.other(want) {
 		return false
 	}
 	left := max(0, r.bytes-reservePiece)
 	f, err := r.Open(r.path, os.O_WRONLY)
 	if err == nil {
 		err = errors.Join(f.Truncate(left), f.Close())
+	}
+	if Lacking(err) {
+		return false // it is there yet
 	}
 	if err != nil {
 		r.log.Warn("cannot give up space that was kept back", "file", r.path, "error", err)

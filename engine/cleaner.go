@@ -90,7 +90,7 @@ func (c *cleaner) round(now time.Time) bool {
 	case errors.Is(err, errStopping):
 		return false
 	case err != nil:
-		if r.Uncleanable(now, err) {
+		if r.Uncleanable(c.broker.now(), err) {
 			c.damaged[r] = struct{}{}
 			c.uncleanable.Store(int64(len(c.damaged)))
 		}
@@ -151,7 +151,7 @@ func (c *cleaner) measure(r *shard.Replica, now time.Time) (commitlog.Dirt, bool
 	}
 	found, err := look.Dirt(now)
 	if err != nil {
-		if r.Uncleanable(now, err) {
+		if r.Uncleanable(c.broker.now(), err) {
 			c.damaged[r] = struct{}{}
 			c.uncleanable.Store(int64(len(c.damaged)))
 		}

@@ -166,6 +166,7 @@ func (d *disk) fill() {
 // distrust notes for the next start that a sync has failed. That needs no sync itself: the
 // note lies in the page cache, beside what it warns of, and is lost only together with it.
 func (d *disk) distrust() {
+	d.unclean.Store(true)
 	f, err := d.FS.Open(filepath.Join(d.Path, doubtFile), os.O_CREATE|os.O_WRONLY)
 	if err == nil {
 		err = f.Close()

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
+	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/millrace/millrace/engine/config"
 	"github.com/millrace/millrace/engine/intercept"
 	"github.com/millrace/millrace/engine/label"
@@ -262,6 +263,9 @@ func (b *Broker) openQuorum() error {
 			b.fail(err)
 		},
 	})
+	if errors.Is(err, commitlog.ErrSync) && !diskio.Lacking(err) {
+		disks[0].distrust()
+	}
 	if err != nil {
 		return err
 	}

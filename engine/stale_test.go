@@ -2,12 +2,18 @@ package engine
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/config"
 )
 
 // started is a broker that the test stops.
@@ -189,4 +195,70 @@ func TestAnEmptiedFolderIsANewDataSet(t *testing.T) {
 	defer stop(t, b)
 	createTopic(t, b, 1, "t")
 	produce(t, client(t, b), "t", 1)
+}
+
+// unsyncing is a file system on which nothing below a folder of that name can be synced while it says so.
+type unsyncing struct {
+	diskio.FS
+	name string
+	now  atomic.Bool
+}
+
+func (u *unsyncing) Open(name string, flag int) (diskio.File, error) {
+	f, err := u.FS.Open(name, flag)
+	if err != nil || !strings.Contains(name, u.name) {
+		return f, err
+	}
+	return &unsynced{f, u}, nil
+}
+
+type unsynced struct {
+	diskio.File
+	fs *unsyncing
+}
+
+func (f *unsynced) Sync() error {
+	if f.fs.now.Load() {
+		return syscall.EIO
+	}
+	return f.File.Sync()
+}
+
+// TestASyncThatFailsInTheStartIsNoted: the next start must not believe what it reads of the metadata log.
+func TestASyncThatFailsInTheStartIsNoted(t *testing.T) {
+	files := &unsyncing{FS: diskio.NewMemory(), name: metadataFolder}
+	begin := func() (*Broker, error) {
+		settings, err := config.Parse("", "", []string{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=/data", "admin.listener="})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Start(Options{Settings: settings, FS: files, Log: slog.New(slog.DiscardHandler)})
+	}
+	noted := func() bool {
+		_, err := files.Stat(filepath.Join("/data", doubtFile))
+		return err == nil
+	}
+	b, err := begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, b)
+	files.now.Store(true)
+	if _, err := begin(); err == nil {
+		t.Fatal("started although the metadata log cannot be synced")
+	}
+	_, err = files.Stat(filepath.Join("/data", cleanFile))
+	if !noted() || err == nil {
+		t.Errorf("noted: %v; a clean stop: %v", noted(), err == nil)
+	}
+	files.now.Store(false)
+	for range 2 { // the first writes all again, and then nothing is in doubt
+		if b, err = begin(); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, b)
+	}
+	if noted() {
+		t.Error("still in doubt")
+	}
 }

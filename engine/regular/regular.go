@@ -113,6 +113,9 @@ func Compile(text string) (e *regexp.Regexp, cost int, err error) {
 		return nil, 0, err
 	}
 	cost, _ = breadth(parsed, false)
-	e, err = regexp.Compile("^(?:" + parsed.String() + ")$") // text may end in a quotation, which would go on
+	e, err = regexp.Compile("^(?:" + text + ")$")
+	if err != nil { // text ends in a quotation, which went on. To write parsed out would take seconds for some classes
+		e, err = regexp.Compile("^(?:" + text + `\E)$`)
+	}
 	return e, cost, err
 }

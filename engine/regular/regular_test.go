@@ -34,9 +34,11 @@ func TestExpressionsAreBounded(t *testing.T) {
 }
 
 func TestAnOpenQuotationMatches(t *testing.T) {
-	e, _, err := Compile(`\Qorders.x`)
-	if err != nil || !e.MatchString("orders.x") || e.MatchString("ordersax") || e.MatchString("orders.xy") {
-		t.Errorf("%v, %v", e, err)
+	for text, want := range map[string]string{`\Qorders.x`: "orders.x", `\Qa\`: `a\`, `(a|\Qb)\E)\Q.`: "b)."} {
+		e, _, err := Compile(text)
+		if err != nil || !e.MatchString(want) || e.MatchString("orders_x") || e.MatchString(want+"y") {
+			t.Errorf("%s: %v, %v", text, e, err)
+		}
 	}
 }
 
