@@ -125,7 +125,8 @@ func TestAFetchReadsAPartitionOnce(t *testing.T) {
 		reader.send(12, q)
 	}
 	reader.another().alive()
-	if more := spent.Heap() - before; more > 32<<20 {
+	// One target for each mention took 2 GiB; frames and pools of both sides may keep some.
+	if more := spent.Heap() - before; more > 128<<20 {
 		t.Errorf("fetches that wait for one partition take %d MiB", more>>20)
 	}
 }
