@@ -110,13 +110,13 @@ func (o *Options) complete() *clock {
 // Start brings a broker up: when it returns, clients are served. On an error nothing of
 // it is left.
 func Start(o Options) (_ *Broker, err error) {
-	system := o.complete()
+	evenly := o.complete()
 	b := &Broker{
-		log: o.Log, fs: o.FS, now: o.Now, past: o.Now, wall: o.Now, clock: system, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, past: o.Now, wall: o.Now, clock: evenly, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
-	if system != nil {
-		b.past, b.wall = system.Past, system.Wall
+	if evenly != nil {
+		b.past, b.wall = evenly.Past, evenly.Wall
 	}
 	b.values.Store(o.Settings.Values)
 	if b.rights, err = newAuthorization(o.Settings.Values, o.Now, o.Log); err != nil {

@@ -117,16 +117,23 @@ func (l *Log) searchEnd(e int32) (found int32, end int64) {
 
 // epochAt is the leader epoch of the batch that contains offset, if it can be read (any).
 func (l *Log) epochAt(offset int64) (int32, bool) {
+	head, ok := l.headAt(offset)
+	return head.LeaderEpoch(), ok
+}
+
+// headAt is the header of the batch that contains offset, of zeros if it cannot be read (any).
+func (l *Log) headAt(offset int64) (head batch.Batch, ok bool) {
+	head = make(batch.Batch, batch.HeaderSize)
 	r, err := l.Locate(offset, 1, math.MaxInt64)
 	if err != nil || r.Bytes == 0 {
-		return 0, false
+		return head, false
 	}
 	defer r.Release()
-	var head [batch.HeaderSize]byte
-	if _, err := r.File.ReadAt(head[:], r.Position); err != nil {
-		return 0, false
+	if _, err := r.File.ReadAt(head, r.Position); err != nil {
+		clear(head)
+		return head, false
 	}
-	return batch.Batch(head[:]).LeaderEpoch(), true
+	return head, true
 }
 
 // cutEpochs forgets epochs that begin at or behind end, and those that end before start.

@@ -255,17 +255,8 @@ func (s *Segment) lastBefore(offset int64) (sum uint32, ok bool, err error) {
 
 // Last is the checksum of the last batch, if the last segment has one (any).
 func (l *Log) Last() (sum uint32, ok bool) {
-	end := l.end.Load()
-	r, err := l.Locate(end-1, 1, end)
-	if err != nil || r.Bytes == 0 {
-		return 0, false
-	}
-	defer r.Release()
-	var head [batch.HeaderSize]byte
-	if _, err := r.File.ReadAt(head[:], r.Position); err != nil {
-		return 0, false
-	}
-	return batch.Batch(head[:]).CRC(), true
+	head, ok := l.headAt(l.end.Load() - 1)
+	return head.CRC(), ok
 }
 
 // recover finds where the log ends, and makes the last segment active.
