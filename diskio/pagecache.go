@@ -33,10 +33,11 @@ type PageCacheOptions struct {
 // warm, and leaves the rest to others.
 //
 //	owner of the file ── Wrote ──▶ inbox ──▶ goroutine: write behind ─▶ queue ─▶ drop the oldest
+//	                                                                       └──▶ or hold it for a reader
 //
 // It promises nothing about durability, and takes no part in it: data that is not on disk
-// is never dropped. What a reader near the end of the log is about to read stays, within
-// twice the limit.
+// is never dropped. The newest Bytes stay whoever reads what else. What a reader near the end
+// of the log is about to read stays, too, up to as many bytes again.
 type PageCache struct {
 	limit  atomic.Int64
 	inbox  atomic.Pointer[chunk] // newest first
@@ -51,14 +52,18 @@ type PageCache struct {
 	// The goroutine's own.
 	queue  []*chunk // oldest first, from head on
 	head   int
-	cached int64
+	cached int64    // bytes in the queue
+	held   []*chunk // older than the queue, for readers; oldest first
+	holds  int64    // bytes of them
+	passed int64    // bytes that were queued since it began
+	looked int64    // passed when held was last looked through
 }
 
 // PageCacheStats is what a PageCache has done, in bytes since it began.
 type PageCacheStats struct {
 	Written int64 // given to the disk
 	Dropped int64 // from memory
-	Kept    int64 // and not dropped at first, for a reader
+	Kept    int64 // and held back, for a reader
 }
 
 // chunk is a part of a file that was appended: blocks, or the beginning of one.
@@ -100,10 +105,10 @@ type Trail struct {
 	queued int64        // up to where the file was handed over
 	recent atomic.Int64 // from there on all was appended in this run and not dropped; +1, zero: nothing
 
-	// The lowest positions that were read, in this turn of the queue and in the one
-	// before; of a file of which nothing was read they are zero, as unread is.
+	// The lowest positions that were read, in this turn and in the one before; of a file of
+	// which nothing was read they are zero, as unread is.
 	low, lower atomic.Int64
-	turned     int64 // bytes dropped when low was begun anew; the PageCache's
+	turned     int64 // bytes that had passed when low was begun anew; the PageCache's
 
 	open *chunk // the last, while its block is not complete; the PageCache's
 }
@@ -232,6 +237,7 @@ func (c *PageCache) push(k *chunk) {
 	if o := t.open; o != nil && o.file == k.file && o.to == k.from {
 		end := min(k.to, o.from/blockBytes*blockBytes+blockBytes)
 		c.cached += end - o.to
+		c.passed += end - o.to
 		o.to, k.from = end, end
 		if end%blockBytes == 0 {
 			t.open = nil
@@ -257,6 +263,7 @@ func (c *PageCache) push(k *chunk) {
 func (c *PageCache) enqueue(k *chunk) {
 	c.queue = append(c.queue, k)
 	c.cached += k.to - k.from
+	c.passed += k.to - k.from
 }
 
 func (c *PageCache) spare(k *chunk) {
@@ -276,21 +283,63 @@ func (c *PageCache) pop() *chunk {
 	return k
 }
 
-// shrink drops the oldest chunks until the rest is within the limit. One that a reader
-// comes to goes back into the queue, once around.
+// shrink takes the oldest chunks from the queue until the rest is within the limit. One that
+// a reader comes to is held back, the others are dropped.
 func (c *PageCache) shrink() {
 	limit := c.limit.Load()
 	if limit < 0 {
 		limit = math.MaxInt64 / 2
 	}
-	for around := len(c.queue) - c.head; around > 0 && c.cached > limit; around-- {
+	if c.passed-c.looked > limit/4 || c.holds > limit {
+		c.sift(limit)
+	}
+	for c.head < len(c.queue) && c.cached > limit {
 		k := c.pop()
-		if c.cached+k.to-k.from <= 2*limit && k.wanted(limit) {
-			c.kept.Add(k.to - k.from)
-			c.enqueue(k)
+		if k.trail.open == k {
+			k.trail.open = nil
+		}
+		c.turn(k.trail, limit)
+		if !k.wanted(limit) || !c.hold(k, limit) {
+			c.drop(k)
+		}
+	}
+}
+
+// hold keeps a chunk for its reader, if there is room.
+func (c *PageCache) hold(k *chunk, limit int64) bool {
+	size := k.to - k.from
+	if c.holds+size > limit {
+		return false
+	}
+	c.held = append(c.held, k)
+	c.holds += size
+	c.kept.Add(size)
+	return true
+}
+
+// sift drops what is held for nobody any more, and the oldest where that is too much.
+func (c *PageCache) sift(limit int64) {
+	c.looked = c.passed
+	rest := c.held[:0]
+	for _, k := range c.held {
+		c.turn(k.trail, limit)
+		if k.wanted(limit) && c.holds <= limit {
+			rest = append(rest, k)
 			continue
 		}
-		c.drop(k, limit)
+		c.holds -= k.to - k.from
+		c.drop(k)
+	}
+	clear(c.held[len(rest):])
+	c.held = rest
+}
+
+// turn forgets readers who were not here between two looks at the trail, a quarter of the limit
+// apart or more.
+func (c *PageCache) turn(t *Trail, limit int64) {
+	if c.passed-t.turned > limit/4 {
+		t.turned = c.passed
+		t.turn()
 	}
 }
 
@@ -301,22 +350,14 @@ func (k *chunk) wanted(limit int64) bool {
 	return at < k.to && at >= k.from-limit/2
 }
 
-func (c *PageCache) drop(k *chunk, limit int64) {
-	size := k.to - k.from
+func (c *PageCache) drop(k *chunk) {
 	if from := k.trail.recent.Load(); from <= k.to {
 		k.trail.recent.Store(k.to + 1)
 	}
 	// It was given to the disk long ago. What is not there yet, because the disk cannot
 	// keep up, stays in memory until the system wants it.
-	if k.file.Evict(k.from, size) == nil {
+	if size := k.to - k.from; k.file.Evict(k.from, size) == nil {
 		c.dropped.Add(size)
-	}
-	if now := c.dropped.Load(); now-k.trail.turned > limit/4 {
-		k.trail.turned = now
-		k.trail.turn()
-	}
-	if k.trail.open == k {
-		k.trail.open = nil
 	}
 	c.spare(k)
 }

@@ -2,6 +2,7 @@ package diskio
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,14 +143,29 @@ func TestPageCacheGoesOnInAFileThatHasBytes(t *testing.T) {
 	})
 }
 
-// A reader keeps the chunk that it is in and the next, though newer ones go; one that was
-// left far behind keeps nothing, for it would come too late.
+// A reader keeps the chunk that it is in and the next, and the newest stay beside them; one
+// that was left far behind keeps nothing, for it would come too late.
 func TestPageCacheKeepsWhatAReaderNeeds(t *testing.T) {
 	underLimit(t, 4, func(c *cached) {
-		c.trail.Read(1 << 20)
-		expect(t, c.wrote(2, 4, 6), "write 0+2", "write 2+2", "write 4+2", "drop 4+2")
-		expect(t, c.wrote(8), "write 6+2", "drop 6+2")
-		if s := c.Stats(); s.Kept == 0 {
+		for _, step := range []struct {
+			to   int64
+			want []string
+		}{
+			{2, []string{"write 0+2"}},
+			{4, []string{"write 2+2"}},
+			{6, []string{"write 4+2"}},                // 0 is held
+			{8, []string{"write 6+2"}},                // 2 is held
+			{10, []string{"write 8+2", "drop 4+2"}},   // there is no room for a third
+			{12, []string{"write 10+2", "drop 6+2"}},  // 8 and 10 are the newest
+			{14, []string{"write 12+2", "drop 8+2"}},  // 10 and 12
+			{16, []string{"write 14+2", "drop 10+2"}}, // and so on
+			{18, []string{"write 16+2", "drop 12+2"}}, // and so on
+			{20, []string{"write 18+2", "drop 14+2"}}, // and so on
+		} {
+			c.trail.Read(1 << 20)
+			expect(t, c.wrote(step.to), step.want...)
+		}
+		if s := c.Stats(); s.Kept != 4<<20 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -160,11 +176,14 @@ func TestPageCacheKeepsWhatAReaderNeeds(t *testing.T) {
 	})
 }
 
-// All readers together keep no more than twice the limit.
+// All readers together keep no more than the limit, beside the newest.
 func TestPageCacheBoundsWhatReadersNeed(t *testing.T) {
 	underLimit(t, 4, func(c *cached) {
 		var others [8]Trail
 		for i := range others {
+			for j := range i {
+				others[j].Read(0)
+			}
 			others[i].Read(0)
 			c.Wrote(&others[i], &c.file, 2<<20)
 			synctest.Wait()
@@ -177,6 +196,47 @@ func TestPageCacheBoundsWhatReadersNeed(t *testing.T) {
 		}
 		if dropped != 4 {
 			t.Errorf("%d of 8 chunks were dropped, want 4: twice the limit stays", dropped)
+		}
+		var small Trail
+		for end, limit := int64(256<<10), int64(4<<20); limit > 1<<20; end, limit = 2*end, limit/2 {
+			c.SetLimit(limit)
+			for i := range others {
+				others[i].Read(0)
+			}
+			c.Wrote(&small, &c.file, end)
+			synctest.Wait()
+			if c.holds > limit || c.cached > limit {
+				t.Errorf("%d bytes are held and %d in the queue, the limit is %d", c.holds, c.cached, limit)
+			}
+		}
+	})
+}
+
+// What readers have left behind, of files that nobody appends to any more, takes no place from
+// what is appended to another: the newest are in memory when somebody comes to read them.
+func TestPageCacheKeepsTheNewestWhoeverReadBefore(t *testing.T) {
+	underLimit(t, 8, func(c *cached) {
+		old := make([]cached, 8)
+		for i := range old {
+			c.Wrote(&old[i].trail, &old[i].file, 2<<20)
+			old[i].trail.Read(0)
+			synctest.Wait()
+		}
+		for end := int64(2); end <= 40; end += 2 {
+			for _, did := range c.wrote(end) {
+				if from := int64(0); len(did) > 4 && did[:4] == "drop" {
+					_, err := fmt.Sscanf(did, "drop %d+2", &from)
+					must(t, err)
+					if from+2 > end-8 {
+						t.Fatalf("%s when %d MiB were appended: the newest 8 must stay", did, end)
+					}
+				}
+			}
+		}
+		for i := range old {
+			if !slices.Contains(old[i].file.did, "drop 0+2") {
+				t.Errorf("what was read long ago is still there: %q", old[i].file.did)
+			}
 		}
 	})
 }
@@ -193,6 +253,72 @@ func TestPageCacheForgetsReaders(t *testing.T) {
 			t.Errorf("a reader that never came back still keeps memory: %q", did)
 		}
 	})
+}
+
+// Whatever is appended, read and allowed: what is counted is what there is, within the limits, and
+// only what is in the queue grows.
+func TestPageCacheCountsWhatThereIs(t *testing.T) {
+	underLimit(t, 8, func(c *cached) {
+		random := rand.New(rand.NewPCG(3, 4))
+		var files [6]cached
+		var ends [6]int64
+		most := int64(8 << 20)
+		for step := range 4000 {
+			switch i := random.IntN(len(files)); random.IntN(8) {
+			case 0:
+				c.Done(&files[i].trail, &files[i].file, ends[i])
+			case 1, 2:
+				if ends[i] > 0 {
+					files[i].trail.Read(random.Int64N(ends[i]))
+				}
+			case 3:
+				if random.IntN(20) == 0 {
+					most = []int64{-1, 0, 1 << 20, 5 << 20, 8 << 20, 30 << 20}[random.IntN(6)]
+					c.SetLimit(most)
+				}
+			case 4:
+				if random.IntN(10) == 0 { // another segment
+					files[i], ends[i] = cached{}, 0
+				}
+			default:
+				before := c.passed
+				ends[i] += random.Int64N(3 << 20)
+				c.Wrote(&files[i].trail, &files[i].file, ends[i])
+				synctest.Wait()
+				if c.passed != before && most >= 0 && max(c.cached, c.holds) > most {
+					t.Fatalf("step %d: %d bytes in the queue and %d held, the limit is %d", step, c.cached, c.holds, most)
+				}
+			}
+			synctest.Wait()
+			c.counts(t, step, files[:])
+		}
+		if c.Stats().Kept == 0 {
+			t.Error("nothing was ever held")
+		}
+	})
+}
+
+// counts holds what a PageCache counts against what it has, between two of its turns.
+func (c *cached) counts(t *testing.T, step int, files []cached) {
+	t.Helper()
+	var queued, held int64
+	for _, k := range c.queue[c.head:] {
+		queued += k.to - k.from
+	}
+	for _, k := range c.held {
+		held += k.to - k.from
+	}
+	if queued != c.cached || held != c.holds {
+		t.Fatalf("step %d: %d bytes in the queue and %d held, counted are %d and %d", step, queued, held, c.cached, c.holds)
+	}
+	if c.passed != c.Stats().Written {
+		t.Fatalf("step %d: %d bytes came to the queue, %d were written behind", step, c.passed, c.Stats().Written)
+	}
+	for i := range files {
+		if o := files[i].trail.open; o != nil && !slices.Contains(c.queue[c.head:], o) {
+			t.Fatalf("step %d: what file %d goes on with is not in the queue", step, i)
+		}
+	}
 }
 
 func TestPageCacheLetsClosedFilesBe(t *testing.T) {
