@@ -18,6 +18,8 @@ const (
 	// blockBytes is what is dropped together: the system holds what was written in pieces of up to
 	// that size, at multiples of theirs, and lets go of none that is not all in the range.
 	blockBytes = 2 << 20
+	// leastSwept is how long the queue must be before anybody looks for closed files in it.
+	leastSwept = 1024
 )
 
 // PageCacheOptions are the limits of a PageCache.
@@ -53,6 +55,7 @@ type PageCache struct {
 	queue  []*chunk // oldest first, from head on
 	head   int
 	cached int64    // bytes in the queue
+	sweeps int      // length of the queue from which on closed files are looked for
 	held   []*chunk // older than the queue, for readers; oldest first
 	holds  int64    // bytes of them
 	passed int64    // bytes that were queued since it began
@@ -111,7 +114,12 @@ type Trail struct {
 	turned     int64 // bytes that had passed when low was begun anew; the PageCache's
 
 	open *chunk // the last, while its block is not complete; the PageCache's
+
+	closed atomic.Bool
 }
+
+// Close says that the file is closed: a PageCache need not remember it (any goroutine).
+func (t *Trail) Close() { t.closed.Store(true) }
 
 // unread is a trail's low while nobody read.
 const unread = 0
@@ -206,6 +214,7 @@ func (c *PageCache) run() {
 		case <-c.wake:
 		}
 		c.receive()
+		c.sweep()
 		c.shrink()
 	}
 }
@@ -283,6 +292,30 @@ func (c *PageCache) pop() *chunk {
 	return k
 }
 
+// sweep forgets what belongs to closed files, once the queue is twice as long as it was then.
+// They would be held, and what their trails are part of, until so much was appended behind them
+// as may stay in memory: with small files that is nearly never, and without a limit it is never.
+func (c *PageCache) sweep() {
+	if len(c.queue)-c.head < c.sweeps {
+		return
+	}
+	kept := c.queue[:0]
+	for _, k := range c.queue[c.head:] {
+		if !k.trail.closed.Load() {
+			kept = append(kept, k)
+			continue
+		}
+		c.cached -= k.to - k.from
+		if k.trail.open == k {
+			k.trail.open = nil
+		}
+		c.spare(k)
+	}
+	clear(c.queue[len(kept):])
+	c.queue, c.head = kept, 0
+	c.sweeps = max(leastSwept, 2*len(kept))
+}
+
 // shrink takes the oldest chunks from the queue until the rest is within the limit. One that
 // a reader comes to is held back, the others are dropped.
 func (c *PageCache) shrink() {
@@ -347,7 +380,7 @@ func (c *PageCache) turn(t *Trail, limit int64) {
 // come to it while it would still be in memory.
 func (k *chunk) wanted(limit int64) bool {
 	at := k.trail.lowest()
-	return at < k.to && at >= k.from-limit/2
+	return !k.trail.closed.Load() && at < k.to && at >= k.from-limit/2
 }
 
 func (c *PageCache) drop(k *chunk) {

@@ -353,3 +353,26 @@ func TestEvictedBytesCanBeRead(t *testing.T) {
 		}
 	}
 }
+
+// What was removed is not remembered, however little it was: each trail is part of a segment.
+func TestPageCacheForgetsClosedFiles(t *testing.T) {
+	for _, mib := range []int64{4, -1} {
+		underLimit(t, mib, func(c *cached) {
+			c.wrote(1)
+			for range 10 * leastSwept {
+				trail := new(Trail)
+				c.Done(trail, &c.file, 100)
+				trail.Close()
+				synctest.Wait()
+			}
+			if n := len(c.queue) - c.head; n > leastSwept {
+				t.Errorf("%d pieces are remembered", n)
+			}
+			c.SetLimit(0)
+			c.file.did = nil
+			if did := c.wrote(2); did[0] != "write 1+1" || did[1] != "drop 0+2" && did[1] != "drop 0+1" || c.cached > 0 {
+				t.Errorf("%q, and %d bytes are left", did[:2], c.cached)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"maps"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ var errStopping = errors.New("the broker stops")
 type cleaner struct {
 	broker *Broker
 	disk   *disk
-	// damaged are logs that cannot be read, which nobody tries again in this run.
+	// damaged are logs that cannot be read, which nobody tries again in this run, as long as they are there.
 	damaged map[*shard.Replica]struct{}
 	changed chan struct{} // settings are others: how long it sleeps, perhaps
 	begun   time.Time     // of the second that Pause counts
@@ -70,6 +71,7 @@ func (c *cleaner) run() {
 func (c *cleaner) round(now time.Time) bool {
 	begun := c.broker.now()
 	c.last.Store(begun.UnixMilli())
+	c.forget()
 	r := c.choose(now)
 	if r == nil || c.broker.stopping() {
 		return false
@@ -90,10 +92,7 @@ func (c *cleaner) round(now time.Time) bool {
 	case errors.Is(err, errStopping):
 		return false
 	case err != nil:
-		if r.Uncleanable(c.broker.now(), err) {
-			c.damaged[r] = struct{}{}
-			c.uncleanable.Store(int64(len(c.damaged)))
-		}
+		c.judge(r, err)
 		return false
 	}
 	c.broker.log.Info("compacted a log", "topic", r.Topic, "partition", r.Index, "from", dirt.From, "to", dirt.To,
@@ -151,13 +150,25 @@ func (c *cleaner) measure(r *shard.Replica, now time.Time) (commitlog.Dirt, bool
 	}
 	found, err := look.Dirt(now)
 	if err != nil {
-		if r.Uncleanable(c.broker.now(), err) {
-			c.damaged[r] = struct{}{}
-			c.uncleanable.Store(int64(len(c.damaged)))
-		}
+		c.judge(r, err)
 		return commitlog.Dirt{}, false
 	}
 	return found, true
+}
+
+// judge notes a log that could not be cleaned or measured, if it is damaged.
+func (c *cleaner) judge(r *shard.Replica, err error) {
+	if r.Uncleanable(c.broker.now(), err) {
+		c.damaged[r] = struct{}{}
+		c.uncleanable.Store(int64(len(c.damaged)))
+	}
+}
+
+// forget lets go of damaged logs that were deleted: they would keep their memory, and whoever
+// looks at the metric busy, until the next start.
+func (c *cleaner) forget() {
+	maps.DeleteFunc(c.damaged, func(r *shard.Replica, _ struct{}) bool { return r.Deleted() })
+	c.uncleanable.Store(int64(len(c.damaged)))
 }
 
 // options are how a log is cleaned. Disks share the memory and the bytes per second.

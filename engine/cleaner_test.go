@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -293,4 +294,42 @@ func TestAStopEndsACleaning(t *testing.T) {
 		c.put("key", "again")
 	}
 	stop(t, b)
+}
+
+// A damaged log is not compacted, and counts as one that cannot be, until its topic is deleted.
+func TestADamagedLogIsForgottenWithItsTopic(t *testing.T) {
+	folder := t.TempDir()
+	b := start(t, folder, "log.cleaner.backoff.ms=10")
+	c := newCompacted(t, b, "broken", map[string]string{"min.cleanable.dirty.ratio": "1"})
+	for n := range 4 {
+		c.put("key", fmt.Sprint(n))
+	}
+	file, err := os.OpenFile(filepath.Join(folder, "broken-0", firstSegment+".log"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteAt([]byte("damage"), 64)
+	if err := errors.Join(err, file.Close()); err != nil { // in the record of its only batch
+		t.Fatal(err)
+	}
+	admin := kadm.NewClient(c.writer)
+	set := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "min.cleanable.dirty.ratio", Value: new("0.01")}}
+	if answer, err := admin.AlterTopicConfigs(limited(t), set, "broken"); err != nil || answer[0].Err != nil {
+		t.Fatal(err, answer)
+	}
+	uncleanable(t, b, 1)
+	if answer, err := admin.DeleteTopics(limited(t), "broken"); err != nil || answer.Error() != nil {
+		t.Fatal(err, answer)
+	}
+	uncleanable(t, b, 0)
+}
+
+// uncleanable waits until so many logs cannot be compacted.
+func uncleanable(t *testing.T, b *Broker, want int64) {
+	t.Helper()
+	for ctx := limited(t); b.cleaning().Uncleanable != want; b.Recheck() {
+		if ctx.Err() != nil {
+			t.Fatalf("%d logs cannot be compacted, want %d", b.cleaning().Uncleanable, want)
+		}
+	}
 }

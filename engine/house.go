@@ -133,13 +133,11 @@ func (b *Broker) stopping() bool {
 
 // retain applies retention to every partition of a disk that has something to remove. It
 // asks for one at a time, so that clients hardly notice. Those that nobody uses are looked
-// at from here, without their shard, and stay unopened if there is nothing.
+// at from here, without their shard, and stay unopened if there is nothing. Logs that keep
+// everything give back the memory of indexes that nobody uses.
 func (b *Broker) retain(on *shard.Disk, now time.Time) {
 	for _, t := range b.registry.Topics() {
 		settings := t.Settings()
-		if !settings.Retains() {
-			continue
-		}
 		t.Each(func(partition int32, d *shard.Disk, r *shard.Replica) {
 			if d != on || b.stopping() || d.Failed() != nil {
 				return
@@ -147,7 +145,7 @@ func (b *Broker) retain(on *shard.Disk, now time.Time) {
 			if r == nil || !r.Settled() {
 				o := settings.Log
 				o.FS = d.FS
-				if !commitlog.Expired(o, filepath.Join(d.Path, commitlog.FolderName(t.Name, partition)), now) {
+				if !settings.Retains() || !commitlog.Expired(o, filepath.Join(d.Path, commitlog.FolderName(t.Name, partition)), now) {
 					return
 				}
 				r = t.Replica(partition)

@@ -163,6 +163,7 @@ func (l *Log) forgetIndexes(list []*Segment) {
 		if !s.used.Swap(false) && s.guard.TryLock() {
 			if s.sealed.Load() {
 				s.index.Store(nil)
+				s.indexer = indexer{} // it had the same, from when the segment was active
 			}
 			s.guard.Unlock()
 		}

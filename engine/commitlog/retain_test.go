@@ -218,7 +218,7 @@ func TestUnusedIndexesAreForgotten(t *testing.T) {
 	s.all()
 	count := func() (n int) {
 		for _, segment := range *s.log.segments.Load() {
-			if segment.index.Load() != nil {
+			if segment.index.Load() != nil || segment.indexer.indexes != nil {
 				n++
 			}
 		}
@@ -232,6 +232,13 @@ func TestUnusedIndexesAreForgotten(t *testing.T) {
 	s.want("indexes in memory", count(), 1)
 	s.want("batches", len(s.all()), 8)
 	s.want("indexes in memory", count(), 8)
+	for range 2 {
+		_, err := s.log.Retain(today, 8, 0)
+		s.ok(err)
+	}
+	s.ok(s.log.Truncate(4)) // a segment without is active again
+	s.append(1, 1)
+	s.want("batches", len(s.all()), 6)
 }
 
 // A reader that holds a segment whose file was not open is told, when retention takes the segment away, that its offset

@@ -135,6 +135,7 @@ func (s *Segment) Release() {
 }
 
 func (s *Segment) closeFile() {
+	s.trail.Close()
 	h := s.handle.Swap(nil)
 	if h != nil {
 		_ = h.Close() // Sync has told what was to be told

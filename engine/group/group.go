@@ -166,8 +166,8 @@ func (g *group) unpend(id string) bool {
 	d, ok := g.pending[id]
 	if ok {
 		g.c.deadlines.clear(d)
-		g.c.promised--
 		delete(g.pending, id)
+		g.c.unpended(1)
 	}
 	return ok
 }
@@ -176,8 +176,9 @@ func (g *group) clearPending() {
 	for _, d := range g.pending {
 		g.c.deadlines.clear(d)
 	}
-	g.c.promised -= len(g.pending)
+	n := len(g.pending)
 	clear(g.pending)
+	g.c.unpended(n)
 }
 
 // touch begins the session of m again.

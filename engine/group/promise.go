@@ -28,7 +28,16 @@ func (c *Coordinator) pended(now int64, p promise) {
 			oldest.d.fire(now)
 		}
 	}
-	if len(c.promises) > 2*mostPromised { // most of which were used
+}
+
+// fewUsed is how many used ids may stay in order, whatever is open.
+const fewUsed = 16
+
+// unpended notes that n ids were used, or are not waited for any more. Each of them holds its group as long as it is in
+// order, and most groups may be gone: when more than half of those in order were used, they go. That takes each once.
+func (c *Coordinator) unpended(n int) {
+	c.promised -= n
+	if len(c.promises) > 2*c.promised+fewUsed {
 		c.promises = slices.DeleteFunc(c.promises, func(p promise) bool { return !p.open() })
 	}
 }

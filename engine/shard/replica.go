@@ -143,6 +143,9 @@ func (r *Replica) Disk() *Disk { return r.disk }
 
 func (r *Replica) is(s state) bool { return state(r.state.Load()) == s }
 
+// Deleted reports whether the partition is gone for good (any).
+func (r *Replica) Deleted() bool { return r.is(deleted) }
+
 // Settled reports whether the disk has been looked at, so that the published state
 // means something (any). Settle makes it so, if the disk lets it.
 func (r *Replica) Settled() bool { return !r.is(unknown) }
