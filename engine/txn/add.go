@@ -23,7 +23,8 @@ func (c *Coordinator) Add(now time.Time, p Producer, partitions []Partition, rep
 }
 
 // AddPatiently is Add for a broker that holds a batch of the producer: while the transaction
-// before it is being completed, it waits.
+// before it is being completed, or a record of this one is on its way, it waits. All who wait
+// for one producer are added with one record.
 func (c *Coordinator) AddPatiently(now time.Time, p Producer, partitions []Partition, reply func(*kerr.Error)) {
 	c.now = max(c.now, now.UnixMilli())
 	c.add(p, partitions, true, reply)
@@ -33,7 +34,7 @@ func (c *Coordinator) add(p Producer, partitions []Partition, patiently bool, re
 	t, err := c.find(p)
 	switch {
 	case err == kerr.ConcurrentTransactions && patiently: //nolint:errorlint // find answers it bare
-		c.wait(t, func() { c.add(p, partitions, false, reply) })
+		c.wait(t, p, partitions, reply)
 	case err != nil:
 		reply(err)
 	case t.state == Ongoing && subset(t.partitions, partitions):

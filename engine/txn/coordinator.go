@@ -88,8 +88,7 @@ func (c *Coordinator) Close() {
 	}
 	for _, p := range c.patient {
 		if !p.gone {
-			p.gone = true
-			p.goOn()
+			c.goOn(p)
 		}
 	}
 	c.patient, c.failed, c.ids = nil, nil, map[string]*transaction{}
@@ -139,12 +138,7 @@ func (c *Coordinator) store(t *transaction, next metadata, refuse func(*kerr.Err
 // release lets those go on who wait for t, unless something is going on with it again.
 func (c *Coordinator) release(t *transaction) {
 	for len(t.patient) > 0 && !t.busy && !t.state.preparing() {
-		p := t.patient[0]
-		t.patient = t.patient[1:]
-		if !p.gone {
-			p.gone = true
-			p.goOn()
-		}
+		c.goOnTogether(t)
 	}
 }
 

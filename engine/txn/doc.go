@@ -31,6 +31,8 @@
 //     record.
 //   - A batch that comes while the transaction before it is being completed waits for that
 //     (up to Options.Patience) where Kafka asks the coordinator every 20 ms.
+//     So does one that comes while a record of its transaction is on its way; what waits is
+//     added with one record.
 //   - An EndTxn that comes again, with the epoch that the first has replaced, is answered as long
 //     as nothing has happened since; after that its producer is fenced. In Kafka it ends the next
 //     transaction.

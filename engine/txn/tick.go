@@ -25,8 +25,7 @@ func (c *Coordinator) Tick(at time.Time) {
 		p := c.patient[0]
 		c.patient = c.patient[1:]
 		if !p.gone {
-			p.gone = true
-			p.goOn()
+			c.goOn(p)
 		}
 	}
 	if c.nextAbort <= c.now {
@@ -90,10 +89,43 @@ func (c *Coordinator) due(rule func(*transaction) bool) []*transaction {
 	return all
 }
 
-// wait has f called when nothing is going on with t any more, or when patience has ended.
-func (c *Coordinator) wait(t *transaction, f func()) {
-	t.patient = slices.DeleteFunc(t.patient, func(p *patient) bool { return p.gone })
-	p := &patient{until: c.now + c.patience, goOn: f}
+// wait has partitions added when nothing is going on with t any more, or refused when patience
+// has ended.
+func (c *Coordinator) wait(t *transaction, producer Producer, partitions []Partition, reply func(*kerr.Error)) {
+	for len(t.patient) > 0 && t.patient[0].gone { // patience ends in the order in which it began
+		t.patient = t.patient[1:]
+	}
+	p := &patient{until: c.now + c.patience, producer: producer, partitions: partitions, reply: reply}
 	t.patient = append(t.patient, p)
 	c.patient = append(c.patient, p)
+}
+
+// goOn has p tried once more, and for the last time.
+func (c *Coordinator) goOn(p *patient) {
+	p.gone = true
+	c.add(p.producer, p.partitions, false, p.reply)
+}
+
+// goOnTogether is goOn for the first who waits for t and everybody who waits with the same
+// producer: a record holds all partitions of a transaction, so that one for each who waits
+// would cost the square of their number, and as many syncs, one after the other.
+func (c *Coordinator) goOnTogether(t *transaction) {
+	first := t.patient[0]
+	var partitions []Partition
+	var replies []func(*kerr.Error)
+	t.patient = slices.DeleteFunc(t.patient, func(p *patient) bool {
+		if !p.gone && p.producer == first.producer {
+			p.gone = true
+			partitions, replies = append(partitions, p.partitions...), append(replies, p.reply)
+		}
+		return p.gone
+	})
+	if len(replies) == 0 {
+		return // the first had lost its patience
+	}
+	c.add(first.producer, partitions, false, func(err *kerr.Error) {
+		for _, reply := range replies {
+			reply(err)
+		}
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // State is how far a transaction has come. The numbers are those of the records.
@@ -88,14 +90,16 @@ type transaction struct {
 	metadata
 	busy    bool                   // a record of it, or a new producer id, is on its way
 	owed    map[Partition]struct{} // markers that are not written yet
-	patient []*patient             // who waits for it to be complete
+	patient []*patient             // who waits until nothing is on its way
 }
 
-// patient is somebody who waits for a transaction to end, but not for long.
+// patient is somebody who waits for a transaction to end, but not for long, to add partitions.
 type patient struct {
-	until int64
-	goOn  func()
-	gone  bool
+	until      int64
+	producer   Producer
+	partitions []Partition
+	reply      func(*kerr.Error)
+	gone       bool
 }
 
 // added is m with more partitions; it begins a transaction if none is open.
