@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -59,6 +60,31 @@ func (d *twoDisks) delay(f func()) {
 		}
 		return nil
 	})
+}
+
+// TestNothingNewIsPlacedOnAStoppedDisk: topics and partitions that are made while one of two disks is stopped
+// can be written to.
+func TestNothingNewIsPlacedOnAStoppedDisk(t *testing.T) {
+	d := onTwoDisks(t)
+	for _, one := range d.disks {
+		if one.Path == "/bad" {
+			one.Fail(errors.New("the disk is gone"))
+		}
+	}
+	createTopic(t, d.Broker, 4, "new")
+	if _, err := kadm.NewClient(client(t, d.Broker)).CreatePartitions(limited(t), 4, "new"); err != nil {
+		t.Fatal(err)
+	}
+	if got := onDisk(d.Broker, "new", "/bad"); len(got) != 0 {
+		t.Errorf("partitions %v were placed on the stopped disk", got)
+	}
+	if got := onDisk(d.Broker, "new", "/good"); len(got) != 8 {
+		t.Errorf("%d partitions lie on the disk that works, want 8", len(got))
+	}
+	d.stopped = true
+	if err := d.Stop(limited(t)); err == nil {
+		t.Error("a stop with a stopped disk told of nothing")
+	}
 }
 
 // TestASlowDiskIsSlowForItselfAlone: every sync of one disk takes until the other has taken five

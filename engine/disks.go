@@ -92,7 +92,7 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 		FS: reserve, Folder: path, Bytes: limits.journal, Clean: d.Clean, Owns: d.owns, Log: log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, d.remember(), lock.Close())
 	}
 	d.Held = heldBack(d.journal.Held())
 	d.syncer = diskio.NewSyncer(diskio.SyncerOptions{Journal: d.journal, Stopped: d.Fail, Labels: label.Syncer})
@@ -152,6 +152,18 @@ func (d *disk) recall() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// Without points more is checked, and nothing is lost.
 		d.Log.Warn("recovery points cannot be read; logs are checked further back", "folder", d.Path, "error", err)
+	}
+	return nil
+}
+
+// remember puts back the marker that recall took away, for a start that is refused before any log was
+// opened: what was true before it is true after it.
+func (d *disk) remember() error {
+	if !d.Clean {
+		return nil
+	}
+	if err := diskio.WriteNeeded(d.FS, filepath.Join(d.Path, cleanFile), encodeMarker(d.entries)); err != nil {
+		return fmt.Errorf("put back the marker of the last clean stop: %w", err)
 	}
 	return nil
 }

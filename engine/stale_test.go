@@ -183,6 +183,36 @@ func TestARefusedStartLeavesAFolderAsItWas(t *testing.T) {
 	}
 }
 
+// TestAJournalThatCannotBeOpenedForgetsNoCleanStop: a start that the journal refuses comes before any log was opened,
+// and the next one must know still where they end.
+func TestAJournalThatCannotBeOpenedForgetsNoCleanStop(t *testing.T) {
+	folder := stopped(t)
+	marker := filepath.Join(folder, cleanFile)
+	before, err := os.ReadFile(marker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal := filepath.Join(folder, "journal")
+	if err := errors.Join(os.RemoveAll(journal), os.MkdirAll(filepath.Join(journal, "0.journal"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := begin(folder); err == nil {
+		stop(t, b)
+		t.Fatal("started without its journal")
+	}
+	if after, err := os.ReadFile(marker); string(after) != string(before) {
+		t.Errorf("the marker of the clean stop was %q, and is %q (%v)", before, after, err)
+	}
+	if err := os.RemoveAll(journal); err != nil {
+		t.Fatal(err)
+	}
+	b := started(t, folder)
+	if got := len(readAll(t, b, "t")); got != 2 {
+		t.Errorf("%d records of t, want 2", got)
+	}
+	stop(t, b)
+}
+
 // TestAnEmptiedFolderIsANewDataSet, although small files of the old one are left.
 func TestAnEmptiedFolderIsANewDataSet(t *testing.T) {
 	folder := stopped(t)

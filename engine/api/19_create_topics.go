@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/config"
+	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/sdk"
 )
 
@@ -82,8 +83,15 @@ func (s *Server) newTopics(topics []kmsg.CreateTopicsRequestTopic, validateOnly 
 			return err
 		},
 		Fit:   func(configs map[string]string) error { return config.FitTopic(values, configs) },
+		Avoid: s.stopped,
 		NewID: func() cluster.ID { return cluster.NewID(s.Random) },
 	}
+}
+
+// stopped tells whether the disk of one of this broker's log directories was stopped: nothing could be
+// written to what is placed there (any goroutine).
+func (s *Server) stopped(directory cluster.ID) bool {
+	return slices.ContainsFunc(s.Disks, func(d *shard.Disk) bool { return d.ID == directory && d.Failed() != nil })
 }
 
 // random draws 16 bytes.

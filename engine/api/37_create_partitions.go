@@ -29,7 +29,7 @@ func createPartitions(c *call, q *kmsg.CreatePartitionsRequest, a *kmsg.CreatePa
 		answers = append(answers, cluster.NewPartitions{Name: name}) // the controller may refuse without a decision
 	}
 	c.server.Controller.Change(func(image *cluster.Image) (records []cluster.Record, _ error) {
-		records, answers = cluster.CreatePartitions(image, q.Topics)
+		records, answers = cluster.CreatePartitions(image, q.Topics, c.server.stopped)
 		if q.ValidateOnly {
 			records = nil
 		}

@@ -278,7 +278,7 @@ func (s *script) grow(t *testing.T, d *datadriven.TestData) []Record {
 		}
 		topics = append(topics, topic)
 	}
-	records, answers := CreatePartitions(s.image, topics)
+	records, answers := CreatePartitions(s.image, topics, nil)
 	for _, answer := range answers {
 		s.answer(answer.Name, answer.Refusal)
 	}

@@ -15,13 +15,13 @@ type NewPartitions struct {
 
 // CreatePartitions decides which topics of a request get more partitions. There is one
 // answer for each name, in the order in which the names first appear. When the request
-// only validates, the caller drops the records.
-func CreatePartitions(i *Image, topics []kmsg.CreatePartitionsRequestTopic) ([]Record, []NewPartitions) {
+// only validates, the caller drops the records. Avoid is that of NewTopics.
+func CreatePartitions(i *Image, topics []kmsg.CreatePartitionsRequestTopic, avoid func(directory ID) bool) ([]Record, []NewPartitions) {
 	seen := make(map[string]int, len(topics))
 	for _, topic := range topics {
 		seen[topic.Topic]++
 	}
-	place := newPlacement(i)
+	place := newPlacement(i, avoid)
 	left := maxPartitionsPerRequest
 	var records []Record
 	answers := make([]NewPartitions, 0, len(seen))

@@ -29,6 +29,8 @@ type NewTopics struct {
 	CheckConfig func(name string, value *string) error
 	// Fit refuses settings for how they fit together, as CheckConfig does one. Nil: they do.
 	Fit func(configs map[string]string) error
+	// Avoid tells which log directories get nothing, unless there is no other. Nil: none.
+	Avoid func(directory ID) bool
 	// NewID draws the id of a topic; see the function NewID.
 	NewID func() ID
 }
@@ -58,7 +60,7 @@ func CreateTopics(i *Image, n NewTopics) ([]Record, []NewTopic) {
 	for _, topic := range n.Topics {
 		seen[topic.Topic]++
 	}
-	place := newPlacement(i)
+	place := newPlacement(i, n.Avoid)
 	var records []Record
 	answers := make([]NewTopic, 0, len(seen))
 	for k := range n.Topics {

@@ -84,7 +84,7 @@ func TestRandomHistory(t *testing.T) {
 			records = made
 		case 3:
 			count := 1 + random.Int32N(9)
-			made, answers := CreatePartitions(i, []kmsg.CreatePartitionsRequestTopic{{Topic: name, Count: count}})
+			made, answers := CreatePartitions(i, []kmsg.CreatePartitionsRequestTopic{{Topic: name, Count: count}}, nil)
 			if answers[0].Refusal == nil {
 				model[name] = int(count)
 			}

@@ -82,7 +82,7 @@ func (w *witness) answer(q kmsg.Request) kmsg.Response {
 		}
 		records = made
 	case *kmsg.CreatePartitionsRequest:
-		made, told := CreatePartitions(w.image, q.Topics)
+		made, told := CreatePartitions(w.image, q.Topics, nil)
 		for _, one := range told {
 			code, message := one.Refusal.Wire()
 			answer.(*kmsg.CreatePartitionsResponse).Topics = append(answer.(*kmsg.CreatePartitionsResponse).Topics,

@@ -13,11 +13,12 @@ type placement struct {
 	image   *Image
 	brokers []*Broker // racks take turns, so that neighbours are in different racks
 	racks   int
-	added   map[ID]int // replicas placed by this request, by directory
+	added   map[ID]int    // replicas placed by this request, by directory
+	avoid   func(ID) bool // directories whose disk was stopped; nil: none
 }
 
-func newPlacement(i *Image) *placement {
-	p := &placement{image: i, added: make(map[ID]int)}
+func newPlacement(i *Image, avoid func(ID) bool) *placement {
+	p := &placement{image: i, added: make(map[ID]int), avoid: avoid}
 	var racks []string
 	members := make(map[string][]*Broker)
 	for _, broker := range i.Brokers() {
@@ -100,11 +101,18 @@ func (p *placement) partition(replicas []int32) Partition {
 	return Partition{Leader: replicas[0], Replicas: replicas, ISR: replicas, Directories: directories}
 }
 
-// emptiest is the broker's log directory with the fewest replicas, the first of several.
+// emptiest is the broker's log directory with the fewest replicas, the first of several. One that is to
+// be avoided is taken only if all are.
 func (p *placement) emptiest(broker *Broker) ID {
 	var best ID
 	fewest := -1
-	for _, directory := range broker.Directories {
+	left := broker.Directories
+	if p.avoid != nil {
+		if left = slices.DeleteFunc(slices.Clone(left), p.avoid); len(left) == 0 {
+			left = broker.Directories
+		}
+	}
+	for _, directory := range left {
 		if replicas := p.image.Placed(directory) + p.added[directory]; fewest < 0 || replicas < fewest {
 			best, fewest = directory, replicas
 		}
