@@ -335,7 +335,7 @@ func TestAStopBesideAHungDiskEnds(t *testing.T) {
 				cancel() // now its time is over
 				select {
 				case err := <-stopped:
-					waited := "(logs are being closed)"
+					waited := " logs are closed)"
 					if busy {
 						waited = "(what was appended is being written and synced)"
 					}

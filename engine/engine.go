@@ -74,6 +74,7 @@ type Broker struct {
 	admin      *adminServer
 	profiler   *profiler
 	stopped    atomic.Bool
+	finished atomic.Int64 // logs that were closed, by the stop
 	stop       chan struct{}        // closed to end the housekeeper
 	ended      chan struct{}        // closed when the housekeeper has ended
 	recheck    chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
@@ -403,7 +404,8 @@ func (b *Broker) register(host string, port int) error {
 
 // Stop takes the broker down: no new requests, answers flushed, logs closed and marked
 // clean. After it the data folders are free. Only when ctx ends before the disks have
-// answered, something of the broker is left, and the process should end.
+// answered, something of the broker is left, and the process should end. Logs that are being
+// closed are waited for beyond that, as long as one is closed each second.
 func (b *Broker) Stop(ctx context.Context) error {
 	if b.stopped.Swap(true) {
 		return errors.New("the broker was stopped before")
@@ -433,11 +435,37 @@ func (b *Broker) Stop(ctx context.Context) error {
 	}
 	down := make(chan error, 1)
 	go func() { down <- b.takeDown(open) }() // ends with the process, if its disk never answers
+	failure, ended := patiently(ctx, down, b.finished.Load)
+	if !ended {
+		failure = unanswered(ctx, fmt.Sprintf("%d of %d logs are closed", b.finished.Load(), len(open)))
+	}
+	return errors.Join(err, failure)
+}
+
+// stride is how long it may take until something is done, when all of it takes too long.
+const stride = time.Second
+
+// patiently waits for an answer until ctx ends, and then for as long as done grows within each
+// stride: thousands of logs take a while, which is no fault of the disk's.
+func patiently(ctx context.Context, answer <-chan error, done func() int64) (err error, ended bool) {
 	select {
-	case failure := <-down:
-		return errors.Join(err, failure)
+	case err := <-answer:
+		return err, true
 	case <-ctx.Done():
-		return errors.Join(err, unanswered(ctx, "logs are being closed"))
+	}
+	tick := time.NewTicker(stride)
+	defer tick.Stop()
+	for before := done(); ; {
+		select {
+		case err := <-answer:
+			return err, true
+		case <-tick.C:
+		}
+		now := done()
+		if now == before {
+			return nil, false
+		}
+		before = now
 	}
 }
 
@@ -469,7 +497,7 @@ func (b *Broker) retire(ctx context.Context) ([]*shard.Replica, error) {
 }
 
 // finish closes logs, of each disk as many at a time as num.recovery.threads.per.data.dir
-// says.
+// says, and as many as are opened at a time at least: they wait for syncs, not for processors.
 func (b *Broker) finish(open []*shard.Replica) error {
 	queues := map[*shard.Disk]chan *shard.Replica{}
 	var workers sync.WaitGroup
@@ -477,13 +505,14 @@ func (b *Broker) finish(open []*shard.Replica) error {
 	for _, d := range b.disks {
 		queue := make(chan *shard.Replica, len(open))
 		queues[d.Disk] = queue
-		for range config.RecoveryThreads.Of(b.values.Load()) {
+		for range max(parallelOpens, config.RecoveryThreads.Of(b.values.Load())) {
 			workers.Go(func() {
 				for r := range queue {
 					if err := r.Finish(); err != nil {
 						d.unclean.Store(true)
 						wrong <- err
 					}
+					b.finished.Add(1)
 				}
 			})
 		}

@@ -105,7 +105,7 @@ var (
 	})
 	RecoveryThreads = threads.Int(setting.Int{
 		Name: "num.recovery.threads.per.data.dir", Default: 2, Min: 1,
-		Doc: "Logs of one data folder that are closed at the same time when the broker stops. After an unclean stop a log is recovered when it is first used.",
+		Doc: "Logs of one data folder that are closed at the same time when the broker stops, eight at least. After an unclean stop a log is recovered when it is first used.",
 	})
 	BackgroundThreads = threads.Int(setting.Int{
 		Name: "background.threads", Default: 10, Min: 1, Effect: setting.Ignored, Note: "retention and deletion need one worker for each data folder, which they have",
