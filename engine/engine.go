@@ -74,7 +74,7 @@ type Broker struct {
 	admin      *adminServer
 	profiler   *profiler
 	stopped    atomic.Bool
-	finished atomic.Int64 // logs that were closed, by the stop
+	finished   atomic.Int64         // logs that were closed, by the stop
 	stop       chan struct{}        // closed to end the housekeeper
 	ended      chan struct{}        // closed when the housekeeper has ended
 	recheck    chan chan<- struct{} // asks the housekeeper to do at once what is due now and then
