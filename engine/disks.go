@@ -41,7 +41,7 @@ const (
 )
 
 // ErrInUse says that another broker has the data folder.
-var ErrInUse = errors.New("another broker uses this data folder; stop it, or give this one a folder of its own (log.dirs)")
+var ErrInUse = errors.New("another broker uses this data folder, or log.dirs names it twice; stop that broker, or give this one a folder of its own (log.dirs)")
 
 // disk is one of log.dirs while this broker has it.
 type disk struct {

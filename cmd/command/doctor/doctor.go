@@ -94,9 +94,12 @@ func (r *report) cluster(ctx context.Context, s *session.Session, reasons map[st
 			}
 		}
 	}
-	if len(offline) > 0 {
+	switch {
+	case len(offline) > 0:
 		r.add(bad, "partitions", "%d cannot be written to: %s; their disk was stopped, or is not in log.dirs", len(offline), first(offline, 5))
-	} else {
+	case len(reasons) > 0: // their leaders are there, and refuse
+		r.add(bad, "partitions", "those in a data folder that was stopped cannot be written to")
+	default:
 		r.add(fine, "partitions", "all of them can be written to")
 	}
 	all, err := s.Admin.DescribeAllLogDirs(ctx, nil)

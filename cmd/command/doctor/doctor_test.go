@@ -92,7 +92,7 @@ func TestExamine(t *testing.T) {
 		"healthy":    {s, nil, doctor.Options{Admin: admin(t, healthy), Folder: t.TempDir()}, false, []string{`^ok +fsync +99 % of 100 took at most 4ms$`, `^ok +cluster .*brokers: 1, topics: 1`, `^ok +partitions`, `^(ok|warning) +disk of .*200 syncs of 4 KiB: p50 .*free`}},
 		"nobody":     {nil, errors.New("no broker answers"), doctor.Options{}, true, []string{`^BAD +cluster +no broker answers$`}},
 		"slow disk":  {s, nil, doctor.Options{Admin: admin(t, strings.ReplaceAll(healthy, `le="0.004"`, `le="0.1"`))}, false, []string{`^warning +fsync .*100ms; acknowledgements wait`}},
-		"stopped":    {s, nil, doctor.Options{Admin: admin(t, healthy+`millrace_disk_stopped{folder="/mem/kfake",reason="fsync: I/O error"} 1`+"\n")}, true, []string{`^BAD +data folder .* was stopped: fsync: I/O error; mend the disk`}},
+		"stopped":    {s, nil, doctor.Options{Admin: admin(t, healthy+`millrace_disk_stopped{folder="/mem/kfake",reason="fsync: I/O error"} 1`+"\n")}, true, []string{`^BAD +data folder .* was stopped: fsync: I/O error; mend the disk`, `^BAD +partitions +those in a data folder that was stopped`}},
 		"other host": {s, nil, doctor.Options{Admin: admin(t, "up 1\n")}, false, []string{`^warning +metrics .*no metrics of Millrace`}},
 		"no folder":  {s, nil, doctor.Options{Folder: "/does/not/exist"}, true, []string{`^BAD +disk of /does/not/exist .*no such file`}},
 	} {
