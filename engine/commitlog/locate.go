@@ -268,7 +268,9 @@ func (s *Segment) load(w *walker) (*indexes, error) {
 		return nil, err
 	}
 	if !s.index.CompareAndSwap(nil, x) {
-		return s.index.Load(), nil
+		if other := s.index.Load(); other != nil { // else it was forgotten again meanwhile
+			return other, nil
+		}
 	}
 	return x, nil
 }

@@ -209,7 +209,7 @@ func (l *Log) fit(batches [][]byte, now time.Time, next int64) int {
 // to be taken away or made anew.
 func (l *Log) Room(b batch.Batch, others int, bytes int64, now time.Time) bool {
 	s := l.active
-	if s == nil || s.resumed || s.distrust.Load() || l.spoiled || s.first == unknownTime {
+	if s == nil || l.failed() != nil || s.resumed || s.distrust.Load() || l.spoiled || s.first == unknownTime {
 		return false
 	}
 	age := now.Sub(s.created)

@@ -32,8 +32,9 @@ func TestManyPartitionsTakeFewRecords(t *testing.T) {
 	if n := len(s.log) - before; n != 2 {
 		t.Errorf("%d partitions took %d records, want 2", many, n)
 	}
-	if got := slices.Index(s.replies, "PRODUCER_FENCED"); len(s.replies) != many+1 || got != many {
-		t.Errorf("%d answers, the stranger's is number %d: want %d, and his the last", len(s.replies), got, many+1)
+	// Who was first had a record of his own, and the stranger is told when that is written.
+	if got := slices.Index(s.replies, "PRODUCER_FENCED"); len(s.replies) != many+1 || got > 1 {
+		t.Errorf("%d answers, the stranger's is number %d: want %d, and his before those of who waited", len(s.replies), got, many+1)
 	}
 	s.restart()
 	for _, topic := range topics {
@@ -82,5 +83,32 @@ func TestWaitingWithAFailure(t *testing.T) {
 	}
 	if got, want := s.state(), "Ongoing, producer 101 epoch 0 [a]"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestStrangersAreRefusedInOnePass: one request may bring tens of thousands, each with an id that it
+// made up, and all of them wait while a record is on its way.
+func TestStrangersAreRefusedInOnePass(t *testing.T) {
+	const many = 200_000 // for each of whom to be looked at for each takes minutes
+	s := newStage(t, Options{Version: 2, Patience: 100 * time.Millisecond})
+	s.init(-1, -1)
+	p := s.current(2)
+	s.hold, s.replies = true, nil
+	s.add(p, true, "first")
+	for i := range many {
+		stranger := p
+		stranger.ID += 1 + int64(i)
+		s.add(stranger, true, "other")
+	}
+	s.add(p, true, "second")
+	s.hold = false
+	s.settle()
+	s.check()
+	count := map[string]int{}
+	for _, r := range s.replies {
+		count[r]++
+	}
+	if count["ok"] != 2 || count["INVALID_PRODUCER_ID_MAPPING"] != many || len(count) != 2 {
+		t.Errorf("answers: %v", count)
 	}
 }

@@ -102,6 +102,7 @@ func (c *Coordinator) draw(t *transaction, refuse func(*kerr.Error), then func(i
 				delete(c.ids, t.id)
 			}
 			refuse(kerr.CoordinatorLoadInProgress) // the client tries again
+			c.release(t)
 			return
 		}
 		then(id)

@@ -23,7 +23,7 @@ func (c *Coordinator) Tick(at time.Time) {
 	}
 	for len(c.patient) > 0 && (c.patient[0].gone || c.patient[0].until <= c.now) {
 		p := c.patient[0]
-		c.patient = c.patient[1:]
+		c.patient[0], c.patient = nil, c.patient[1:]
 		if !p.gone {
 			c.goOn(p)
 		}
@@ -73,6 +73,7 @@ func (c *Coordinator) removeUnused() {
 				delete(c.ids, t.id)
 				c.happened.Expired++
 			}
+			c.release(t)
 		})
 	}
 }
@@ -93,7 +94,7 @@ func (c *Coordinator) due(rule func(*transaction) bool) []*transaction {
 // has ended.
 func (c *Coordinator) wait(t *transaction, producer Producer, partitions []Partition, reply func(*kerr.Error)) {
 	for len(t.patient) > 0 && t.patient[0].gone { // patience ends in the order in which it began
-		t.patient = t.patient[1:]
+		t.patient[0], t.patient = nil, t.patient[1:]
 	}
 	p := &patient{until: c.now + c.patience, producer: producer, partitions: partitions, reply: reply}
 	t.patient = append(t.patient, p)
@@ -102,26 +103,47 @@ func (c *Coordinator) wait(t *transaction, producer Producer, partitions []Parti
 
 // goOn has p tried once more, and for the last time.
 func (c *Coordinator) goOn(p *patient) {
-	p.gone = true
-	c.add(p.producer, p.partitions, false, p.reply)
+	partitions, reply := p.leave()
+	c.add(p.producer, partitions, false, reply)
+}
+
+// leave takes what p waits with: who is gone keeps his place in line, but no memory of others.
+func (p *patient) leave() (partitions []Partition, reply func(*kerr.Error)) {
+	partitions, reply = p.partitions, p.reply
+	p.gone, p.partitions, p.reply = true, nil, nil
+	return partitions, reply
 }
 
 // goOnTogether is goOn for the first who waits for t and everybody who waits with the same
 // producer: a record holds all partitions of a transaction, so that one for each who waits
-// would cost the square of their number, and as many syncs, one after the other.
+// would cost the square of their number, and as many syncs, one after the other. Whose
+// transaction it is not is told so at once.
 func (c *Coordinator) goOnTogether(t *transaction) {
-	first := t.patient[0]
+	waiting := t.patient
+	t.patient = nil
+	var first *patient
 	var partitions []Partition
 	var replies []func(*kerr.Error)
-	t.patient = slices.DeleteFunc(t.patient, func(p *patient) bool {
-		if !p.gone && p.producer == first.producer {
-			p.gone = true
-			partitions, replies = append(partitions, p.partitions...), append(replies, p.reply)
+	for _, p := range waiting {
+		if p.gone {
+			continue
 		}
-		return p.gone
-	})
-	if len(replies) == 0 {
-		return // the first had lost its patience
+		if _, err := c.find(p.producer); err != nil {
+			c.goOn(p)
+			continue
+		}
+		if first == nil {
+			first = p
+		}
+		if p.producer != first.producer { // the same one, of another version
+			t.patient = append(t.patient, p)
+			continue
+		}
+		more, reply := p.leave()
+		partitions, replies = append(partitions, more...), append(replies, reply)
+	}
+	if first == nil {
+		return
 	}
 	c.add(first.producer, partitions, false, func(err *kerr.Error) {
 		for _, reply := range replies {
