@@ -20,6 +20,8 @@ const (
 	blockBytes = 2 << 20
 	// leastSwept is how long the queue must be before anybody looks for closed files in it.
 	leastSwept = 1024
+	// sweptBytes is how much is appended at most until that is done again.
+	sweptBytes = 256 << 20
 )
 
 // PageCacheOptions are the limits of a PageCache.
@@ -56,6 +58,7 @@ type PageCache struct {
 	head   int
 	cached int64    // bytes in the queue
 	sweeps int      // length of the queue from which on closed files are looked for
+	swept  int64    // passed when that was done last
 	held   []*chunk // older than the queue, for readers; oldest first
 	holds  int64    // bytes of them
 	passed int64    // bytes that were queued since it began
@@ -296,9 +299,10 @@ func (c *PageCache) pop() *chunk {
 // They would be held, and what their trails are part of, until so much was appended behind them
 // as may stay in memory: with small files that is nearly never, and without a limit it is never.
 func (c *PageCache) sweep() {
-	if len(c.queue)-c.head < c.sweeps {
+	if len(c.queue)-c.head < c.sweeps && c.passed-c.swept < sweptBytes {
 		return
 	}
+	c.swept = c.passed
 	kept := c.queue[:0]
 	for _, k := range c.queue[c.head:] {
 		if !k.trail.closed.Load() {
@@ -388,9 +392,10 @@ func (c *PageCache) drop(k *chunk) {
 		k.trail.recent.Store(k.to + 1)
 	}
 	// It was given to the disk long ago. What is not there yet, because the disk cannot
-	// keep up, stays in memory until the system wants it.
-	if size := k.to - k.from; k.file.Evict(k.from, size) == nil {
-		c.dropped.Add(size)
+	// keep up, stays in memory until the system wants it. Where the block came in parts, the
+	// last one takes all of it along: a part alone might not go.
+	if from := k.from / blockBytes * blockBytes; k.file.Evict(from, k.to-from) == nil {
+		c.dropped.Add(k.to - k.from)
 	}
 	c.spare(k)
 }

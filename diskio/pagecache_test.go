@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -96,6 +97,31 @@ func TestPageCacheDropsWholeBlocks(t *testing.T) {
 			}
 		}
 		expect(t, did, "drop 0+2", "drop 0+2", "drop 2+2", "drop 2+2", "drop 4+2", "drop 4+2")
+	})
+}
+
+// A block that came in parts, since many files share the limit, goes whole with the last of them.
+func TestPageCacheDropsBlocksThatCameInParts(t *testing.T) {
+	underLimit(t, 4, func(c *cached) {
+		files := make([]cached, 8)
+		for at := int64(256 << 10); at <= 16<<20; at += 256 << 10 {
+			for i := range files {
+				files[i].trail.Read(at)
+				c.Wrote(&files[i].trail, &files[i].file, at)
+				synctest.Wait()
+			}
+		}
+		for i := range files {
+			whole := 0
+			for _, did := range files[i].file.did {
+				if strings.HasPrefix(did, "drop") && strings.HasSuffix(did, "+2") {
+					whole++
+				}
+			}
+			if whole < 7 {
+				t.Errorf("%d of 7 blocks of file %d went whole: %q", whole, i, files[i].file.did)
+			}
+		}
 	})
 }
 
@@ -260,8 +286,11 @@ func TestPageCacheForgetsReaders(t *testing.T) {
 func TestPageCacheCountsWhatThereIs(t *testing.T) {
 	underLimit(t, 8, func(c *cached) {
 		random := rand.New(rand.NewPCG(3, 4))
-		var files [6]cached
+		var files [6]*cached
 		var ends [6]int64
+		for i := range files {
+			files[i] = new(cached)
+		}
 		most := int64(8 << 20)
 		for step := range 4000 {
 			switch i := random.IntN(len(files)); random.IntN(8) {
@@ -278,7 +307,11 @@ func TestPageCacheCountsWhatThereIs(t *testing.T) {
 				}
 			case 4:
 				if random.IntN(10) == 0 { // another segment
-					files[i], ends[i] = cached{}, 0
+					files[i].trail.Close()
+					files[i], ends[i] = new(cached), 0
+				}
+				if random.IntN(10) == 0 {
+					c.sweeps = 0
 				}
 			default:
 				before := c.passed
@@ -299,7 +332,7 @@ func TestPageCacheCountsWhatThereIs(t *testing.T) {
 }
 
 // counts holds what a PageCache counts against what it has, between two of its turns.
-func (c *cached) counts(t *testing.T, step int, files []cached) {
+func (c *cached) counts(t *testing.T, step int, files []*cached) {
 	t.Helper()
 	var queued, held int64
 	for _, k := range c.queue[c.head:] {
