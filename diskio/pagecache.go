@@ -118,7 +118,7 @@ type Trail struct {
 
 	open *chunk // the last, while its block is not complete; the PageCache's
 
-	closed atomic.Bool
+	closed atomic.Bool // who appended has closed the file
 }
 
 // Close says that the file is closed: a PageCache need not remember it (any goroutine).
@@ -295,7 +295,8 @@ func (c *PageCache) pop() *chunk {
 	return k
 }
 
-// sweep forgets what belongs to closed files, once the queue is twice as long as it was then.
+// sweep forgets what belongs to closed files, once the queue is twice as long as after the last
+// time, or sweptBytes came since.
 // They would be held, and what their trails are part of, until so much was appended behind them
 // as may stay in memory: with small files that is nearly never, and without a limit it is never.
 func (c *PageCache) sweep() {
