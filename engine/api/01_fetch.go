@@ -226,6 +226,7 @@ func (f *fetchCall) settle() bool {
 		})
 	}
 	if some {
+		f.part(f.conn.Loop().Now())
 		f.settled()
 	}
 	return some
@@ -253,6 +254,7 @@ func (f *fetchCall) resume() {
 		f.drop()
 		return
 	}
+	f.goOn(f.conn.Loop().Now())
 	switch {
 	case f.waiting:
 		f.leave()
@@ -292,6 +294,7 @@ func (f *fetchCall) waitFor(bytes int64) {
 	f.wait.Need = bytes
 	passed := f.conn.Loop().Now().Sub(f.received)
 	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
+	f.part(f.conn.Loop().Now())
 	f.waiting = true
 	f.call.session.awaited += len(f.targets)
 	f.parties.Add(2) // the wait, and the wake that will come

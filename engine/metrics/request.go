@@ -12,7 +12,7 @@ import (
 type Times struct {
 	Queue         time.Duration // from the frame being whole to somebody working on it
 	Local         time.Duration // work on this broker
-	Remote        time.Duration // waiting: for the disk, for followers, for data to fetch
+	Remote        time.Duration // waiting: for partitions and their disk, coordinators, members of a group, data to fetch
 	ResponseQueue time.Duration // the answer waiting for its turn on the connection
 	Send          time.Duration // writing the answer
 }
