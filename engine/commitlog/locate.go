@@ -220,6 +220,9 @@ func (s *Segment) span(w *walker, entries []offsetEntry, offset, maxBytes, limit
 func (w *walker) find(entries []offsetEntry, offset int64) (bool, error) {
 	at, due := int64(0), w.base
 	if e, ok := byOffset(entries, offset-w.base); ok {
+		if begins, err := w.follows(entries, e, offset); begins || err != nil {
+			return begins, err
+		}
 		if err := w.jump(e); err != nil {
 			return false, err
 		}
@@ -238,6 +241,23 @@ func (w *walker) find(entries []offsetEntry, offset int64) (bool, error) {
 		at = w.next()
 	}
 	return false, nil
+}
+
+// follows loads the batch that begins at offset when the batch of e ends there and the next entry is that of
+// this batch, as it is where batches are larger than what lies between entries: who reads on where he stopped need
+// not look at the batch before. It reports whether it is.
+func (w *walker) follows(entries []offsetEntry, e offsetEntry, offset int64) (bool, error) {
+	if int64(e.relative)+1 != offset-w.base {
+		return false, nil
+	}
+	i := sort.Search(len(entries), func(i int) bool { return entries[i].position > e.position })
+	if i == len(entries) || int64(entries[i].position) >= w.end || int(entries[i].position-e.position) <= len(w.buf) {
+		return false, nil // what is near by is read together
+	}
+	if err := w.jump(entries[i]); err != nil {
+		return false, err
+	}
+	return w.head.BaseOffset() == offset, nil
 }
 
 // trusted is the offset index of s, read from its file or made again when it has to be (any).
