@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -19,8 +20,7 @@ type span struct {
 }
 
 // Ticket shows that a transactional batch may open a transaction here: the coordinator was
-// asked after Verify had given the ticket, and no transaction of the producer has ended since
-// (KIP-890). Zero is none.
+// asked after Verify had given the ticket, and the transaction has not ended since (KIP-890). Zero is none.
 type Ticket uint64
 
 // ticket is what Verify remembers of a producer until its transaction opens or ends. All epochs
@@ -92,6 +92,20 @@ func (p *Partition) overtakes(b batch.Batch) bool {
 	return asked && b.BaseSequence() > lowest
 }
 
+// void ends the tickets of the transaction that e ends. A marker that is one epoch above it may come late,
+// when batches of the next transaction have asked already: what their coordinator says, it says after the
+// transaction before is complete, and it holds.
+func (p *Partition) void(e Ending) {
+	t := p.tickets[e.ProducerID]
+	if t == nil {
+		return
+	}
+	maps.DeleteFunc(t.lowest, func(epoch int16, _ int32) bool { return !e.Bumped || epoch < e.ProducerEpoch })
+	if len(t.lowest) == 0 {
+		delete(p.tickets, e.ProducerID)
+	}
+}
+
 // within reports whether the producer has an open transaction of an epoch.
 func (p *producer) within(epoch int16) bool {
 	return p != nil && p.transaction >= 0 && p.epoch == epoch
@@ -130,7 +144,7 @@ func (p *Partition) EndTransaction(e Ending, now int64) (Ended, error) {
 	case e.Bumped && e.ProducerEpoch == known.epoch && known.transaction >= 0:
 		return Ended{}, kerr.InvalidProducerEpoch // it is of the next transaction
 	}
-	delete(p.tickets, e.ProducerID)
+	p.void(e)
 	if known != nil && e.ProducerEpoch == known.epoch && known.transaction < 0 && e.CoordinatorEpoch == known.coordinator {
 		return Ended{Admission: Admission{Base: p.end, End: p.end, Duplicate: true}}, nil
 	}

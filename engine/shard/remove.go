@@ -78,7 +78,9 @@ func (r *Replica) shrink(remove func(log *commitlog.Log, limit, unsynced int64) 
 		r.disk.trouble(r.shard.now, err)
 		return
 	}
-	if active := log.Active(); active != r.active {
+	// What this turn has admitted is not in the log yet, and must not be in what is saved: the write at the
+	// end of the turn finds the new segment, and saves.
+	if active := log.Active(); active != r.active && len(r.fresh) == 0 {
 		r.active = active
 		r.save()
 	}
