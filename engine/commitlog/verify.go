@@ -72,7 +72,7 @@ func (v *verifier) ending() {
 	if v.known.Clean && v.known.Lasts && v.next > v.known.From {
 		v.report(Problem{v.dir, -1, fmt.Sprintf("the log ends at offset %d, and the last clean stop has noted %d: the notes of that stop are older than the log, or somebody wrote to it since", v.next, v.known.From)})
 	}
-	if v.next > v.first && len(v.epochs) == 0 && (v.closed || v.first != v.last) {
+	if v.known.Clean && v.next > v.first && len(v.epochs) == 0 {
 		if _, err := v.fs.Stat(filepath.Join(v.dir, epochFile)); errors.Is(err, os.ErrNotExist) {
 			v.problem(epochFile, -1, errMade)
 		}
