@@ -594,7 +594,8 @@ func (j *Journal) beginAnew(live []*leftover, used bool) error {
 				return err
 			}
 		}
-		j.files, j.epoch, j.number, j.tail = nil, 0, 0, 1
+		j.files, j.current, j.at = nil, nil, 0 // the file that reset turned to is gone, too
+		j.epoch, j.number, j.tail = 0, 0, 1
 		_, err := rand.Read(j.id[:])
 		return err
 	}

@@ -470,6 +470,14 @@ func TestJournalOfAnotherSizeIsMadeAnew(t *testing.T) {
 		if !slices.Equal(names, []string{journalID}) {
 			t.Fatalf("%d bytes: left is %q", size, names)
 		}
+		r.files = nil
+		r.grow(3) // and the disk goes on, with a journal of the new size or without any
+		for range 50 {
+			must(t, r.append(r.files[2], []byte("for the new one")))
+			runtime.Gosched()
+		}
+		r.syncer.Close()
+		must(t, r.syncer.Err())
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 )
 
 // verifyJournal reports what stands in the journal of a data folder, and how many places of it
-// are damaged. A folder without a journal has nothing to report.
-func verifyJournal(out io.Writer, dir string) (problems int, err error) {
+// are damaged, and answers what it has yet to bring to partitions. A folder without a journal has nothing to report.
+func verifyJournal(out io.Writer, dir string) (problems int, rest []diskio.JournalRest, err error) {
 	report, err := diskio.InspectJournal(diskio.OS, dir)
 	if err != nil {
-		return 0, fmt.Errorf("verify journal: %w", err)
+		return 0, nil, fmt.Errorf("verify journal: %w", err)
 	}
 	for _, d := range report.Damage {
 		fmt.Fprintf(out, "%s; records acknowledged just before the last stop may be gone: compare with a copy before the broker is started, which replays the rest\n", d)
@@ -33,5 +33,5 @@ func verifyJournal(out io.Writer, dir string) (problems int, err error) {
 	for _, p := range report.Pending {
 		fmt.Fprintf(out, "%s: the journal has %d ranges of it, %d bytes, up to position %d\n", filepath.Join(dir, filepath.FromSlash(p.Name)), p.Ranges, p.Bytes, p.End)
 	}
-	return len(report.Damage) + len(report.Held), nil
+	return len(report.Damage) + len(report.Held), append(report.Pending, report.Held...), nil
 }

@@ -54,6 +54,7 @@ func TestVerifyJournal(t *testing.T) {
 	s := newTools(t)
 	data := journalled(t)
 	writeLog(t, filepath.Join(data, "orders-0"))
+	writeOwner(t, data)
 	out, errs, code := s.run("", "log verify", data)
 	for _, want := range []string{
 		filepath.Join(data, "journal", "0.journal") + ": 65536 bytes, epoch 1, needed, blocks: 3",

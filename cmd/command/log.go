@@ -2,13 +2,16 @@ package command
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/cmd/command/console"
 	"github.com/millrace/millrace/cmd/command/session"
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/commitlog"
 	"github.com/spf13/cobra"
 )
@@ -93,32 +96,23 @@ func verifyLog(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify DIR...", Short: "Check every record of partitions, and their indexes",
 		Long: "Read all that partitions hold, down to the records, and report what should not be. DIR is the folder of a partition,\n" +
-			"or a data folder with many; of that the journal is read too: its files, what it still has of which partition, and what\n" +
-			"is damaged. Nothing is changed. The broker must be stopped: what it is writing looks like damage.",
+			"or a data folder with many. Of that the journal is read too (its files, what it still has of which partition, and what is\n" +
+			"damaged), the metadata log, and the broker's notes: whether they can be read, and logs end where they did. Nothing is changed. The broker must be stopped: what it is writing looks like damage.",
 		Example: "  millrace log verify millrace-data",
 		Args:    arguments(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			problems, checked := 0, 0
+			tell := func(p commitlog.Problem) {
+				problems++
+				fmt.Fprintln(env.Out, p)
+			}
 			for _, dir := range args {
-				folders, err := partitionFolders(dir)
-				if err != nil {
-					return err
-				}
-				found, err := verifyJournal(env.Out, dir)
+				logs, found, err := verifyFolder(env.Out, dir, tell)
 				if err != nil {
 					return err
 				}
 				problems += found
-				for _, folder := range folders {
-					checked++
-					err := commitlog.Verify(diskio.OS, folder, func(p commitlog.Problem) {
-						problems++
-						fmt.Fprintln(env.Out, p)
-					})
-					if err != nil {
-						return fmt.Errorf("verify %s: %w", folder, err)
-					}
-				}
+				checked += logs
 			}
 			fmt.Fprintf(env.Out, "%d partitions checked, %d problems found\n", checked, problems)
 			if problems > 0 {
@@ -131,24 +125,26 @@ func verifyLog(env *environment) *cobra.Command {
 
 var partitionFolder = regexp.MustCompile(`-\d+$`)
 
-// partitionFolders are dir itself when it holds a log, or else the partitions in it.
-func partitionFolders(dir string) ([]string, error) {
+// verifyFolder verifies the folder of a partition, or a data folder with all that is in it. It answers how many
+// logs there were, and problems that it told of by itself.
+func verifyFolder(out io.Writer, dir string, tell func(commitlog.Problem)) (logs, problems int, err error) {
 	names, err := diskio.OS.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look at %s: %w", dir, err)
+		return 0, 0, fmt.Errorf("look at %s: %w", dir, err)
 	}
-	var folders []string
-	for _, name := range names {
-		if strings.HasSuffix(name, ".log") {
-			return []string{dir}, nil
+	if slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, ".log") }) {
+		if err := commitlog.Verify(diskio.OS, dir, tell); err != nil {
+			return 0, 0, fmt.Errorf("verify %s: %w", dir, err)
 		}
-		path := filepath.Join(dir, name)
-		if info, err := diskio.OS.Stat(path); err == nil && info.Dir && partitionFolder.MatchString(name) {
-			folders = append(folders, path)
-		}
+		return 1, 0, nil
 	}
-	if len(folders) == 0 {
-		return nil, fmt.Errorf("%s is neither the folder of a partition nor holds any", dir)
+	if !slices.ContainsFunc(names, partitionFolder.MatchString) {
+		return 0, 0, fmt.Errorf("%s is neither the folder of a partition nor holds any", dir)
 	}
-	return folders, nil
+	problems, rest, err := verifyJournal(out, dir)
+	if err != nil {
+		return 0, problems, err
+	}
+	logs, err = engine.Verify(diskio.OS, dir, rest, tell)
+	return logs, problems, err
 }

@@ -33,6 +33,19 @@ func writeLog(t *testing.T, dir string) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	topic := []byte("version: 0\ntopic_id: ShsCAwQFBgcICQoLDA0ODw\n")
+	if err := os.WriteFile(filepath.Join(dir, "partition.metadata"), topic, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeOwner says whose a data folder is.
+func writeOwner(t *testing.T, data string) {
+	t.Helper()
+	const text = "version=1\nnode.id=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\n"
+	if err := os.WriteFile(filepath.Join(data, "meta.properties"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestLog(t *testing.T) {
@@ -40,6 +53,7 @@ func TestLog(t *testing.T) {
 	data := t.TempDir()
 	partition := filepath.Join(data, "orders-0")
 	writeLog(t, partition)
+	writeOwner(t, data)
 	out, errs, code := s.run("", "log dump --print-data-log", partition)
 	if code != 0 || !strings.Contains(out, "the key") || !strings.Contains(out, "the value") || !strings.Contains(out, "baseOffset: 0") {
 		t.Errorf("dumped %d %s %s", code, out, errs)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -30,7 +31,13 @@ func (p Problem) String() string {
 // Verify reads everything in the folder of a log that is not open, down to the records,
 // and reports all that is wrong. It changes nothing. The error is what kept it from reading.
 func Verify(fs diskio.FS, dir string, report func(Problem)) error {
-	v := verifier{fs: fs, dir: dir, report: report, filled: map[int64]bool{}, hollow: map[int64]bool{}}
+	return VerifyKnown(fs, dir, Recovery{From: -1}, report)
+}
+
+// VerifyKnown is Verify of a log of which something is known from elsewhere: that it was closed
+// in good order, so that no index may be missing, and how far it reached.
+func VerifyKnown(fs diskio.FS, dir string, known Recovery, report func(Problem)) error {
+	v := verifier{fs: fs, dir: dir, report: report, known: known, filled: map[int64]bool{}, hollow: map[int64]bool{}}
 	names, err := fs.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("verify log: %w", err)
@@ -50,8 +57,30 @@ func Verify(fs diskio.FS, dir string, report func(Problem)) error {
 	if v.next >= 0 && v.start > v.next {
 		v.problem(startFile, -1, fmt.Errorf("the start is %d, the log ends at %d", v.start, v.next))
 	}
+	v.ending()
 	return nil
 }
+
+// ending tells what is missing at the end of the log, and of the files that a log without gaps has.
+func (v *verifier) ending() {
+	if v.broken {
+		return // that was told
+	}
+	if end := max(v.next, 0); end < v.known.From {
+		v.report(Problem{v.dir, -1, fmt.Sprintf("the log ends at offset %d, and all below %d was on disk once: what lies between is lost, or these are older files; bring back the newest", end, v.known.From)})
+	}
+	if v.known.Clean && v.known.Lasts && v.next > v.known.From {
+		v.report(Problem{v.dir, -1, fmt.Sprintf("the log ends at offset %d, and the last clean stop has noted %d: the notes of that stop are older than the log, or somebody wrote to it since", v.next, v.known.From)})
+	}
+	if v.known.Clean && v.next > v.first && len(v.epochs) == 0 {
+		if _, err := v.fs.Stat(filepath.Join(v.dir, epochFile)); errors.Is(err, os.ErrNotExist) {
+			v.problem(epochFile, -1, errMade)
+		}
+	}
+}
+
+// errMade says what becomes of a file that the batches can tell.
+var errMade = errors.New("it is missing; the broker makes it again from the batches")
 
 // look reads what the segments are compared with.
 func (v *verifier) look(names []string) {
@@ -130,6 +159,9 @@ type verifier struct {
 	last    int64           // base of the last segment
 	closed  bool            // the last segment has an index
 	epochs  []epoch         // the checkpoint, if it can be read
+
+	known  Recovery // what somebody else knows of the log
+	broken bool     // a segment could not be read to its end
 
 	segmentBase int64 // of the segment that is read
 
@@ -232,6 +264,7 @@ func (v *verifier) segment(name string, base int64) error {
 		}
 		if errors.As(err, &damage) {
 			v.problem(name, at, fmt.Errorf("%w; the %d bytes from here on cannot be read", damage.Err, w.end-at))
+			v.broken = true
 			return nil
 		}
 		if err != nil {
@@ -260,6 +293,9 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 	if b.BaseOffset() != v.next {
 		v.problem(name, at, fmt.Errorf("%w: it is %d, where %d was due", errOrder, b.BaseOffset(), v.next))
 	}
+	if v.known.Lasts && v.segmentBase == v.last && b.NextOffset() == v.known.From && b.CRC() != v.known.Last {
+		v.problem(name, at, fmt.Errorf("the batch before offset %d has the checksum %08x, and had %08x at the last stop: these files are another log's, or of another time", v.known.From, b.CRC(), v.known.Last))
+	}
 	v.checkEpoch(name, at, b)
 	v.follow(b)
 	v.next, v.epoch = b.NextOffset(), b.LeaderEpoch()
@@ -283,14 +319,14 @@ func (v *verifier) batch(name string, at int64, w *walker, body *reader) {
 }
 
 // indexes compares the index files with i, which has an entry for every batch. That they
-// are not there is no problem: the active segment has none while its log is open.
+// are not there is no problem where the log was not closed: the active segment has none then.
 func (v *verifier) indexes(base int64, w *walker, i *indexer) error {
 	name := segmentName(base) + indexSuffix
 	data, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
 	if err == nil {
 		data, _ = splitIndex(data)
 		entries, err := decodeOffsets(data, w.end)
-		if all := i.indexes.offsets.view(); err == nil && base != v.last && len(all) > 0 && (len(entries) == 0 || entries[len(entries)-1] != all[len(all)-1]) {
+		if all := i.indexes.offsets.view(); err == nil && v.whole(base) && len(all) > 0 && (len(entries) == 0 || entries[len(entries)-1] != all[len(all)-1]) {
 			err = fmt.Errorf("%w: its last entry is not the last batch", errIndex)
 		}
 		if err != nil {
@@ -302,13 +338,24 @@ func (v *verifier) indexes(base int64, w *walker, i *indexer) error {
 			}
 		}
 	}
-	if ignoreMissing(err) != nil {
+	if err := v.missing(name, err); err != nil {
 		return err
 	}
 	name = segmentName(base) + timeSuffix
 	data, err = diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
 	if err == nil {
 		v.times(name, base, data, i)
+	}
+	return v.missing(name, err)
+}
+
+// whole reports whether the indexes of a segment must reach its end.
+func (v *verifier) whole(base int64) bool { return base != v.last || v.known.Clean }
+
+// missing tells of an index that is not there although the log was closed.
+func (v *verifier) missing(name string, err error) error {
+	if v.known.Clean && errors.Is(err, os.ErrNotExist) {
+		v.problem(name, -1, errMade)
 	}
 	return ignoreMissing(err)
 }
@@ -319,12 +366,16 @@ func (v *verifier) times(name string, base int64, data []byte, i *indexer) {
 		v.problem(name, -1, err)
 	}
 	known := map[timeEntry]bool{}
-	for _, e := range i.indexes.times.view() {
+	all := i.indexes.times.view()
+	for _, e := range all {
 		known[e] = true
 	}
 	for _, e := range times {
 		if !known[e] {
 			v.problem(name, -1, fmt.Errorf("%w: the largest timestamp up to offset %d is not %d", errIndex, base+int64(e.relative), e.timestamp))
 		}
+	}
+	if err == nil && v.whole(base) && len(all) > 0 && (len(times) == 0 || times[len(times)-1].timestamp != all[len(all)-1].timestamp) {
+		v.problem(name, -1, fmt.Errorf("%w: its last entry is not the largest timestamp", errIndex))
 	}
 }
