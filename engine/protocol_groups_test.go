@@ -286,6 +286,51 @@ func TestDescribeGroupsThatDoNotExist(t *testing.T) {
 	}
 }
 
+// TestDeleteOffsetsOfTopicsThatDoNotExist: what is wrong with the group is said even when
+// nothing is left to ask it, and before anything about topics.
+func TestDeleteOffsetsOfTopicsThatDoNotExist(t *testing.T) {
+	p := dialed(t)
+	p.coordinated()
+	s := p.topic(1)
+	deleted := func(group, topic string, partitions ...int32) *kmsg.OffsetDeleteResponse {
+		q := kmsg.NewPtrOffsetDeleteRequest()
+		one := kmsg.NewOffsetDeleteRequestTopic()
+		one.Topic = topic
+		for _, n := range partitions {
+			one.Partitions = append(one.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: n})
+		}
+		q.Group, q.Topics = group, append(q.Topics, one)
+		return ask[*kmsg.OffsetDeleteResponse](p, 0, q)
+	}
+	for name, topic := range map[string]string{"a topic that does not exist": unused(t), "one that does": s.name} {
+		for what, test := range map[string]struct {
+			group    string
+			expected *kerr.Error
+		}{
+			"a group that does not exist": {unused(t), kerr.GroupIDNotFound},
+			"a group without a name":      {"", kerr.InvalidGroupID},
+		} {
+			a := deleted(test.group, topic, 0, 1)
+			want(t, what+", "+name, a.ErrorCode, test.expected)
+			if len(a.Topics) != 0 {
+				t.Errorf("%s, %s: answers about topics: %+v", what, name, a.Topics)
+			}
+		}
+	}
+	member := joinRequest(unused(t), "", "range")
+	member.ProtocolType = "connect"
+	want(t, "join", ask[*kmsg.JoinGroupResponse](p, 3, member).ErrorCode, nil)
+	want(t, "members of another protocol", deleted(member.Group, unused(t), 0).ErrorCode, kerr.NonEmptyGroup)
+	group := unused(t)
+	ask[*kmsg.OffsetCommitResponse](p, 8, commitRequest(8, group, s, 42))
+	a := deleted(group, s.name, 0, 1)
+	want(t, "a group that exists", a.ErrorCode, nil)
+	if len(a.Topics) != 1 || len(a.Topics[0].Partitions) != 2 {
+		t.Errorf("each partition is answered once: %+v", a.Topics)
+	}
+	want(t, "a topic that does not exist", deleted(group, unused(t), 0).Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+}
+
 // TestOffsetsOfADeletedTopic: what a group committed goes with the topic, so that one of
 // the same name begins anew.
 func TestOffsetsOfADeletedTopic(t *testing.T) {

@@ -21,11 +21,7 @@ func offsetDelete(c *call, q *kmsg.OffsetDeleteRequest, a *kmsg.OffsetDeleteResp
 	if c.sees(sdk.OperationDelete, sdk.ResourceGroup, q.Group) { // else there is one error for all
 		denied = append(c.deniedDeletes(q), c.missingDeletes(q)...)
 	}
-	if len(denied) > 0 && len(q.Topics) == 0 {
-		a.Topics = denied
-		c.reply(a)
-		return
-	}
+	// The group is asked even when no topic is left: what is wrong with it is said instead of them.
 	c.onGroup(sdk.OperationDelete, q.Group, func(err *kerr.Error) {
 		a.ErrorCode = err.Code
 		c.reply(a)
