@@ -29,7 +29,7 @@ type twoDisks struct {
 
 func onTwoDisks(t *testing.T) *twoDisks {
 	files := diskio.NewMemory()
-	b, err := beginOn(files, "/good,/bad", "num.io.threads=3")
+	b, err := beginWith(Options{FS: files, later: impatiently}, "/good,/bad", "num.io.threads=3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,12 @@ func onTwoDisks(t *testing.T) *twoDisks {
 		send(t, c, p, "before")
 	}
 	return d
+}
+
+// impatiently has nobody wait for disks for longer than tests want to last.
+func impatiently(delay time.Duration, f func()) (stop func()) {
+	timer := time.AfterFunc(min(delay, time.Second/2), f)
+	return func() { timer.Stop() }
 }
 
 // delay has every sync on the bad disk wait for f.
@@ -432,5 +438,118 @@ func TestSpaceComesAndGoes(t *testing.T) {
 		}
 		check(again)
 		stop(t, again)
+	}
+}
+
+// hangWrites has the bad disk's writes wait until the test ends, and one that waits already.
+func (d *twoDisks) hangWrites(t *testing.T) {
+	t.Helper()
+	held, mend := make(chan struct{}, 1), make(chan struct{})
+	d.files.Gate(func(op diskio.Op) error {
+		if op.Kind == diskio.OpWrite && strings.HasPrefix(op.Name, "/bad") {
+			select {
+			case held <- struct{}{}:
+			default:
+			}
+			<-mend
+		}
+		return nil
+	})
+	t.Cleanup(func() { close(mend) })
+	hung := client(t, d.Broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	hung.Produce(context.Background(), &kgo.Record{Topic: "both", Partition: d.slow[0], Value: []byte("waits")}, nil)
+	<-held
+}
+
+// partitionsOf is a partition on the disk that works and one on the bad one.
+func (d *twoDisks) partitionsOf(topic string) (good, bad int32) {
+	return onDisk(d.Broker, topic, "/good")[0], onDisk(d.Broker, topic, "/bad")[0]
+}
+
+// TestWhoAsksBothDisksIsAnswered: one disk hangs, and with it the only shard that it has. Whoever asks about partitions or
+// groups of both disks is told of the other, and an error for the rest.
+func TestWhoAsksBothDisksIsAnswered(t *testing.T) {
+	d := onTwoDisks(t)
+	createTopic(t, d.Broker, 16, "unused")
+	p := dial(t, d.Addresses()[0])
+	p.coordinated()
+	s := subject{name: "both"}
+	groups := []string{groupOn(t, d.Broker, "/good"), groupOn(t, d.Broker, "/bad")}
+	for _, group := range groups {
+		want(t, "commit", ask[*kmsg.OffsetCommitResponse](p, 7, commitRequest(7, group, s, 1)).Topics[0].Partitions[0].ErrorCode, nil)
+	}
+	good, bad := d.partitionsOf("both")
+	d.hangWrites(t)
+
+	var frames []byte
+	type question struct {
+		version int16
+		q       kmsg.Request
+		check   func(a kmsg.Response)
+	}
+	codes := func(what string, good, bad int16, expected *kerr.Error) {
+		want(t, what+" of the disk that works", good, nil)
+		want(t, what+" of the disk that hangs", bad, expected)
+	}
+	list := kmsg.NewPtrListGroupsRequest()
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = groups
+	offsets := offsetsRequest(8, groups[0], s)
+	offsets.Groups = append(offsets.Groups, offsetsRequest(8, groups[1], s).Groups...)
+	producers := kmsg.NewPtrDescribeProducersRequest()
+	producers.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: "both", Partitions: []int32{good, bad}}}
+	dirs := kmsg.NewPtrDescribeLogDirsRequest()
+	first, hung := d.partitionsOf("unused")
+	read := from(subject{name: "unused"}, first, 0)
+	read.Topics[0].Partitions = append(read.Topics[0].Partitions, fetchTopic(s, hung, 0).Partitions...)
+	read.Topics = append(read.Topics, fetchTopic(s, good, 0))
+	remove := kmsg.NewPtrDeleteRecordsRequest()
+	remove.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "both", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: good}, {Partition: bad}}}}
+	all := []question{
+		{4, list, func(a kmsg.Response) {
+			r := a.(*kmsg.ListGroupsResponse)
+			want(t, "list", r.ErrorCode, kerr.CoordinatorNotAvailable)
+			if !slices.ContainsFunc(r.Groups, func(g kmsg.ListGroupsResponseGroup) bool { return g.Group == groups[0] }) {
+				t.Errorf("%v are listed, want %s", r.Groups, groups[0])
+			}
+		}},
+		{5, describe, func(a kmsg.Response) {
+			r := a.(*kmsg.DescribeGroupsResponse).Groups
+			codes("group", r[0].ErrorCode, r[1].ErrorCode, kerr.CoordinatorNotAvailable)
+		}},
+		{8, offsets, func(a kmsg.Response) {
+			r := a.(*kmsg.OffsetFetchResponse).Groups
+			codes("offset", r[0].ErrorCode, r[1].ErrorCode, kerr.CoordinatorNotAvailable)
+		}},
+		{0, producers, func(a kmsg.Response) {
+			r := a.(*kmsg.DescribeProducersResponse).Topics[0].Partitions
+			codes("producers", r[0].ErrorCode, r[1].ErrorCode, kerr.RequestTimedOut)
+		}},
+		{4, dirs, func(a kmsg.Response) {
+			r := a.(*kmsg.DescribeLogDirsResponse).Dirs
+			codes("folder", r[0].ErrorCode, r[1].ErrorCode, kerr.RequestTimedOut)
+			if !slices.ContainsFunc(r[1].Topics, func(t kmsg.DescribeLogDirsResponseDirTopic) bool { return t.Topic == "both" }) {
+				t.Error("what lies on the disk that hangs is known, and not told")
+			}
+		}},
+		{11, read, func(a kmsg.Response) {
+			r := a.(*kmsg.FetchResponse).Topics
+			codes("fetch", r[0].Partitions[0].ErrorCode, r[0].Partitions[1].ErrorCode, kerr.ReplicaNotAvailable)
+			if got := values(t, r[1].Partitions[0].RecordBatches); len(got) != 1 {
+				t.Errorf("%q is read from the disk that works", got)
+			}
+		}},
+		{2, remove, func(a kmsg.Response) { // the last, for it holds the connection
+			r := a.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions
+			codes("delete records", r[0].ErrorCode, r[1].ErrorCode, kerr.RequestTimedOut)
+		}},
+	}
+	before := p.last
+	for _, one := range all {
+		frames = append(frames, p.request(one.version, one.q)...)
+	}
+	p.write(frames)
+	for i, one := range all {
+		one.check(expect[kmsg.Response](p, one.version, one.q, before+1+int32(i)))
 	}
 }

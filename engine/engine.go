@@ -44,6 +44,8 @@ type Options struct {
 	Wrap func(netpoll.Handler) netpoll.Handler
 
 	clocks system // zero: the system's
+	// later runs what has waited for long enough for disks; nil: after that time.
+	later func(time.Duration, func()) (stop func())
 }
 
 // Broker is one running broker.
@@ -55,6 +57,7 @@ type Broker struct {
 	wall       func() time.Time // that records are stamped with
 	clock      *clock           // of which these are; nil where somebody has given another. The housekeeper adjusts it
 	wrap       func(netpoll.Handler) netpoll.Handler
+	later      func(time.Duration, func()) (stop func())
 	settings   *config.Broker
 	values     atomic.Pointer[setting.Values]
 	disks      []*disk
@@ -113,7 +116,7 @@ func (o *Options) complete() *clock {
 func Start(o Options) (_ *Broker, err error) {
 	evenly := o.complete()
 	b := &Broker{
-		log: o.Log, fs: o.FS, now: o.Now, past: o.Now, wall: o.Now, clock: evenly, wrap: o.Wrap, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
+		log: o.Log, fs: o.FS, now: o.Now, past: o.Now, wall: o.Now, clock: evenly, wrap: o.Wrap, later: o.later, recheck: make(chan chan<- struct{}), settings: o.Settings, registry: shard.NewRegistry(), metrics: metrics.New(metrics.Options{Version: Version}),
 		ended: make(chan struct{}), stop: make(chan struct{}), failed: make(chan error, 1), lost: map[cluster.ID]*shard.Disk{},
 	}
 	if evenly != nil {
@@ -295,7 +298,7 @@ func (b *Broker) apiOptions() api.Options {
 	o := api.Options{
 		NodeID: b.self(), Controller: b.quorum, MetadataLog: b.metadataLog, Registry: b.registry, Shards: b.shards,
 		Values: b.values.Load, Metrics: b.metrics, Log: b.log, Pool: b.pool, Memory: b.memory, Now: b.now, CheckPlugins: b.checkPlugins,
-		Authorizer: b.rights.authorizer, KeepsACLs: b.rights.acls != nil,
+		Authorizer: b.rights.authorizer, KeepsACLs: b.rights.acls != nil, Later: b.later,
 	}
 	for _, d := range b.disks {
 		o.Disks = append(o.Disks, d.Disk)
@@ -586,7 +589,9 @@ func (b *Broker) takeDown(open []*shard.Replica) error {
 // leaves that as it was.
 func (b *Broker) settle() {
 	if b.served {
-		b.checkpoint()
+		for _, d := range b.disks {
+			b.checkpoint(d)
+		}
 		b.doubt()
 		return
 	}

@@ -153,7 +153,7 @@ func TestFlushModeChangesWhileTheBrokerRuns(t *testing.T) {
 	if r.Durable() != 10 || r.HighWatermark() != 20 {
 		t.Fatalf("durable up to %d, high watermark %d", r.Durable(), r.HighWatermark())
 	}
-	b.checkpoint()
+	checkpointAll(b)
 	text, err := diskio.ReadFile(files, "/data/"+pointsFile)
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 // checkpointPause is the time between two writings of recovery points, Kafka's default.
 const checkpointPause = time.Minute
 
-// keepHouse does what is due now and then, until the broker stops: it applies retention,
-// forgets producers and writes recovery points.
+// keepHouse does what is due now and then, until the broker stops: it forgets producers and
+// adjusts the clock. What waits for a disk is done by who keeps that.
 func (b *Broker) keepHouse() {
 	defer close(b.ended)
 	label.Set(label.Housekeeper)
@@ -33,8 +33,6 @@ func (b *Broker) keepHouse() {
 	}
 	producers := time.NewTicker(config.ProducerExpirationCheck.Of(v))
 	defer producers.Stop()
-	checkpoint := time.NewTicker(checkpointPause)
-	defer checkpoint.Stop()
 	adjust := time.NewTicker(clockPause)
 	defer adjust.Stop()
 	b.loadTransactions()
@@ -50,11 +48,6 @@ func (b *Broker) keepHouse() {
 			}
 		case <-producers.C:
 			b.expireProducers()
-		case <-checkpoint.C:
-			b.checkpoint()
-			for _, d := range b.disks {
-				d.Chunks.Trim()
-			}
 		case done := <-b.recheck:
 			b.expireProducers()
 			close(done)
@@ -99,18 +92,20 @@ func (b *Broker) settleShards() {
 	}
 }
 
-// keepDisk applies retention to one disk and keeps its reserve. The disk may hang without
-// holding up the others.
+// keepDisk applies retention to one disk, writes its recovery points and keeps its reserve. The disk may
+// hang without holding up the others.
 func (b *Broker) keepDisk(d *disk) {
 	retention := time.NewTicker(config.RetentionCheck.Of(b.values.Load()))
 	defer retention.Stop()
-	reserve := time.NewTicker(checkpointPause)
-	defer reserve.Stop()
+	checkpoint := time.NewTicker(checkpointPause)
+	defer checkpoint.Stop()
 	for {
 		select {
 		case <-b.stop:
 			return
-		case <-reserve.C:
+		case <-checkpoint.C:
+			b.checkpoint(d)
+			d.Chunks.Trim()
 			d.fill()
 		case <-retention.C:
 			b.retain(d.Disk, b.past())
@@ -155,12 +150,19 @@ func (b *Broker) retain(on *shard.Disk, now time.Time) {
 	}
 }
 
-// checkpoint remembers how far each log is durable, so that recovery need not look
-// further back. Partitions that were not opened keep the point that they had.
-func (b *Broker) checkpoint() {
-	lines := map[*shard.Disk][]string{}
+// checkpoint remembers how far each log of a disk is durable, so that recovery need not look
+// further back. Partitions that were not opened keep the point that they had. Only who keeps the disk
+// may call it, and after that one has ended the stop.
+func (b *Broker) checkpoint(on *disk) {
+	if on.Failed() != nil {
+		return
+	}
+	var lines []string
 	for _, t := range b.registry.Topics() {
 		t.Each(func(partition int32, d *shard.Disk, r *shard.Replica) {
+			if d != on.Disk {
+				return
+			}
 			point, known := d.Points[commitlog.FolderName(t.Name, partition)]
 			known = known && point.Topic == t.ID
 			if r != nil && r.Durable() >= 0 {
@@ -169,17 +171,12 @@ func (b *Broker) checkpoint() {
 				point, known = r.Point(), r.Durable() == r.HighWatermark() || t.Settings().Secures()
 			}
 			if known {
-				lines[d] = append(lines[d], pointLine(t.Name, partition, point))
+				lines = append(lines, pointLine(t.Name, partition, point))
 			}
 		})
 	}
-	for _, d := range b.disks {
-		if d.Failed() != nil {
-			continue
-		}
-		if err := d.savePoints(encodePoints(lines[d.Disk])); err != nil {
-			b.log.Warn("cannot write recovery points; after a crash logs are checked further back", "folder", d.Path, "error", err)
-		}
+	if err := on.savePoints(encodePoints(lines)); err != nil {
+		b.log.Warn("cannot write recovery points; after a crash logs are checked further back", "folder", on.Path, "error", err)
 	}
 }
 

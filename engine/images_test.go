@@ -169,7 +169,7 @@ func TestImagesOfABroker(t *testing.T) {
 	begin()
 	create("a")
 	send(4)
-	b.checkpoint()
+	checkpointAll(b)
 	create("b")
 	produceOne(t, b, "b")
 	send(3)
@@ -181,7 +181,7 @@ func TestImagesOfABroker(t *testing.T) {
 	now.deleted = []string{"b"}
 	mark()
 	send(2)
-	b.checkpoint()
+	checkpointAll(b)
 	stop(t, b)
 	begin()
 	send(3)

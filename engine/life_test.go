@@ -30,13 +30,26 @@ import (
 
 // beginOn starts a broker on files of the test's.
 func beginOn(files diskio.FS, folders string, overrides ...string) (*Broker, error) {
+	return beginWith(Options{FS: files}, folders, overrides...)
+}
+
+// beginWith starts a broker with more options than that.
+func beginWith(o Options, folders string, overrides ...string) (*Broker, error) {
 	settings, err := config.Parse("", "", append([]string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + folders, "admin.listener=", "group.initial.rebalance.delay.ms=0",
 	}, overrides...))
 	if err != nil {
 		return nil, err
 	}
-	return Start(Options{Settings: settings, FS: files, Log: slog.New(slog.DiscardHandler)})
+	o.Settings, o.Log = settings, slog.New(slog.DiscardHandler)
+	return Start(o)
+}
+
+// checkpointAll writes the recovery points of every disk.
+func checkpointAll(b *Broker) {
+	for _, d := range b.disks {
+		b.checkpoint(d)
+	}
 }
 
 // retainAll applies retention to every disk.
@@ -118,7 +131,7 @@ func TestUnusedPartitionsCostNothing(t *testing.T) {
 		}
 	}
 	retainAll(b, time.Now())
-	b.checkpoint()
+	checkpointAll(b)
 }
 
 // TestRestartWithManyTopics restarts with 1,000 topics, of which some were used.
@@ -589,7 +602,7 @@ func TestRecoveryPointsOfUnusedPartitions(t *testing.T) {
 	if id == b.registry.Named("deleted").ID {
 		t.Fatal("the new topic has the old one's id")
 	}
-	b.checkpoint()
+	checkpointAll(b)
 	text, err := os.ReadFile(filepath.Join(folder, pointsFile))
 	if err != nil {
 		t.Fatal(err)

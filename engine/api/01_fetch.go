@@ -48,7 +48,6 @@ type fetchCall struct {
 	verdict  bool
 	rationed int          // bytes that readers may bring
 	wakeup   netpoll.Task // runs resume on the loop
-	settling atomic.Int32
 	parties  atomic.Int32 // the answer, and the wait while it is on
 	next     *fetchCall   // in the session's list of waiting fetches
 	prev     *fetchCall
@@ -205,10 +204,10 @@ func (f *fetchCall) add(topic *shard.Topic, name string, id [16]byte, read wire.
 }
 
 // settle has the disk looked at for partitions that nobody used yet. It reports whether
-// there were any; then resume follows.
+// there were any; then resume follows, when all are settled, or when the fetch cannot wait for them any longer:
+// partitions of other disks are sent without those of a disk that hangs.
 func (f *fetchCall) settle() bool {
-	f.settling.Store(1)
-	some := false
+	var s *settling
 	for i := range f.targets {
 		r := f.targets[i].replica
 		if r == nil || r.Settled() {
@@ -218,18 +217,52 @@ func (f *fetchCall) settle() bool {
 			t.shut = true
 			continue
 		}
-		some = true
-		f.settling.Add(1)
-		r.Do(func() {
-			r.Settle()
-			f.settled()
-		})
+		if s == nil {
+			s = &settling{loop: f.conn.Loop(), wakeup: &f.wakeup}
+			s.left.Store(1)
+		}
+		s.left.Add(1) // where too many wait already, until the time is over
+		r.Seek(s.settled)
 	}
-	if some {
-		f.part(f.conn.Loop().Now())
-		f.settled()
+	if s == nil {
+		return false
 	}
-	return some
+	f.part(f.conn.Loop().Now())
+	if s.left.Load() > 1 {
+		wait := time.Duration(f.request.MaxWaitMillis) * time.Millisecond
+		s.stop = f.server.Later(min(max(wait, settlePatience), gatherPatience), s.end)
+	}
+	s.settled()
+	return true
+}
+
+// settlePatience is how long a fetch waits at least for logs to be opened.
+const settlePatience = time.Second
+
+// settling wakes a fetch once, when its partitions are settled or it has waited for long enough. Shards may know
+// of it longer than the fetch lasts.
+type settling struct {
+	left   atomic.Int32
+	ended  atomic.Bool
+	loop   *netpoll.Loop
+	wakeup *netpoll.Task // of the fetch, until it ended
+	stop   func()        // ends the wait; nil: nobody waits
+}
+
+func (s *settling) settled() {
+	if s.left.Add(-1) > 0 {
+		return
+	}
+	if s.stop != nil {
+		s.stop()
+	}
+	s.end()
+}
+
+func (s *settling) end() {
+	if s.ended.CompareAndSwap(false, true) {
+		s.loop.Post(s.wakeup)
+	}
 }
 
 // opens reports whether whoever asks may have t opened, which takes a moment: by that others
@@ -239,12 +272,6 @@ func (f *fetchCall) opens(t *target) bool {
 		return f.sees(sdk.OperationClusterAction, sdk.ResourceCluster, sdk.ClusterName)
 	}
 	return f.sees(sdk.OperationRead, sdk.ResourceTopic, t.topic.Name)
-}
-
-func (f *fetchCall) settled() {
-	if f.settling.Add(-1) == 0 {
-		f.conn.Loop().Post(&f.wakeup)
-	}
 }
 
 // resume runs on the loop, once settled or once woken.
@@ -395,6 +422,9 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 	}
 	r := t.replica
 	log, err := r.Log()
+	if err != nil && !r.Settled() {
+		return kerr.ReplicaNotAvailable // its log is being opened: of all codes the one by which every client comes again without a word
+	}
 	if err != nil {
 		return err
 	}

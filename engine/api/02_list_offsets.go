@@ -2,6 +2,7 @@ package api
 
 import (
 	"math"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -28,7 +29,8 @@ const (
 // Differs from Kafka: there is no tiered storage, so −4 is the log start, −5 and −6 are
 // none.
 func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsResponse) {
-	g := newGather(func() { c.reply(a) })
+	g := c.gather(func() { c.reply(a) })
+	g.patience = searchPatience
 	for i := range q.Topics {
 		asked := &q.Topics[i]
 		topic, allowed := c.server.Registry.Named(asked.Topic), c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, asked.Topic)
@@ -51,15 +53,16 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}
-			look := func() { answer.ErrorCode = code(offsetAt(c.server, r, q.IsolationLevel == 1, p, answer)) }
+			l := &lookUp{server: c.server, replica: r, committed: q.IsolationLevel == 1, asked: p, answer: answer}
+			l.part = g.part(func() { answer.ErrorCode = kerr.RequestTimedOut.Code })
 			switch {
 			case !r.Settled():
-				g.ask(r, func() {
+				r.Do(func() {
 					r.Settle() // a partition that nobody used yet is opened
-					c.lookUp(g, r, p, answer, look)
+					l.begin()
 				})
 			default: // its shard may wait for a disk
-				c.lookUp(g, r, p, answer, look)
+				l.begin()
 			}
 		}
 		a.Topics = append(a.Topics, t)
@@ -96,32 +99,42 @@ func replicaOf(t *shard.Topic, partition int32) *shard.Replica {
 // published reports whether a moment's offset is known without a look into the log.
 func published(moment int64) bool { return moment < 0 && moment != momentMaxTimestamp }
 
-// lookUp answers for one partition that is settled: at once what is known, and by those who
+// searchPatience is how long somebody may look for a time: nearly as long as clients wait. A search that is given up
+// is begun anew by the next who asks, and would never end.
+const searchPatience = 20 * time.Second
+
+// lookUp answers for one partition.
+type lookUp struct {
+	server    *Server
+	replica   *shard.Replica
+	committed bool
+	asked     *kmsg.ListOffsetsRequestTopicPartition
+	answer    *kmsg.ListOffsetsResponseTopicPartition
+	part      *part
+}
+
+// begin answers for a partition that is settled: at once what is known, and by those who
 // search the logs of its disk what has to be looked for. A batch may have to be
 // decompressed for that, which neither loop nor shard has time for.
-func (c *call) lookUp(g *gather, r *shard.Replica, q *kmsg.ListOffsetsRequestTopicPartition, a *kmsg.ListOffsetsResponseTopicPartition, look func()) {
-	searchers := r.Disk().Searchers
-	if published(q.Timestamp) || searchers == nil {
-		look()
+func (l *lookUp) begin() {
+	searchers := l.replica.Disk().Searchers
+	switch {
+	case published(l.asked.Timestamp) || searchers == nil:
+		l.Read()
+	case !searchers.Post(l):
+		l.part.tell(l.part.late) // too many wait; clients ask again
+	}
+}
+
+// Read looks. What takes long is done by one of the disk's searchers.
+func (l *lookUp) Read() {
+	if !l.part.awaited() {
 		return
 	}
-	g.later()
-	if !searchers.Post(&lookUp{look, g}) {
-		a.ErrorCode = kerr.RequestTimedOut.Code // too many wait; clients ask again
-		g.done()
-	}
-}
-
-// lookUp is a search in a log.
-type lookUp struct {
-	look func()
-	g    *gather
-}
-
-// Read searches. It runs on one of the disk's searchers.
-func (l *lookUp) Read() {
-	l.look()
-	l.g.done()
+	found := kmsg.NewListOffsetsResponseTopicPartition()
+	found.Partition = l.asked.Partition
+	found.ErrorCode = code(offsetAt(l.server, l.replica, l.committed, l.asked, &found))
+	l.part.tell(func() { *l.answer = found })
 }
 
 // offsetAt answers for one partition that is settled, to a reader of committed records up to

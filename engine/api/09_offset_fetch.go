@@ -24,17 +24,17 @@ func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchRespons
 	}
 	groups = onceOffsets(groups)
 	a.Groups = make([]kmsg.OffsetFetchResponseGroup, len(groups))
-	all := newGather(func() {
+	all := c.gather(func() {
 		if c.version < 8 {
 			oldOffsetAnswer(q, a)
 		}
 		c.reply(a)
 	})
 	for i := range groups {
-		all.later()
+		name := groups[i].Group
+		p := all.part(func() { a.Groups[i] = *refusedOffsetGroup(name, kerr.CoordinatorNotAvailable) })
 		c.fetchOffsets(&groups[i], q.RequireStable, func(r *kmsg.OffsetFetchResponseGroup) {
-			a.Groups[i] = *r
-			all.done()
+			p.tell(func() { a.Groups[i] = *r })
 		})
 	}
 	all.done()
@@ -81,9 +81,7 @@ func onceOffsets(groups []kmsg.OffsetFetchRequestGroup) (all []kmsg.OffsetFetchR
 // fetchOffsets asks the coordinator of one group.
 func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer func(*kmsg.OffsetFetchResponseGroup)) {
 	if !c.allowed(sdk.OperationDescribe, sdk.ResourceGroup, q.Group) {
-		r := kmsg.NewOffsetFetchResponseGroup()
-		r.Group, r.ErrorCode = q.Group, kerr.GroupAuthorizationFailed.Code
-		answer(&r)
+		answer(refusedOffsetGroup(q.Group, kerr.GroupAuthorizationFailed))
 		return
 	}
 	ask, all := c.asker(), q.Topics == nil
@@ -99,9 +97,7 @@ func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer
 	}
 	denied := c.deniedOffsets(q, unknown)
 	c.server.onGroup(q.Group, func(err *kerr.Error) {
-		r := kmsg.NewOffsetFetchResponseGroup()
-		r.Group, r.ErrorCode = q.Group, err.Code
-		answer(&r)
+		answer(refusedOffsetGroup(q.Group, err))
 	}, func(g *group.Coordinator, now time.Time) {
 		g.Fetch(now, q, stable, func(r *kmsg.OffsetFetchResponseGroup) {
 			r.Topics = slices.DeleteFunc(r.Topics, func(t kmsg.OffsetFetchResponseGroupTopic) bool {
@@ -116,6 +112,12 @@ func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer
 			answer(r)
 		})
 	})
+}
+
+func refusedOffsetGroup(name string, err *kerr.Error) *kmsg.OffsetFetchResponseGroup {
+	r := kmsg.NewOffsetFetchResponseGroup()
+	r.Group, r.ErrorCode = name, err.Code
+	return &r
 }
 
 // deniedOffsets takes topics out of the request that whoever asks may not describe, and

@@ -19,18 +19,20 @@ func describeGroups(c *call, q *kmsg.DescribeGroupsRequest, a *kmsg.DescribeGrou
 	groups := once(len(q.Groups), func(i int) string { return q.Groups[i] }) // what is told of one may be large
 	a.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(groups))
 	ask := c.asker()
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	for i, name := range groups {
-		all.later()
-		answer := func(r *kmsg.DescribeGroupsResponseGroup) {
-			r.AuthorizedOperations = ask.operations(q.IncludeAuthorizedOperations && r.ErrorCode == 0, sdk.ResourceGroup, name)
-			a.Groups[i] = *r
-			all.done()
-		}
-		c.onGroup(sdk.OperationDescribe, name, func(err *kerr.Error) {
+		refuse := func(err *kerr.Error) {
 			r := kmsg.NewDescribeGroupsResponseGroup()
 			r.Group, r.ErrorCode = name, err.Code
-			answer(&r)
+			a.Groups[i] = r
+		}
+		p := all.part(func() { refuse(kerr.CoordinatorNotAvailable) })
+		answer := func(r *kmsg.DescribeGroupsResponseGroup) {
+			r.AuthorizedOperations = ask.operations(q.IncludeAuthorizedOperations && r.ErrorCode == 0, sdk.ResourceGroup, name)
+			p.tell(func() { a.Groups[i] = *r })
+		}
+		c.onGroup(sdk.OperationDescribe, name, func(err *kerr.Error) {
+			p.tell(func() { refuse(err) })
 		}, func(g *group.Coordinator, now time.Time) {
 			g.Describe(now, name, c.version, answer)
 		})

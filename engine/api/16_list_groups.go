@@ -17,7 +17,7 @@ import (
 //
 //	v3 flexible · v4 states · v5 types
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: where some coordinators cannot be had, those groups are listed that others have, beside the error.
 func listGroups(c *call, q *kmsg.ListGroupsRequest, a *kmsg.ListGroupsResponse) {
 	var guard sync.Mutex //nolint:forbidigo // shards add to the answer at the same time; an admin call, not the hot path
 	refuse := func(err *kerr.Error) {
@@ -27,18 +27,19 @@ func listGroups(c *call, q *kmsg.ListGroupsRequest, a *kmsg.ListGroupsResponse) 
 	}
 	ask := c.asker()
 	every := ask.sees(sdk.OperationDescribe, sdk.ResourceCluster, sdk.ClusterName)
-	c.server.onAllGroups(refuse, func(g *group.Coordinator, now time.Time, done func()) {
+	c.server.onAllGroups(refuse, func(g *group.Coordinator, now time.Time, tell func(func())) {
 		g.List(now, q, func(some []kmsg.ListGroupsResponseGroup, err *kerr.Error) {
-			if err != nil {
-				refuse(err)
-			}
 			some = slices.DeleteFunc(some, func(g kmsg.ListGroupsResponseGroup) bool {
 				return !every && !ask.sees(sdk.OperationDescribe, sdk.ResourceGroup, g.Group)
 			})
-			guard.Lock()
-			a.Groups = append(a.Groups, some...)
-			guard.Unlock()
-			done()
+			tell(func() {
+				guard.Lock()
+				defer guard.Unlock()
+				if err != nil {
+					a.ErrorCode = err.Code
+				}
+				a.Groups = append(a.Groups, some...)
+			})
 		})
 	}, func() {
 		slices.SortFunc(a.Groups, func(x, y kmsg.ListGroupsResponseGroup) int { return cmp.Compare(x.Group, y.Group) })

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -13,7 +15,8 @@ import (
 //
 // Differs from Kafka: nothing.
 func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsResponse) {
-	g := newGather(func() { c.reply(a) })
+	g := c.gather(func() { c.reply(a) })
+	g.patience = max(g.patience, time.Duration(q.TimeoutMillis)*time.Millisecond)
 	topics := onceRecords(q.Topics)
 	for i := range topics {
 		asked := &topics[i]
@@ -35,10 +38,10 @@ func deleteRecords(c *call, q *kmsg.DeleteRecordsRequest, a *kmsg.DeleteRecordsR
 			case topic.Settings().Compacted && !topic.Settings().Deletes: // a policy of nothing allows it
 				answer.ErrorCode = kerr.PolicyViolation.Code
 			default:
-				g.ask(r, func() {
+				g.ask(r, func() func() {
 					low, err := r.DeleteRecords(p.Offset)
-					answer.LowWatermark, answer.ErrorCode = low, code(err)
-				})
+					return func() { answer.LowWatermark, answer.ErrorCode = low, code(err) }
+				}, func() { answer.ErrorCode = kerr.RequestTimedOut.Code })
 			}
 		}
 		a.Topics = append(a.Topics, t)

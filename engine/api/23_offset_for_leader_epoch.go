@@ -15,7 +15,7 @@ import (
 //
 // Differs from Kafka: nothing.
 func offsetForLeaderEpoch(c *call, q *kmsg.OffsetForLeaderEpochRequest, a *kmsg.OffsetForLeaderEpochResponse) {
-	g := newGather(func() { c.reply(a) })
+	g := c.gather(func() { c.reply(a) })
 	broker := c.sees(sdk.OperationClusterAction, sdk.ResourceCluster, sdk.ClusterName)
 	for i := range q.Topics {
 		asked := &q.Topics[i]
@@ -35,7 +35,11 @@ func offsetForLeaderEpoch(c *call, q *kmsg.OffsetForLeaderEpochRequest, a *kmsg.
 			case r == nil:
 				answer.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			default:
-				g.ask(r, func() { answer.ErrorCode = code(epochEnd(r, p, answer)) })
+				found := *answer
+				g.ask(r, func() func() {
+					found.ErrorCode = code(epochEnd(r, p, &found))
+					return func() { *answer = found }
+				}, func() { answer.ErrorCode = kerr.RequestTimedOut.Code })
 			}
 		}
 		a.Topics = append(a.Topics, t)

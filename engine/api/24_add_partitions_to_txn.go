@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -27,7 +28,7 @@ func addPartitionsToTxn(c *call, q *kmsg.AddPartitionsToTxnRequest, a *kmsg.AddP
 		return
 	}
 	a.Transactions = make([]kmsg.AddPartitionsToTxnResponseTransaction, len(q.Transactions))
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	for i := range q.Transactions {
 		one, answer := &q.Transactions[i], &a.Transactions[i]
 		answer.TransactionalID = one.TransactionalID
@@ -38,8 +39,7 @@ func addPartitionsToTxn(c *call, q *kmsg.AddPartitionsToTxnRequest, a *kmsg.AddP
 			}
 		}
 		p := txn.Producer{TransactionalID: one.TransactionalID, ID: one.ProducerID, Epoch: one.ProducerEpoch, Version: int8(min(c.version-3, 2))}
-		all.later()
-		c.addPartitions(p, partitions, one.VerifyOnly, func(errs []*kerr.Error) {
+		write := func(errs []*kerr.Error) {
 			for i, err := range errs {
 				if n := len(answer.Topics); n == 0 || answer.Topics[n-1].Topic != partitions[i].Topic {
 					answer.Topics = append(answer.Topics, kmsg.AddPartitionsToTxnResponseTransactionTopic{Topic: partitions[i].Topic})
@@ -47,8 +47,9 @@ func addPartitionsToTxn(c *call, q *kmsg.AddPartitionsToTxnRequest, a *kmsg.AddP
 				t := &answer.Topics[len(answer.Topics)-1]
 				t.Partitions = append(t.Partitions, kmsg.AddPartitionsToTxnResponseTransactionTopicPartition{Partition: partitions[i].Index, ErrorCode: c.olderCode(err)})
 			}
-			all.done()
-		})
+		}
+		later := all.part(func() { write(slices.Repeat([]*kerr.Error{kerr.CoordinatorNotAvailable}, len(partitions))) })
+		c.addPartitions(p, partitions, one.VerifyOnly, func(errs []*kerr.Error) { later.tell(func() { write(errs) }) })
 	}
 	all.done()
 }

@@ -17,7 +17,7 @@ import (
 // Differs from Kafka: nothing.
 func writeTxnMarkers(c *call, q *kmsg.WriteTxnMarkersRequest, a *kmsg.WriteTxnMarkersResponse) {
 	a.Markers = make([]kmsg.WriteTxnMarkersResponseMarker, len(q.Markers))
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	allowed := c.sees(sdk.OperationAlter, sdk.ResourceCluster, sdk.ClusterName) || c.onCluster(sdk.OperationClusterAction)
 	for i := range q.Markers {
 		asked, answer := &q.Markers[i], &a.Markers[i]
@@ -45,10 +45,9 @@ func writeTxnMarkers(c *call, q *kmsg.WriteTxnMarkersRequest, a *kmsg.WriteTxnMa
 					one.ErrorCode = kerr.UnknownTopicOrPartition.Code
 					continue
 				}
-				all.later()
+				p := all.part(func() { one.ErrorCode = kerr.RequestTimedOut.Code })
 				r.EndTransaction(e, func(err error) {
-					one.ErrorCode = code(err)
-					all.done()
+					p.tell(func() { one.ErrorCode = code(err) })
 				})
 			}
 		}

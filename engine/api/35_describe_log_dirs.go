@@ -12,7 +12,8 @@ import (
 	"github.com/millrace/millrace/sdk"
 )
 
-// DescribeLogDirs tells what lies on each disk and how much room is left.
+// DescribeLogDirs tells what lies on each disk and how much room is left. A disk that does not answer
+// has REQUEST_TIMED_OUT, and those partitions of which it is known without it.
 //
 //	v2 flexible · v3 top-level error · v4 total and usable bytes (KIP-827) · v5 cordoned
 //
@@ -24,22 +25,21 @@ func describeLogDirs(c *call, q *kmsg.DescribeLogDirsRequest, a *kmsg.DescribeLo
 		c.reply(a)
 		return
 	}
-	l := &logDirs{found: map[*shard.Disk]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}}
-	all := newGather(func() {
+	l := &logDirs{all: map[*shard.Disk]*logDir{}, shards: map[*shard.Shard]bool{}}
+	l.gather = c.gather(func() {
 		for _, d := range c.server.Disks {
-			a.Dirs = append(a.Dirs, l.describe(d))
+			a.Dirs = append(a.Dirs, l.all[d].describe(d))
 		}
 		c.reply(a)
 	})
+	for _, d := range c.server.Disks {
+		l.measure(d)
+	}
 	seen := map[*shard.Replica]bool{}
 	visit := func(t *shard.Topic, partition int32) {
 		if r := t.Replica(partition); r != nil && !seen[r] {
 			seen[r] = true
-			all.later()
-			r.Shard().Do(func() { // not r.Do: a size is told without the log being opened
-				l.add(t.Name, r)
-				all.done()
-			})
+			l.visit(t.Name, r)
 		}
 	}
 	if q.Topics == nil {
@@ -56,36 +56,102 @@ func describeLogDirs(c *call, q *kmsg.DescribeLogDirsRequest, a *kmsg.DescribeLo
 			}
 		}
 	}
-	all.done()
+	l.gather.done()
 }
 
-// logDirs gathers sizes from all shards.
+// logDirs asks for sizes. What it knows of disks is that of whoever asks until the gather is done,
+// and what parts write is guarded.
 type logDirs struct {
-	guard sync.Mutex //nolint:forbidigo // shards add to it at the same time; an admin call, not the hot path
-	found map[*shard.Disk]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition
+	gather *gather
+	all    map[*shard.Disk]*logDir
+	shards map[*shard.Shard]bool // that were asked whether their disk answers
 }
 
-func (l *logDirs) add(topic string, r *shard.Replica) {
-	p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-	p.Partition, p.Size = r.Index, r.Size()
-	l.guard.Lock()
-	defer l.guard.Unlock()
-	if l.found[r.Disk()] == nil {
-		l.found[r.Disk()] = map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}
+// logDir is what is known of one disk.
+type logDir struct {
+	guard       sync.Mutex //nolint:forbidigo // shards add to it at the same time; an admin call, not the hot path
+	found       map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition
+	total, free int64
+	unmeasured  error
+	late        bool
+}
+
+// measured is a look at how much room there is. A disk that hangs may not even tell that.
+type measured struct {
+	disk *shard.Disk
+	dir  *logDir
+	part *part
+}
+
+// Read looks. It runs on one of the disk's readers.
+func (m *measured) Read() {
+	total, free, err := m.disk.Space()
+	m.part.tell(func() { m.dir.total, m.dir.free, m.dir.unmeasured = total, free, err })
+}
+
+func (l *logDirs) measure(d *shard.Disk) {
+	dir := &logDir{found: map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}, total: -1, free: -1}
+	l.all[d] = dir
+	m := &measured{disk: d, dir: dir, part: l.gather.part(dir.delayed)}
+	switch {
+	case d.Readers == nil:
+		m.Read()
+	case !d.Readers.Post(m): // so many wait that it hangs, or is as slow as that
+		m.part.tell(dir.delayed)
 	}
-	l.found[r.Disk()][topic] = append(l.found[r.Disk()][topic], p)
 }
 
-func (l *logDirs) describe(d *shard.Disk) kmsg.DescribeLogDirsResponseDir {
+func (d *logDir) delayed() {
+	d.guard.Lock()
+	defer d.guard.Unlock()
+	d.late = true
+}
+
+// visit looks how large a partition is: at what is published, or else on its shard, which needs the disk for that.
+func (l *logDirs) visit(topic string, r *shard.Replica) {
+	dir := l.all[r.Disk()]
+	if dir == nil { // its disk is not in log.dirs
+		return
+	}
+	if s := r.Shard(); !l.shards[s] {
+		l.shards[s] = true
+		l.gather.ask(r.Shard(), func() func() {
+			if since := s.Owed(); !since.IsZero() && s.Now().Sub(since) > gatherPatience {
+				return dir.delayed
+			}
+			return func() {}
+		}, dir.delayed)
+	}
+	if r.Whole() {
+		dir.add(topic, r.Index, r.Size())
+		return
+	}
+	l.gather.ask(r.Shard(), func() func() { // not on the replica: a size is told without the log being opened
+		size := r.Size()
+		return func() { dir.add(topic, r.Index, size) }
+	}, dir.delayed)
+}
+
+func (d *logDir) add(topic string, partition int32, size int64) {
+	p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+	p.Partition, p.Size = partition, size
+	d.guard.Lock()
+	defer d.guard.Unlock()
+	d.found[topic] = append(d.found[topic], p)
+}
+
+func (d *logDir) describe(on *shard.Disk) kmsg.DescribeLogDirsResponseDir {
 	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir = d.Path
-	total, free, err := d.Space()
-	if d.Failed() != nil || err != nil {
+	dir.Dir = on.Path
+	switch {
+	case on.Failed() != nil || d.unmeasured != nil:
 		dir.ErrorCode = kerr.KafkaStorageError.Code
 		return dir
+	case d.late:
+		dir.ErrorCode = kerr.RequestTimedOut.Code
 	}
-	dir.TotalBytes, dir.UsableBytes = total, free
-	for name, partitions := range l.found[d] {
+	dir.TotalBytes, dir.UsableBytes = d.total, d.free
+	for name, partitions := range d.found {
 		slices.SortFunc(partitions, func(a, b kmsg.DescribeLogDirsResponseDirTopicPartition) int {
 			return cmp.Compare(a.Partition, b.Partition)
 		})

@@ -17,19 +17,20 @@ import (
 // Differs from Kafka: nothing.
 func deleteGroups(c *call, q *kmsg.DeleteGroupsRequest, a *kmsg.DeleteGroupsResponse) {
 	a.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(q.Groups))
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	for i, name := range q.Groups {
-		all.later()
-		answer := func(r *kmsg.DeleteGroupsResponseGroup) {
-			a.Groups[i] = *r
-			all.done()
-		}
-		c.onGroup(sdk.OperationDelete, name, func(err *kerr.Error) {
+		refuse := func(err *kerr.Error) {
 			r := kmsg.NewDeleteGroupsResponseGroup()
 			r.Group, r.ErrorCode = name, err.Code
-			answer(&r)
+			a.Groups[i] = r
+		}
+		p := all.part(func() { refuse(kerr.CoordinatorNotAvailable) })
+		c.onGroup(sdk.OperationDelete, name, func(err *kerr.Error) {
+			p.tell(func() { refuse(err) })
 		}, func(g *group.Coordinator, now time.Time) {
-			g.Delete(now, name, answer)
+			if p.awaited() { // who was told that it is not done may have thought better of it
+				g.Delete(now, name, func(r *kmsg.DeleteGroupsResponseGroup) { p.tell(func() { a.Groups[i] = *r }) })
+			}
 		})
 	}
 	all.done()

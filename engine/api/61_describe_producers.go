@@ -19,7 +19,7 @@ var unknownProducersTopic = &cluster.Refusal{Code: kerr.UnknownTopicOrPartition,
 //
 // Differs from Kafka: a partition that is named twice is told of once.
 func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.DescribeProducersResponse) {
-	g := newGather(func() { c.reply(a) })
+	g := c.gather(func() { c.reply(a) })
 	q.Topics = onceProducers(q.Topics)
 	for i := range q.Topics {
 		topic, allowed := c.server.Registry.Named(q.Topics[i].Topic), c.allowed(sdk.OperationRead, sdk.ResourceTopic, q.Topics[i].Topic)
@@ -38,7 +38,11 @@ func describeProducers(c *call, q *kmsg.DescribeProducersRequest, a *kmsg.Descri
 			case r == nil:
 				answer.ErrorCode, answer.ErrorMessage = cmp.Or(cluster.CheckName(t.Topic), unknownProducersTopic).Wire()
 			default:
-				g.ask(r, func() { producersOf(r, answer) })
+				g.ask(r, func() func() {
+					found := kmsg.DescribeProducersResponseTopicPartition{Partition: index}
+					producersOf(r, &found)
+					return func() { *answer = found }
+				}, func() { answer.ErrorCode = kerr.RequestTimedOut.Code })
 			}
 		}
 		a.Topics = append(a.Topics, t)

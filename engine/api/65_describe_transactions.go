@@ -18,20 +18,22 @@ func describeTransactions(c *call, q *kmsg.DescribeTransactionsRequest, a *kmsg.
 	ids := once(len(q.TransactionalIDs), func(i int) string { return q.TransactionalIDs[i] }) // what is told of one may be large
 	a.TransactionStates = make([]kmsg.DescribeTransactionsResponseTransactionState, len(ids))
 	ask := c.asker()
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	for i, id := range ids {
 		answer := &a.TransactionStates[i]
-		all.later()
-		c.onTransaction(sdk.OperationDescribe, id, func(err *kerr.Error) {
+		refuse := func(err *kerr.Error) {
 			*answer = kmsg.NewDescribeTransactionsResponseTransactionState()
 			answer.TransactionalID, answer.ErrorCode = id, err.Code
-			all.done()
+		}
+		p := all.part(func() { refuse(kerr.CoordinatorNotAvailable) })
+		c.onTransaction(sdk.OperationDescribe, id, func(err *kerr.Error) {
+			p.tell(func() { refuse(err) })
 		}, func(t *txn.Coordinator, _ time.Time) {
-			*answer = t.Describe(id)
-			answer.Topics = slices.DeleteFunc(answer.Topics, func(t kmsg.DescribeTransactionsResponseTransactionStateTopic) bool {
+			found := t.Describe(id)
+			found.Topics = slices.DeleteFunc(found.Topics, func(t kmsg.DescribeTransactionsResponseTransactionStateTopic) bool {
 				return !ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic)
 			})
-			all.done()
+			p.tell(func() { *answer = found })
 		})
 	}
 	all.done()

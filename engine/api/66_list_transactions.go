@@ -17,7 +17,7 @@ import (
 //
 //	v1 how long they have been open (KIP-994) · v2 pattern (KIP-1152)
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: where some coordinators cannot be had, those ids are listed that others have, beside the error.
 func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTransactionsResponse) {
 	filter, refused := txn.NewFilter(q)
 	if refused != nil {
@@ -33,18 +33,19 @@ func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTran
 		defer guard.Unlock()
 		a.ErrorCode = err.Code
 	}
-	c.server.onAllTransactions(refuse, func(t *txn.Coordinator, now time.Time) {
+	c.server.onAllTransactions(refuse, func(t *txn.Coordinator, now time.Time) func() {
 		some, err := t.List(now, filter)
 		if err != nil {
-			refuse(err)
-			return
+			return func() { refuse(err) }
 		}
 		some = slices.DeleteFunc(some, func(t kmsg.ListTransactionsResponseTransactionState) bool {
 			return !ask.sees(sdk.OperationDescribe, sdk.ResourceTransactionalID, t.TransactionalID)
 		})
-		guard.Lock()
-		defer guard.Unlock()
-		a.TransactionStates = append(a.TransactionStates, some...)
+		return func() {
+			guard.Lock()
+			defer guard.Unlock()
+			a.TransactionStates = append(a.TransactionStates, some...)
+		}
 	}, func() {
 		slices.SortFunc(a.TransactionStates, func(x, y kmsg.ListTransactionsResponseTransactionState) int {
 			return cmp.Compare(x.TransactionalID, y.TransactionalID)

@@ -20,22 +20,22 @@ func consumerGroupDescribe(c *call, q *kmsg.ConsumerGroupDescribeRequest, a *kms
 	groups := once(len(q.Groups), func(i int) string { return q.Groups[i] }) // what is told of one may be large
 	a.Groups = make([]kmsg.ConsumerGroupDescribeResponseGroup, len(groups))
 	ask := c.asker()
-	all := newGather(func() { c.reply(a) })
+	all := c.gather(func() { c.reply(a) })
 	for i, name := range groups {
-		all.later()
+		refused := func(err *kerr.Error) *kmsg.ConsumerGroupDescribeResponseGroup {
+			r := kmsg.NewConsumerGroupDescribeResponseGroup()
+			r.Group, r.ErrorCode = name, err.Code
+			return &r
+		}
+		p := all.part(func() { a.Groups[i] = *refused(kerr.CoordinatorNotAvailable) })
 		answer := func(r *kmsg.ConsumerGroupDescribeResponseGroup) {
 			if r.ErrorCode == 0 && ask.hidden(r) {
 				r = hiddenGroup(name)
 			}
 			r.AuthorizedOperations = ask.operations(q.IncludeAuthorizedOperations && r.ErrorCode == 0, sdk.ResourceGroup, name)
-			a.Groups[i] = *r
-			all.done()
+			p.tell(func() { a.Groups[i] = *r })
 		}
-		refuse := func(err *kerr.Error) {
-			r := kmsg.NewConsumerGroupDescribeResponseGroup()
-			r.Group, r.ErrorCode = name, err.Code
-			answer(&r)
-		}
+		refuse := func(err *kerr.Error) { answer(refused(err)) }
 		if !c.server.hasConsumerGroups() {
 			refuse(kerr.UnsupportedVersion)
 			continue

@@ -51,23 +51,26 @@ func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f f
 	}
 }
 
-// onAllGroups runs f with every coordinator, each on its shard, then finish. Where the
+// onAllGroups runs f with every coordinator, each on its shard, then finish. f has tell run what it
+// found, sooner or later; refuse is told of coordinators that cannot be had, or not in time. Where the
 // offsets topic does not exist, there are no groups.
-func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time, done func()), finish func()) {
+func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time, tell func(write func())), finish func()) {
 	topic := s.Registry.Named(OffsetsTopic)
 	if topic == nil {
 		finish()
 		return
 	}
-	all := newGather(finish)
+	all := s.gather(finish)
 	for i := range int32(topic.Partitions()) {
 		r := topic.Replica(i)
-		all.later()
+		p := all.part(func() { refuse(kerr.CoordinatorNotAvailable) })
 		r.Do(func() {
+			if !p.awaited() {
+				return
+			}
 			s.withCoordinator(r, func(err *kerr.Error) {
-				refuse(err)
-				all.done()
-			}, func(g *group.Coordinator, now time.Time) { f(g, now, all.done) })
+				p.tell(func() { refuse(err) })
+			}, func(g *group.Coordinator, now time.Time) { f(g, now, p.tell) })
 		})
 	}
 	all.done()

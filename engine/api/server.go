@@ -67,6 +67,8 @@ type Options struct {
 	Random func() [16]byte
 	// Now is the clock that shards go by (any goroutine); loops have the system's. Nil: time.Now.
 	Now func() time.Time
+	// Later runs f after a delay, on a goroutine of its choice, unless it is stopped before. Nil: time.AfterFunc.
+	Later func(delay time.Duration, f func()) (stop func())
 }
 
 // Server answers what arrives on the connections of one broker.
@@ -90,6 +92,12 @@ func New(o Options) *Server {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Later == nil {
+		o.Later = func(delay time.Duration, f func()) func() {
+			t := time.AfterFunc(delay, f)
+			return func() { t.Stop() }
+		}
 	}
 	if o.Memory == nil {
 		o.Memory = unpack.NewBudget(64 << 20)

@@ -58,18 +58,24 @@ func (s *Server) withTransactions(r *shard.Replica, refuse func(*kerr.Error), f 
 	}
 }
 
-// onAllTransactions runs f with every coordinator, each on its shard, then finish. Where the
-// topic does not exist, there are no transactions.
-func (s *Server) onAllTransactions(refuse func(*kerr.Error), f func(t *txn.Coordinator, now time.Time), finish func()) {
+// onAllTransactions has look see every coordinator, each on its shard, and runs what that returns, then
+// finish; refuse is told of coordinators that cannot be had, or not in time. Where the topic does not
+// exist, there are no transactions.
+func (s *Server) onAllTransactions(refuse func(*kerr.Error), look func(t *txn.Coordinator, now time.Time) (write func()), finish func()) {
 	topic := s.Registry.Named(cluster.TransactionsTopic)
 	if topic == nil {
 		finish()
 		return
 	}
-	all := newGather(finish)
+	all := s.gather(finish)
 	for i := range int32(topic.Partitions()) {
 		r := topic.Replica(i)
-		all.ask(r, func() { s.withTransactions(r, refuse, f) })
+		all.ask(r, func() (write func()) {
+			s.withTransactions(r, func(err *kerr.Error) {
+				write = func() { refuse(err) }
+			}, func(t *txn.Coordinator, now time.Time) { write = look(t, now) })
+			return write
+		}, func() { refuse(kerr.CoordinatorNotAvailable) })
 	}
 	all.done()
 }

@@ -269,7 +269,7 @@ func (l *Log) Delete() error {
 	var to string
 	for i := 0; ; i++ {
 		suffix := fmt.Sprintf(".%032x%s", i, deletedFolder)
-		to = filepath.Join(above, name[:min(len(name), maxName-len(suffix))]+suffix)
+		to = filepath.Join(above, name[:min(len(name), MaxName-len(suffix))]+suffix)
 		if _, err := l.fs.Stat(to); err != nil {
 			break
 		}
@@ -295,8 +295,9 @@ func (l *Log) Delete() error {
 // does: that ends with a number.
 const deletedFolder = "-delete"
 
-// maxName is how long a name may be, in bytes.
-const maxName = 255
+// MaxName is how long the name of a file or folder may be, in bytes. Who gives a folder another one cuts
+// what stands before the ending: topics may have names that leave no room for it.
+const MaxName = 255
 
 // RemoveDeleted removes what is left of deleted logs in a data folder. Call it before any
 // log is opened.

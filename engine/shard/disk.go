@@ -224,7 +224,8 @@ func (d *Disk) Estrange(folder, why string) error {
 func (d *Disk) moveAside(folder, suffix string) (string, error) {
 	var mark [16]byte
 	rand.Read(mark[:]) // never fails, by its contract
-	aside := folder + "." + hex.EncodeToString(mark[:]) + suffix
+	suffix = "." + hex.EncodeToString(mark[:]) + suffix
+	aside := folder[:min(len(folder), commitlog.MaxName-len(suffix))] + suffix
 	err := d.FS.Rename(filepath.Join(d.Path, folder), filepath.Join(d.Path, aside))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

@@ -212,6 +212,23 @@ func (r *Replica) Do(f func()) {
 	r.shard.Post(&t.Node, t)
 }
 
+// mostSought is how many may wait for one log in Seek.
+const mostSought = 1024
+
+// Seek settles the replica, and then runs f on the shard. It is for those who give up and come again: where many wait
+// already it does nothing, for on a disk that hangs they would become more and more (any).
+func (r *Replica) Seek(f func()) {
+	if r.sought.Add(1) > mostSought {
+		r.sought.Add(-1)
+		return
+	}
+	r.Do(func() {
+		r.sought.Add(-1)
+		r.Settle()
+		f()
+	})
+}
+
 // Run runs it, or waits.
 func (t *settling) Run(*Shard) {
 	if !t.replica.waits(&t.Node, t, false) {

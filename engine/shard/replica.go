@@ -84,6 +84,7 @@ type Replica struct {
 	committed atomic.Int64 // bytes below the high watermark, counted from the first opening
 	durable   atomic.Int64 // offset below which everything survives a power cut; −1: not known
 	whole     atomic.Bool  // the log was opened, or surely there is none
+	sought    atomic.Int32 // tasks of Seek that wait for the log; anybody's
 
 	settings *Settings // as of the opening, or the last Configure
 	machine  *partition.Partition

@@ -223,6 +223,16 @@ func (s *Shard) ExpireProducers() {
 	}
 }
 
+// Owed is since when the oldest sync of its partitions is under way; zero: none is. On the shard only.
+func (s *Shard) Owed() (since time.Time) {
+	for r := range s.replicas {
+		if r.syncing && (since.IsZero() || r.asked.Before(since)) {
+			since = r.asked
+		}
+	}
+	return since
+}
+
 // Coordinators calls f with every coordinator that is loaded. On the shard only.
 func (s *Shard) Coordinators(f func(*group.Coordinator)) {
 	for g := range s.groups {

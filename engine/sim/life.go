@@ -108,6 +108,10 @@ func (l *life) serve() {
 	l.server = api.New(api.Options{
 		NodeID: node, Controller: (*controller)(l), Registry: l.registry, Shards: l.shards, Disks: []*shard.Disk{l.disk},
 		Values: w.settingsOfBroker, Metrics: m, Log: slog.New(slog.DiscardHandler), Random: w.bytes16, Now: func() time.Time { return w.now },
+		Later: func(delay time.Duration, f func()) func() {
+			l.after(delay, f)
+			return func() {}
+		},
 	})
 	l.stage = netpoll.NewStage(netpoll.Options{}, l.server.Listener("PLAINTEXT", "sim", 9092), func() time.Time { return w.now })
 }

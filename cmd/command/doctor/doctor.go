@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/cmd/command/session"
 )
@@ -118,6 +120,8 @@ func (r *report) folder(d kadm.DescribedLogDir, reasons map[string]string) {
 	switch reason := reasons[d.Dir]; {
 	case reason != "":
 		r.add(bad, what, "was stopped: %s; mend the disk and start the broker again", reason)
+	case errors.Is(d.Err, kerr.RequestTimedOut):
+		r.add(bad, what, "does not answer: what is written there waits, and those who sent it; see what the system says of the disk (dmesg, iostat), and start the broker again once it is mended")
 	case d.Err != nil:
 		r.add(bad, what, "%v; the reason is in the broker's log and in its /metrics (--admin)", d.Err)
 	default:

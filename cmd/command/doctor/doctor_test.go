@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/cmd/command/doctor"
 	"github.com/millrace/millrace/cmd/command/session"
@@ -25,6 +27,12 @@ func admin(t *testing.T, metrics string) string {
 }
 
 func open(t *testing.T) *session.Session {
+	_, s := fake(t)
+	return s
+}
+
+// fake is a cluster that a test may have answer otherwise.
+func fake(t *testing.T) (*kfake.Cluster, *session.Session) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"))
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +43,7 @@ func open(t *testing.T) *session.Session {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s
+	return c, s
 }
 
 const healthy = `millrace_build_info 1
@@ -108,5 +116,25 @@ func TestExamine(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A folder that a broker is not told of in time is one whose disk does not answer.
+func TestExamineAHungDisk(t *testing.T) {
+	c, s := fake(t)
+	c.ControlKey(int16(kmsg.DescribeLogDirs), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		a := q.ResponseKind().(*kmsg.DescribeLogDirsResponse)
+		dir := kmsg.NewDescribeLogDirsResponseDir()
+		dir.Dir, dir.ErrorCode = "/hung", kerr.RequestTimedOut.Code
+		a.Dirs = append(a.Dirs, dir)
+		return a, nil, true
+	})
+	var out strings.Builder
+	if err := doctor.Examine(context.Background(), &out, s, nil, doctor.Options{}); err == nil {
+		t.Error("nothing is bad")
+	}
+	if !regexp.MustCompile(`(?m)^BAD +data folder /hung of broker 0 +does not answer: `).MatchString(out.String()) {
+		t.Errorf("the folder is not told of in\n%s", out.String())
 	}
 }
