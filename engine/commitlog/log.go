@@ -43,6 +43,7 @@ type Log struct {
 	extra       []*Segment      // whose files repair removes
 	savedEpochs *[]epoch        // what the checkpoint file holds
 	savedStart  int64           // what the start file holds
+	listed      []int64         // the snapshots in the folder, highest first; nil: it has to be asked
 	startDue    bool            // retention moved the start, and could not make that durable
 	rollDue     bool            // retention found no space for a new segment, and has said so
 	doomed      []*doomed       // renamed, still to be removed

@@ -532,6 +532,66 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// listing is a disk that counts how often a folder is listed, and may fail to remove.
+type listing struct {
+	diskio.FS
+	lists  int
+	refuse bool
+}
+
+func (d *listing) ReadDir(name string) ([]string, error) {
+	d.lists++
+	return d.FS.ReadDir(name)
+}
+
+func (d *listing) Remove(name string) error {
+	if d.refuse {
+		return syscall.EIO
+	}
+	return d.FS.Remove(name)
+}
+
+// TestRollsListNoFolder: a folder has three names for each segment, so that a log with thousands of them
+// would spend its time listing them, on its shard.
+func TestRollsListNoFolder(t *testing.T) {
+	disk := &listing{FS: diskio.NewMemory()}
+	o := keep()
+	o.FS = disk
+	s := newStage(t, o)
+	s.open(s.recovery())
+	opened := disk.lists
+	turn := func() error {
+		s.append(1)
+		s.ok(s.log.Roll(today))
+		return s.log.WriteSnapshot(s.log.End(), []byte("state"))
+	}
+	for range 5 {
+		s.ok(turn())
+	}
+	s.want("lists", disk.lists, opened)
+	disk.refuse = true
+	if err := turn(); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	disk.refuse = false
+	s.ok(turn())
+	s.want("lists after an error", disk.lists, opened+1)
+	var kept []string
+	for _, name := range strings.Fields(s.files()) {
+		if strings.HasSuffix(name, snapshotSuffix) {
+			kept = append(kept, name)
+		}
+	}
+	s.want("snapshots", kept, "[00000000000000000006.snapshot 00000000000000000007.snapshot]")
+	opened = disk.lists
+	s.ok(s.log.Truncate(6))
+	s.ok(s.log.WriteSnapshot(6, []byte("again")))
+	s.want("lists after a truncation", disk.lists, opened)
+	if at, state, err := s.log.Snapshot(); at != 6 || string(state) != "again" || err != nil {
+		t.Fatal(at, state, err)
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	build := func() *stage {
 		o := keep()

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +106,8 @@ func (l *Log) list(clean bool) ([]*Segment, error) {
 		s := l.newSegment(base, found.Size)
 		s.sealed.Store(true)
 		stem := strings.TrimSuffix(name, logSuffix)
-		s.named, s.indexed = slices.Contains(names, stem+txnSuffix), slices.Contains(names, stem+indexSuffix)
+		_, s.named = slices.BinarySearch(names, stem+txnSuffix)
+		_, s.indexed = slices.BinarySearch(names, stem+indexSuffix)
 		list = append(list, s)
 	}
 	for _, name := range names {
@@ -138,7 +140,11 @@ func leftover(name string, list []*Segment) bool {
 			continue
 		}
 		index := suffix == indexSuffix || suffix == timeSuffix || suffix == txnSuffix
-		return removed || index && !slices.ContainsFunc(list, func(s *Segment) bool { return s.base == base })
+		if removed || !index {
+			return removed
+		}
+		_, there := slices.BinarySearchFunc(list, base, func(s *Segment, base int64) int { return cmp.Compare(s.base, base) })
+		return !there
 	}
 	return false
 }

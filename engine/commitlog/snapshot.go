@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -56,19 +57,25 @@ func decodeSnapshot(data []byte) (offset int64, state []byte, err error) {
 // WriteSnapshot saves what was derived from all batches below offset, so that the next
 // start need not read them. Older snapshots go.
 func (l *Log) WriteSnapshot(offset int64, state []byte) error {
-	name := filepath.Join(l.dir, segmentName(offset)+snapshotSuffix)
-	if err := diskio.WriteFile(l.fs, name, encodeSnapshot(offset, state)); err != nil {
-		return fmt.Errorf("write snapshot: %w", err)
-	}
 	all, err := l.snapshots()
 	if err != nil {
 		return err
 	}
-	for _, old := range all[min(keptSnapshots, len(all)):] {
-		if err := l.removeSnapshot(old); err != nil {
+	l.listed = nil // if what follows fails, the folder tells how far it came
+	name := filepath.Join(l.dir, segmentName(offset)+snapshotSuffix)
+	if err := diskio.WriteFile(l.fs, name, encodeSnapshot(offset, state)); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	if i, there := slices.BinarySearchFunc(all, offset, func(a, b int64) int { return cmp.Compare(b, a) }); !there {
+		all = slices.Insert(all, i, offset)
+	}
+	for len(all) > keptSnapshots {
+		if err := l.removeSnapshot(all[len(all)-1]); err != nil {
 			return err
 		}
+		all = all[:len(all)-1]
 	}
+	l.listed = all
 	return nil
 }
 
@@ -100,19 +107,24 @@ func (l *Log) Snapshot() (offset int64, state []byte, err error) {
 	return 0, nil, nil
 }
 
-// snapshots lists the offsets of all snapshots, highest first.
+// snapshots lists the offsets of all snapshots, highest first. The folder is asked only once: it has
+// three names for each segment, and each roll saves a snapshot.
 func (l *Log) snapshots() ([]int64, error) {
+	if l.listed != nil {
+		return l.listed, nil
+	}
 	names, err := l.fs.ReadDir(l.dir)
 	if err != nil {
 		return nil, fmt.Errorf("look for snapshots: %w", err)
 	}
-	var all []int64
+	all := make([]int64, 0, keptSnapshots+1)
 	for _, name := range names {
 		if offset, ok := parseName(name, snapshotSuffix); ok {
 			all = append(all, offset)
 		}
 	}
 	slices.Reverse(all)
+	l.listed = all
 	return all, nil
 }
 
@@ -123,21 +135,23 @@ func (l *Log) dropSnapshots(end int64) error {
 	if err != nil {
 		return err
 	}
-	dropped := false
-	for _, at := range all {
-		if at > end {
-			if err := l.removeSnapshot(at); err != nil {
-				return err
-			}
-			dropped = true
-		}
+	beyond := 0
+	for beyond < len(all) && all[beyond] > end {
+		beyond++
 	}
-	if !dropped {
+	if beyond == 0 {
 		return nil
+	}
+	l.listed = nil
+	for _, at := range all[:beyond] {
+		if err := l.removeSnapshot(at); err != nil {
+			return err
+		}
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("remove snapshots: %w: %w", ErrSync, err)
 	}
+	l.listed = all[beyond:]
 	return nil
 }
 

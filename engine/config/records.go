@@ -128,7 +128,7 @@ var (
 	})
 	ColdBufferBytes = storage.Long(setting.Long{
 		Name: "log.cold.buffer.bytes", Default: 32 << 20, Min: 0, Kafka: "no such setting: everything is read through the page cache",
-		Doc: "Memory for what consumers read that are far behind, of all data folders together. It is read from the disk past the page cache, so that it takes the place of nothing there, and sent from this memory. When all of it waits for consumers that do not read, and where the file system cannot do that (O_DIRECT), records come through the page cache. 0: they always do.",
+		Doc: "Memory for what consumers read that are far behind, of all data folders together. It is read from the disk past the page cache, so that it takes the place of nothing there, and sent from this memory. When all of it waits for consumers that do not read, and where the file system cannot do that (O_DIRECT), records come through the page cache. 0: they always do. Each byte is read from the disk once where there are about two MiB for each consumer that is behind at the same time; with less, parts are read again.",
 	})
 	_ = storage.Bool(setting.Bool{
 		Name: "log.preallocate", Topic: "preallocate", Dynamic: setting.ClusterWide, Effect: setting.Ignored, Note: noReader,

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -60,6 +61,8 @@ type Disk struct {
 	failure    atomic.Pointer[error]
 	complained atomic.Int64 // unix nanoseconds
 	released   atomic.Bool
+	begun      sync.Once
+	behind     chan struct{} // has room for what later may run at the same time
 }
 
 // Syncer makes files durable: a diskio.Syncer.
@@ -127,9 +130,17 @@ func (d *Disk) Damaged(now time.Time, err error) {
 	d.complain(now, "a log is damaged; what is behind that is not read until its file is restored (millrace log verify lists all that is wrong)", err)
 }
 
-// later runs f after a while, unless the folder was given back by then.
+// parallelLater is how much of what was put off one disk does at the same time. Retention may make thousands
+// of files due at once. What waits for the disk takes a thread, and the runtime ends a process that has 10,000.
+const parallelLater = 16
+
+// later runs f after a while, unless the folder was given back by then. It may wait for others that
+// are due, so f must not wait for another.
 func (d *Disk) later(delay time.Duration, f func()) {
+	d.begun.Do(func() { d.behind = make(chan struct{}, parallelLater) })
 	unlessReleased := func() {
+		d.behind <- struct{}{}
+		defer func() { <-d.behind }()
 		if !d.released.Load() {
 			f()
 		}
