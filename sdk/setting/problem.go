@@ -155,24 +155,26 @@ func (e *edits) distance(a, b string, limit int) int {
 // next fills the row of the first i letters of a, and answers its least cell.
 func (e *edits) next(a, b string, i, limit int) (least int) {
 	from, to := max(1, i-limit+1), min(len(b), i+limit-1)
-	e.row[from-1] = limit
+	before, last, row, letter := e.before, e.last, e.row, a[i-1]
+	row[from-1] = limit
 	if from == 1 {
-		e.row[0] = min(i, limit)
+		row[0] = min(i, limit)
 	}
-	least = e.row[from-1]
+	least = row[from-1]
+	left := least
 	for j := from; j <= to; j++ {
-		same := 1
-		if a[i-1] == b[j-1] {
-			same = 0
+		n := last[j-1]
+		if letter != b[j-1] {
+			n = min(n, last[j], left) + 1
+			if i > 1 && j > 1 && letter == b[j-2] && a[i-2] == b[j-1] {
+				n = min(n, before[j-2]+1)
+			}
 		}
-		n := min(e.last[j]+1, e.row[j-1]+1, e.last[j-1]+same, limit)
-		if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-			n = min(n, e.before[j-2]+1)
-		}
-		e.row[j] = n
-		least = min(least, n)
+		left = min(n, limit)
+		row[j] = left
+		least = min(least, left)
 	}
-	e.row[to+1] = limit
+	row[to+1] = limit
 	return least
 }
 
