@@ -23,7 +23,7 @@ type rule struct {
 	Title      string           `json:"title"`
 	Defs       map[string]*rule `json:"$defs"`
 	Ref        string           `json:"$ref"`
-	Type       json.RawMessage  `json:"type"`
+	Type       typeNames        `json:"type"`
 	Const      json.RawMessage  `json:"const"`
 	Enum       []any            `json:"enum"`
 	Minimum    *float64         `json:"minimum"`
@@ -96,8 +96,8 @@ func (c *checker) value(path string, r *rule, value any) {
 	if len(r.Enum) > 0 && !slices.Contains(r.Enum, value) {
 		c.fail(path, "is %s, allowed are %v", text(value), r.Enum)
 	}
-	if types := r.types(); len(types) > 0 && !slices.ContainsFunc(types, func(t string) bool { return is(value, t) }) {
-		c.fail(path, "is %s, allowed is %s", text(value), strings.Join(types, " or "))
+	if len(r.Type) > 0 && !slices.ContainsFunc(r.Type, func(t string) bool { return is(value, t) }) {
+		c.fail(path, "is %s, allowed is %s", text(value), strings.Join(r.Type, " or "))
 		return
 	}
 	switch value := value.(type) {
@@ -108,7 +108,10 @@ func (c *checker) value(path string, r *rule, value any) {
 	case string:
 		c.string(path, r, value)
 	case json.Number:
-		if f, err := value.Float64(); err != nil || r.Minimum != nil && f < *r.Minimum {
+		switch f, err := value.Float64(); {
+		case err != nil:
+			c.fail(path, "is %.40s, which no number of 64 bits holds", value)
+		case r.Minimum != nil && f < *r.Minimum:
 			c.fail(path, "is %s, the least allowed is %v", value, *r.Minimum)
 		}
 	}
@@ -166,19 +169,17 @@ func (c *checker) string(path string, r *rule, value string) {
 	}
 }
 
-func (r *rule) types() []string {
-	if len(r.Type) == 0 {
+// typeNames is one name or several.
+type typeNames []string
+
+// UnmarshalJSON reads "x" as ["x"].
+func (t *typeNames) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*t = typeNames{one}
 		return nil
 	}
-	var one string
-	if json.Unmarshal(r.Type, &one) == nil {
-		return []string{one}
-	}
-	var many []string
-	if err := json.Unmarshal(r.Type, &many); err != nil {
-		panic("schema.json: type: " + err.Error())
-	}
-	return many
+	return json.Unmarshal(text, (*[]string)(t))
 }
 
 func is(value any, kind string) bool {
