@@ -285,7 +285,7 @@ func (j *Journal) believe(l *leftover, blank bool, why error) bool {
 // search finds the first whole block of this journal from a position on that is meant; −1
 // when there is none.
 func (j *Journal) search(l *leftover, from int64, meant func(*blockHead) bool) (int64, blockHead) {
-	p := make([]byte, 64*journalPage)
+	p := make([]byte, min(64*journalPage, max(0, l.size-from)))
 	for at := from; at+blockHeadSize <= l.size; at += int64(len(p)) {
 		n, err := l.ReadAt(p, at)
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -638,21 +637,20 @@ func FuzzStranger(f *testing.F) {
 	f.Add(slices.Concat(p.request(3, versionsRequest("test", "1")), p.request(1, handshake("PLAIN")), p.request(2, proofToken("\x00alice\x00x"))))
 	f.Add(slices.Concat(p.request(0, handshake("SCRAM-SHA-256")), frame([]byte("n,,n=alice,r=x")), frame([]byte("c=biws,r=x,p=AA=="))))
 	f.Add(p.request(4, kmsg.NewPtrMetadataRequest()))
-	fuzz.Run(f, func(t *testing.T, raw []byte) {
+	control, room := dial(f, b.Addresses()[0]), newSockets(f, b.Addresses()[1])
+	fuzz.RunTogether(f, len(room.all), func(t *testing.T, raw []byte) {
 		if bytes.Contains(raw, []byte("-hush")) {
-			t.Skip("it may know a password")
+			return // it may know a password
 		}
-		conn, err := net.Dial("tcp", b.Addresses()[1])
-		if err != nil {
-			t.Fatal(err)
+		l := room.next()
+		l.dial(t)
+		_ = l.write(raw) // it may be closed in the middle
+	}, func(t testing.TB) {
+		// The only loop accepts them before it answers this, or beside it, and has read them once it answers again.
+		control.at(t).alive()
+		control.alive()
+		for _, l := range room.used() {
+			l.close()
 		}
-		if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if _, err := conn.Write(raw); err != nil {
-			return // it was closed in the middle
-		}
-		dial(t, b.Addresses()[0]).alive()
 	})
 }

@@ -157,6 +157,7 @@ func FuzzValidate(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte(`{"schema":1,"phases":[{}]}`))
+	f.Add([]byte(`{"schema":1,"figures":[{"name":"a","unit":"s","value":1}]}`))
 	fuzz.Run(f, func(t *testing.T, data []byte) {
 		if Validate(data) != nil {
 			return

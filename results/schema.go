@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 )
 
 //go:embed schema.json
@@ -22,13 +23,13 @@ type rule struct {
 	Title      string           `json:"title"`
 	Defs       map[string]*rule `json:"$defs"`
 	Ref        string           `json:"$ref"`
-	Type       json.RawMessage  `json:"type"`
+	Type       typeNames        `json:"type"`
 	Const      json.RawMessage  `json:"const"`
 	Enum       []any            `json:"enum"`
 	Minimum    *float64         `json:"minimum"`
 	MinLength  int              `json:"minLength"`
 	MinItems   int              `json:"minItems"`
-	Pattern    string           `json:"pattern"`
+	Pattern    *regexp.Regexp   `json:"pattern"`
 	Required   []string         `json:"required"`
 	Properties map[string]*rule `json:"properties"`
 	Additional json.RawMessage  `json:"additionalProperties"`
@@ -38,7 +39,7 @@ type rule struct {
 // Validate reports everything that is wrong with the bytes of a result: what schema.json
 // says about its form, then what no schema can say about its meaning.
 func Validate(data []byte) error {
-	schema, err := compile(schemaText)
+	schema, err := shipped()
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,9 @@ func Validate(data []byte) error {
 	}
 	return r.meaning()
 }
+
+// shipped is schema.json. Nobody changes it.
+var shipped = sync.OnceValues(func() (*rule, error) { return compile(schemaText) })
 
 func compile(text []byte) (*rule, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -92,8 +96,8 @@ func (c *checker) value(path string, r *rule, value any) {
 	if len(r.Enum) > 0 && !slices.Contains(r.Enum, value) {
 		c.fail(path, "is %s, allowed are %v", text(value), r.Enum)
 	}
-	if types := r.types(); len(types) > 0 && !slices.ContainsFunc(types, func(t string) bool { return is(value, t) }) {
-		c.fail(path, "is %s, allowed is %s", text(value), strings.Join(types, " or "))
+	if len(r.Type) > 0 && !slices.ContainsFunc(r.Type, func(t string) bool { return is(value, t) }) {
+		c.fail(path, "is %s, allowed is %s", text(value), strings.Join(r.Type, " or "))
 		return
 	}
 	switch value := value.(type) {
@@ -104,7 +108,10 @@ func (c *checker) value(path string, r *rule, value any) {
 	case string:
 		c.string(path, r, value)
 	case json.Number:
-		if f, err := value.Float64(); err != nil || r.Minimum != nil && f < *r.Minimum {
+		switch f, err := value.Float64(); {
+		case err != nil:
+			c.fail(path, "is %.40s, which no number of 64 bits holds", value)
+		case r.Minimum != nil && f < *r.Minimum:
 			c.fail(path, "is %s, the least allowed is %v", value, *r.Minimum)
 		}
 	}
@@ -157,24 +164,22 @@ func (c *checker) string(path string, r *rule, value string) {
 	if len(value) < r.MinLength {
 		c.fail(path, "is empty")
 	}
-	if r.Pattern != "" && !regexp.MustCompile(r.Pattern).MatchString(value) {
+	if r.Pattern != nil && !r.Pattern.MatchString(value) {
 		c.fail(path, "%.40q does not match %s", value, r.Pattern)
 	}
 }
 
-func (r *rule) types() []string {
-	if len(r.Type) == 0 {
+// typeNames is one name or several.
+type typeNames []string
+
+// UnmarshalJSON reads "x" as ["x"].
+func (t *typeNames) UnmarshalJSON(text []byte) error {
+	var one string
+	if json.Unmarshal(text, &one) == nil {
+		*t = typeNames{one}
 		return nil
 	}
-	var one string
-	if json.Unmarshal(r.Type, &one) == nil {
-		return []string{one}
-	}
-	var many []string
-	if err := json.Unmarshal(r.Type, &many); err != nil {
-		panic("schema.json: type: " + err.Error())
-	}
-	return many
+	return json.Unmarshal(text, (*[]string)(t))
 }
 
 func is(value any, kind string) bool {

@@ -37,8 +37,11 @@ func DescribeTopic(v *setting.Values, names []string) []Entry {
 
 // DescribeBroker lists the settings of this broker.
 func DescribeBroker(v *setting.Values, names []string) []Entry {
-	all := append(describe(v, names, false), families(v, names)...)
-	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	all := describe(v, names, false)
+	if more := families(v, names); len(more) > 0 {
+		all = append(all, more...)
+		slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	}
 	return all
 }
 
@@ -83,13 +86,17 @@ func DescribeDefaults(v *setting.Values, names []string) []Entry {
 }
 
 func describe(v *setting.Values, names []string, topic bool) []Entry {
+	settings := brokerNames()
+	if topic {
+		settings = topicNames()
+	}
 	var all []Entry
-	for _, d := range Settings.All() {
-		name := d.Name
-		if topic {
-			name = d.Topic
-		}
-		if name == "" || names != nil && !slices.Contains(names, name) {
+	if names == nil {
+		all = make([]Entry, 0, len(settings))
+	}
+	for _, n := range settings {
+		name, d := n.name, n.Declaration
+		if names != nil && !slices.Contains(names, name) {
 			continue
 		}
 		e := entry(v, d, name)
@@ -98,7 +105,32 @@ func describe(v *setting.Values, names []string, topic bool) []Entry {
 			all = append(all, e)
 		}
 	}
-	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// listed is a setting under one of its names.
+type listed struct {
+	name string
+	*setting.Declaration
+}
+
+// What brokers, and topics, call their settings, in the order in which they are listed.
+var (
+	brokerNames = sync.OnceValue(func() []listed {
+		return inOrder(func(d *setting.Declaration) string { return d.Name })
+	})
+	topicNames = sync.OnceValue(func() []listed {
+		return inOrder(func(d *setting.Declaration) string { return d.Topic })
+	})
+)
+
+func inOrder(name func(*setting.Declaration) string) (all []listed) {
+	for _, d := range Settings.All() {
+		if name(d) != "" {
+			all = append(all, listed{name(d), d})
+		}
+	}
+	slices.SortFunc(all, func(a, b listed) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 

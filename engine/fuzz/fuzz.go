@@ -14,6 +14,7 @@
 //     and goes on there, and any input can be made again.
 //   - A finding is a panic, an error, an execution that takes more than two seconds each time it is tried, or one that
 //     allocates more than 64 MiB. It is written as Go writes one; go test plays it from then on.
+//   - Executions that share an end (RunTogether) are tried one by one before one of them is called a finding.
 //   - What a target leaves to t.Cleanup is cleaned up after a thousand executions at the latest.
 //
 // Command run does all targets, and writes docs/fuzz.md.
@@ -43,10 +44,11 @@ type options struct {
 	executions              int64
 	seed                    uint64
 	corpus, report, careful string
+	together                int64 // executions that share an end
 }
 
 func optionsOf(variable func(string) string) (o options, err error) {
-	o = options{seed: 1, corpus: variable(Corpus), report: variable(Report), careful: variable(Careful)}
+	o = options{seed: 1, together: 1, corpus: variable(Corpus), report: variable(Report), careful: variable(Careful)}
 	if n := variable(Executions); n != "" {
 		if o.executions, err = strconv.ParseInt(n, 10, 64); err != nil || o.executions < 1 {
 			return o, fmt.Errorf("%s=%s is no number of executions", Executions, n)
@@ -67,6 +69,41 @@ func Run(f *testing.F, target any) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	run(f, o, target)
+}
+
+// RunTogether is Run for a target with an end that costs more than the execution itself, such as asking a broker whether
+// it still lives. Each input is given to each, and end is called after so many of them at most: after each one unless
+// MILLRACE_FUZZ asks for executions. If something is found then, it says OneByOne, and the run is to go on with
+// MILLRACE_FUZZ_INPUT, with which each has its own end, too.
+func RunTogether(f *testing.F, most int, each func(*testing.T, []byte), end func(testing.TB)) {
+	f.Helper()
+	o, err := optionsOf(os.Getenv)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if o.executions > 0 && o.careful == "" {
+		o.together = int64(most)
+	}
+	open := int64(0)
+	run(f, o, func(t *testing.T, input []byte) {
+		open++
+		each(t, input)
+		if open >= o.together {
+			open = 0
+			end(t)
+		}
+	})
+	if open > 0 && !f.Failed() {
+		end(f)
+	}
+}
+
+// OneByOne is said of a finding among executions that shared an end.
+const OneByOne = "its executions are to be tried one by one"
+
+func run(f *testing.F, o options, target any) {
+	f.Helper()
 	if o.executions == 0 {
 		f.Fuzz(target)
 		return

@@ -17,6 +17,10 @@ const planted = "MILLRACE_FUZZ_PLANTED"
 
 // FuzzInput reads what is in a corpus, and writes it again.
 func FuzzInput(f *testing.F) {
+	if os.Getenv(planted) == "together" {
+		plantTogether(f)
+		return
+	}
 	f.Add([]byte("go test fuzz v1\n[]byte(\"abc\")\nint32(-5)\n"), int32(1))
 	f.Add([]byte("go test fuzz v1\nstring(\"\\x00\")\nfloat64(NaN)\n"), int32(100))
 	types := [][]reflect.Type{{reflect.TypeFor[[]byte](), reflect.TypeFor[int32]()}, {reflect.TypeFor[string](), reflect.TypeFor[float64]()}}
@@ -51,6 +55,17 @@ func plant(t *testing.T, text []byte, number int32) {
 	case what == "memory":
 		kept = make([]byte, mostBytes+1)
 	}
+}
+
+// plantTogether fails at the end of executions one of which had a long input.
+func plantTogether(f *testing.F) {
+	f.Add([]byte("abc"))
+	long := false
+	RunTogether(f, 16, func(_ *testing.T, text []byte) { long = long || len(text) > 100 }, func(t testing.TB) {
+		if long {
+			t.Fatal("planted")
+		}
+	})
 }
 
 // child plays FuzzInput in a process and a folder of its own.
@@ -91,6 +106,25 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 				t.Fatalf("it fails without the plant: %v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// What is found at an end that several executions share is found again one by one, and its input is kept.
+func TestFindsWhichOfSeveral(t *testing.T) {
+	folder := t.TempDir()
+	report := filepath.Join(folder, "report")
+	many := []string{planted + "=together", Executions + "=100000", Report + "=" + report}
+	out, err := child(t, folder, many...)
+	if p, readErr := ReadProgress(report); err == nil || !strings.Contains(out, OneByOne) || readErr != nil || p.Ended || len(p.Findings) > 0 {
+		t.Fatalf("%+v, %v, %v\n%s", p, readErr, err, out)
+	}
+	out, err = child(t, folder, append(many, Careful+"="+filepath.Join(folder, "input"))...)
+	p, readErr := ReadProgress(report)
+	if err == nil || readErr != nil || len(p.Findings) != 1 {
+		t.Fatalf("%+v, %v, %v\n%s", p, readErr, err, out)
+	}
+	if out, err = child(t, folder, planted+"=together"); err == nil || !strings.Contains(out, filepath.Base(p.Findings[0])) {
+		t.Fatalf("go test does not replay it: %v\n%s", err, out)
 	}
 }
 

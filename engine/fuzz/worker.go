@@ -176,9 +176,15 @@ func (w *worker) slow(t *testing.T, i int64) {
 	}
 }
 
-// found keeps the input of an execution and says so.
+// found keeps the input of an execution and says so. Of executions that shared an end nobody knows which it was: a run
+// that tries each by itself begins with the first of them.
 func (w *worker) found(t *testing.T, i int64, why string) {
 	w.told = true
+	if w.options.together > 1 {
+		w.progress.Executions = max(0, i+1-w.options.together)
+		t.Errorf("execution %d of %s=%d, or one of those before: %s\n%s", i, Seed, w.options.seed, why, OneByOne)
+		return
+	}
 	file, err := keep(w.progress.Target, encode(w.mutator.input(i)))
 	if err != nil {
 		t.Error(err)

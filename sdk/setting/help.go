@@ -73,7 +73,9 @@ func (t table) row(name, value, meaning string) {
 }
 
 // Meaning is the documentation with the limits and the effect said in words.
-func (d *Declaration) Meaning() string {
+func (d *Declaration) Meaning() string { return d.meaning }
+
+func (d *Declaration) explain() string {
 	text := d.Doc
 	if d.Allowed != "" && d.Type != TypeBoolean {
 		text += " Allowed: " + d.Allowed + "."

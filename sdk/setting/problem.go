@@ -111,43 +111,71 @@ func (s *Set) stranger(name string) (Problem, bool) {
 // is near enough to be a slip of the keyboard.
 func (s *Set) Nearest(name string) string {
 	best, least := "", 3+len(name)/8
+	var e edits
 	for _, d := range s.all {
 		if d.Name == "" || d.Internal {
 			continue
 		}
-		if n := distance(name, d.Name, least); n < least {
+		if n := e.distance(name, d.Name, least); n < least {
 			best, least = d.Name, n
 		}
 	}
 	return best
 }
 
-// distance counts the insertions, deletions, substitutions and swaps of
-// neighbours that turn a into b. From limit on it does not count on: the answer
-// is then limit.
-func distance(a, b string, limit int) int {
+// edits are the rows that distances are counted in, kept from one name to the next.
+type edits struct{ before, last, row []int }
+
+// distance counts the insertions, deletions, substitutions and swaps of neighbours that turn a
+// into b. From limit on, which is at least 1, it does not count on: the answer is then limit. So
+// only cells less than limit from the diagonal count; beside them and in place of greater ones
+// stands limit.
+func (e *edits) distance(a, b string, limit int) int {
 	if d := len(a) - len(b); d >= limit || -d >= limit {
 		return limit
 	}
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
+	for len(e.row) <= len(b)+1 {
+		e.before, e.last, e.row = append(e.before, 0), append(e.last, 0), append(e.row, 0)
 	}
+	for j := range min(len(b), limit) + 1 {
+		e.last[j] = j
+	}
+	lastLeast := 0
 	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			same := 1
-			if a[i-1] == b[j-1] {
-				same = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+same)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
+		least := e.next(a, b, i, limit)
+		if least >= limit && lastLeast >= limit { // a swap reaches back over two rows
+			return limit
+		}
+		lastLeast = least
+		e.before, e.last, e.row = e.last, e.row, e.before
+	}
+	return e.last[len(b)]
+}
+
+// next fills the row of the first i letters of a, and answers its least cell.
+func (e *edits) next(a, b string, i, limit int) (least int) {
+	from, to := max(1, i-limit+1), min(len(b), i+limit-1)
+	before, last, row, letter := e.before, e.last, e.row, a[i-1]
+	row[from-1] = limit
+	if from == 1 {
+		row[0] = min(i, limit)
+	}
+	least = row[from-1]
+	left := least
+	for j := from; j <= to; j++ {
+		n := last[j-1]
+		if letter != b[j-1] {
+			n = min(n, last[j], left) + 1
+			if i > 1 && j > 1 && letter == b[j-2] && a[i-2] == b[j-1] {
+				n = min(n, before[j-2]+1)
 			}
 		}
-		before, last, row = last, row, before
+		left = min(n, limit)
+		row[j] = left
+		least = min(least, left)
 	}
-	return min(last[len(b)], limit)
+	row[to+1] = limit
+	return least
 }
 
 // ReadStatic makes the static layer of a program: the lines of a file (text may be

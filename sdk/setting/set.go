@@ -141,7 +141,8 @@ type Declaration struct {
 
 	parse    parser
 	unit     int64 // nanoseconds per unit of a Duration, 0 for all others
-	standard slot  // the parsed default
+	meaning  string
+	standard slot // the parsed default
 	slot     index
 }
 
@@ -189,7 +190,7 @@ func (s *Section) declare(d Declaration) index {
 	if d.Effect != Honoured && d.Note == "" {
 		panic("setting: " + d.Name + d.Topic + " is not honoured and does not say why")
 	}
-	d.standard = d.parseDefault()
+	d.standard, d.meaning = d.parseDefault(), d.explain()
 	if d.slot = index(set.twins); d.Topic != "" {
 		set.twins++
 	} else {

@@ -184,7 +184,8 @@ func (r *runner) state(t target) string {
 	return filepath.Join(r.folder, strings.ReplaceAll(t.String(), "/", "_")+".json")
 }
 
-// play runs a target. What kills the process is found by running it once more, with each input written to a file first.
+// play runs a target. What kills the process, or is one of several, is found by running it once more, with each input
+// written to a file first.
 func (r *runner) play(ctx context.Context, t target, program string) error {
 	err := r.run(ctx, t, program, "")
 	p, readErr := fuzz.ReadProgress(r.state(t))
@@ -195,7 +196,8 @@ func (r *runner) play(ctx context.Context, t target, program string) error {
 		r.say("%s: %d executions, %.0f a second, %d findings", t, p.Executions, float64(p.Executions)/max(p.Seconds, 1e-3), len(p.Findings))
 		return r.report()
 	}
-	if told := err.Error(); !strings.Contains(told, "Failing input written to") && !strings.Contains(told, "--- FAIL") {
+	told := err.Error()
+	if strings.Contains(told, fuzz.OneByOne) || !strings.Contains(told, "Failing input written to") && !strings.Contains(told, "--- FAIL") {
 		input := filepath.Join(r.folder, "input-"+t.name)
 		err = errors.Join(err, r.run(ctx, t, program, input))
 		err = fmt.Errorf("%w\nif it was killed, it was by %s", err, input)

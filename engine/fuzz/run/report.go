@@ -77,7 +77,8 @@ Each decoder of bytes from the network, from a disk, from a plugin's guest or fr
   executions those runs made was not written down; Go's engine makes some ten thousand in a second, so that ten million of each target would take it most of a day.
 - **Blindly, and many times.** ` + "`make fuzz-long`" + ` executes each target ten million times with mutations of that corpus, without instrumentation, in one process
   (` + "`engine/fuzz`" + `). It learns nothing on the way: an input that reaches new code is not used for the next. An execution that takes more than two seconds, or
-  allocates more than 64 MiB, is a finding beside panics and what targets assert.
+  allocates more than 64 MiB, is a finding beside panics and what targets assert. Two targets send inputs to a broker that runs; they ask it after sixteen of
+  them whether it still answers, and try them one by one when it does not.
 
 The table is about the second way only. A run goes on where it was stopped, so its executions may be of several versions of the code; after a finding it went on with what was mended.
 Seconds say nothing about speed: the processor had other things to do. Findings are inputs that were added to
