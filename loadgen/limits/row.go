@@ -26,6 +26,7 @@ type Row struct {
 	Sides       []Side          `yaml:"sides"`
 	Probe       string          `yaml:"probe"`       // Empty: the workload is measured as it is
 	Disk        string          `yaml:"disk"`        // size of the writes by which the disk is measured beside the workload
+	Pauses      bool            `yaml:"pauses"`      // how long the garbage collector stops a broker of ours is read as well
 	Connections int             `yaml:"connections"` // for the probes that open them
 	Partitions  int             `yaml:"partitions"`  // for the probes that create them
 	Members     int             `yaml:"members"`     // of a group
@@ -144,6 +145,7 @@ func (r *Row) complaints() []error {
 	rule(r.Probe == probeProducer && (r.Time <= 0 || r.Partitions < 1 || r.Size < 1), "probe %s needs time, partitions and size", probeProducer)
 	rule(r.Probe == probeRebalance && r.Members < 2, "probe %s needs two members or more", probeRebalance)
 	rule(r.Probe == "" && len(r.Sides) > 0 && len(r.workload) == 0, "needs a probe, or a workload behind ---")
+	rule(r.Pauses && r.Probe != "", "pauses are read beside a workload, not by probe %s", r.Probe)
 	rule(len(r.Sides) == 0 && len(r.workload) > 0, "has a workload and no sides to run it on")
 	if r.Disk != "" {
 		_, err := loadgen.Bytes(r.Disk)
@@ -212,6 +214,9 @@ func (r *Row) has(c results.Check) error {
 		}
 	}
 	figures := pluginFigures
+	if r.Pauses {
+		figures = append([]string{longestPause}, figures...)
+	}
 	if r.Disk != "" {
 		figures = append(slices.Clone(diskFigures), figures...)
 	}

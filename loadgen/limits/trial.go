@@ -73,7 +73,7 @@ func (t *trial) among(ctx context.Context, w *loadgen.Workload) (r *results.Resu
 	if r, err = t.broker.Run(ctx, loadgen.Options{Workload: w, Progress: t.Second, Memory: t.memory}); r != nil {
 		r.Environment.Config = unplaced(r.Environment.Config, t.broker.Dir)
 	}
-	return r, errors.Join(err, end(), t.took(ctx, before))
+	return r, errors.Join(err, end(), t.took(ctx, before), t.paused(ctx))
 }
 
 // workload is the row's workload for this side.
