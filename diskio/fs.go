@@ -138,6 +138,13 @@ func removed(err error) error {
 	return err
 }
 
+// mostRead is more than any file has that is read whole: the index of a segment of 2 GiB, in which all is aborted, has
+// 0.9 GiB. One that says to be larger was harmed, and would take all memory.
+const mostRead = 1 << 30
+
+// errTooLarge is the error of reading such a file.
+var errTooLarge = fmt.Errorf("it is larger than %d bytes, which no file of this kind is: it is damaged", int64(mostRead))
+
 // ReadFile reads a whole file, which should be small.
 func ReadFile(fs FS, name string) ([]byte, error) {
 	f, err := fs.Open(name, os.O_RDONLY)
@@ -148,6 +155,9 @@ func ReadFile(fs FS, name string) ([]byte, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
+	}
+	if size > mostRead {
+		return nil, &os.PathError{Op: "read", Path: name, Err: errTooLarge}
 	}
 	data := make([]byte, size)
 	n, err := f.ReadAt(data, 0)

@@ -92,8 +92,12 @@ func (b *Broker) sortOne(image *cluster.Image, d *disk, name string) error {
 	if !ok || name == metadataFolder {
 		return nil
 	}
-	if found, err := d.FS.Stat(filepath.Join(d.Path, name)); err != nil || !found.Dir {
-		return err
+	found, err := d.FS.Stat(filepath.Join(d.Path, name))
+	if err != nil {
+		return fmt.Errorf("look at a partition's folder, or at what a link of that name leads to; bring that back, or take the link away: %w", err)
+	}
+	if !found.Dir {
+		return nil
 	}
 	t := image.Topic(topic)
 	switch {

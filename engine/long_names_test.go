@@ -52,3 +52,27 @@ func TestALongNameIsDeletedUnused(t *testing.T) {
 	}
 	stop(t, b)
 }
+
+// TestALinkToNothingIsTold: a link of a partition's name that leads nowhere, as to a disk that is not mounted, refuses the start
+// and says what to do. Who began without it would take the partition for empty.
+func TestALinkToNothingIsTold(t *testing.T) {
+	folder := t.TempDir()
+	b, err := begin(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, b)
+	if err := os.Symlink(folder+"/nowhere", folder+"/orders-0"); err != nil {
+		t.Fatal(err)
+	}
+	b, err = begin(folder)
+	if err == nil {
+		stop(t, b)
+		t.Fatal("it starts")
+	}
+	for _, want := range []string{folder + "/orders-0", "take the link away"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}

@@ -40,8 +40,8 @@ func Verify(fs diskio.FS, dir string, rest []diskio.JournalRest, report func(com
 			continue
 		}
 		logs++
-		if err := v.log(name); err != nil {
-			return logs, err
+		if err := v.log(name); err != nil { // the other partitions are of interest all the same
+			v.problem(name, err.Error())
 		}
 	}
 	return logs, nil

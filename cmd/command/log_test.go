@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,5 +78,22 @@ func TestLog(t *testing.T) {
 	}
 	if _, errs, code := s.run("", "log verify", t.TempDir()); code != 1 || !strings.Contains(errs, "neither the folder of a partition nor holds any") {
 		t.Errorf("verified nothing: %d %s", code, errs)
+	}
+}
+
+// TestVerifyGoesOn: what cannot be read in one partition keeps nobody from being told of the next.
+func TestVerifyGoesOn(t *testing.T) {
+	s := newTools(t)
+	data := t.TempDir()
+	first, second := filepath.Join(data, "a-0"), filepath.Join(data, "b-0")
+	writeLog(t, first)
+	writeLog(t, second)
+	epochs := filepath.Join(first, "leader-epoch-checkpoint")
+	if err := errors.Join(os.RemoveAll(epochs), os.Mkdir(epochs, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := s.run("", "log verify", data)
+	if code != 1 || !strings.Contains(out, epochs) || !strings.Contains(out, "2 partitions checked") {
+		t.Errorf("verified %d %s", code, out)
 	}
 }
