@@ -26,11 +26,9 @@ func Verify(fs diskio.FS, dir string, rest []diskio.JournalRest, report func(com
 	for _, r := range rest {
 		v.waits[filepath.Dir(filepath.FromSlash(r.Name))] = true
 	}
-	if err := v.notes(); err != nil {
-		return 0, err
-	}
+	v.notes()
 	if err := quorum.Verify(fs, dir, v.entries, report); err != nil {
-		return 0, err
+		v.problem(metadataFolder, err.Error())
 	}
 	for _, name := range names {
 		if _, _, ok := parseFolder(name); !ok {
@@ -60,37 +58,32 @@ type verification struct {
 
 // notes reads what the last broker has left here. That they are not there is no problem: a crash leaves no
 // marker, and points come with the first minute.
-func (v *verification) notes() error {
-	err := v.note(cleanFile, "logs are checked at the start", func(text string) (err error) {
+func (v *verification) notes() {
+	v.note(cleanFile, "logs are checked at the start", func(text string) (err error) {
 		v.entries, err = parseMarker(text)
 		v.clean = err == nil
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	err = v.note(pointsFile, "more is checked at the start, and nobody can tell whether logs end where they did", func(text string) (err error) {
+	v.note(pointsFile, "more is checked at the start, and nobody can tell whether logs end where they did", func(text string) (err error) {
 		v.points, err = parsePoints(text)
 		return err
 	})
-	if _, missing := v.fs.Stat(filepath.Join(v.dir, pointsFile)); err == nil && v.clean && errors.Is(missing, os.ErrNotExist) {
+	if _, missing := v.fs.Stat(filepath.Join(v.dir, pointsFile)); v.clean && errors.Is(missing, os.ErrNotExist) {
 		v.problem(pointsFile, "it is missing, and a clean stop leaves one: nobody can tell whether logs end where they did")
 	}
-	return err
 }
 
-func (v *verification) note(name, price string, read func(string) error) error {
+func (v *verification) note(name, price string, read func(string) error) {
 	text, err := diskio.ReadFile(v.fs, filepath.Join(v.dir, name))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return
+	}
+	if err == nil {
+		err = read(string(text))
 	}
 	if err != nil {
-		return fmt.Errorf("verify %s: %w", name, err)
-	}
-	if err := read(string(text)); err != nil {
 		v.problem(name, err.Error()+"; "+price)
 	}
-	return nil
 }
 
 func (v *verification) problem(name, text string) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,5 +84,35 @@ func TestVerifyKnowsFilesOfAnotherTime(t *testing.T) {
 	}
 	if text := verified(t, folder); !strings.Contains(text, "t-0: the log ends at offset") || !strings.Contains(text, "bring back the newest") {
 		t.Errorf("told is %q", text)
+	}
+}
+
+// TestVerifyGoesOnBehindWhatItCannotRead: what stands in the place of a note, or of a file of the metadata log, keeps
+// nobody from being told of the logs.
+func TestVerifyGoesOnBehindWhatItCannotRead(t *testing.T) {
+	for _, name := range []string{pointsFile, cleanFile, metadataFolder + "/quorum-state"} {
+		folder := sealed(t)
+		file := filepath.Join(folder, name)
+		if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if text := verified(t, folder); !strings.Contains(text, filepath.Base(name)) {
+			t.Errorf("%s cannot be read, told is %q", name, text)
+		}
+	}
+}
+
+// TestVerifyKnowsFoldersWithoutMetadata: partitions that were copied lie beside no metadata log, and need nobody who
+// says whose they are.
+func TestVerifyKnowsFoldersWithoutMetadata(t *testing.T) {
+	folder := sealed(t)
+	for _, name := range []string{metadataFolder, "meta.properties", pointsFile, cleanFile} {
+		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Verify(diskio.OS, folder, nil, func(p commitlog.Problem) { t.Errorf("told is %s", p) })
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -254,7 +254,9 @@ func (w *walker) follows(entries []offsetEntry, e offsetEntry, offset int64) (bo
 	if i == len(entries) || int64(entries[i].position) >= w.end || int(entries[i].position-e.position) <= len(w.buf) {
 		return false, nil // what is near by is read together
 	}
-	if err := w.jump(entries[i]); err != nil {
+	if err := w.jump(entries[i]); err == errIndex || err == diskio.ErrCold { //nolint:errorlint // bare; and it may be another batch than the one that is wanted
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	return w.head.BaseOffset() == offset, nil

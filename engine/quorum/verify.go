@@ -19,13 +19,18 @@ import (
 // error is what kept it from reading.
 func Verify(files diskio.FS, folder string, least int64, report func(commitlog.Problem)) error {
 	v := verifier{files: files, dir: filepath.Join(folder, logFolder), report: report}
-	properties, err := readProperties(files, filepath.Join(folder, propertiesFile))
-	if err != nil {
-		v.problem(filepath.Join(folder, propertiesFile), fmt.Errorf("%w: it says whose folder this is, and the broker refuses to start beside a metadata log without it; bring it back", err))
-	}
 	names, err := files.ReadDir(v.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another of log.dirs has the metadata
+	elsewhere := errors.Is(err, fs.ErrNotExist) // another of log.dirs has the metadata
+	properties, missing := readProperties(files, filepath.Join(folder, propertiesFile))
+	switch {
+	case missing == nil, elsewhere && errors.Is(missing, fs.ErrNotExist):
+	case elsewhere:
+		v.problem(filepath.Join(folder, propertiesFile), fmt.Errorf("%w: it says whose folder this is; bring it back", missing))
+	default:
+		v.problem(filepath.Join(folder, propertiesFile), fmt.Errorf("%w: it says whose folder this is, and the broker refuses to start beside a metadata log without it; bring it back", missing))
+	}
+	if elsewhere {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("verify the metadata log: %w", err)
