@@ -54,7 +54,7 @@ func onTwoDisks(t *testing.T) *twoDisks {
 
 // impatiently has nobody wait for disks for longer than tests want to last.
 func impatiently(delay time.Duration, f func()) (stop func()) {
-	timer := time.AfterFunc(min(delay, time.Second/2), f)
+	timer := time.AfterFunc(min(delay, time.Second), f)
 	return func() { timer.Stop() }
 }
 
@@ -519,7 +519,7 @@ func TestWhoAsksBothDisksIsAnswered(t *testing.T) {
 		}},
 		{8, offsets, func(a kmsg.Response) {
 			r := a.(*kmsg.OffsetFetchResponse).Groups
-			codes("offset", r[0].ErrorCode, r[1].ErrorCode, kerr.CoordinatorNotAvailable)
+			codes("offset", r[0].ErrorCode, r[1].ErrorCode, kerr.NotCoordinator)
 		}},
 		{0, producers, func(a kmsg.Response) {
 			r := a.(*kmsg.DescribeProducersResponse).Topics[0].Partitions

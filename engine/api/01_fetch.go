@@ -48,6 +48,7 @@ type fetchCall struct {
 	verdict  bool
 	rationed int          // bytes that readers may bring
 	wakeup   netpoll.Task // runs resume on the loop
+	opening  *settling    // what it waited for before it looked; nil: all was open
 	parties  atomic.Int32 // the answer, and the wait while it is on
 	next     *fetchCall   // in the session's list of waiting fetches
 	prev     *fetchCall
@@ -99,7 +100,7 @@ func newFetchCall() *fetchCall {
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame
-	f.session, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, false, false, false, false, false
+	f.session, f.opening, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, nil, false, false, false, false, false
 	f.filtering = fetchFilter{}
 	f.gone.Store(false)
 	f.parties.Store(1)
@@ -230,8 +231,9 @@ func (f *fetchCall) settle() bool {
 	f.part(f.conn.Loop().Now())
 	if s.left.Load() > 1 {
 		wait := time.Duration(f.request.MaxWaitMillis) * time.Millisecond
-		s.stop = f.server.Later(min(max(wait, settlePatience), gatherPatience), s.end)
+		s.stop = f.server.Later(min(max(wait, settlePatience), gatherPatience), s.giveUp)
 	}
+	f.opening = s
 	s.settled()
 	return true
 }
@@ -244,6 +246,7 @@ const settlePatience = time.Second
 type settling struct {
 	left   atomic.Int32
 	ended  atomic.Bool
+	late   atomic.Bool // it has waited for long enough
 	loop   *netpoll.Loop
 	wakeup *netpoll.Task // of the fetch, until it ended
 	stop   func()        // ends the wait; nil: nobody waits
@@ -256,6 +259,11 @@ func (s *settling) settled() {
 	if s.stop != nil {
 		s.stop()
 	}
+	s.end()
+}
+
+func (s *settling) giveUp() {
+	s.late.Store(true)
 	s.end()
 }
 
@@ -421,9 +429,10 @@ func (f *fetchCall) locate(t *target, left int, first bool) error {
 		return kerr.UnknownTopicOrPartition
 	}
 	r := t.replica
+	unopened := f.opening != nil && f.opening.late.Load() && !r.Settled() && r.Disk().Failed() == nil
 	log, err := r.Log()
-	if err != nil && !r.Settled() {
-		return kerr.ReplicaNotAvailable // its log is being opened: of all codes the one by which every client comes again without a word
+	if err != nil && unopened {
+		return kerr.ReplicaNotAvailable // of all codes the one by which every client comes again without a word
 	}
 	if err != nil {
 		return err
@@ -671,7 +680,7 @@ func (f *fetchCall) drop() {
 	if f.frame != nil {
 		f.frame.Release()
 	}
-	f.frame, f.session, f.judged = nil, nil, nil
+	f.frame, f.session, f.opening, f.judged = nil, nil, nil, nil
 	f.call = call{}
 	clear(f.targets)
 	f.targets = f.targets[:0]

@@ -32,7 +32,8 @@ func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchRespons
 	})
 	for i := range groups {
 		name := groups[i].Group
-		p := all.part(func() { a.Groups[i] = *refusedOffsetGroup(name, kerr.CoordinatorNotAvailable) })
+		// Not COORDINATOR_NOT_AVAILABLE: consumers of Kafka before 3.9 make an error of the application's of that here.
+		p := all.part(func() { a.Groups[i] = *refusedOffsetGroup(name, kerr.NotCoordinator) })
 		c.fetchOffsets(&groups[i], q.RequireStable, func(r *kmsg.OffsetFetchResponseGroup) {
 			p.tell(func() { a.Groups[i] = *r })
 		})

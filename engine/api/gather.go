@@ -36,7 +36,10 @@ type part struct {
 	late func()
 }
 
-func (c *call) gather(finish func()) *gather { return c.server.gather(finish) }
+func (c *call) gather(finish func()) *gather {
+	c.part(time.Now())
+	return c.server.gather(finish)
+}
 
 func (s *Server) gather(finish func()) *gather {
 	g := &gather{finish: finish, patience: gatherPatience, later: s.Later}
