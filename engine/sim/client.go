@@ -135,7 +135,7 @@ func ask[A kmsg.Response](c *client, k **link, late bool, q kmsg.Request, code f
 func retriable(err error) bool {
 	for _, known := range []error{
 		kerr.ConcurrentTransactions, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator,
-		kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.UnstableOffsetCommit, kerr.RequestTimedOut,
+		kerr.NotEnoughReplicas, kerr.NotLeaderForPartition, kerr.ReplicaNotAvailable, kerr.KafkaStorageError, kerr.UnstableOffsetCommit, kerr.RequestTimedOut,
 	} {
 		if errors.Is(err, known) {
 			return true
