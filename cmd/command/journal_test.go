@@ -79,3 +79,19 @@ func TestVerifyJournal(t *testing.T) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
+
+// TestVerifyBehindAJournalThatCannotBeRead: the rest of the folder is read all the same.
+func TestVerifyBehindAJournalThatCannotBeRead(t *testing.T) {
+	s := newTools(t)
+	data := t.TempDir()
+	writeLog(t, filepath.Join(data, "orders-0"))
+	writeOwner(t, data)
+	file := filepath.Join(data, "journal")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := s.run("", "log verify", data)
+	if code != 1 || !strings.Contains(out, file+": ") || !strings.Contains(out, "1 partitions checked, 1 problems found\n") {
+		t.Errorf("exit %d:\n%s%s", code, out, errs)
+	}
+}

@@ -142,8 +142,8 @@ func verifyFolder(out io.Writer, dir string, tell func(commitlog.Problem)) (logs
 		return 0, 0, fmt.Errorf("%s is neither the folder of a partition nor holds any", dir)
 	}
 	problems, rest, err := verifyJournal(out, dir)
-	if err != nil {
-		return 0, problems, err
+	if err != nil { // the partitions are of interest all the same
+		tell(commitlog.Problem{File: filepath.Join(dir, "journal"), Position: -1, Text: err.Error() + "; what it still has of partitions is not known"})
 	}
 	logs, err = engine.Verify(diskio.OS, dir, rest, tell)
 	return logs, problems, err
