@@ -37,12 +37,8 @@ type part struct {
 }
 
 func (c *call) gather(finish func()) *gather {
-	c.part(time.Now())
-	return c.server.gather(finish)
-}
-
-func (s *Server) gather(finish func()) *gather {
-	g := &gather{finish: finish, patience: gatherPatience, later: s.Later}
+	c.beginWait(time.Now())
+	g := &gather{finish: finish, patience: gatherPatience, later: c.server.Later}
 	g.left.Store(1)
 	return g
 }
