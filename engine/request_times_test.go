@@ -12,7 +12,7 @@ func TestRequestTimesTellWaitingFromWork(t *testing.T) {
 	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0")
 	p := dial(t, b.Addresses()[0])
 	s := p.topic(1)
-	const wait = 300 // ms
+	const wait = 1000 // ms
 	q := from(s, 0, 0)
 	q.MaxWaitMillis = wait
 	ask[*kmsg.FetchResponse](p, 12, q)
