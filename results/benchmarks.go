@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -17,7 +18,8 @@ const (
 	theirs     = "kafka"
 )
 
-// cell is every run of one combination, by system.
+// cell is every run of one combination that counts, by system: those of the build that was measured
+// last. What two builds did says nothing of either when it is put together.
 type cell struct {
 	flush                     string
 	record, batch, partitions int
@@ -49,7 +51,7 @@ func Benchmarks(w io.Writer, all []*Result, limits []Limit) error {
 
 // benchmarksPeers writes the comparison with Kafka.
 func benchmarksPeers(out *strings.Builder, all []*Result, cells []cell) {
-	benchmarksHead(out, all, cells)
+	benchmarksHead(out, cells)
 	for _, flush := range []string{"commit", "os"} {
 		some := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return c.flush != flush })
 		if len(some) == 0 {
@@ -62,7 +64,7 @@ func benchmarksPeers(out *strings.Builder, all []*Result, cells []cell) {
 		latencyTable(out, "Acknowledgement at a steady "+rate+": due → acknowledged", some, "steady", Response)
 		latencyTable(out, "End to end at a steady "+rate+": due → read by a consumer", some, "steady", E2E)
 	}
-	benchmarksFoot(out, cells)
+	benchmarksFoot(out, all, cells)
 }
 
 // steadyRate is the rate that the steady phases were to have, in bytes of values.
@@ -106,19 +108,35 @@ func cellsOf(all []*Result) []cell {
 		}
 		cells[i].runs[r.System] = append(cells[i].runs[r.System], r)
 	}
+	for i := range cells {
+		cells[i].keepLastBuild()
+	}
 	slices.SortFunc(cells, func(a, b cell) int {
 		return cmp.Or(cmp.Compare(a.flush, b.flush), cmp.Compare(a.record, b.record), cmp.Compare(a.batch, b.batch), cmp.Compare(a.partitions, b.partitions))
 	})
 	return cells
 }
 
-func benchmarksHead(out *strings.Builder, all []*Result, cells []cell) {
-	var peers []*Result
-	for _, r := range all {
-		if r.Suite == peersSuite {
-			peers = append(peers, r)
-		}
+// keepLastBuild drops the runs of earlier builds.
+func (c *cell) keepLastBuild() {
+	newest := lastBuild(slices.Concat(slices.Collect(maps.Values(c.runs))...))
+	for system, runs := range c.runs {
+		c.runs[system] = slices.DeleteFunc(runs, func(r *Result) bool { return r.build() != newest })
 	}
+}
+
+// counted are the runs of all cells, the earliest first.
+func counted(cells []cell) []*Result {
+	var runs []*Result
+	for _, c := range cells {
+		runs = slices.Concat(runs, slices.Concat(slices.Collect(maps.Values(c.runs))...))
+	}
+	slices.SortFunc(runs, func(a, b *Result) int { return a.Started.Compare(b.Started) })
+	return runs
+}
+
+func benchmarksHead(out *strings.Builder, cells []cell) {
+	peers := counted(cells)
 	first, last := peers[0], peers[len(peers)-1]
 	e := last.Environment
 	fmt.Fprintf(out, `# Benchmarks
@@ -132,13 +150,13 @@ the interval excludes 1 and Mann-Whitney p < 0.05).
 |---|---|
 | measured | %s to %s, %d runs in %d cells, both systems in turn |
 | machine | %s, %d cores, %s memory, %s, %s |
-| systems | Millrace %.10s%s (%s) · Apache Kafka 4.3.1, 1 GB heap, its defaults |
+| systems | Millrace %s (%s) · Apache Kafka 4.3.1, 1 GB heap, its defaults |
 | client | the own wire client of `+"`millrace bench`"+`, on the same machine: 2 producing connections, 5 requests in flight each, idempotent, acks=all |
 | full speed | a bounded volume or time per run, whichever is first (each file of results has its workload: 1 GB or 4 s unless it was run otherwise); memory is touched before the run and given back as it writes, so that the page cache of both systems grows into memory that is equally warm |
 | steady | open model, at a rate that both systems carry; latency counts from the moment at which a batch was due |
 | GB, MB | 10⁹ and 10⁶ bytes of record values |
 `, first.Started.UTC().Format("2006-01-02 15:04"), last.Started.UTC().Format("2006-01-02 15:04 UTC"), len(peers), len(cells),
-		e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem, e.Git, dirtyMark(e.Dirty), e.Go)
+		e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem, strings.Join(buildsOf(peers), ", "), e.Go)
 }
 
 func dirtyMark(dirty bool) string {
@@ -233,7 +251,7 @@ func side(values []float64, invalid int, format func(float64) string, spread boo
 }
 
 // benchmarksFoot lists the runs that do not count, and why.
-func benchmarksFoot(out *strings.Builder, cells []cell) {
+func benchmarksFoot(out *strings.Builder, all []*Result, cells []cell) {
 	var lines []string
 	phases, disturbed := 0, 0
 	repeats := math.MaxInt
@@ -256,6 +274,15 @@ func benchmarksFoot(out *strings.Builder, cells []cell) {
 	}
 	if disturbed > 0 {
 		fmt.Fprintf(out, "\nIn %d of %d phases something else than client and broker used more than %.2f cores (the kernel's\nwriting to disk counts as such).\n", disturbed, phases, BusyCores)
+	}
+	older := -len(counted(cells))
+	for _, r := range all {
+		if r.Suite == peersSuite {
+			older++
+		}
+	}
+	if older > 0 {
+		fmt.Fprintf(out, "\nNot in the tables: %d runs of an earlier build than the cell's last.\n", older)
 	}
 	if repeats < MinRepeats {
 		fmt.Fprintf(out, "\nSome cells have %d runs of a system: too few to tell the systems apart, so their ratios are not bold.\n", repeats)

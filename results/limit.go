@@ -162,8 +162,24 @@ func current(all []*Result, row int) []*Result {
 	if len(runs) == 0 {
 		return nil
 	}
-	newest := slices.MaxFunc(runs, func(a, b *Result) int { return a.Started.Compare(b.Started) }).build()
+	newest := lastBuild(runs)
 	return slices.DeleteFunc(runs, func(r *Result) bool { return r.build() != newest })
+}
+
+// lastBuild is the build of the run that was started last.
+func lastBuild(runs []*Result) string {
+	return slices.MaxFunc(runs, func(a, b *Result) int { return a.Started.Compare(b.Started) }).build()
+}
+
+// buildsOf are the builds of runs, each once, in their order.
+func buildsOf(runs []*Result) []string {
+	var builds []string
+	for _, r := range runs {
+		if !slices.Contains(builds, r.build()) {
+			builds = append(builds, r.build())
+		}
+	}
+	return builds
 }
 
 func (r *Result) quick() bool { return r.Labels[QuickLabel] != "" }

@@ -53,29 +53,15 @@ medians, with its 95 %% interval in parentheses; where systems or modes are comp
 the 95 %% interval (bootstrap) and not about the median: *goal met*, *met* and *not met* when all of it is on that side of the bound,
 *unresolved* when it is not, or when there are fewer than %d valid runs. The row's file in loadgen/limits/rows/ says what was run.
 `, MinRepeats)
-	var builds []string
-	var first, last *Result
-	runs := 0
-	for _, r := range all {
-		if !strings.HasPrefix(r.Suite, limitsSuite) {
-			continue
-		}
-		if first == nil {
-			first = r
-		}
-		last = r
-		runs++
-		if !slices.Contains(builds, r.build()) {
-			builds = append(builds, r.build())
-		}
-	}
-	if runs == 0 {
+	runs := slices.DeleteFunc(slices.Clone(all), func(r *Result) bool { return !strings.HasPrefix(r.Suite, limitsSuite) })
+	if len(runs) == 0 {
 		out.WriteString("\nNothing was measured yet.\n\n")
 		return
 	}
+	first, last := runs[0], runs[len(runs)-1]
 	e := last.Environment
-	fmt.Fprintf(out, "\n%d runs, %s to %s, of Millrace %s, on %s, %d cores, %s memory, %s, %s.\n\n", runs, first.Started.UTC().Format("2006-01-02 15:04"),
-		last.Started.UTC().Format("2006-01-02 15:04 UTC"), strings.Join(builds, ", "), e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem)
+	fmt.Fprintf(out, "\n%d runs, %s to %s, of Millrace %s, on %s, %d cores, %s memory, %s, %s.\n\n", len(runs), first.Started.UTC().Format("2006-01-02 15:04"),
+		last.Started.UTC().Format("2006-01-02 15:04 UTC"), strings.Join(buildsOf(runs), ", "), e.CPU, e.Cores, byteSize(e.Memory), e.Kernel, e.FileSystem)
 }
 
 // measured is the cell that shows what the runs said, bad or good, and whether they were

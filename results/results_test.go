@@ -3,6 +3,7 @@ package results
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -372,6 +373,26 @@ func TestBenchmarks(t *testing.T) {
 	}
 	if err := Benchmarks(&out, nil, nil); err == nil {
 		t.Error("a document was made from nothing")
+	}
+}
+
+// TestBenchmarksAreOfOneBuild: what an earlier build did, better or worse, is not mixed into a cell.
+func TestBenchmarksAreOfOneBuild(t *testing.T) {
+	all := append(runs(t, "kafka", 5, 1000, 200, 0.1), runs(t, "millrace", 5, 2000, 50, 0.1)...)
+	for _, r := range all {
+		r.Environment.Git = "0123456789abcdef"
+	}
+	before := append(runs(t, "kafka", 5, 77000, 200, 0), runs(t, "millrace", 6, 66000, 50, 0)...)
+	for _, r := range before {
+		r.Environment.Git, r.Started = "fedcba9876543210", r.Started.AddDate(0, 0, -1)
+	}
+	var out, alone bytes.Buffer
+	if err := errors.Join(Benchmarks(&out, append(before, all...), nil), Benchmarks(&alone, all, nil)); err != nil {
+		t.Fatal(err)
+	}
+	const note = "\nNot in the tables: 11 runs of an earlier build than the cell's last.\n"
+	if got := strings.Replace(out.String(), note, "", 1); got != alone.String() || got == out.String() || strings.Contains(got, "fedcba") {
+		t.Errorf("with an earlier build's runs:\n%s\nwithout:\n%s", out.String(), alone.String())
 	}
 }
 
