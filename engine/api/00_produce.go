@@ -125,7 +125,7 @@ func (p *produceCall) send() {
 	if p.request.Acks == 0 {
 		p.slot.Discard() // later answers of the connection need not wait for this one
 	}
-	p.part(time.Now())
+	p.suspend(time.Now())
 	for i := range p.appends {
 		if p.results[i].Error != 0 {
 			continue

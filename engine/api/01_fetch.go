@@ -26,23 +26,23 @@ import (
 // It goes back to the pool when it is answered and no shard knows of it any more.
 type fetchCall struct {
 	call
-	request   wire.Fetch
-	frame     *netpoll.Frame // nil once nothing points into it
-	session   *fetchSession  // nil: the request stands alone
-	full      bool           // every partition is listed in the answer, news or not
-	targets   []target
-	scratch   []byte
-	aborted   []batch.Aborted // of all targets
-	wait      shard.Wait
-	waiting   bool
-	due       bool // the wait is over
-	warming   bool // readers bring what is cold
-	warmed    bool // and have done so: whatever else is cold now waits for the next fetch
-	answered  bool
-	filtering fetchFilter
-	gone      atomic.Bool // its connection closed; for workers
-	reading   atomic.Int32
-	colds     []coldTarget
+	request     wire.Fetch
+	frame       *netpoll.Frame // nil once nothing points into it
+	incremental *fetchSession  // that the request is part of; nil: it stands alone
+	full        bool           // every partition is listed in the answer, news or not
+	targets     []target
+	scratch     []byte
+	aborted     []batch.Aborted // of all targets
+	wait        shard.Wait
+	waiting     bool
+	due         bool // the wait is over
+	warming     bool // readers bring what is cold
+	warmed      bool // and have done so: whatever else is cold now waits for the next fetch
+	answered    bool
+	filtering   fetchFilter
+	gone        atomic.Bool // its connection closed; for workers
+	reading     atomic.Int32
+	colds       []coldTarget
 	// judged is the topic that was asked for last whether it may be read, and how that ended.
 	judged   *shard.Topic
 	verdict  bool
@@ -100,7 +100,7 @@ func newFetchCall() *fetchCall {
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame
-	f.session, f.opening, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, nil, false, false, false, false, false
+	f.incremental, f.opening, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, nil, false, false, false, false, false
 	f.filtering = fetchFilter{}
 	f.gone.Store(false)
 	f.parties.Store(1)
@@ -124,10 +124,10 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 
 // aim lists the partitions to read: those of the session, or of the request alone.
 func (f *fetchCall) aim() {
-	if s := f.session; s != nil {
+	if s := f.incremental; s != nil {
 		if len(s.order) == 0 && f.request.SessionEpoch > 0 { // a session without partitions ends, as in Kafka
-			f.call.session.fetches.close(s.id, &f.server.sessions)
-			f.session, f.full = nil, true
+			f.session.fetches.close(s.id, &f.server.sessions)
+			f.incremental, f.full = nil, true
 			return
 		}
 		if n := len(s.order); n > 0 {
@@ -228,7 +228,7 @@ func (f *fetchCall) settle() bool {
 	if s == nil {
 		return false
 	}
-	f.part(f.conn.Loop().Now())
+	f.suspend(f.conn.Loop().Now())
 	if s.left.Load() > 1 {
 		wait := time.Duration(f.request.MaxWaitMillis) * time.Millisecond
 		s.stop = f.server.Later(min(max(wait, settlePatience), gatherPatience), s.giveUp)
@@ -296,7 +296,7 @@ func (f *fetchCall) resume() {
 		f.due, f.warmed = true, false
 	case f.warming:
 		f.warming, f.warmed = false, true
-		f.call.session.unpark(f)
+		f.session.unpark(f)
 		f.drop() // of the readers
 	case f.filtering.on:
 		f.filtered()
@@ -308,16 +308,20 @@ func (f *fetchCall) resume() {
 // proceed looks, and answers, waits, or has read what is not in memory.
 func (f *fetchCall) proceed() {
 	bytes, failed := f.look()
-	if len(f.colds) > 0 {
+	switch {
+	case len(f.colds) > 0:
 		f.warm()
-		return
-	}
-	if f.due || failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed ||
-		f.call.session.awaited+len(f.targets) > mostAwaited {
+	case failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || !f.mayWait():
 		f.answer()
-		return
+	default:
+		f.waitFor(int64(f.request.MinBytes) - int64(bytes))
 	}
-	f.waitFor(int64(f.request.MinBytes) - int64(bytes))
+}
+
+// mayWait reports whether there is something to wait for, time to do so, and room for one more that waits.
+func (f *fetchCall) mayWait() bool {
+	return len(f.targets) > 0 && !f.due && f.request.MaxWaitMillis > 0 && !f.session.closed &&
+		f.session.awaited+len(f.targets) <= mostAwaited
 }
 
 // waitFor has the call look again when so many bytes more can be read, or its time is over.
@@ -329,11 +333,11 @@ func (f *fetchCall) waitFor(bytes int64) {
 	f.wait.Need = bytes
 	passed := f.conn.Loop().Now().Sub(f.received)
 	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
-	f.part(f.conn.Loop().Now())
+	f.suspend(f.conn.Loop().Now())
 	f.waiting = true
-	f.call.session.awaited += len(f.targets)
+	f.session.awaited += len(f.targets)
 	f.parties.Add(2) // the wait, and the wake that will come
-	f.call.session.park(f)
+	f.session.park(f)
 	f.wait.Begin()
 }
 
@@ -353,8 +357,8 @@ func (f *fetchCall) Idle() { f.drop() }
 // leave ends the wait.
 func (f *fetchCall) leave() {
 	f.waiting = false
-	f.call.session.awaited -= len(f.targets)
-	f.call.session.unpark(f)
+	f.session.awaited -= len(f.targets)
+	f.session.unpark(f)
 	f.wait.End()
 	f.drop() // of the wake
 }
@@ -565,8 +569,8 @@ func (f *fetchCall) answer() {
 		return
 	}
 	head := wire.FetchHead{}
-	if f.session != nil {
-		head.SessionID = f.session.id
+	if f.incremental != nil {
+		head.SessionID = f.incremental.id
 	}
 	for i := range f.targets {
 		t := &f.targets[i]
@@ -630,12 +634,11 @@ func (f *fetchCall) topic(begin, end int) {
 // possible: from the mapped segment, where heads and records of all partitions leave by
 // one system call, else by sendfile. The segment stays until they are sent.
 func (f *fetchCall) attach(t *target) {
+	t.topic.Counts.Fetched(t.result.RecordBytes)
 	if t.filtered != nil {
-		t.topic.Counts.Fetched(t.result.RecordBytes)
 		f.attachFiltered(t)
 		return
 	}
-	t.topic.Counts.Fetched(t.result.RecordBytes)
 	if t.part.past.Bytes > 0 {
 		f.attachPast(t)
 		return
@@ -680,7 +683,7 @@ func (f *fetchCall) drop() {
 	if f.frame != nil {
 		f.frame.Release()
 	}
-	f.frame, f.session, f.opening, f.judged = nil, nil, nil, nil
+	f.frame, f.incremental, f.opening, f.judged = nil, nil, nil, nil
 	f.call = call{}
 	clear(f.targets)
 	f.targets = f.targets[:0]

@@ -23,7 +23,7 @@ type call struct {
 	version     int16
 	correlation int32
 	received    time.Time
-	parted      time.Time     // since when it waits for somebody else; zero: it does not
+	suspended   time.Time     // since when it waits for somebody else; zero: it does not
 	away        time.Duration // for which it has waited before
 }
 
@@ -39,18 +39,19 @@ func (c *call) reply(a kmsg.Response) {
 	c.slot.Send()
 }
 
-// part notes that what comes now is waiting: for a partition, a coordinator, a disk, or for data.
-func (c *call) part(now time.Time) {
-	if c.parted.IsZero() {
-		c.parted = now
+// suspend notes that what comes now is waiting: for a partition, a coordinator, a disk, or for data. Waiting is
+// no work of the request's, and metrics tell the two apart.
+func (c *call) suspend(now time.Time) {
+	if c.suspended.IsZero() {
+		c.suspended = now
 	}
 }
 
-// goOn ends what part has begun.
+// goOn ends what suspend has begun.
 func (c *call) goOn(now time.Time) {
-	if !c.parted.IsZero() {
-		c.away += max(now.Sub(c.parted), 0)
-		c.parted = time.Time{}
+	if !c.suspended.IsZero() {
+		c.away += max(now.Sub(c.suspended), 0)
+		c.suspended = time.Time{}
 	}
 }
 

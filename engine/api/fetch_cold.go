@@ -34,9 +34,9 @@ func (f *fetchCall) warm() {
 	f.server.Metrics.ColdFetches.Add(1)
 	f.releaseRanges()
 	f.warming = true
-	f.part(f.conn.Loop().Now())
+	f.suspend(f.conn.Loop().Now())
 	f.parties.Add(1) // the readers, until the loop looks again
-	f.call.session.park(f)
+	f.session.park(f)
 	f.reading.Store(int32(len(f.colds)) + 1)
 	for i := range f.colds {
 		c := &f.colds[i]

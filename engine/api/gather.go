@@ -36,11 +36,13 @@ type part struct {
 	late func()
 }
 
+// gather is that of the server, for a request: from here on it waits for others.
 func (c *call) gather(finish func()) *gather {
-	c.part(time.Now())
+	c.suspend(time.Now())
 	return c.server.gather(finish)
 }
 
+// gather begins to ask. finish runs once, on the goroutine of whoever tells last.
 func (s *Server) gather(finish func()) *gather {
 	g := &gather{finish: finish, patience: gatherPatience, later: s.Later}
 	g.left.Store(1)
@@ -81,6 +83,9 @@ func (p *part) tell(write func()) {
 	}
 }
 
+// giveUp has the answer be that it comes too late, unless one was told before (any goroutine).
+func (p *part) giveUp() { p.tell(p.late) }
+
 // done says that everybody was asked.
 func (g *gather) done() {
 	if g.left.Load() > 1 {
@@ -92,10 +97,11 @@ func (g *gather) done() {
 // giveUp answers without those that are late.
 func (g *gather) giveUp() {
 	for _, p := range g.parts {
-		p.tell(p.late)
+		p.giveUp()
 	}
 }
 
+// count notes that one more was told, or that everybody was asked; the last of these finishes.
 func (g *gather) count() {
 	if g.left.Add(-1) > 0 {
 		return

@@ -29,7 +29,7 @@ func (c *call) onGroup(op sdk.Operation, name string, refuse func(*kerr.Error), 
 		refuse(kerr.GroupAuthorizationFailed)
 		return
 	}
-	c.part(time.Now())
+	c.suspend(time.Now())
 	c.server.onGroup(name, refuse, f)
 }
 

@@ -40,7 +40,7 @@ func (c *call) onTransaction(op sdk.Operation, id string, refuse func(*kerr.Erro
 		refuse(kerr.TransactionalIDAuthorizationFailed)
 		return
 	}
-	c.part(time.Now())
+	c.suspend(time.Now())
 	c.server.onTransaction(id, refuse, f)
 }
 
