@@ -111,16 +111,16 @@ func (r *Replica) opens(offset int64) {
 func (r *Replica) publishStable(stable int64) {
 	bytes := r.committed.Load()
 	if stable < r.high.Load() {
-		bytes = max(r.marks[stable], r.settledTo.Load()) // a transaction of before the opening has no mark
+		bytes = max(r.marks[stable], r.stableBytes.Load()) // a transaction of before the opening has no mark
 	}
 	for offset := range r.marks {
 		if offset < stable {
 			delete(r.marks, offset)
 		}
 	}
-	more := bytes - r.settledTo.Load()
+	more := bytes - r.stableBytes.Load()
 	r.stable.Store(stable)
-	r.settledTo.Store(bytes)
+	r.stableBytes.Store(bytes)
 	r.notify(more, true)
 }
 
