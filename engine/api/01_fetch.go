@@ -2,10 +2,8 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -204,75 +202,6 @@ func (f *fetchCall) add(topic *shard.Topic, name string, id [16]byte, read wire.
 	f.targets = append(f.targets, t)
 }
 
-// settle has the disk looked at for partitions that nobody used yet. It reports whether
-// there were any; then resume follows, when all are settled, or when the fetch cannot wait for them any longer:
-// partitions of other disks are sent without those of a disk that hangs.
-func (f *fetchCall) settle() bool {
-	var s *settling
-	for i := range f.targets {
-		r := f.targets[i].replica
-		if r == nil || r.Settled() {
-			continue
-		}
-		if t := &f.targets[i]; !f.opens(t) {
-			t.shut = true
-			continue
-		}
-		if s == nil {
-			s = &settling{loop: f.conn.Loop(), wakeup: &f.wakeup}
-			s.left.Store(1)
-		}
-		s.left.Add(1) // where too many wait already, until the time is over
-		r.Seek(s.settled)
-	}
-	if s == nil {
-		return false
-	}
-	f.suspend(f.conn.Loop().Now())
-	if s.left.Load() > 1 {
-		wait := time.Duration(f.request.MaxWaitMillis) * time.Millisecond
-		s.stop = f.server.Later(min(max(wait, settlePatience), gatherPatience), s.giveUp)
-	}
-	f.opening = s
-	s.settled()
-	return true
-}
-
-// settlePatience is how long a fetch waits at least for logs to be opened.
-const settlePatience = time.Second
-
-// settling wakes a fetch once, when its partitions are settled or it has waited for long enough. Shards may know
-// of it longer than the fetch lasts.
-type settling struct {
-	left   atomic.Int32
-	ended  atomic.Bool
-	late   atomic.Bool // it has waited for long enough
-	loop   *netpoll.Loop
-	wakeup *netpoll.Task // of the fetch, until it ended
-	stop   func()        // ends the wait; nil: nobody waits
-}
-
-func (s *settling) settled() {
-	if s.left.Add(-1) > 0 {
-		return
-	}
-	if s.stop != nil {
-		s.stop()
-	}
-	s.end()
-}
-
-func (s *settling) giveUp() {
-	s.late.Store(true)
-	s.end()
-}
-
-func (s *settling) end() {
-	if s.ended.CompareAndSwap(false, true) {
-		s.loop.Post(s.wakeup)
-	}
-}
-
 // opens reports whether whoever asks may have t opened, which takes a moment: by that others
 // would know that it exists. Locate notes the denial.
 func (f *fetchCall) opens(t *target) bool {
@@ -324,61 +253,11 @@ func (f *fetchCall) mayWait() bool {
 		f.session.awaited+len(f.targets) <= mostAwaited
 }
 
-// waitFor has the call look again when so many bytes more can be read, or its time is over.
-func (f *fetchCall) waitFor(bytes int64) {
-	f.releaseRanges()
-	for i := range f.targets {
-		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
-	}
-	f.wait.Need = bytes
-	passed := f.conn.Loop().Now().Sub(f.received)
-	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
-	f.suspend(f.conn.Loop().Now())
-	f.waiting = true
-	f.session.awaited += len(f.targets)
-	f.parties.Add(2) // the wait, and the wake that will come
-	f.session.park(f)
-	f.wait.Begin()
-}
-
 // read notes that one reading has ended. After the last the loop looks again.
 func (f *fetchCall) read() {
 	if f.reading.Add(-1) == 0 && !f.conn.Loop().Post(&f.wakeup) { // the server is closed
 		f.releaseRanges()
 	}
-}
-
-// Wake has the loop look again. It runs on a shard.
-func (f *fetchCall) Wake() { f.conn.Loop().Post(&f.wakeup) }
-
-// Idle says that no shard knows of the wait any more. It runs on a shard, or on the loop.
-func (f *fetchCall) Idle() { f.drop() }
-
-// leave ends the wait.
-func (f *fetchCall) leave() {
-	f.waiting = false
-	f.session.awaited -= len(f.targets)
-	f.session.unpark(f)
-	f.wait.End()
-	f.drop() // of the wake
-}
-
-// abandon ends a fetch whose connection closed. If a wake is on its way, resume drops
-// the party that the wake is.
-func (f *fetchCall) abandon() {
-	f.answered = true
-	f.gone.Store(true)
-	if f.filtering.on && !f.filtering.turn { // no worker has it
-		f.releaseRanges()
-	}
-	if f.waiting {
-		f.waiting = false
-		if f.wait.Cancel() {
-			f.drop()
-		}
-	}
-	f.slot.Discard()
-	f.drop()
 }
 
 // look reads where every partition stands. It reports how many bytes there are to send,
@@ -556,125 +435,6 @@ func (f *fetchCall) releaseFound(t *target) {
 	}
 }
 
-// refuse answers an error of the session.
-func (f *fetchCall) refuse(err *kerr.Error) {
-	f.targets = f.targets[:0]
-	f.begin(wire.FetchHead{Error: err.Code})
-	f.finish()
-}
-
-// answer sends what was found, once interceptors have seen it.
-func (f *fetchCall) answer() {
-	if f.filter() {
-		return
-	}
-	head := wire.FetchHead{}
-	if f.incremental != nil {
-		head.SessionID = f.incremental.id
-	}
-	for i := range f.targets {
-		t := &f.targets[i]
-		t.silent = t.known != nil && !t.known.news(&t.result) && !f.full
-	}
-	head.Topics = f.groups(func(int, int) {})
-	f.begin(head)
-	f.groups(f.topic)
-	f.finish()
-}
-
-// groups calls each for every run of targets of one topic that has something to tell,
-// and returns how many runs there are.
-func (f *fetchCall) groups(each func(begin, end int)) (count int) {
-	for begin := 0; begin < len(f.targets); {
-		end, tell := begin, false
-		for ; end < len(f.targets) && f.targets[end].name == f.targets[begin].name && f.targets[end].id == f.targets[begin].id; end++ {
-			tell = tell || !f.targets[end].silent
-		}
-		if tell {
-			count++
-			each(begin, end)
-		}
-		begin = end
-	}
-	return count
-}
-
-func (f *fetchCall) begin(head wire.FetchHead) {
-	p := wire.AppendHeader(f.scratch[:0], f.correlation, f.version >= 12)
-	f.scratch = wire.AppendFetchHead(p, f.version, head)
-}
-
-// topic appends one topic. Heads gather in scratch; before records they go to the slot.
-func (f *fetchCall) topic(begin, end int) {
-	told := 0
-	for i := begin; i < end; i++ {
-		if !f.targets[i].silent {
-			told++
-		}
-	}
-	first := &f.targets[begin]
-	f.scratch = wire.AppendFetchTopic(f.scratch, f.version, first.name, first.id, told)
-	for i := begin; i < end; i++ {
-		t := &f.targets[i]
-		if t.silent {
-			continue
-		}
-		f.scratch = wire.AppendFetchResult(f.scratch, f.version, &t.result)
-		if t.result.RecordBytes > 0 {
-			f.slot.Write(f.scratch)
-			f.scratch = f.scratch[:0]
-			f.attach(t)
-		}
-		f.scratch = wire.AppendFetchResultEnd(f.scratch, f.version, &t.result)
-	}
-	f.scratch = wire.AppendFetchTopicEnd(f.scratch, f.version)
-}
-
-// attach hands the records of t to the slot, without reading them where that is
-// possible: from the mapped segment, where heads and records of all partitions leave by
-// one system call, else by sendfile. The segment stays until they are sent.
-func (f *fetchCall) attach(t *target) {
-	t.topic.Counts.Fetched(t.result.RecordBytes)
-	if t.filtered != nil {
-		f.attachFiltered(t)
-		return
-	}
-	if t.part.past.Bytes > 0 {
-		f.attachPast(t)
-		return
-	}
-	t.has = false
-	if p := t.found.File.Map(t.found.Position, t.found.Bytes); p != nil {
-		f.slot.Attach(p, t.found.Segment)
-		return
-	}
-	if fd := t.found.File.Fd(); fd >= 0 {
-		f.slot.AttachFile(fd, t.found.Position, t.found.Bytes, t.found.Segment)
-		return
-	}
-	f.copyRecords(&t.found)
-}
-
-// copyRecords is the way of records in a file that has no descriptor, as on a disk in
-// memory. What cannot be read closes the connection: its length was promised already.
-func (f *fetchCall) copyRecords(found *commitlog.Range) {
-	records := make([]byte, found.Bytes)
-	if _, err := found.File.ReadAt(records, found.Position); err != nil {
-		f.conn.Close(fmt.Errorf("read %s at %d: %w", found.File.Name(), found.Position, err))
-	}
-	f.slot.Write(records)
-	found.Release()
-}
-
-func (f *fetchCall) finish() {
-	f.slot.Write(wire.AppendFetchEnd(f.scratch, f.version, nil))
-	f.answered = true
-	f.observe()
-	f.slot.Send()
-	f.endFilter()
-	f.drop()
-}
-
 // drop counts one party down; the last frees the call.
 func (f *fetchCall) drop() {
 	if f.parties.Add(-1) > 0 {
@@ -691,37 +451,4 @@ func (f *fetchCall) drop() {
 		return // the next one does not need that much
 	}
 	fetchCalls.Put(f)
-}
-
-// park remembers a waiting fetch, so that it ends with its connection.
-func (s *session) park(f *fetchCall) {
-	f.prev, f.next = nil, s.waiting
-	if s.waiting != nil {
-		s.waiting.prev = f
-	}
-	s.waiting = f
-}
-
-func (s *session) unpark(f *fetchCall) {
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		s.waiting = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	}
-	f.prev, f.next = nil, nil
-}
-
-// abandonFetches ends what waits for a connection that closed.
-func (s *session) abandonFetches() {
-	s.filters.behind = nil
-	for f := s.waiting; f != nil; {
-		next := f.next
-		f.prev, f.next = nil, nil
-		f.abandon()
-		f = next
-	}
-	s.waiting = nil
 }
