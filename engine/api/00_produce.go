@@ -126,7 +126,7 @@ func (p *produceCall) send() {
 	if p.request.Acks == 0 {
 		p.slot.Discard() // later answers of the connection need not wait for this one
 	}
-	p.suspend(time.Now())
+	p.beginWait(time.Now())
 	for i := range p.appends {
 		if p.results[i].Error != 0 {
 			continue

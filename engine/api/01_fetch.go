@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -202,15 +203,6 @@ func (f *fetchCall) add(topic *shard.Topic, name string, id [16]byte, read wire.
 	f.targets = append(f.targets, t)
 }
 
-// opens reports whether whoever asks may have t opened, which takes a moment: by that others
-// would know that it exists. Locate notes the denial.
-func (f *fetchCall) opens(t *target) bool {
-	if f.request.ReplicaID >= 0 {
-		return f.sees(sdk.OperationClusterAction, sdk.ResourceCluster, sdk.ClusterName)
-	}
-	return f.sees(sdk.OperationRead, sdk.ResourceTopic, t.topic.Name)
-}
-
 // resume runs on the loop, once settled or once woken.
 func (f *fetchCall) resume() {
 	if f.answered { // the connection closed while a wake was on its way
@@ -218,7 +210,7 @@ func (f *fetchCall) resume() {
 		f.drop()
 		return
 	}
-	f.goOn(f.conn.Loop().Now())
+	f.endWait(f.conn.Loop().Now())
 	switch {
 	case f.waiting:
 		f.leave()
@@ -253,11 +245,61 @@ func (f *fetchCall) mayWait() bool {
 		f.session.awaited+len(f.targets) <= mostAwaited
 }
 
+// waitFor has the call look again when so many bytes more can be read, or its time is over.
+func (f *fetchCall) waitFor(bytes int64) {
+	f.releaseRanges()
+	for i := range f.targets {
+		f.wait.Add(f.targets[i].replica, f.targets[i].seen, f.request.ReadCommitted)
+	}
+	f.wait.Need = bytes
+	passed := f.conn.Loop().Now().Sub(f.received)
+	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
+	f.beginWait(f.conn.Loop().Now())
+	f.waiting = true
+	f.session.awaited += len(f.targets)
+	f.parties.Add(2) // the wait, and the wake that will come
+	f.session.park(f)
+	f.wait.Begin()
+}
+
 // read notes that one reading has ended. After the last the loop looks again.
 func (f *fetchCall) read() {
 	if f.reading.Add(-1) == 0 && !f.conn.Loop().Post(&f.wakeup) { // the server is closed
 		f.releaseRanges()
 	}
+}
+
+// Wake has the loop look again. It runs on a shard.
+func (f *fetchCall) Wake() { f.conn.Loop().Post(&f.wakeup) }
+
+// Idle says that no shard knows of the wait any more. It runs on a shard, or on the loop.
+func (f *fetchCall) Idle() { f.drop() }
+
+// leave ends the wait.
+func (f *fetchCall) leave() {
+	f.waiting = false
+	f.session.awaited -= len(f.targets)
+	f.session.unpark(f)
+	f.wait.End()
+	f.drop() // of the wake
+}
+
+// abandon ends a fetch whose connection closed. If a wake is on its way, resume drops
+// the party that the wake is.
+func (f *fetchCall) abandon() {
+	f.answered = true
+	f.gone.Store(true)
+	if f.filtering.on && !f.filtering.turn { // no worker has it
+		f.releaseRanges()
+	}
+	if f.waiting {
+		f.waiting = false
+		if f.wait.Cancel() {
+			f.drop()
+		}
+	}
+	f.slot.Discard()
+	f.drop()
 }
 
 // look reads where every partition stands. It reports how many bytes there are to send,
@@ -451,4 +493,37 @@ func (f *fetchCall) drop() {
 		return // the next one does not need that much
 	}
 	fetchCalls.Put(f)
+}
+
+// park remembers a waiting fetch, so that it ends with its connection.
+func (s *session) park(f *fetchCall) {
+	f.prev, f.next = nil, s.waiting
+	if s.waiting != nil {
+		s.waiting.prev = f
+	}
+	s.waiting = f
+}
+
+func (s *session) unpark(f *fetchCall) {
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		s.waiting = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+}
+
+// abandonFetches ends what waits for a connection that closed.
+func (s *session) abandonFetches() {
+	s.filters.behind = nil
+	for f := s.waiting; f != nil; {
+		next := f.next
+		f.prev, f.next = nil, nil
+		f.abandon()
+		f = next
+	}
+	s.waiting = nil
 }

@@ -27,7 +27,7 @@ func listGroups(c *call, q *kmsg.ListGroupsRequest, a *kmsg.ListGroupsResponse) 
 	}
 	ask := c.asker()
 	every := ask.sees(sdk.OperationDescribe, sdk.ResourceCluster, sdk.ClusterName)
-	c.server.onAllGroups(refuse, func(g *group.Coordinator, now time.Time, tell func(func())) {
+	c.onAllGroups(refuse, func(g *group.Coordinator, now time.Time, tell func(func())) {
 		g.List(now, q, func(some []kmsg.ListGroupsResponseGroup, err *kerr.Error) {
 			some = slices.DeleteFunc(some, func(g kmsg.ListGroupsResponseGroup) bool {
 				return !every && !ask.sees(sdk.OperationDescribe, sdk.ResourceGroup, g.Group)

@@ -33,7 +33,7 @@ func listTransactions(c *call, q *kmsg.ListTransactionsRequest, a *kmsg.ListTran
 		defer guard.Unlock()
 		a.ErrorCode = err.Code
 	}
-	c.server.onAllTransactions(refuse, func(t *txn.Coordinator, now time.Time) func() {
+	c.onAllTransactions(refuse, func(t *txn.Coordinator, now time.Time) func() {
 		some, err := t.List(now, filter)
 		if err != nil {
 			return func() { refuse(err) }

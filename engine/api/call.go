@@ -23,8 +23,8 @@ type call struct {
 	version     int16
 	correlation int32
 	received    time.Time
-	suspended   time.Time     // since when it waits for somebody else; zero: it does not
-	away        time.Duration // for which it has waited before
+	waits       time.Time     // since when it waits for somebody else; zero: it does not
+	waited      time.Duration // before
 }
 
 // reply sends a, from any goroutine.
@@ -39,27 +39,26 @@ func (c *call) reply(a kmsg.Response) {
 	c.slot.Send()
 }
 
-// suspend notes that what comes now is waiting: for a partition, a coordinator, a disk, or for data. Waiting is
-// no work of the request's, and metrics tell the two apart.
-func (c *call) suspend(now time.Time) {
-	if c.suspended.IsZero() {
-		c.suspended = now
+// beginWait notes that what comes now is waiting: for a partition, a coordinator, a disk, or for data.
+func (c *call) beginWait(now time.Time) {
+	if c.waits.IsZero() {
+		c.waits = now
 	}
 }
 
-// goOn ends what suspend has begun.
-func (c *call) goOn(now time.Time) {
-	if !c.suspended.IsZero() {
-		c.away += max(now.Sub(c.suspended), 0)
-		c.suspended = time.Time{}
+// endWait ends what beginWait has begun.
+func (c *call) endWait(now time.Time) {
+	if !c.waits.IsZero() {
+		c.waited += max(now.Sub(c.waits), 0)
+		c.waits = time.Time{}
 	}
 }
 
 // observe counts the request. Before its answer is sent: then the slot, and what is pooled, is somebody else's.
 func (c *call) observe() {
 	now := time.Now()
-	c.goOn(now)
-	c.server.Metrics.Request(c.key).Observe(c.version, metrics.Times{Local: now.Sub(c.received) - c.away, Remote: c.away})
+	c.endWait(now)
+	c.server.Metrics.Request(c.key).Observe(c.version, metrics.Times{Local: now.Sub(c.received) - c.waited, Remote: c.waited})
 }
 
 // unsupported answers a version that is not served. Only ApiVersions has an answer that

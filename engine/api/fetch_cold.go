@@ -34,7 +34,7 @@ func (f *fetchCall) warm() {
 	f.server.Metrics.ColdFetches.Add(1)
 	f.releaseRanges()
 	f.warming = true
-	f.suspend(f.conn.Loop().Now())
+	f.beginWait(f.conn.Loop().Now())
 	f.parties.Add(1) // the readers, until the loop looks again
 	f.session.park(f)
 	f.reading.Store(int32(len(f.colds)) + 1)

@@ -36,15 +36,9 @@ type part struct {
 	late func()
 }
 
-// gather is that of the server, for a request: from here on it waits for others.
 func (c *call) gather(finish func()) *gather {
-	c.suspend(time.Now())
-	return c.server.gather(finish)
-}
-
-// gather begins to ask. finish runs once, on the goroutine of whoever tells last.
-func (s *Server) gather(finish func()) *gather {
-	g := &gather{finish: finish, patience: gatherPatience, later: s.Later}
+	c.beginWait(time.Now())
+	g := &gather{finish: finish, patience: gatherPatience, later: c.server.Later}
 	g.left.Store(1)
 	return g
 }

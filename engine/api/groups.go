@@ -29,7 +29,7 @@ func (c *call) onGroup(op sdk.Operation, name string, refuse func(*kerr.Error), 
 		refuse(kerr.GroupAuthorizationFailed)
 		return
 	}
-	c.suspend(time.Now())
+	c.beginWait(time.Now())
 	c.server.onGroup(name, refuse, f)
 }
 
@@ -54,13 +54,13 @@ func (s *Server) withCoordinator(r *shard.Replica, refuse func(*kerr.Error), f f
 // onAllGroups runs f with every coordinator, each on its shard, then finish. f has tell run what it
 // found, sooner or later; refuse is told of coordinators that cannot be had, or not in time. Where the
 // offsets topic does not exist, there are no groups.
-func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time, tell func(write func())), finish func()) {
-	topic := s.Registry.Named(OffsetsTopic)
+func (c *call) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinator, now time.Time, tell func(write func())), finish func()) {
+	topic := c.server.Registry.Named(OffsetsTopic)
 	if topic == nil {
 		finish()
 		return
 	}
-	all := s.gather(finish)
+	all := c.gather(finish)
 	for i := range int32(topic.Partitions()) {
 		r := topic.Replica(i)
 		p := all.part(func() { refuse(kerr.CoordinatorNotAvailable) })
@@ -68,7 +68,7 @@ func (s *Server) onAllGroups(refuse func(*kerr.Error), f func(g *group.Coordinat
 			if !p.awaited() {
 				return
 			}
-			s.withCoordinator(r, func(err *kerr.Error) {
+			c.server.withCoordinator(r, func(err *kerr.Error) {
 				p.tell(func() { refuse(err) })
 			}, func(g *group.Coordinator, now time.Time) { f(g, now, p.tell) })
 		})

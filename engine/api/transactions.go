@@ -40,7 +40,7 @@ func (c *call) onTransaction(op sdk.Operation, id string, refuse func(*kerr.Erro
 		refuse(kerr.TransactionalIDAuthorizationFailed)
 		return
 	}
-	c.suspend(time.Now())
+	c.beginWait(time.Now())
 	c.server.onTransaction(id, refuse, f)
 }
 
@@ -61,17 +61,17 @@ func (s *Server) withTransactions(r *shard.Replica, refuse func(*kerr.Error), f 
 // onAllTransactions has look see every coordinator, each on its shard, and runs what that returns, then
 // finish; refuse is told of coordinators that cannot be had, or not in time. Where the topic does not
 // exist, there are no transactions.
-func (s *Server) onAllTransactions(refuse func(*kerr.Error), look func(t *txn.Coordinator, now time.Time) (write func()), finish func()) {
-	topic := s.Registry.Named(cluster.TransactionsTopic)
+func (c *call) onAllTransactions(refuse func(*kerr.Error), look func(t *txn.Coordinator, now time.Time) (write func()), finish func()) {
+	topic := c.server.Registry.Named(cluster.TransactionsTopic)
 	if topic == nil {
 		finish()
 		return
 	}
-	all := s.gather(finish)
+	all := c.gather(finish)
 	for i := range int32(topic.Partitions()) {
 		r := topic.Replica(i)
 		all.ask(r, func() (write func()) {
-			s.withTransactions(r, func(err *kerr.Error) {
+			c.server.withTransactions(r, func(err *kerr.Error) {
 				write = func() { refuse(err) }
 			}, func(t *txn.Coordinator, now time.Time) { write = look(t, now) })
 			return write
