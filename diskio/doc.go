@@ -9,6 +9,10 @@
 //	Journal    makes bytes of many files durable with one sync, in files of its own that
 //	           are used again and again (FORMAT.md); the files themselves follow later
 //	Reserved   keeps a little space back for what must be written on a full disk
+//	Readers    read for those who must not wait for the disk
+//	Chunks     hold what is read past the page cache for who is far behind; ColdReader
+//	           reads one file so, from its beginning to its end
+//	PageCache  writes behind, and bounds what stays of appended files in memory
 //	WriteFile  replaces a small file so that it has its old or its new content, never
 //	           a mixture
 //

@@ -87,7 +87,8 @@ type synced struct {
 type Request struct {
 	File File
 	// Done is called on a goroutine of the syncer, after an fdatasync that began after
-	// Sync was called. It must not block for longer than the disk would. From here on r may be
+	// Sync was called; or by Sync itself, with os.ErrClosed, once the syncer has ended. It must
+	// not block for longer than the disk would. From here on r may be
 	// used again, and what Done asks for itself is part of the next round.
 	Done func(r *Request, err error)
 	// Together is how many requests were served by one round, when Done is called.

@@ -1,18 +1,12 @@
 package engine
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +53,7 @@ type disk struct {
 	// crash. Set while the broker stops.
 	unclean atomic.Bool
 	entries int64  // the end of the metadata log at the last clean stop, and at this one; zero: it is not here, or not known
-	points  []byte // what the checkpoint of recovery points holds; the housekeeper's
+	points  []byte // what the checkpoint of recovery points holds; of who keeps the disk, and after that of the stop
 }
 
 // diskLimits are bytes that one disk may have, and who counts them.
@@ -230,121 +224,4 @@ func (d *disk) close() error {
 		err = errors.Join(err, diskio.WriteNeeded(d.FS, filepath.Join(d.Path, cleanFile), encodeMarker(d.entries)))
 	}
 	return errors.Join(err, d.lock.Close())
-}
-
-// cleanText begins the marker of a clean stop, and was all of it once.
-const cleanText = "The last stop was clean: logs need no check.\n"
-
-// encodeMarker is the marker of a clean stop at which the metadata log had so many entries.
-func encodeMarker(entries int64) []byte {
-	text := fmt.Appendf(nil, "%smetadata %d\n", cleanText, entries)
-	return append(text, pointsSum(text)...)
-}
-
-// parseMarker reads what encodeMarker has written, and what was written before.
-func parseMarker(text string) (entries int64, err error) {
-	if text == cleanText {
-		return 0, nil
-	}
-	rest, _ := strings.CutPrefix(text, cleanText+"metadata ")
-	number, _, _ := strings.Cut(rest, "\n")
-	entries, err = strconv.ParseInt(number, 10, 64)
-	if err != nil || string(encodeMarker(entries)) != text {
-		return 0, errors.New("it is not what a clean stop has written")
-	}
-	return entries, nil
-}
-
-// pointsVersion begins the checkpoint. Kafka's version 0 has no topic ids: a topic made
-// anew under an old name would inherit what is not true of it. It has no checksum either,
-// and a digit that is damaged would have a log refused that is whole. Version 2 was as 3 without
-// checksums of batches.
-const (
-	pointsVersion = "3"
-	pointsBefore  = "2"
-)
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// parsePoints reads a checkpoint: a version, how many lines follow, in each topic,
-// partition, offset, topic id and, if it is known, the checksum of the batch that ends there; and the
-// CRC-32C of all this.
-func parsePoints(text string) (map[string]shard.Point, error) {
-	body := text[:max(0, len(text)-9)]
-	lines := strings.Split(strings.TrimSuffix(body, "\n"), "\n")
-	if len(lines) < 2 || lines[0] != pointsVersion && lines[0] != pointsBefore {
-		return nil, fmt.Errorf("checkpoint: line 1: want version %s", pointsVersion)
-	}
-	if sum := pointsSum([]byte(body)); text[len(body):] != sum {
-		return nil, fmt.Errorf("checkpoint: last line: checksum is %q, want %q", text[len(body):], sum)
-	}
-	count, err := strconv.Atoi(lines[1])
-	if err != nil || count != len(lines)-2 {
-		return nil, fmt.Errorf("checkpoint: line 2: want %d, the number of lines that follow", len(lines)-2)
-	}
-	points := make(map[string]shard.Point, count)
-	for i, line := range lines[2:] {
-		fields := strings.Fields(line)
-		if len(fields) != 4 && (len(fields) != 5 || lines[0] == pointsBefore) {
-			return nil, fmt.Errorf("checkpoint: line %d: want topic, partition, offset, topic id and perhaps a checksum", i+3)
-		}
-		partition, err := strconv.ParseInt(fields[1], 10, 32)
-		if err != nil || partition < 0 {
-			return nil, fmt.Errorf("checkpoint: line %d: %q is no partition", i+3, fields[1])
-		}
-		offset, err := strconv.ParseInt(fields[2], 10, 64)
-		if err != nil || offset < 0 {
-			return nil, fmt.Errorf("checkpoint: line %d: %q is no offset", i+3, fields[2])
-		}
-		id, err := base64.RawURLEncoding.DecodeString(fields[3])
-		if err != nil || len(id) != 16 {
-			return nil, fmt.Errorf("checkpoint: line %d: %q is no topic id", i+3, fields[3])
-		}
-		p := shard.Point{Topic: [16]byte(id), Offset: offset}
-		if len(fields) == 5 {
-			last, err := strconv.ParseUint(fields[4], 16, 32)
-			if err != nil {
-				return nil, fmt.Errorf("checkpoint: line %d: %q is no checksum", i+3, fields[4])
-			}
-			p.Last, p.Lasts = uint32(last), true
-		}
-		points[commitlog.FolderName(fields[0], int32(partition))] = p
-	}
-	return points, nil
-}
-
-// pointsSum is the last line of the checkpoint, 9 bytes.
-func pointsSum(body []byte) string {
-	return fmt.Sprintf("%08x\n", crc32.Checksum(body, castagnoli))
-}
-
-// pointLine is one line of the checkpoint.
-func pointLine(topic string, partition int32, p shard.Point) string {
-	line := fmt.Sprintf("%s %d %d %s", topic, partition, p.Offset, base64.RawURLEncoding.EncodeToString(p.Topic[:]))
-	if p.Lasts {
-		line += fmt.Sprintf(" %08x", p.Last)
-	}
-	return line + "\n"
-}
-
-// encodePoints is the checkpoint that parsePoints reads.
-func encodePoints(lines []string) []byte {
-	slices.Sort(lines)
-	text := fmt.Appendf(nil, "%s\n%d\n", pointsVersion, len(lines))
-	for _, line := range lines {
-		text = append(text, line...)
-	}
-	return append(text, pointsSum(text)...)
-}
-
-// savePoints writes the checkpoint if it changed.
-func (d *disk) savePoints(text []byte) error {
-	if bytes.Equal(text, d.points) {
-		return nil
-	}
-	if err := diskio.WriteFile(d.FS, filepath.Join(d.Path, pointsFile), text); err != nil {
-		return fmt.Errorf("write recovery points: %w", err)
-	}
-	d.points = text
-	return nil
 }

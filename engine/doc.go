@@ -3,6 +3,6 @@
 // happens in the packages below.
 //
 //	netpoll ─▶ api ─▶ shard ─▶ commitlog ─▶ diskio
-//	            │       └─ partition, group
+//	            │       └─ partition, group, txn
 //	            └─▶ quorum ─▶ cluster
 package engine

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -65,26 +64,26 @@ func (b *Broker) expireProducers() {
 // When it returns, what was due has been done, but for what follows from it, as the records
 // of coordinators. The housekeeper waits for nothing but the clock otherwise.
 func (b *Broker) Recheck() {
-	b.settleShards()
-	askers := []chan chan<- struct{}{b.recheck}
+	b.turnShards()
+	asked := []chan chan<- struct{}{b.recheck}
 	for _, d := range b.disks {
-		askers = append(askers, d.recheck)
+		asked = append(asked, d.recheck)
 		d.cleaner.reconfigured()
 	}
-	for _, asker := range askers {
+	for _, keeper := range asked {
 		done := make(chan struct{})
 		select {
-		case asker <- done:
+		case keeper <- done:
 			<-done
 		case <-b.stop:
 			return
 		}
 	}
-	b.settleShards()
+	b.turnShards()
 }
 
-// settleShards has every shard take a turn, at whose end what was due is done.
-func (b *Broker) settleShards() {
+// turnShards has every shard take a turn, at whose end what was due is done.
+func (b *Broker) turnShards() {
 	for range 2 { // timers run after the tasks of a turn
 		for _, s := range b.shards {
 			s.Wait(func() {})
@@ -223,19 +222,9 @@ func (b *Broker) removeDeleted() {
 			if b.stopping() {
 				return
 			}
-			if deletedFolder(name) {
+			if commitlog.IsDeleted(name) {
 				d.Remove(name)
 			}
 		}
 	}
-}
-
-// deletedFolder reports whether a folder is what remains of a deleted partition: a name,
-// 32 digits and a word.
-func deletedFolder(name string) bool {
-	rest, ok := strings.CutSuffix(name, shard.DeletedSuffix)
-	if !ok || len(rest) < 34 || rest[len(rest)-33] != '.' {
-		return false
-	}
-	return strings.Trim(rest[len(rest)-32:], "0123456789abcdef") == ""
 }

@@ -687,18 +687,6 @@ func FuzzParsePoints(f *testing.F) {
 	})
 }
 
-func TestDeletedFolder(t *testing.T) {
-	const digits = "0123456789abcdef0123456789abcdef"
-	for name, want := range map[string]bool{
-		"t-0." + digits + "-delete": true, "a.b-7." + digits + "-delete": true, "t-0": false, "t-0-delete": false,
-		"t-0." + digits + "-stray": false, "-delete": false, digits + "-delete": false, "t-0.0123456789abcdefg123456789abcdef-delete": false,
-	} {
-		if deletedFolder(name) != want {
-			t.Errorf("%s: got %v", name, !want)
-		}
-	}
-}
-
 // TestNothingIsLeftOfABroker counts goroutines and files over starts and stops, and over
 // starts that fail late.
 func TestNothingIsLeftOfABroker(t *testing.T) {

@@ -138,43 +138,27 @@ const countPatience = 200 * time.Millisecond
 
 // groups counts the groups of all coordinators that are loaded, but for those on shards
 // that do not answer.
-func (b *Broker) groups() (all metrics.Groups) {
-	counted := make(chan metrics.Groups, len(b.shards))
+func (b *Broker) groups() metrics.Groups {
+	counted := make(chan group.Counts, len(b.shards))
 	for _, s := range b.shards {
 		s.Do(func() {
-			var sum metrics.Groups
-			s.Coordinators(func(g *group.Coordinator) {
-				n := g.Count()
-				sum.Stable += n.Stable
-				sum.PreparingRebalance += n.PreparingRebalance
-				sum.CompletingRebalance += n.CompletingRebalance
-				sum.Assigning += n.Assigning
-				sum.Reconciling += n.Reconciling
-				sum.Empty += n.Empty
-				sum.Dead += n.Dead
-				sum.Offsets += n.Offsets
-			})
+			var sum group.Counts
+			s.Coordinators(func(g *group.Coordinator) { sum.Add(g.Count()) })
 			counted <- sum
 		})
 	}
+	var all group.Counts
 	late := time.NewTimer(countPatience)
 	defer late.Stop()
 	for range b.shards {
 		select {
 		case sum := <-counted:
-			all.Stable += sum.Stable
-			all.PreparingRebalance += sum.PreparingRebalance
-			all.CompletingRebalance += sum.CompletingRebalance
-			all.Assigning += sum.Assigning
-			all.Reconciling += sum.Reconciling
-			all.Empty += sum.Empty
-			all.Dead += sum.Dead
-			all.Offsets += sum.Offsets
+			all.Add(sum)
 		case <-late.C:
-			return all
+			return metrics.Groups(all)
 		}
 	}
-	return all
+	return metrics.Groups(all)
 }
 
 // lateAfter is how long after the longest time limit of a transaction nobody can be expected to end it.

@@ -5,9 +5,13 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/sdk/batch"
 )
 
 // scrape reads one number of /metrics, −1 when it is not shown.
@@ -131,6 +135,44 @@ func TestMetricsOfTransactions(t *testing.T) {
 	} {
 		if got := scrape(t, b, name); !want(got) {
 			t.Errorf("%s is %v", name, got)
+		}
+	}
+}
+
+// What is wrong with batches that are refused is counted, by topic, as Kafka counts it.
+func TestMetricsOfRefusedBatches(t *testing.T) {
+	b := start(t, t.TempDir(), "admin.listener=127.0.0.1:0")
+	p := dial(t, b.Addresses()[0])
+	s := p.topicNamed("refused", 1, "cleanup.policy", "compact")
+	large := records(strings.Repeat("x", 1<<20))
+	keyless := func(codec batch.Codec) []byte {
+		var b batch.Builder
+		b.Append(time.Now().UnixMilli(), nil, []byte("no key"), nil)
+		o := batch.NoProducer()
+		o.Codec = codec
+		built, err := b.Finish(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return built
+	}
+	for _, refused := range [][]byte{
+		crcBroken(),
+		changed(func(b []byte) { b[placeMagic] = 1 }), changed(func(b []byte) { b[placeMagic] = 3 }),
+		changed(func(b []byte) { put32(b, placeCount, 3) }),
+		large,
+		keyless(batch.None), keyless(batch.LZ4),
+	} {
+		if p.produce(9, s, 0, refused).ErrorCode == 0 {
+			t.Fatal("it was taken")
+		}
+	}
+	for name, want := range map[string]float64{
+		"invalidmessagecrcrecords_total": 1, "invalidmagicnumberrecords_total": 2, "invalidoffsetorsequencerecords_total": 1,
+		"bytesrejected_total": float64(len(large)), "nokeycompactedtopicrecords_total": 2, "failedproducerequests_total": 7,
+	} {
+		if got := scrape(t, b, "kafka_server_brokertopicmetrics_"+name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
 }

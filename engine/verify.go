@@ -120,7 +120,7 @@ func (v *verification) owner(folder string, owner [16]byte, err error) error {
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, ".log") {
-			v.report(commitlog.Problem{File: filepath.Join(folder, "partition.metadata"), Position: -1, Text: "it is missing beside segments, which say nothing of their topic; bring it back"})
+			v.report(commitlog.Problem{File: filepath.Join(folder, commitlog.TopicFile), Position: -1, Text: "it is missing beside segments, which say nothing of their topic; bring it back"})
 			break
 		}
 	}

@@ -61,7 +61,7 @@ const (
 	chartWidth   = 500
 	chartHeight  = 280
 	marginLeft   = 62
-	marginRight  = 22
+	marginRight  = 30 // half of the longest percentile has room beside the last tick
 	marginTop    = 46
 	marginBottom = 40
 )

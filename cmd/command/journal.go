@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/millrace/millrace/diskio"
+	"github.com/millrace/millrace/engine/commitlog"
 )
 
 // verifyJournal reports what stands in the journal of a data folder, and how many places of it
@@ -21,7 +22,7 @@ func verifyJournal(out io.Writer, dir string) (problems int, rest []diskio.Journ
 	}
 	for _, h := range report.Held {
 		fmt.Fprintf(out, "%s: %d bytes of it are held back, up to position %d: the next start brings them back if %s is that of topic id %s\n",
-			filepath.Join(dir, filepath.FromSlash(h.Name)), h.Bytes, h.End, filepath.Join(dir, filepath.Dir(h.Name), "partition.metadata"), base64.RawURLEncoding.EncodeToString(h.Tag[:]))
+			filepath.Join(dir, filepath.FromSlash(h.Name)), h.Bytes, h.End, filepath.Join(dir, filepath.Dir(h.Name), commitlog.TopicFile), base64.RawURLEncoding.EncodeToString(h.Tag[:]))
 	}
 	for _, f := range report.Files {
 		state := "not needed"

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/engine/label"
+	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/engine/wire"
@@ -196,9 +197,9 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 		r.Error = kerr.InvalidRequiredAcks.Code
 	default:
 		settings := topic.Settings()
-		err, why := verify(sent.Records, settings)
+		err, why := verify(sent.Records, settings, topic.Counts)
 		if err == nil {
-			if err, why = admissible(sent.Records, settings, p.received, p.version); err == kerr.InvalidRecord || err == kerr.InvalidTimestamp { //nolint:errorlint // made below, bare
+			if err, why = admissible(sent.Records, settings, topic.Counts, p.received, p.version); err == kerr.InvalidRecord || err == kerr.InvalidTimestamp { //nolint:errorlint // made below, bare
 				r.LogStart = replica.Start() // Kafka has looked at its log when it finds these
 			}
 		}
@@ -226,13 +227,14 @@ func (p *produceCall) check(i int, topic *shard.Topic, missing *kerr.Error) {
 }
 
 // verify checks one partition's records before they reach its shard: exactly one whole
-// batch whose CRC holds, and that is not too large.
-func verify(records []byte, s *shard.Settings) (*kerr.Error, string) {
+// batch whose CRC holds, and that is not too large. What Kafka counts of the others is counted.
+func verify(records []byte, s *shard.Settings, counts *metrics.Topic) (*kerr.Error, string) {
 	if len(records) == 0 {
 		return kerr.InvalidRecord, "there is no record batch"
 	}
 	size, err := batch.Peek(records)
 	if len(records) > 16 && batch.Batch(records).Magic() != 2 {
+		counts.InvalidMagic()
 		if magic := batch.Batch(records).Magic(); magic >= 0 && magic < 2 {
 			return kerr.InvalidRecord, "message formats before version 2 are not supported (KIP-724)"
 		}
@@ -246,9 +248,13 @@ func verify(records []byte, s *shard.Settings) (*kerr.Error, string) {
 	}
 	b := batch.Batch(records)
 	if size > s.MaxMessageBytes {
+		counts.Rejected(size)
 		return kerr.MessageTooLarge, ""
 	}
 	if err := b.Check(); err != nil && !errors.Is(err, batch.ErrCount) { // admissible looks at the count
+		if errors.Is(err, batch.ErrCRC) {
+			counts.InvalidCRC()
+		}
 		return malformed(err), err.Error()
 	}
 	return nil, ""
@@ -265,7 +271,10 @@ func malformed(err error) *kerr.Error {
 
 // admissible checks what a whole batch says of itself: that a producer may send it, and that
 // the topic takes it.
-func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) (*kerr.Error, string) {
+func admissible(b batch.Batch, s *shard.Settings, counts *metrics.Topic, now time.Time, version int16) (*kerr.Error, string) {
+	if miscounted(b) {
+		counts.InvalidSequence()
+	}
 	switch {
 	case b.Control():
 		return kerr.InvalidRecord, "clients cannot write control batches"
@@ -285,15 +294,21 @@ func admissible(b batch.Batch, s *shard.Settings, now time.Time, version int16) 
 	case s.MaxBefore >= 0 && b.BaseTimestamp() != noTimestamp && now.UnixMilli()-b.BaseTimestamp() > s.MaxBefore.Milliseconds():
 		return kerr.InvalidTimestamp, "a timestamp lies too far in the past (message.timestamp.before.max.ms)"
 	}
-	return walk(b, s)
+	return walk(b, s, counts)
+}
+
+// miscounted reports whether the offsets or sequences of a batch cannot be.
+func miscounted(b batch.Batch) bool {
+	return b.BaseOffset() != 0 || b.Count() <= 0 || b.Count() != b.LastOffsetDelta()+1 || b.ProducerID() >= 0 && b.BaseSequence() < 0
 }
 
 // walk looks at the records themselves where that is cheap or needed: always when they
 // are not compressed, and for a compacted topic, whose records must have keys. What takes
 // more than a moment is errUnpack, as is everything that interceptors are to see.
-func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
+func walk(b batch.Batch, s *shard.Settings, counts *metrics.Topic) (*kerr.Error, string) {
 	if b.Codec() == batch.None {
 		if err := batch.CheckRecords(b[batch.HeaderSize:], b.Count(), s.Compacted); err != nil {
+			keyless(err, counts)
 			return kerr.InvalidRecord, err.Error()
 		}
 	}
@@ -301,7 +316,7 @@ func walk(b batch.Batch, s *shard.Settings) (*kerr.Error, string) {
 	case s.Produce != nil, s.Recompresses(b.Codec()):
 		return errUnpack, ""
 	case b.Codec() != batch.None && s.Compacted:
-		return glance(b)
+		return glance(b, counts)
 	}
 	return nil, ""
 }

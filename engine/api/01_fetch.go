@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,23 +25,23 @@ import (
 // It goes back to the pool when it is answered and no shard knows of it any more.
 type fetchCall struct {
 	call
-	request   wire.Fetch
-	frame     *netpoll.Frame // nil once nothing points into it
-	session   *fetchSession  // nil: the request stands alone
-	full      bool           // every partition is listed in the answer, news or not
-	targets   []target
-	scratch   []byte
-	aborted   []batch.Aborted // of all targets
-	wait      shard.Wait
-	waiting   bool
-	due       bool // the wait is over
-	warming   bool // readers bring what is cold
-	warmed    bool // and have done so: whatever else is cold now waits for the next fetch
-	answered  bool
-	filtering fetchFilter
-	gone      atomic.Bool // its connection closed; for workers
-	reading   atomic.Int32
-	colds     []coldTarget
+	request     wire.Fetch
+	frame       *netpoll.Frame // nil once nothing points into it
+	incremental *fetchSession  // that the request is part of; nil: it stands alone
+	full        bool           // every partition is listed in the answer, news or not
+	targets     []target
+	scratch     []byte
+	aborted     []batch.Aborted // of all targets
+	wait        shard.Wait
+	waiting     bool
+	due         bool // the wait is over
+	warming     bool // readers bring what is cold
+	warmed      bool // and have done so: whatever else is cold now waits for the next fetch
+	answered    bool
+	filtering   fetchFilter
+	gone        atomic.Bool // its connection closed; for workers
+	reading     atomic.Int32
+	colds       []coldTarget
 	// judged is the topic that was asked for last whether it may be read, and how that ended.
 	judged   *shard.Topic
 	verdict  bool
@@ -100,7 +99,7 @@ func newFetchCall() *fetchCall {
 func fetch(c call, frame *netpoll.Frame, body []byte) error {
 	f := newFetchCall()
 	f.call, f.frame = c, frame
-	f.session, f.opening, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, nil, false, false, false, false, false
+	f.incremental, f.opening, f.waiting, f.due, f.warming, f.warmed, f.answered = nil, nil, false, false, false, false, false
 	f.filtering = fetchFilter{}
 	f.gone.Store(false)
 	f.parties.Store(1)
@@ -124,10 +123,10 @@ func fetch(c call, frame *netpoll.Frame, body []byte) error {
 
 // aim lists the partitions to read: those of the session, or of the request alone.
 func (f *fetchCall) aim() {
-	if s := f.session; s != nil {
+	if s := f.incremental; s != nil {
 		if len(s.order) == 0 && f.request.SessionEpoch > 0 { // a session without partitions ends, as in Kafka
-			f.call.session.fetches.close(s.id, &f.server.sessions)
-			f.session, f.full = nil, true
+			f.session.fetches.close(s.id, &f.server.sessions)
+			f.incremental, f.full = nil, true
 			return
 		}
 		if n := len(s.order); n > 0 {
@@ -218,7 +217,7 @@ func (f *fetchCall) resume() {
 		f.due, f.warmed = true, false
 	case f.warming:
 		f.warming, f.warmed = false, true
-		f.call.session.unpark(f)
+		f.session.unpark(f)
 		f.drop() // of the readers
 	case f.filtering.on:
 		f.filtered()
@@ -230,16 +229,20 @@ func (f *fetchCall) resume() {
 // proceed looks, and answers, waits, or has read what is not in memory.
 func (f *fetchCall) proceed() {
 	bytes, failed := f.look()
-	if len(f.colds) > 0 {
+	switch {
+	case len(f.colds) > 0:
 		f.warm()
-		return
-	}
-	if f.due || failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || f.request.MaxWaitMillis <= 0 || len(f.targets) == 0 || f.call.session.closed ||
-		f.call.session.awaited+len(f.targets) > mostAwaited {
+	case failed || f.warmed && bytes > 0 || bytes >= int(f.request.MinBytes) || !f.mayWait():
 		f.answer()
-		return
+	default:
+		f.waitFor(int64(f.request.MinBytes) - int64(bytes))
 	}
-	f.waitFor(int64(f.request.MinBytes) - int64(bytes))
+}
+
+// mayWait reports whether there is something to wait for, time to do so, and room for one more that waits.
+func (f *fetchCall) mayWait() bool {
+	return len(f.targets) > 0 && !f.due && f.request.MaxWaitMillis > 0 && !f.session.closed &&
+		f.session.awaited+len(f.targets) <= mostAwaited
 }
 
 // waitFor has the call look again when so many bytes more can be read, or its time is over.
@@ -253,9 +256,9 @@ func (f *fetchCall) waitFor(bytes int64) {
 	f.wait.When = f.server.Now().Add(time.Duration(f.request.MaxWaitMillis)*time.Millisecond - passed)
 	f.beginWait(f.conn.Loop().Now())
 	f.waiting = true
-	f.call.session.awaited += len(f.targets)
+	f.session.awaited += len(f.targets)
 	f.parties.Add(2) // the wait, and the wake that will come
-	f.call.session.park(f)
+	f.session.park(f)
 	f.wait.Begin()
 }
 
@@ -275,8 +278,8 @@ func (f *fetchCall) Idle() { f.drop() }
 // leave ends the wait.
 func (f *fetchCall) leave() {
 	f.waiting = false
-	f.call.session.awaited -= len(f.targets)
-	f.call.session.unpark(f)
+	f.session.awaited -= len(f.targets)
+	f.session.unpark(f)
 	f.wait.End()
 	f.drop() // of the wake
 }
@@ -474,126 +477,6 @@ func (f *fetchCall) releaseFound(t *target) {
 	}
 }
 
-// refuse answers an error of the session.
-func (f *fetchCall) refuse(err *kerr.Error) {
-	f.targets = f.targets[:0]
-	f.begin(wire.FetchHead{Error: err.Code})
-	f.finish()
-}
-
-// answer sends what was found, once interceptors have seen it.
-func (f *fetchCall) answer() {
-	if f.filter() {
-		return
-	}
-	head := wire.FetchHead{}
-	if f.session != nil {
-		head.SessionID = f.session.id
-	}
-	for i := range f.targets {
-		t := &f.targets[i]
-		t.silent = t.known != nil && !t.known.news(&t.result) && !f.full
-	}
-	head.Topics = f.groups(func(int, int) {})
-	f.begin(head)
-	f.groups(f.topic)
-	f.finish()
-}
-
-// groups calls each for every run of targets of one topic that has something to tell,
-// and returns how many runs there are.
-func (f *fetchCall) groups(each func(begin, end int)) (count int) {
-	for begin := 0; begin < len(f.targets); {
-		end, tell := begin, false
-		for ; end < len(f.targets) && f.targets[end].name == f.targets[begin].name && f.targets[end].id == f.targets[begin].id; end++ {
-			tell = tell || !f.targets[end].silent
-		}
-		if tell {
-			count++
-			each(begin, end)
-		}
-		begin = end
-	}
-	return count
-}
-
-func (f *fetchCall) begin(head wire.FetchHead) {
-	p := wire.AppendHeader(f.scratch[:0], f.correlation, f.version >= 12)
-	f.scratch = wire.AppendFetchHead(p, f.version, head)
-}
-
-// topic appends one topic. Heads gather in scratch; before records they go to the slot.
-func (f *fetchCall) topic(begin, end int) {
-	told := 0
-	for i := begin; i < end; i++ {
-		if !f.targets[i].silent {
-			told++
-		}
-	}
-	first := &f.targets[begin]
-	f.scratch = wire.AppendFetchTopic(f.scratch, f.version, first.name, first.id, told)
-	for i := begin; i < end; i++ {
-		t := &f.targets[i]
-		if t.silent {
-			continue
-		}
-		f.scratch = wire.AppendFetchResult(f.scratch, f.version, &t.result)
-		if t.result.RecordBytes > 0 {
-			f.slot.Write(f.scratch)
-			f.scratch = f.scratch[:0]
-			f.attach(t)
-		}
-		f.scratch = wire.AppendFetchResultEnd(f.scratch, f.version, &t.result)
-	}
-	f.scratch = wire.AppendFetchTopicEnd(f.scratch, f.version)
-}
-
-// attach hands the records of t to the slot, without reading them where that is
-// possible: from the mapped segment, where heads and records of all partitions leave by
-// one system call, else by sendfile. The segment stays until they are sent.
-func (f *fetchCall) attach(t *target) {
-	if t.filtered != nil {
-		t.topic.Counts.Fetched(t.result.RecordBytes)
-		f.attachFiltered(t)
-		return
-	}
-	t.topic.Counts.Fetched(t.result.RecordBytes)
-	if t.part.past.Bytes > 0 {
-		f.attachPast(t)
-		return
-	}
-	t.has = false
-	if p := t.found.File.Map(t.found.Position, t.found.Bytes); p != nil {
-		f.slot.Attach(p, t.found.Segment)
-		return
-	}
-	if fd := t.found.File.Fd(); fd >= 0 {
-		f.slot.AttachFile(fd, t.found.Position, t.found.Bytes, t.found.Segment)
-		return
-	}
-	f.copyRecords(&t.found)
-}
-
-// copyRecords is the way of records in a file that has no descriptor, as on a disk in
-// memory. What cannot be read closes the connection: its length was promised already.
-func (f *fetchCall) copyRecords(found *commitlog.Range) {
-	records := make([]byte, found.Bytes)
-	if _, err := found.File.ReadAt(records, found.Position); err != nil {
-		f.conn.Close(fmt.Errorf("read %s at %d: %w", found.File.Name(), found.Position, err))
-	}
-	f.slot.Write(records)
-	found.Release()
-}
-
-func (f *fetchCall) finish() {
-	f.slot.Write(wire.AppendFetchEnd(f.scratch, f.version, nil))
-	f.answered = true
-	f.observe()
-	f.slot.Send()
-	f.endFilter()
-	f.drop()
-}
-
 // drop counts one party down; the last frees the call.
 func (f *fetchCall) drop() {
 	if f.parties.Add(-1) > 0 {
@@ -602,7 +485,7 @@ func (f *fetchCall) drop() {
 	if f.frame != nil {
 		f.frame.Release()
 	}
-	f.frame, f.session, f.opening, f.judged = nil, nil, nil, nil
+	f.frame, f.incremental, f.opening, f.judged = nil, nil, nil, nil
 	f.call = call{}
 	clear(f.targets)
 	f.targets = f.targets[:0]

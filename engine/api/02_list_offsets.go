@@ -55,15 +55,14 @@ func listOffsets(c *call, q *kmsg.ListOffsetsRequest, a *kmsg.ListOffsetsRespons
 			}
 			l := &lookUp{server: c.server, replica: r, committed: q.IsolationLevel == 1, asked: p, answer: answer}
 			l.part = g.part(func() { answer.ErrorCode = kerr.RequestTimedOut.Code })
-			switch {
-			case !r.Settled():
-				r.Do(func() {
-					r.Settle() // a partition that nobody used yet is opened
-					l.begin()
-				})
-			default: // its shard may wait for a disk
+			if r.Settled() { // what is published is enough, and its shard may wait for a disk
 				l.begin()
+				continue
 			}
+			r.Do(func() {
+				r.Settle() // a partition that nobody used yet is opened
+				l.begin()
+			})
 		}
 		a.Topics = append(a.Topics, t)
 	}
@@ -122,7 +121,7 @@ func (l *lookUp) begin() {
 	case published(l.asked.Timestamp) || searchers == nil:
 		l.Read()
 	case !searchers.Post(l):
-		l.part.tell(l.part.late) // too many wait; clients ask again
+		l.part.giveUp() // too many wait; clients ask again
 	}
 }
 

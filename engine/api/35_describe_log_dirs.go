@@ -89,6 +89,7 @@ func (m *measured) Read() {
 	m.part.tell(func() { m.dir.total, m.dir.free, m.dir.unmeasured = total, free, err })
 }
 
+// measure has somebody look how much room a disk has.
 func (l *logDirs) measure(d *shard.Disk) {
 	dir := &logDir{found: map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}, total: -1, free: -1}
 	l.all[d] = dir
@@ -97,7 +98,7 @@ func (l *logDirs) measure(d *shard.Disk) {
 	case d.Readers == nil:
 		m.Read()
 	case !d.Readers.Post(m): // so many wait that it hangs, or is as slow as that
-		m.part.tell(dir.delayed)
+		m.part.giveUp()
 	}
 }
 
@@ -113,15 +114,7 @@ func (l *logDirs) visit(topic string, r *shard.Replica) {
 	if dir == nil { // its disk is not in log.dirs
 		return
 	}
-	if s := r.Shard(); !l.shards[s] {
-		l.shards[s] = true
-		l.gather.ask(r.Shard(), func() func() {
-			if since := s.Owed(); !since.IsZero() && s.Now().Sub(since) > gatherPatience {
-				return dir.delayed
-			}
-			return func() {}
-		}, dir.delayed)
-	}
+	l.knock(r.Shard(), dir)
 	if r.Whole() {
 		dir.add(topic, r.Index, r.Size())
 		return
@@ -129,6 +122,20 @@ func (l *logDirs) visit(topic string, r *shard.Replica) {
 	l.gather.ask(r.Shard(), func() func() { // not on the replica: a size is told without the log being opened
 		size := r.Size()
 		return func() { dir.add(topic, r.Index, size) }
+	}, dir.delayed)
+}
+
+// knock asks a shard, once, whether its disk answers: sizes that are published say nothing of that.
+func (l *logDirs) knock(s *shard.Shard, dir *logDir) {
+	if l.shards[s] {
+		return
+	}
+	l.shards[s] = true
+	l.gather.ask(s, func() func() {
+		if since := s.Syncing(); !since.IsZero() && s.Now().Sub(since) > gatherPatience {
+			return dir.delayed
+		}
+		return func() {}
 	}, dir.delayed)
 }
 

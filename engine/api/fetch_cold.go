@@ -36,7 +36,7 @@ func (f *fetchCall) warm() {
 	f.warming = true
 	f.beginWait(f.conn.Loop().Now())
 	f.parties.Add(1) // the readers, until the loop looks again
-	f.call.session.park(f)
+	f.session.park(f)
 	f.reading.Store(int32(len(f.colds)) + 1)
 	for i := range f.colds {
 		c := &f.colds[i]

@@ -95,7 +95,7 @@ func (f *fetchCall) filter() bool {
 	if !some {
 		return false
 	}
-	s := f.call.session
+	s := f.session
 	if s.closed { // while the disk was looked at: nobody would begin its turn, or end it
 		f.leaveFilteredOut()
 		return false
@@ -147,7 +147,7 @@ func (q *filterTurns) next() {
 // filtered goes on with what the worker has left. It runs on the loop.
 func (f *fetchCall) filtered() {
 	f.filtering.on, f.filtering.done = false, true
-	f.call.session.unpark(f)
+	f.session.unpark(f)
 	f.drop() // of the worker
 	if f.filtering.short && f.later() {
 		return
@@ -158,7 +158,7 @@ func (f *fetchCall) filtered() {
 // later has a fetch that found no memory look again when its wait is over. It reports whether
 // there is a wait left.
 func (f *fetchCall) later() bool {
-	if f.due || f.request.MaxWaitMillis <= 0 || f.call.session.closed {
+	if f.due || f.request.MaxWaitMillis <= 0 || f.session.closed {
 		f.starved()
 		return false
 	}
@@ -167,7 +167,7 @@ func (f *fetchCall) later() bool {
 			return false
 		}
 	}
-	f.call.session.filters.next()
+	f.session.filters.next()
 	f.filtering = fetchFilter{again: true}
 	f.waitFor(math.MaxInt64)
 	return true
@@ -185,7 +185,7 @@ func (f *fetchCall) starved() {
 
 // endFilter ends the turn of f once it is answered, unless the socket has some of it.
 func (f *fetchCall) endFilter() {
-	if q := &f.call.session.filters; f.filtering.turn && q.unsent == 0 {
+	if q := &f.session.filters; f.filtering.turn && q.unsent == 0 {
 		q.next()
 	}
 }
@@ -423,7 +423,7 @@ func (t *target) releaseFiltered() {
 func (f *fetchCall) attachFiltered(t *target) {
 	r := t.filtered
 	t.filtered = nil
-	r.turns = &f.call.session.filters
+	r.turns = &f.session.filters
 	r.turns.unsent++
 	f.slot.Attach(r.bytes, r)
 }

@@ -91,7 +91,7 @@ type sessionPartition struct {
 // and its client begins again with all that it reads.
 func (f *fetchCall) openSession() (full bool, err *kerr.Error) {
 	q := &f.request
-	mine, slots := &f.call.session.fetches, &f.server.sessions
+	mine, slots := &f.session.fetches, &f.server.sessions
 	if q.SessionEpoch == -1 { // the last request of a session, or none at all
 		mine.close(q.SessionID, slots)
 		return true, nil
@@ -99,10 +99,10 @@ func (f *fetchCall) openSession() (full bool, err *kerr.Error) {
 	if q.SessionEpoch == 0 {
 		mine.close(q.SessionID, slots)
 		if n := len(q.Topics) + len(q.Partitions); slots.room(n, n) {
-			f.session = mine.create(slots, q.Version >= 13)
+			f.incremental = mine.create(slots, q.Version >= 13)
 		}
-		if f.session != nil {
-			f.session.update(q, slots)
+		if f.incremental != nil {
+			f.incremental.update(q, slots)
 		}
 		return true, nil
 	}
@@ -123,7 +123,7 @@ func (f *fetchCall) openSession() (full bool, err *kerr.Error) {
 	if s.epoch++; s.epoch <= 0 {
 		s.epoch = 1
 	}
-	f.session = s
+	f.incremental = s
 	return false, nil
 }
 

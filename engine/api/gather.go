@@ -77,6 +77,9 @@ func (p *part) tell(write func()) {
 	}
 }
 
+// giveUp has the answer be that it comes too late, unless one was told before (any goroutine).
+func (p *part) giveUp() { p.tell(p.late) }
+
 // done says that everybody was asked.
 func (g *gather) done() {
 	if g.left.Load() > 1 {
@@ -88,10 +91,11 @@ func (g *gather) done() {
 // giveUp answers without those that are late.
 func (g *gather) giveUp() {
 	for _, p := range g.parts {
-		p.tell(p.late)
+		p.giveUp()
 	}
 }
 
+// count notes that one more was told, or that everybody was asked; the last of these finishes.
 func (g *gather) count() {
 	if g.left.Add(-1) > 0 {
 		return

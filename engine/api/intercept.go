@@ -46,7 +46,7 @@ func (p *produceCall) intercept(part int) (*kerr.Error, string) {
 		return refused(refusal)
 	}
 	if err != nil {
-		return unpacked(err)
+		return unpacked(err, p.packed[part].topic.Counts)
 	}
 	if !out.Rebuilt {
 		if a := &p.appends[p.packed[part].index]; s.Produce == nil || s.Recompresses(a.Batch.Codec()) {
@@ -171,11 +171,11 @@ func (p *produceCall) putAside(part int, aside *chain.Aside) (*kerr.Error, strin
 	switch {
 	case s.Recompresses(b.Codec()):
 		if err := one.Recompress(s, p.server.Memory.Eager()); err != nil {
-			return unpacked(err)
+			return unpacked(err, topic.Counts)
 		}
 		one.Release() // it has moved
 	case s.Compacted:
-		if err, why := look(b, batch.MaxPlain, p.server.Memory.Eager()); err != nil {
+		if err, why := look(b, batch.MaxPlain, p.server.Memory.Eager(), topic.Counts); err != nil {
 			return err, "a record belongs in topic " + aside.Topic + ": " + why
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace/millrace/engine/label"
+	"github.com/millrace/millrace/engine/metrics"
 	"github.com/millrace/millrace/engine/shard"
 	"github.com/millrace/millrace/engine/unpack"
 	"github.com/millrace/millrace/sdk/batch"
@@ -34,15 +35,15 @@ func (borrowsNothing) Return(int)       {}
 
 // glance checks the records of a compressed batch whose records must have keys, if that is
 // done soon.
-func glance(b batch.Batch) (*kerr.Error, string) {
+func glance(b batch.Batch, counts *metrics.Topic) (*kerr.Error, string) {
 	if len(b) > glanced {
 		return errUnpack, ""
 	}
-	return look(b, glanced, borrowsNothing{})
+	return look(b, glanced, borrowsNothing{}, counts)
 }
 
 // look checks the records of a compressed batch. It runs on a loop or a worker.
-func look(b batch.Batch, most int64, m batch.Memory) (*kerr.Error, string) {
+func look(b batch.Batch, most int64, m batch.Memory, counts *metrics.Topic) (*kerr.Error, string) {
 	records, err := batch.Scan(b, batch.ScanOptions{Max: most, Memory: m})
 	if err == nil {
 		err = records.Check(true)
@@ -51,11 +52,19 @@ func look(b batch.Batch, most int64, m batch.Memory) (*kerr.Error, string) {
 	if most == glanced && errors.Is(err, batch.ErrSize) {
 		return errUnpack, ""
 	}
-	return unpacked(err)
+	return unpacked(err, counts)
+}
+
+// keyless counts a batch that was refused for a record without a key.
+func keyless(err error, counts *metrics.Topic) {
+	if errors.Is(err, batch.ErrKey) {
+		counts.NoKey()
+	}
 }
 
 // unpacked is the code of an error from decompressing.
-func unpacked(err error) (*kerr.Error, string) {
+func unpacked(err error, counts *metrics.Topic) (*kerr.Error, string) {
+	keyless(err, counts)
 	switch {
 	case err == nil:
 		return nil, ""
@@ -139,9 +148,9 @@ func (p *produceCall) unpack(part int, s *shard.Settings) (*kerr.Error, string) 
 	a := &p.appends[p.packed[part].index]
 	switch {
 	case s.Recompresses(a.Batch.Codec()):
-		return unpacked(a.Recompress(s, p.memory(part)))
+		return unpacked(a.Recompress(s, p.memory(part)), p.packed[part].topic.Counts)
 	case s.Compacted:
-		return look(a.Batch, batch.MaxPlain, p.memory(part))
+		return look(a.Batch, batch.MaxPlain, p.memory(part), p.packed[part].topic.Counts)
 	}
 	return nil, ""
 }

@@ -57,7 +57,7 @@ func decodeAborted(data []byte, base int64) ([]batch.Aborted, error) {
 // markers.
 func (l *Log) Abort(a batch.Aborted) { l.aborting = append(l.aborting, a) }
 
-// index notes what the marker b aborts.
+// abort notes what b aborts if it is the marker of the first that waits, and answers who waits behind it.
 func (s *Segment) abort(b batch.Batch, waiting []batch.Aborted) []batch.Aborted {
 	if len(waiting) == 0 || waiting[0].Last != b.BaseOffset() {
 		return waiting

@@ -664,10 +664,39 @@ func TestDelete(t *testing.T) {
 	s.want("folder", names, "[a.00000000000000000000000000000001-delete-0]")
 }
 
+// RemoveDeleted removes what is left of deleted logs in a data folder, as a broker does when it starts.
+func RemoveDeleted(fs diskio.FS, data string) error {
+	names, err := fs.ReadDir(data)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !IsDeleted(name) {
+			continue
+		}
+		if err := fs.RemoveAll(filepath.Join(data, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Active0 shows that a deleted log refuses what would change it.
 func (l *Log) Active0(t *testing.T) error {
 	if err := l.Append(nil, today); !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("append to a deleted log: %w", err)
 	}
 	return nil
+}
+
+func TestIsDeleted(t *testing.T) {
+	const digits = "0123456789abcdef0123456789abcdef"
+	for name, want := range map[string]bool{
+		"t-0." + digits + "-delete": true, "a.b-7." + digits + "-delete": true, "t-0": false, "t-0-delete": false,
+		"t-0." + digits + "-stray": false, "-delete": false, digits + "-delete": false, "t-0.0123456789abcdefg123456789abcdef-delete": false,
+	} {
+		if IsDeleted(name) != want {
+			t.Errorf("%s: got %v", name, !want)
+		}
+	}
 }

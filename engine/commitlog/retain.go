@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -255,7 +256,7 @@ func (l *Log) SetStart(offset int64) error {
 }
 
 // Delete closes the log and gives its folder a name that no partition has. The folder is
-// removed after DeleteDelay, or by RemoveDeleted at the next start.
+// removed after DeleteDelay; what a stop leaves of it is known by its name (IsDeleted).
 func (l *Log) Delete() error {
 	if l.active == nil {
 		return ErrClosed
@@ -268,7 +269,7 @@ func (l *Log) Delete() error {
 	above, name := filepath.Split(l.dir)
 	var to string
 	for i := 0; ; i++ {
-		suffix := fmt.Sprintf(".%032x%s", i, deletedFolder)
+		suffix := fmt.Sprintf(".%032x%s", i, DeletedSuffix)
 		to = filepath.Join(above, name[:min(len(name), MaxName-len(suffix))]+suffix)
 		if _, err := l.fs.Stat(to); err != nil {
 			break
@@ -291,28 +292,20 @@ func (l *Log) Delete() error {
 	return nil
 }
 
-// deletedFolder ends the name of the folder of a deleted log, as in Kafka. No partition's
+// DeletedSuffix ends the name of the folder of a deleted log, as in Kafka. No partition's
 // does: that ends with a number.
-const deletedFolder = "-delete"
+const DeletedSuffix = "-delete"
 
 // MaxName is how long the name of a file or folder may be, in bytes. Who gives a folder another one cuts
 // what stands before the ending: topics may have names that leave no room for it.
 const MaxName = 255
 
-// RemoveDeleted removes what is left of deleted logs in a data folder. Call it before any
-// log is opened.
-func RemoveDeleted(fs diskio.FS, data string) error {
-	names, err := fs.ReadDir(data)
-	if err != nil {
-		return fmt.Errorf("look for deleted logs: %w", err)
+// IsDeleted reports whether a folder is what remains of a deleted log: a name, 32 hexadecimal
+// digits and DeletedSuffix.
+func IsDeleted(name string) bool {
+	rest, ok := strings.CutSuffix(name, DeletedSuffix)
+	if !ok || len(rest) < 34 || rest[len(rest)-33] != '.' {
+		return false
 	}
-	for _, name := range names {
-		if ok, _ := filepath.Match("*.????????????????????????????????"+deletedFolder, name); !ok {
-			continue
-		}
-		if err := fs.RemoveAll(filepath.Join(data, name)); err != nil {
-			return fmt.Errorf("remove deleted log: %w", err)
-		}
-	}
-	return nil
+	return strings.Trim(rest[len(rest)-32:], "0123456789abcdef") == ""
 }

@@ -28,6 +28,36 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: position %d: %s", p.File, p.Position, p.Text)
 }
 
+// verifier reads the files of one log, lowest segment first, and compares them with each other.
+type verifier struct {
+	fs     diskio.FS
+	dir    string
+	report func(Problem)
+	known  Recovery // what somebody else knows of the log
+
+	// Of the log, from look.
+	start   int64
+	first   int64     // base of the first segment
+	last    int64     // base of the last segment
+	closed  bool      // the last segment has an index
+	cleaned int64     // up to where the log was compacted
+	epochs  []epoch   // the checkpoint, if it can be read
+	swaps   []offsets // of segments that take the place of others, which a crash has interrupted
+
+	// Of what was read so far.
+	next   int64 // offset that the next segment begins at, or −1
+	epoch  int32
+	broken bool // a segment could not be read to its end
+	track  tracker
+	empty  []offsets      // of batches without records, lowest first
+	filled map[int64]bool // producers whose open transaction has records
+	hollow map[int64]bool // aborted transactions without records, by their markers
+
+	// Of the segment that is read.
+	segmentBase int64
+	ended       []batch.Aborted // by it
+}
+
 // Verify reads everything in the folder of a log that is not open, down to the records,
 // and reports all that is wrong. It changes nothing. The error is what kept it from reading.
 func Verify(fs diskio.FS, dir string, report func(Problem)) error {
@@ -85,23 +115,22 @@ var errMade = errors.New("it is missing; the broker makes it again from the batc
 // look reads what the segments are compared with.
 func (v *verifier) look(names []string) {
 	bases := map[int64]bool{}
-	first := int64(-1)
 	for _, name := range names {
 		base, ok := parseName(name, logSuffix)
 		if swapped, is := parseName(name, logSuffix+swapSuffix); is {
 			base, ok = swapped, true
 		}
-		if ok {
-			bases[base] = true
-			v.last = base
-			if first < 0 {
-				first = base
-				v.first = base
-			}
+		if !ok {
+			continue
 		}
+		if len(bases) == 0 {
+			v.first = base
+		}
+		bases[base] = true
+		v.last = base
 	}
-	if first > v.start {
-		v.problem(segmentName(first)+logSuffix, -1, fmt.Errorf("it is the first segment, and the log starts at offset %d: what lies between is lost, unless retention removed it from a full disk", v.start))
+	if len(bases) > 0 && v.first > v.start {
+		v.problem(segmentName(v.first)+logSuffix, -1, fmt.Errorf("it is the first segment, and the log starts at offset %d: what lies between is lost, unless retention removed it from a full disk", v.start))
 	}
 	for _, name := range names {
 		base, ok := parseName(name, indexSuffix)
@@ -143,32 +172,6 @@ func (v *verifier) checkEpoch(name string, at int64, b batch.Batch) {
 		v.problem(epochFile, -1, fmt.Errorf("it says that epoch %d begins at offset %d, and a batch at %d has it: this file or %s is not of this log, or old",
 			b.LeaderEpoch(), v.epochs[0].start, b.BaseOffset(), startFile))
 	}
-}
-
-type verifier struct {
-	cleaned int64 // up to where the log was compacted
-	fs      diskio.FS
-	dir     string
-	report  func(Problem)
-	start   int64
-	next    int64 // offset that the next segment begins at, or −1
-	epoch   int32
-	first   int64 // base of the first segment
-	track   tracker
-	ended   []batch.Aborted // by the segment that is read
-	last    int64           // base of the last segment
-	closed  bool            // the last segment has an index
-	epochs  []epoch         // the checkpoint, if it can be read
-
-	known  Recovery // what somebody else knows of the log
-	broken bool     // a segment could not be read to its end
-
-	segmentBase int64 // of the segment that is read
-
-	swaps  []offsets      // of segments that take the place of others, which a crash has interrupted
-	empty  []offsets      // of batches without records, lowest first
-	filled map[int64]bool // producers whose open transaction has records
-	hollow map[int64]bool // aborted transactions without records, by their markers
 }
 
 // lookForSwaps finds what a crash has left of cleanings whose outcome counts already: the next start

@@ -7,6 +7,18 @@ type Counts struct {
 	Offsets                                                      int64
 }
 
+// Add adds what another coordinator counts.
+func (n *Counts) Add(other Counts) {
+	n.Stable += other.Stable
+	n.PreparingRebalance += other.PreparingRebalance
+	n.CompletingRebalance += other.CompletingRebalance
+	n.Empty += other.Empty
+	n.Dead += other.Dead
+	n.Assigning += other.Assigning
+	n.Reconciling += other.Reconciling
+	n.Offsets += other.Offsets
+}
+
 // Count counts the groups.
 func (c *Coordinator) Count() (n Counts) {
 	for _, g := range c.groups {

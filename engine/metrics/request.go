@@ -155,10 +155,10 @@ func (t *Topic) InvalidCRC() { t.invalidCRC.Add(1) }
 // InvalidMagic counts batches of a format that is not taken.
 func (t *Topic) InvalidMagic() { t.invalidMagic.Add(1) }
 
-// InvalidSequence counts batches out of order.
+// InvalidSequence counts batches whose offsets or sequence cannot be.
 func (t *Topic) InvalidSequence() { t.invalidSequence.Add(1) }
 
-// NoKey counts records without a key for a compacted topic.
+// NoKey counts batches for a compacted topic in which a record has no key.
 func (t *Topic) NoKey() { t.noKey.Add(1) }
 
 // Fetched counts one fetch of a partition that was answered with so many bytes.
@@ -188,8 +188,8 @@ var topicCounters = []struct {
 	{"failedfetchrequests_total", "Fetches from a partition that failed.", func(t *Topic) *atomic.Uint64 { return &t.failedFetches }},
 	{"invalidmessagecrcrecords_total", "Batches with a wrong checksum.", func(t *Topic) *atomic.Uint64 { return &t.invalidCRC }},
 	{"invalidmagicnumberrecords_total", "Batches of a format that is not taken.", func(t *Topic) *atomic.Uint64 { return &t.invalidMagic }},
-	{"invalidoffsetorsequencerecords_total", "Batches out of order.", func(t *Topic) *atomic.Uint64 { return &t.invalidSequence }},
-	{"nokeycompactedtopicrecords_total", "Records without a key for a compacted topic.", func(t *Topic) *atomic.Uint64 { return &t.noKey }},
+	{"invalidoffsetorsequencerecords_total", "Batches whose offsets or sequence cannot be.", func(t *Topic) *atomic.Uint64 { return &t.invalidSequence }},
+	{"nokeycompactedtopicrecords_total", "Batches for a compacted topic in which a record has no key.", func(t *Topic) *atomic.Uint64 { return &t.noKey }},
 }
 
 // add adds the counts of other.

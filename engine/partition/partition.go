@@ -125,7 +125,7 @@ func (p *Partition) Admit(b batch.Batch, now int64) (Admission, error) {
 	return p.AdmitFrom(b, now, Origin{})
 }
 
-// AdmitFrom is Admit for a batch that is part of a transaction.
+// AdmitFrom is Admit for a batch of which more is known than it says itself.
 func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, error) {
 	count, offsets := b.Count(), int64(b.LastOffsetDelta())+1
 	fits := count > 0 && int64(count) == offsets || o.Thinned && count >= 0 && int64(count) <= offsets && offsets > 0
@@ -156,17 +156,9 @@ func (p *Partition) AdmitFrom(b batch.Batch, now int64, o Origin) (Admission, er
 	return a, nil
 }
 
-// remember notes an admitted batch, and how to undo that.
+// remember notes an admitted batch with its producer, in such a way that Undo can take it back.
 func (p *Partition) remember(known *producer, b batch.Batch, now int64) {
-	u := undo{base: p.end, producer: known}
-	if known == nil {
-		known = &producer{id: b.ProducerID(), epoch: -1, coordinator: -1, transaction: -1}
-		p.producers[known.id] = known
-		u.producer, u.unknown = known, true
-	} else {
-		u.before = *known
-	}
-	p.undo = append(p.undo, u)
+	known = p.touch(known, b.ProducerID())
 	known.add(b, p.end)
 	known.active = now
 	if b.Transactional() && known.transaction < 0 {
@@ -174,6 +166,19 @@ func (p *Partition) remember(known *producer, b batch.Batch, now int64) {
 		p.spans = append(p.spans, span{producer: known.id, first: p.end, last: -1})
 		delete(p.tickets, known.id)
 	}
+}
+
+// touch notes what a producer was before what is admitted at the end changes it, and makes one that is not known.
+func (p *Partition) touch(known *producer, id int64) *producer {
+	u := undo{base: p.end, producer: known}
+	if known == nil {
+		known = p.meet(id)
+		u.producer, u.unknown = known, true
+	} else {
+		u.before = *known
+	}
+	p.undo = append(p.undo, u)
+	return known
 }
 
 // undo is what a producer was before a batch was admitted.
@@ -233,7 +238,7 @@ func (p *Partition) advance() {
 		limit = p.written
 	}
 	p.high = max(p.high, limit) // it stays when the flush mode becomes stricter
-	p.settle()
+	p.dropSpans()
 }
 
 // Check reports which invariant does not hold. It is for tests and simulators.

@@ -39,6 +39,13 @@ type producer struct {
 	batches     [keep]sent // the first count, oldest first
 }
 
+// meet makes a producer that was not known.
+func (p *Partition) meet(id int64) *producer {
+	known := &producer{id: id, epoch: -1, coordinator: -1, transaction: -1}
+	p.producers[id] = known
+	return known
+}
+
 // lastSequence is that of the last record, or -1.
 func (p *producer) lastSequence() int32 {
 	if p.count == 0 {
@@ -159,8 +166,7 @@ func (p *Partition) Replay(header batch.Batch) (aborted batch.Aborted, ok bool) 
 	}
 	known := p.producers[id]
 	if known == nil {
-		known = &producer{id: id, epoch: -1, coordinator: -1, transaction: -1}
-		p.producers[id] = known
+		known = p.meet(id)
 	}
 	if known.count > 0 && known.batches[known.count-1].lastOffset >= header.LastOffset() {
 		return aborted, false
@@ -171,7 +177,7 @@ func (p *Partition) Replay(header batch.Batch) (aborted batch.Aborted, ok bool) 
 		marker, _ := header.Marker()
 		aborted, ok = p.close(known, marker, header.BaseOffset())
 		known.timestamp = header.MaxTimestamp()
-		p.settle()
+		p.dropSpans()
 		return aborted, ok
 	case header.LastOffsetDelta() < 0 || header.BaseSequence() < 0 && !header.Transactional():
 		return aborted, false

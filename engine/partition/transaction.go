@@ -148,15 +148,7 @@ func (p *Partition) EndTransaction(e Ending, now int64) (Ended, error) {
 	if known != nil && e.ProducerEpoch == known.epoch && known.transaction < 0 && e.CoordinatorEpoch == known.coordinator {
 		return Ended{Admission: Admission{Base: p.end, End: p.end, Duplicate: true}}, nil
 	}
-	u := undo{base: p.end, producer: known}
-	if known == nil {
-		known = &producer{id: e.ProducerID, epoch: -1, coordinator: -1, transaction: -1}
-		p.producers[known.id] = known
-		u.producer, u.unknown = known, true
-	} else {
-		u.before = *known
-	}
-	p.undo = append(p.undo, u)
+	known = p.touch(known, e.ProducerID)
 	ended := Ended{Admission: Admission{Base: p.end, End: p.end + 1}}
 	p.end++
 	ended.Aborted, ended.Aborts = p.close(known, e.Marker, ended.Base)
@@ -184,8 +176,8 @@ func (p *Partition) close(known *producer, m batch.Marker, at int64) (aborted ba
 	return aborted, !m.Commit
 }
 
-// settle lets go of the transactions that have ended below the high watermark.
-func (p *Partition) settle() {
+// dropSpans lets go of the transactions that have ended below the high watermark.
+func (p *Partition) dropSpans() {
 	if len(p.spans) == 0 {
 		return
 	}

@@ -23,7 +23,7 @@ const complainEvery = 10 * time.Second
 // Endings of folders that are no partition's any more.
 const (
 	// DeletedSuffix is that of a deleted partition, whose files go in the background.
-	DeletedSuffix = "-delete"
+	DeletedSuffix = commitlog.DeletedSuffix
 	// StraySuffix is that of a folder that belonged to no partition; a person decides.
 	StraySuffix = "-stray"
 )

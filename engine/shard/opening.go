@@ -188,8 +188,8 @@ func (r *Replica) take(o *opening) {
 	r.committed.Store(r.written.bytes)
 	r.durable.Store(log.End())
 	r.stable.Store(machine.StableOffset())
-	if r.settledTo.Store(0); machine.StableOffset() == machine.HighWatermark() {
-		r.settledTo.Store(r.written.bytes)
+	if r.stableBytes.Store(0); machine.StableOffset() == machine.HighWatermark() {
+		r.stableBytes.Store(r.written.bytes)
 	}
 	r.become(open)
 	if s := r.topic.Settings(); s != o.settings { // they were changed meanwhile

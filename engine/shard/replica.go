@@ -75,16 +75,16 @@ type Replica struct {
 
 	// Published by the shard. A reader loads the limit first and the log's segments
 	// after it: the list is then never older than the limit.
-	state     atomic.Int32
-	log       atomic.Pointer[commitlog.Log]
-	high      atomic.Int64 // high watermark
-	stable    atomic.Int64 // last stable offset
-	settledTo atomic.Int64 // bytes below the last stable offset, counted like committed
-	start     atomic.Int64 // log start offset
-	committed atomic.Int64 // bytes below the high watermark, counted from the first opening
-	durable   atomic.Int64 // offset below which everything survives a power cut; −1: not known
-	whole     atomic.Bool  // the log was opened, or surely there is none
-	sought    atomic.Int32 // tasks of Seek that wait for the log; anybody's
+	state       atomic.Int32
+	log         atomic.Pointer[commitlog.Log]
+	high        atomic.Int64 // high watermark
+	stable      atomic.Int64 // last stable offset
+	stableBytes atomic.Int64 // bytes below the last stable offset, counted like committed
+	start       atomic.Int64 // log start offset
+	committed   atomic.Int64 // bytes below the high watermark, counted from the first opening
+	durable     atomic.Int64 // offset below which everything survives a power cut; −1: not known
+	whole       atomic.Bool  // the log was opened, or surely there is none
+	sought      atomic.Int32 // tasks of Seek that wait for the log; anybody's
 
 	settings *Settings // as of the opening, or the last Configure
 	machine  *partition.Partition
@@ -166,7 +166,7 @@ func (r *Replica) HighWatermark() int64 { return r.high.Load() }
 func (r *Replica) StableOffset() int64 { return r.stable.Load() }
 
 // StableBytes is how many bytes lie below the last stable offset, counted like Committed (any).
-func (r *Replica) StableBytes() int64 { return r.settledTo.Load() }
+func (r *Replica) StableBytes() int64 { return r.stableBytes.Load() }
 
 // Start is the log start offset (any). The log refuses what lies below its own start before
 // retention is done, and who was refused asks here.
@@ -187,7 +187,8 @@ func (r *Replica) Committed() int64 { return r.committed.Load() }
 // the log was not opened in this run (any).
 func (r *Replica) Durable() int64 { return r.durable.Load() }
 
-// Point is how far the log is durable, and after Finish what ends there.
+// Point is how far the log is durable, and after Finish what ends there. For who keeps the disk, which
+// has ended before a stop calls Finish, and for that stop.
 func (r *Replica) Point() Point {
 	return Point{Topic: r.ID, Offset: r.Durable(), Last: r.last, Lasts: r.lasts}
 }
@@ -246,8 +247,8 @@ func (r *Replica) Configure(s *Settings) {
 	r.secure()
 }
 
-// Size is how many bytes the log takes on disk. A partition that nobody used is looked
-// at from outside.
+// Size is how many bytes the log takes on disk (any, once it is Whole). The folder of a partition
+// that nobody used is looked at, and the log stays unopened; who asks waits for the disk.
 func (r *Replica) Size() int64 {
 	switch state(r.state.Load()) {
 	case open:

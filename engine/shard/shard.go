@@ -223,8 +223,8 @@ func (s *Shard) ExpireProducers() {
 	}
 }
 
-// Owed is since when the oldest sync of its partitions is under way; zero: none is. On the shard only.
-func (s *Shard) Owed() (since time.Time) {
+// Syncing is since when the oldest sync of its partitions is under way; zero: none is. On the shard only.
+func (s *Shard) Syncing() (since time.Time) {
 	for r := range s.replicas {
 		if r.syncing && (since.IsZero() || r.asked.Before(since)) {
 			since = r.asked

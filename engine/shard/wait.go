@@ -149,7 +149,7 @@ func (e *entering) Run(s *Shard) {
 		// The first look may have come before the partition was opened.
 		now := &l.replica.committed
 		if l.stable {
-			now = &l.replica.settledTo
+			now = &l.replica.stableBytes
 		}
 		if bytes := now.Load() - l.seen; bytes > 0 {
 			p.owner.count(bytes)

@@ -147,7 +147,7 @@ func (r *Replica) refuse(err error) {
 	if r.disk.Failed() != nil && !r.syncing {
 		r.abandon(kerr.KafkaStorageError)
 	}
-	r.settlePending()
+	r.answerPending()
 }
 
 // save keeps the producer state, once for every segment and at a clean stop, so that
@@ -289,10 +289,11 @@ func (r *Replica) publish() {
 	if stable := r.machine.StableOffset(); stable != r.stable.Load() {
 		r.publishStable(stable)
 	}
-	r.settlePending()
+	r.answerPending()
 }
 
-func (r *Replica) settlePending() {
+// answerPending tells those whose batches lie below the high watermark now.
+func (r *Replica) answerPending() {
 	high := r.high.Load()
 	for a := r.pending.first(); a != nil && a.required <= high; a = r.pending.first() {
 		r.unpark()

@@ -117,7 +117,7 @@ var parsed = func() *setting.Values {
 
 func (w *world) settingsOfBroker() *setting.Values { return w.values }
 
-// found begins the metadata: the cluster and its topics.
+// foundCluster begins the metadata: the cluster and its topics.
 func (w *world) foundCluster() {
 	w.values, w.image = parsed, cluster.Empty()
 	w.applied(cluster.Found("simulated"))

@@ -22,7 +22,7 @@ const (
 	earliest = -2
 )
 
-// listed offsets, by what was asked for.
+// found is what a broker answers to a look-up: the first record at a time, or an end of the log.
 type found struct {
 	offset    int64 // −1: none
 	epoch     int32

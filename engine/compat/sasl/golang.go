@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// mechanism is franz-go's.
+// franz is the mechanism of l as franz-go has it.
 func (l login) franz() sasl.Mechanism {
 	switch l.mechanism {
 	case "SCRAM-SHA-256":

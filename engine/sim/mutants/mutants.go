@@ -28,9 +28,9 @@ var mutants = []mutant{
 		{"engine/shard/append.go", "if a.Batch.Transactional() && r.verify(a) {", "if false && r.verify(a) {"},
 		{"engine/partition/transaction.go", "if t == nil || o.Ticket != t.number {\n\t\treturn false", "if t == nil || o.Ticket != t.number || true {\n\t\treturn true"}}},
 	{"shard: aborted transactions are not noted", []edit{{
-		"engine/shard/transaction.go", "if ended.Aborts {", "if false {"}}},
+		"engine/shard/marker.go", "if ended.Aborts {", "if false {"}}},
 	{"shard: groups are not told of markers", []edit{{
-		"engine/shard/transaction.go", "m.Replica.transactionEnded(m.ending.Marker)", "_ = m.Replica"}}},
+		"engine/shard/marker.go", "m.Replica.transactionEnded(m.ending.Marker)", "_ = m.Replica"}}},
 	{"shard: decisions about transactions are not in the log", []edit{{
 		"engine/shard/transactions.go", "\ta.Send()\n", "\tt.back(func() { done(nil) })\n"}}},
 	{"api: what was aborted is not told to readers", []edit{{
