@@ -45,10 +45,12 @@ func describeACLs(c *call, q *kmsg.DescribeACLsRequest, a *kmsg.DescribeACLsResp
 	c.reply(a)
 }
 
-// Why there are no bindings to describe or to change.
+// Why there are no bindings to describe or to change. In Kafka the broker says it to whoever describes,
+// and the controller, in other words, to whoever changes.
 var (
-	noAuthorizer = &cluster.Refusal{Code: kerr.SecurityDisabled, Message: "No Authorizer is configured."}
-	noACLs       = &cluster.Refusal{Code: kerr.SecurityDisabled, Message: "The authorizer of this broker is a plugin that does not go by ACLs."}
+	noAuthorizerHere = &cluster.Refusal{Code: kerr.SecurityDisabled, Message: "No Authorizer is configured on the broker"}
+	noAuthorizer     = &cluster.Refusal{Code: kerr.SecurityDisabled, Message: "No Authorizer is configured."}
+	noACLs           = &cluster.Refusal{Code: kerr.SecurityDisabled, Message: "The authorizer of this broker is a plugin that does not go by ACLs."}
 )
 
 // refusedACLs is why whoever asks may not do op with the bindings.
@@ -56,6 +58,8 @@ func (c *call) refusedACLs(op sdk.Operation) *cluster.Refusal {
 	switch {
 	case !c.onCluster(op):
 		return clusterDenied
+	case c.server.Authorizer == nil && op == sdk.OperationDescribe:
+		return noAuthorizerHere
 	case c.server.Authorizer == nil:
 		return noAuthorizer
 	case !c.server.KeepsACLs:
