@@ -32,8 +32,7 @@ func offsetFetch(c *call, q *kmsg.OffsetFetchRequest, a *kmsg.OffsetFetchRespons
 	})
 	for i := range groups {
 		name := groups[i].Group
-		// Not COORDINATOR_NOT_AVAILABLE: consumers of Kafka before 3.9 make an error of the application's of that here.
-		p := all.part(func() { a.Groups[i] = *refusedOffsetGroup(name, kerr.NotCoordinator) })
+		p := all.part(func() { a.Groups[i] = *refusedOffsetGroup(name, kerr.CoordinatorNotAvailable) })
 		c.fetchOffsets(&groups[i], q.RequireStable, func(r *kmsg.OffsetFetchResponseGroup) {
 			p.tell(func() { a.Groups[i] = *r })
 		})
@@ -86,17 +85,10 @@ func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer
 		return
 	}
 	ask, all := c.asker(), q.Topics == nil
-	unknown := map[[16]byte]bool{}
 	if c.version >= 10 {
-		for i := range q.Topics {
-			if topic := c.server.Registry.ByID(q.Topics[i].TopicID); topic != nil {
-				q.Topics[i].Topic = topic.Name
-			} else {
-				unknown[q.Topics[i].TopicID] = true
-			}
-		}
+		c.nameTopics(q.Topics)
 	}
-	denied := c.deniedOffsets(q, unknown)
+	refused := c.refusedOffsetTopics(q)
 	c.server.onGroup(q.Group, func(err *kerr.Error) {
 		answer(refusedOffsetGroup(q.Group, err))
 	}, func(g *group.Coordinator, now time.Time) {
@@ -105,50 +97,63 @@ func (c *call) fetchOffsets(q *kmsg.OffsetFetchRequestGroup, stable bool, answer
 				return all && !ask.sees(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic)
 			})
 			if c.version >= 10 {
-				c.server.withIDs(r, unknown)
+				c.server.withIDs(r)
 			}
 			if r.ErrorCode == 0 {
-				r.Topics = append(r.Topics, denied...)
+				r.Topics = append(r.Topics, refused...)
 			}
 			answer(r)
 		})
 	})
 }
 
+// refusedOffsetGroup is told instead of offsets. Of COORDINATOR_NOT_AVAILABLE consumers of Kafka before 3.9 make an
+// error of the application's here; NOT_COORDINATOR has them look for the coordinator again, as Kafka has them.
 func refusedOffsetGroup(name string, err *kerr.Error) *kmsg.OffsetFetchResponseGroup {
+	if err == kerr.CoordinatorNotAvailable { //nolint:errorlint // it comes bare
+		err = kerr.NotCoordinator
+	}
 	r := kmsg.NewOffsetFetchResponseGroup()
 	r.Group, r.ErrorCode = name, err.Code
 	return &r
 }
 
-// deniedOffsets takes topics out of the request that whoever asks may not describe, and
-// answers for them. What nobody knows is left in.
-func (c *call) deniedOffsets(q *kmsg.OffsetFetchRequestGroup, unknown map[[16]byte]bool) (denied []kmsg.OffsetFetchResponseGroupTopic) {
-	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.OffsetFetchRequestGroupTopic) bool {
-		if c.version >= 10 && unknown[t.TopicID] || c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic) {
-			return false
+// nameTopics fills in the names of topics that were asked for by their ids, and leaves those empty that nobody knows.
+func (c *call) nameTopics(topics []kmsg.OffsetFetchRequestGroupTopic) {
+	for i := range topics {
+		topics[i].Topic = ""
+		if topic := c.server.Registry.ByID(topics[i].TopicID); topic != nil {
+			topics[i].Topic = topic.Name
 		}
-		refused := refusedOffsetTopic(t.Topic, t.Partitions, kerr.TopicAuthorizationFailed.Code)
-		if c.version >= 10 {
-			refused.Topic, refused.TopicID = "", t.TopicID
-		}
-		denied = append(denied, refused)
-		return true
-	})
-	return denied
+	}
 }
 
-// withIDs turns the topics of an answer into ids. A topic that does not exist any more
-// has none and is left out, unless it was asked for by an id.
-func (s *Server) withIDs(r *kmsg.OffsetFetchResponseGroup, unknown map[[16]byte]bool) {
+// refusedOffsetTopics takes topics out of the request whose id nobody knows and that whoever asks may not describe, and
+// answers for them: behind the others, where Kafka has them. A topic whose name nobody knows is left in.
+func (c *call) refusedOffsetTopics(q *kmsg.OffsetFetchRequestGroup) (refused []kmsg.OffsetFetchResponseGroupTopic) {
+	q.Topics = slices.DeleteFunc(q.Topics, func(t kmsg.OffsetFetchRequestGroupTopic) bool {
+		code := kerr.TopicAuthorizationFailed.Code
+		switch {
+		case c.version >= 10 && t.Topic == "":
+			code = kerr.UnknownTopicID.Code
+		case c.allowed(sdk.OperationDescribe, sdk.ResourceTopic, t.Topic):
+			return false
+		}
+		no := refusedOffsetTopic(t.Topic, t.Partitions, code)
+		if c.version >= 10 {
+			no.Topic, no.TopicID = "", t.TopicID
+		}
+		refused = append(refused, no)
+		return true
+	})
+	return refused
+}
+
+// withIDs turns the topics of an answer into ids. A topic that does not exist any more has none and is left out.
+func (s *Server) withIDs(r *kmsg.OffsetFetchResponseGroup) {
 	kept := r.Topics[:0]
 	for _, t := range r.Topics {
-		switch {
-		case unknown[t.TopicID]:
-			for j := range t.Partitions {
-				t.Partitions[j].ErrorCode, t.Partitions[j].Offset = kerr.UnknownTopicID.Code, -1
-			}
-		case t.TopicID == [16]byte{}:
+		if t.TopicID == [16]byte{} {
 			topic := s.Registry.Named(t.Topic)
 			if topic == nil {
 				continue

@@ -46,17 +46,16 @@ func (g *group) joinConsumer(j *join) {
 	}
 	said, err := g.checkJoin(j, id)
 	if err != nil {
-		if err == kerr.MemberIDRequired { //nolint:errorlint // made three lines up, bare
-			j.reply(joinError(id, err))
-			return
+		if err != kerr.MemberIDRequired { //nolint:errorlint // made three lines up, bare
+			id = "" // unlike a classic group, Kafka's consumer group does not repeat it
 		}
-		j.reply(joinError(j.q.MemberID, err))
+		j.reply(joinError(id, err))
 		return
 	}
 	t := &turn{g: g, now: j.now}
 	m, err := t.joiner(j, id)
 	if err != nil {
-		j.reply(joinError(j.q.MemberID, err))
+		j.reply(joinError("", err))
 		return
 	}
 	p := m.profile
@@ -94,17 +93,18 @@ func (g *group) checkJoin(j *join, id string) (*kmsg.ConsumerMemberMetadata, *ke
 	cg := g.consumer
 	known := cg.members[id] != nil || j.q.InstanceID != nil && cg.static[*j.q.InstanceID] != nil
 	switch {
+	case g.c.migration == MigrationDisabled:
+		return nil, kerr.InconsistentGroupProtocol
 	case !known && len(cg.members) >= g.c.consumerMaxSize:
 		return nil, kerr.GroupMaxSizeReached
 	case j.q.ProtocolType != consumerType || len(j.protocols) == 0 || cg.classics > 0 && !cg.shared(j.protocols):
 		return nil, kerr.InconsistentGroupProtocol
-	}
-	said, err := readSubscription(j.protocols[0].metadata)
-	switch {
-	case err != nil:
-		return nil, kerr.InconsistentGroupProtocol
 	case j.q.MemberID == "" && j.q.InstanceID == nil && j.version >= 4:
 		return nil, kerr.MemberIDRequired
+	}
+	said, err := readSubscription(j.protocols[0].metadata)
+	if err != nil {
+		return nil, kerr.InconsistentGroupProtocol
 	}
 	return said, nil
 }

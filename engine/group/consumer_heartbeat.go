@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -143,12 +144,20 @@ func (b *beat) begin(c *Coordinator) *refused {
 		return refuse(kerr.GroupIDNotFound, "Group "+b.q.Group+" is not a consumer group.")
 	default:
 		b.g = g
-		if !b.upgrade() {
-			return refuse(kerr.GroupIDNotFound, "Cannot upgrade classic group "+g.name+" to consumer group because the embedded consumer protocol is malformed.")
+		if err := b.upgrade(); err != nil {
+			return refuse(kerr.GroupIDNotFound, "Cannot upgrade classic group "+g.name+" to consumer group because "+whyClassic(err)+".")
 		}
 	}
 	b.g = g
 	return nil
+}
+
+// whyClassic says why a group cannot be upgraded, in Kafka's words.
+func whyClassic(err error) string {
+	if errors.Is(err, errCustomAssignor) {
+		return "an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor before re-attempting the upgrade"
+	}
+	return "the embedded consumer protocol is malformed"
 }
 
 // beConsumer makes an empty consumer group of a group without members.

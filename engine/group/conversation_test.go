@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,6 +196,9 @@ func (s *talk) sync(r *request) {
 	}
 	for _, a := range r.list("assign") {
 		id, share, _ := strings.Cut(a, ":")
+		if bytes, err := strconv.Unquote(`"` + share + `"`); err == nil {
+			share = bytes
+		}
 		q.GroupAssignment = append(q.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: id, MemberAssignment: []byte(share)})
 	}
 	who := r.text("as", q.MemberID)

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -47,16 +48,19 @@ func (g *group) upgradable() bool {
 	return g.c.migration.up() && g.protocolType == consumerType && len(g.members) < g.c.consumerMaxSize
 }
 
-// upgrade makes a consumer group of a classic one. It changes nothing and returns false
-// when a member's subscription cannot be read.
-func (t *turn) upgrade() bool {
+// errCustomAssignor is said of a group whose leader put more into an assignment than partitions.
+var errCustomAssignor = errors.New("an assignment has user data")
+
+// upgrade makes a consumer group of a classic one. It changes nothing when a member's
+// subscription or assignment cannot be read, or says more than a consumer group could.
+func (t *turn) upgrade() error {
 	g := t.g
 	cg := newConsumerGroup()
 	cg.epoch, cg.assignmentEpoch = g.generation, g.generation
 	for _, m := range g.members {
 		converted, err := g.toConsumer(m)
 		if err != nil {
-			return false
+			return err
 		}
 		free := converted.assigned.Keep(func(id assign.ID, p int32) bool { return cg.owners[place{id, p}] == nil })
 		converted.assigned, converted.target = free.Since(g.generation), free
@@ -80,7 +84,7 @@ func (t *turn) upgrade() bool {
 	for _, m := range cg.sorted() {
 		g.touchConsumer(t.now, m)
 	}
-	return true
+	return nil
 }
 
 // toConsumer is a classic member as one of a consumer group.
@@ -103,6 +107,9 @@ func (g *group) toConsumer(m *member) (*consumer, error) {
 		if err := a.ReadFrom(m.assignment); err != nil {
 			return nil, err
 		}
+	}
+	if len(a.UserData) > 0 {
+		return nil, errCustomAssignor // the assignor lives by what is in there, and a consumer group would lose it
 	}
 	topics := make([]assign.Topic, 0, len(a.Topics))
 	for i := range a.Topics {
