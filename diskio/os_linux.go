@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +39,19 @@ type osFile struct {
 
 const closing = 1 << 40
 
+// files is how many osFiles are open.
+var files atomic.Int64
+
+// Descriptors is how many files are open that OS has opened, and how many descriptors the process may have in all;
+// zero where nobody can tell.
+func Descriptors() (open, limit int64) {
+	var most unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &most) != nil || most.Cur > math.MaxInt64 {
+		return files.Load(), 0
+	}
+	return files.Load(), int64(most.Cur)
+}
+
 // errNotFile is the error of opening what is there under the name of a file and is none.
 var errNotFile = errors.New("it is a folder, a pipe or a device, and no file: take it away")
 
@@ -56,6 +70,7 @@ func (osFS) Open(name string, flag int) (File, error) {
 		if err != nil {
 			return nil, &os.PathError{Op: "open", Path: name, Err: err}
 		}
+		files.Add(1)
 		return &osFile{fd: fd, name: name}, nil
 	}
 }
@@ -75,6 +90,7 @@ func (f *osFile) leave() {
 		// descriptor with it.
 		if f.users.CompareAndSwap(closing, closing*2) {
 			f.unmap()
+			files.Add(-1)
 			unix.Close(f.fd) //nolint:errcheck // Sync has told what was to be told
 		}
 	}
@@ -90,6 +106,7 @@ func (f *osFile) Close() error {
 		if n == 0 {
 			if f.users.CompareAndSwap(0, closing*2) {
 				f.unmap()
+				files.Add(-1)
 				if err := unix.Close(f.fd); err != nil {
 					return f.fail("close", err)
 				}

@@ -48,6 +48,7 @@ type disk struct {
 	openers *diskio.Readers
 	cleaner *cleaner
 	recheck chan chan<- struct{} // asks who keeps the disk to apply retention at once
+	lacking chan struct{}        // tells who keeps the disk that there are no descriptors left
 	shards  []*shard.Shard       // that its partitions are on; no other disk's are, for a disk that hangs holds them up
 	// unclean: a log in it could not be closed in good order, or was not looked at since a
 	// crash. Set while the broker stops.
@@ -78,7 +79,8 @@ func openDisk(fs diskio.FS, path string, limits diskLimits, log *slog.Logger) (*
 		return nil, fmt.Errorf("lock data folder %s: %w", path, err)
 	}
 	reserve := diskio.NewReserved(fs, path, log)
-	d := &disk{Disk: &shard.Disk{Path: path, FS: reserve, Log: log}, reserve: reserve, lock: lock, recheck: make(chan chan<- struct{})}
+	d := &disk{Disk: &shard.Disk{Path: path, FS: reserve, Log: log}, reserve: reserve, lock: lock, recheck: make(chan chan<- struct{}), lacking: make(chan struct{}, 1)}
+	d.Lacking = d.lacks
 	if err := d.recall(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

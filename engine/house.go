@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/diskio"
 	"github.com/millrace/millrace/engine/api"
 	"github.com/millrace/millrace/engine/cluster"
 	"github.com/millrace/millrace/engine/commitlog"
@@ -15,6 +16,13 @@ import (
 
 // checkpointPause is the time between two writings of recovery points, Kafka's default.
 const checkpointPause = time.Minute
+
+// crowdPause is the time between two looks at how many files are open.
+const crowdPause = time.Second
+
+// restPause is how long files that may be closed are not looked for again when there are no descriptors: there may be
+// none to close.
+const restPause = 50 * time.Millisecond
 
 // keepHouse does what is due now and then, until the broker stops: it forgets producers and
 // adjusts the clock. What waits for a disk is done by who keeps that.
@@ -98,6 +106,10 @@ func (b *Broker) keepDisk(d *disk) {
 	defer retention.Stop()
 	checkpoint := time.NewTicker(checkpointPause)
 	defer checkpoint.Stop()
+	crowd := time.NewTicker(crowdPause)
+	defer crowd.Stop()
+	var needed int64
+	var rested time.Time
 	for {
 		select {
 		case <-b.stop:
@@ -106,12 +118,48 @@ func (b *Broker) keepDisk(d *disk) {
 			b.checkpoint(d)
 			d.Chunks.Trim()
 			d.fill()
+		case <-crowd.C:
+			if open, limit := diskio.Descriptors(); scarceFiles(open, limit, needed) {
+				needed, rested = b.rest(d.Disk), time.Now()
+			}
+		case <-d.lacking:
+			if time.Since(rested) > restPause {
+				needed, rested = b.rest(d.Disk), time.Now()
+			}
 		case <-retention.C:
 			b.retain(d.Disk, b.past())
 		case done := <-d.recheck:
 			b.retain(d.Disk, b.past())
 			close(done)
 		}
+	}
+}
+
+// scarceFiles reports whether files of logs take so many of the descriptors that there may be none for others soon. After
+// the last look so many files were needed: it is worth another when half of what they left is taken.
+func scarceFiles(open, limit, needed int64) bool {
+	return limit > 0 && open > max(limit/2, needed+(limit-needed)/2)
+}
+
+// rest closes the files of segments on a disk that nobody reads. A segment that was read or written keeps its file
+// open otherwise, and there may be more segments than descriptors. It answers how many files are open then.
+func (b *Broker) rest(on *shard.Disk) (open int64) {
+	for _, t := range b.registry.Topics() {
+		t.Each(func(_ int32, d *shard.Disk, r *shard.Replica) {
+			if d == on && r != nil && r.Settled() && !b.stopping() {
+				r.Shard().Wait(r.Rest)
+			}
+		})
+	}
+	open, _ = diskio.Descriptors()
+	return open
+}
+
+// lacks has files closed that nobody reads (any).
+func (d *disk) lacks() {
+	select {
+	case d.lacking <- struct{}{}:
+	default: // they will be
 	}
 }
 

@@ -530,7 +530,7 @@ func (l *Log) cutTail(s *Segment, found scanned) error {
 			"bytes", s.size.Load()-found.size, "offset", found.next, "reason", found.damage.Err)
 	}
 	s.size.Store(found.size)
-	if s.commit.File == nil {
+	if !s.writable() {
 		if err := s.activate(0); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/millrace/millrace/sdk/batch"
 )
 
-// Readers run while the owner appends, fails, rolls, deletes and closes. What they read is
+// Readers run while the owner appends, fails, rolls, deletes, closes files and the log. What they read is
 // whole and is what they asked for.
 func TestReadersBesideTheOwner(t *testing.T) {
 	m := diskio.NewMemory()
@@ -56,6 +56,9 @@ func TestReadersBesideTheOwner(t *testing.T) {
 			if _, err := log.Retain(today, high.Load(), 0); err != nil && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatal(err)
 			}
+		}
+		if i%5 == 0 {
+			log.Rest()
 		}
 		var group [][]byte
 		for end := log.End(); len(group) < 1+i%5; {

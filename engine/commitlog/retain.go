@@ -171,6 +171,22 @@ func (l *Log) forgetIndexes(list []*Segment) {
 	}
 }
 
+// Rest closes the files of sealed segments that nobody reads, for there may be more of them than the process may
+// have open. What a commit is under way for, or a swap was not ended of, keeps its own. What of them is in the page
+// cache is left to the system to drop.
+func (l *Log) Rest() {
+	list := *l.segments.Load()
+	if len(list) == 0 || l.swap != nil || l.failed() != nil {
+		return
+	}
+	busy := l.behind()
+	for _, s := range list[:len(list)-1] {
+		if s != busy && s != l.pledged[0].segment && s != l.pledged[1].segment {
+			s.rest()
+		}
+	}
+}
+
 // remove takes the n oldest segments away. The new start is durable before, so that what
 // was deleted never comes back, and no gap can be taken for damage.
 func (l *Log) remove(list []*Segment, n int) error {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,6 +78,7 @@ type Segment struct {
 	indexed   bool   // it had an offset index then
 	covered   int64  // bytes from the beginning that survive a power cut, by the journal or by a sync; −1: not known
 	name      string // as the journal has it; empty until it is needed
+	rested    bool   // the file of commit was closed
 }
 
 type handle struct{ diskio.File }
@@ -118,6 +120,10 @@ func (s *Segment) retain() bool {
 		if n == 0 {
 			return false
 		}
+		if n < 0 {
+			runtime.Gosched() // it rests in a moment, and is not gone
+			continue
+		}
 		if s.refs.CompareAndSwap(n, n+1) {
 			return true
 		}
@@ -133,6 +139,34 @@ func (s *Segment) Release() {
 		panic(fmt.Sprintf("segment %s was released %d times too often", s.path, -n))
 	}
 }
+
+// resting stands in refs while the file of a segment that nobody holds is taken away.
+const resting = math.MinInt64 / 2
+
+// rest closes the file of a sealed segment that nobody holds. Who reads it next opens it again.
+func (s *Segment) rest() {
+	if !s.guard.TryLock() {
+		return // somebody syncs or seals it
+	}
+	defer s.guard.Unlock()
+	if !s.sealed.Load() || !s.refs.CompareAndSwap(1, resting) {
+		return
+	}
+	h := s.handle.Swap(nil)
+	s.refs.Store(1)
+	if h != nil {
+		_ = h.Close() // it was synced before it was sealed
+	}
+	if f := s.commit.File; f != nil && !s.rested {
+		s.rested = true
+		if h == nil || f != h.File {
+			_ = f.Close()
+		}
+	}
+}
+
+// writable reports whether the owner has the file open to write.
+func (s *Segment) writable() bool { return s.commit.File != nil && !s.rested }
 
 func (s *Segment) closeFile() {
 	s.trail.Close()
@@ -179,7 +213,7 @@ func (s *Segment) activate(flag int) error {
 	}
 	// Readers of a segment that was sealed before go on with the file that they have.
 	s.handle.CompareAndSwap(nil, &handle{f})
-	s.commit = commitFile{f, s}
+	s.commit, s.rested = commitFile{f, s}, false
 	s.trail.Start(s.size.Load())
 	s.created = s.log.o.Now()
 	s.reserved = 0

@@ -65,7 +65,7 @@ func (l *Log) dropLast(list *[]*Segment) error {
 	l.publish(rest)
 	*list = rest
 	if len(rest) > 0 {
-		if l.active = rest[len(rest)-1]; l.active.commit.File == nil {
+		if l.active = rest[len(rest)-1]; !l.active.writable() {
 			if err := l.active.activate(0); err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func (l *Log) cutSegment(s *Segment, at int64) error {
 	l.size.Add(at - s.size.Load())
 	s.size.Store(at)
 	s.unsettle()
-	if s.commit.File == nil {
+	if !s.writable() {
 		if err := s.activate(0); err != nil {
 			return err
 		}

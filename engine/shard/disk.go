@@ -55,6 +55,9 @@ type Disk struct {
 	// Stopped is told of the failure that stops the disk, once, on any goroutine. Nil:
 	// nobody is told.
 	Stopped func(error)
+	// Lacking is told that the process has no descriptor left, on any goroutine, as often as somebody meets that. It
+	// does not block. Nil: nobody is told.
+	Lacking func()
 	// Later runs f after a delay, on a goroutine of its choice. Nil: time.AfterFunc.
 	Later func(delay time.Duration, f func())
 
@@ -121,6 +124,10 @@ func (d *Disk) Release() { d.released.Store(true) }
 // Unreadable says that something on the disk could not be read. It stops nothing: what can
 // be read still is (any goroutine).
 func (d *Disk) Unreadable(now time.Time, err error) {
+	if diskio.Lacking(err) {
+		d.lacking(now, "consumers", err)
+		return
+	}
 	d.complain(now, "the disk cannot be read", err)
 }
 
@@ -159,10 +166,18 @@ func (d *Disk) trouble(now time.Time, err error) {
 	case full(err):
 		d.complain(now, "the disk is full: producers are told to try again", err)
 	case diskio.Lacking(err):
-		d.complain(now, "there are no file descriptors left: producers are told to try again; raise the limit (ulimit -n), or lower max.connections", err)
+		d.lacking(now, "producers", err)
 	default:
 		d.Fail(err)
 	}
+}
+
+// lacking says that there are no descriptors, and who has to try again.
+func (d *Disk) lacking(now time.Time, who string, err error) {
+	if d.Lacking != nil {
+		d.Lacking()
+	}
+	d.complain(now, "there are no file descriptors left: "+who+" are told to try again; raise the limit (ulimit -n), or lower max.connections", err)
 }
 
 // complain logs trouble with the disk, not more often than every ten seconds.

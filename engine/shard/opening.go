@@ -162,6 +162,8 @@ func (r *Replica) opened(o *opening) error {
 		return nil
 	case errors.Is(err, commitlog.ErrSync) && !diskio.Lacking(err):
 		r.disk.Fail(fmt.Errorf("open %s: %w", r.Folder(), err))
+	case diskio.Lacking(err):
+		r.disk.lacking(r.shard.now, "clients", err)
 	case passing(err):
 		r.disk.complain(r.shard.now, "cannot open a partition; the next request tries again", err)
 	default:

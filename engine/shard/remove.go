@@ -56,6 +56,13 @@ func (r *Replica) Retain(now time.Time) {
 	}
 }
 
+// Rest closes the files of the log that nobody needs now.
+func (r *Replica) Rest() {
+	if r.is(open) {
+		r.log.Load().Rest()
+	}
+}
+
 func (r *Replica) retain(now time.Time) {
 	r.shrink(func(log *commitlog.Log, limit, unsynced int64) (int, error) { return log.Retain(now, limit, unsynced) })
 }
