@@ -55,10 +55,11 @@ type Conn struct {
 	// Out.
 	head, tail *Slot // in the order of Reserve
 	slots      int   // in that list
-	waiting    int   // bytes of completed replies not yet sent
-	blocked    bool  // the socket is full, or the turn's share was used up
-	touched    bool  // on the loop's list
-	queued     bool  // on the loop's queue
+	// waiting is the bytes of completed replies not yet sent. Slot.Send adds, on any goroutine; the loop takes away.
+	waiting atomic.Int64
+	blocked bool // the socket is full, or the turn's share was used up
+	touched bool // on the loop's list
+	queued  bool // on the loop's queue
 
 	interest interest
 	loud     bool // the poller reported input that is not read for now
@@ -223,7 +224,7 @@ func (c *Conn) close(cause error) {
 		}
 		s = next
 	}
-	c.head, c.tail, c.slots, c.waiting = nil, nil, 0, 0
+	c.head, c.tail, c.slots = nil, nil, 0
 	l.server.handler.Close(c, cause)
 	l.server.gone(c)
 }

@@ -192,6 +192,15 @@ func (c *Conn) deliver() {
 	c.frame, c.got = nil, 0
 	c.loop.counts.frames.Add(1)
 	c.loop.server.handler.Frame(c, f)
+	c.bound()
+}
+
+// bound stops reading while too much waits for the socket. It counts from when a reply is completed, not from when the
+// loop comes to it: one read may bring as many requests as MaxSlots, each answered at once, with megabytes.
+func (c *Conn) bound() {
+	if c.waiting.Load() > int64(c.loop.server.options.MaxWaiting) {
+		c.stop |= stopReplies
+	}
 }
 
 // lets reports whether no slot holds a frame back.

@@ -209,7 +209,7 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 		mark(conn, e.labels)
 	}
 	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
-	if e.changes {
+	if e.holds {
 		c.slot.Hold(e.beside)
 	}
 	if h.Version < e.served || h.Version > e.max {
