@@ -250,3 +250,26 @@ func TestAnswersOfManyRequestsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokenClientsDoNotFloodTheLog: whoever can connect can send what is no request, thousands of times a second, with
+// a name of 32 KiB.
+func TestBrokenClientsDoNotFloodTheLog(t *testing.T) {
+	b, log := logged(t)
+	begin := time.Now()
+	p := dial(t, b.Addresses()[0])
+	for range 200 {
+		q := p.another()
+		name := strings.Repeat("n", 30_000)
+		body := append([]byte{0, 12, 0, 0, 0, 0, 0, 1, byte(len(name) >> 8), byte(len(name) & 0xff)}, name...) // a Heartbeat without the rest
+		q.write(frame(body))
+		q.ended()
+	}
+	seconds := int(time.Since(begin)/time.Second) + 2 // that lines are counted in
+	text := log.String()
+	if n := strings.Count(text, "connection closed"); n < 1 || n > 10*seconds {
+		t.Errorf("%d lines in %d seconds", n, seconds)
+	}
+	if len(text) > 1000*10*seconds {
+		t.Errorf("%d bytes in %d seconds", len(text), seconds)
+	}
+}
