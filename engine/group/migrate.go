@@ -73,6 +73,7 @@ func (t *turn) upgrade() bool {
 	clear(g.byID)
 	clear(g.static)
 	clear(g.voters)
+	g.weight = 0
 	t.replaceClassic()
 	g.consumer = cg
 	g.become(t.now, cg.state())
