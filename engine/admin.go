@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -87,7 +88,7 @@ const (
 func patient(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seconds, err := strconv.Atoi(r.URL.Query().Get("seconds"))
-		if err != nil { // pprof has a time of its own
+		if err != nil && strings.HasPrefix(r.URL.Path, "/debug/pprof/") { // which has a time of its own
 			seconds = 60
 		}
 		now, c := time.Now(), http.NewResponseController(w)

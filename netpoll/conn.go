@@ -69,7 +69,7 @@ type Conn struct {
 }
 
 // stops are reasons not to read.
-type stops uint8
+type stops uint16
 
 const (
 	stopSlots   stops = 1 << iota // as many requests as MaxSlots are in flight
@@ -80,6 +80,7 @@ const (
 	stopPause                     // the handler asked for it
 	stopTime                      // the handler asked for it, until a time
 	stopReply                     // the handler asked for it, until a reply is there
+	stopTurn                      // its requests take long: others first
 )
 
 // interest is what the poller reports.

@@ -20,6 +20,8 @@ const (
 	// readTurn and writeTurn bound what one connection moves before the others' turn.
 	readTurn  = 1 << 20
 	writeTurn = 1 << 20
+	// frameTurn is how long a turn may take before the next frame of what was read has to wait.
+	frameTurn = 5 * time.Millisecond
 	// roundShare is how much is sent between two looks at the poller once others wait to
 	// send, by those with more than smallReplies.
 	roundShare   = 1 << 20

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -124,6 +125,39 @@ func TestAnswersCountBeforeTheNextRequest(t *testing.T) {
 	}
 	if limit := int64(waiting + reply + 4); most > limit {
 		t.Errorf("%d bytes waited as the next request came, want at most %d", most, limit)
+	}
+}
+
+// Requests that take long, sent together, are not all served before somebody else's.
+func TestSlowRequestsGiveWay(t *testing.T) {
+	const requests = 60
+	var order []byte // the loop's
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	s := serve(t, Options{}, &served{
+		frame: func(c *Conn, f *Frame) {
+			order = append(order, f.Bytes()[0])
+			f.Release()
+			if len(order) == 1 {
+				close(begun)
+				<-goOn
+			}
+			for begin := time.Now(); time.Since(begin) < frameTurn; { //nolint:revive // to take long is all it is for
+			}
+			s := c.Reserve()
+			s.Write([]byte{1})
+			s.Send()
+		}})
+	slow, other := dial(t, s), dial(t, s)
+	write(t, slow, framed(slices.Repeat([][]byte{{'s'}}, requests)...))
+	<-begun
+	write(t, other, framed([]byte{'o'}))
+	close(goOn)
+	expect(t, other, []byte{1})
+	for range requests {
+		expect(t, slow, []byte{1})
+	}
+	if at := bytes.IndexByte(order, 'o'); at > 10 || len(order) != requests+1 {
+		t.Errorf("the other's was served as number %d of %d", at+1, len(order))
 	}
 }
 

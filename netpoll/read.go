@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,6 +149,7 @@ func (c *Conn) cut(p []byte) []byte {
 			if len(p) == 0 {
 				return nil
 			}
+			c.giveWay()
 		case len(p) == 0:
 			return nil
 		case !c.grow(len(p)):
@@ -155,6 +157,19 @@ func (c *Conn) cut(p []byte) []byte {
 		}
 	}
 	return p
+}
+
+// giveWay has others go on before the next of several frames that one read has brought, when those before it took long:
+// else a client whose requests cost 50 ms each would have its loop for three seconds at a time.
+func (c *Conn) giveWay() {
+	if c.stop == 0 && time.Since(c.loop.now) > frameTurn {
+		c.stop |= stopTurn
+		c.loop.Post(&Task{Run: func() {
+			if !c.closed {
+				c.resume(stopTurn)
+			}
+		}})
+	}
 }
 
 // begin starts the frame whose prefix is complete; n bytes of it, or more, are there.
