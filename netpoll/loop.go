@@ -47,6 +47,7 @@ type Loop struct {
 	feedTask Task         // resumes the hungry
 	waiting  []*Conn      // for the frame budget, in order
 	queue    []*Conn      // with much to send, in order of their turns
+	slow     []*Conn      // with requests that take long, in order of their turns
 	moved    int          // bytes sent since the poller was last asked
 	touched  []*Conn      // with something to send, or to resume, in this turn
 	free     *Slot        // for reuse

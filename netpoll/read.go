@@ -164,12 +164,26 @@ func (c *Conn) cut(p []byte) []byte {
 func (c *Conn) giveWay() {
 	if c.stop == 0 && time.Since(c.loop.now) > frameTurn {
 		c.stop |= stopTurn
-		c.loop.Post(&Task{Run: func() {
-			if !c.closed {
-				c.resume(stopTurn)
-			}
-		}})
+		c.loop.slow = append(c.loop.slow, c)
 	}
+}
+
+// goOnSlowly has one that gave way go on; before the next one does the poller is asked for news.
+func (l *Loop) goOnSlowly() {
+	if len(l.slow) == 0 {
+		return
+	}
+	c := l.slow[0]
+	n := copy(l.slow, l.slow[1:])
+	l.slow[n] = nil
+	l.slow = l.slow[:n]
+	if c.closed {
+		return
+	}
+	l.now = time.Now()
+	l.mark(c.Labels)
+	c.resume(stopTurn)
+	l.mark(l.server.options.Profiling.Loop)
 }
 
 // begin starts the frame whose prefix is complete; n bytes of it, or more, are there.
