@@ -30,6 +30,20 @@ func adminDial(t *testing.T, b *Broker, text string) net.Conn {
 	return c
 }
 
+// adminCode reads an answer.
+func adminCode(t *testing.T, c net.Conn) int {
+	t.Helper()
+	a, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	if _, err := io.Copy(io.Discard, a.Body); err != nil {
+		t.Fatal(err)
+	}
+	return a.StatusCode
+}
+
 // TestTheAdminAddressIsBounded: who can reach it costs the broker no descriptors without end, and no memory for what pprof
 // is asked; others are served once there is room again.
 func TestTheAdminAddressIsBounded(t *testing.T) {
@@ -37,8 +51,8 @@ func TestTheAdminAddressIsBounded(t *testing.T) {
 	var held []net.Conn
 	for range adminConns {
 		c := adminDial(t, b, "GET /debug/pprof/cmdline HTTP/1.1\r\nHost: x\r\n\r\n")
-		if a, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || a.StatusCode != http.StatusOK {
-			t.Fatalf("connection %d: %v", len(held), err)
+		if code := adminCode(t, c); code != http.StatusOK {
+			t.Fatalf("connection %d: %d", len(held), code)
 		}
 		held = append(held, c)
 	}
@@ -60,8 +74,9 @@ func TestTheAdminAddressIsBounded(t *testing.T) {
 		}
 	}
 	c = adminDial(t, b, "GET /metrics HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 2*adminHeader)+"\r\n\r\n")
-	if a, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || a.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("a header that is too long: %v, %v", a, err)
+	// What was not read resets the connection, perhaps before the answer was.
+	if a, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) || len(a) > 0 && !strings.Contains(string(a), "431 Request Header Fields Too Large") {
+		t.Errorf("a header that is too long: %s, %v", a, err)
 	}
 	// More than the broker reads has an end, too, whether the answer comes or the connection ends before it.
 	c = adminDial(t, b, fmt.Sprintf("POST /debug/pprof/symbol HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 1<<40))
