@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,14 +62,78 @@ func startAdmin(v *setting.Values, b *Broker) (*adminServer, error) {
 	mux.Handle("/debug/pprof/block", blocking.during(pprof.Handler("block")))
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	a := &adminServer{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listen: l, ended: make(chan struct{})}
+	a := &adminServer{listen: l, ended: make(chan struct{}), server: &http.Server{
+		Handler: patient(http.MaxBytesHandler(mux, adminBody)), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: adminIdle, MaxHeaderBytes: adminHeader,
+	}}
 	go func() {
 		defer close(a.ended)
-		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := a.server.Serve(&fewConns{Listener: l}); !errors.Is(err, http.ErrServerClosed) {
 			b.log.Error("admin address ended", "address", l.Addr().String(), "error", err)
 		}
 	}()
 	return a, nil
+}
+
+// What may be asked of the admin address. It has no access control, and must not cost the broker its memory and its
+// file descriptors.
+const (
+	adminConns  = 64       // open at once; a further one is closed
+	adminHeader = 16 << 10 // bytes of a request's header
+	adminBody   = 64 << 10 // bytes behind it: pprof resolves symbols
+	adminIdle   = time.Minute
+	adminAnswer = 30 * time.Second // to take an answer, beside the time that a profile takes
+)
+
+// patient gives whoever asks some time to send a body and to take the answer.
+func patient(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seconds, err := strconv.Atoi(r.URL.Query().Get("seconds"))
+		if err != nil && strings.HasPrefix(r.URL.Path, "/debug/pprof/") { // which has a time of its own
+			seconds = 60
+		}
+		now, c := time.Now(), http.NewResponseController(w)
+		if seconds < 1<<30 {
+			_ = c.SetWriteDeadline(now.Add(time.Duration(seconds)*time.Second + adminAnswer)) // else it takes what it takes
+		}
+		if r.ContentLength != 0 { // not otherwise: the end of that time would be the end of a profile
+			_ = c.SetReadDeadline(now.Add(adminAnswer))
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// fewConns closes connections beyond adminConns.
+type fewConns struct {
+	net.Listener
+	open atomic.Int32
+}
+
+func (l *fewConns) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= adminConns {
+			return &oneOfFew{Conn: c, of: l}, nil
+		}
+		l.open.Add(-1)
+		_ = c.Close() // nobody waits for it
+	}
+}
+
+// oneOfFew is one of the connections that are counted.
+type oneOfFew struct {
+	net.Conn
+	of     *fewConns
+	closed atomic.Bool
+}
+
+func (c *oneOfFew) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.of.open.Add(-1)
+	}
+	return c.Conn.Close()
 }
 
 func (a *adminServer) address() string {

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,4 +213,63 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	want(t, "others in their place", f.ask([]kmsg.FetchRequestForgottenTopic{forget}, several(1200, 1900)).ErrorCode, nil)
 	want(t, "and more", f.ask(nil, several(1900, 2500)).ErrorCode, nil)
+}
+
+// TestAnswersOfManyRequestsAreBounded: a request of thirty bytes may have megabytes of answer, and sixty of them come
+// with one read. Some are answered on the loop, some by others.
+func TestAnswersOfManyRequestsAreBounded(t *testing.T) {
+	p := dialed(t)
+	onlyOurs(t)
+	p.coordinated()
+	s, group := p.topic(2000), unused(t)
+	c := kmsg.NewPtrOffsetCommitRequest()
+	c.Group, c.Generation = group, -1
+	topic := kmsg.OffsetCommitRequestTopic{Topic: s.name}
+	metadata := strings.Repeat("m", 2000)
+	for i := range int32(2000) {
+		topic.Partitions = append(topic.Partitions, kmsg.OffsetCommitRequestTopicPartition{Partition: i, Offset: 7, Metadata: &metadata})
+	}
+	c.Topics = append(c.Topics, topic)
+	want(t, "commit", ask[*kmsg.OffsetCommitResponse](p, 8, c).Topics[0].Partitions[0].ErrorCode, nil)
+	offsets := kmsg.NewPtrOffsetFetchRequest()
+	offsets.Group, offsets.Topics = group, nil
+	named := kmsg.NewPtrMetadataRequest()
+	named.Topics = []kmsg.MetadataRequestTopic{{Topic: &s.name}}
+	for name, raw := range map[string][]byte{
+		"offsets":  bytes.Repeat(p.request(7, offsets), 64),
+		"metadata": bytes.Repeat(p.request(9, named), 1000),
+	} {
+		before := spent.Heap()
+		for range 8 {
+			p.another().write(raw)
+		}
+		p.another().alive()
+		// All of the offsets were 2 GB.
+		if more := spent.Heap() - before; more > 256<<20 {
+			t.Errorf("%s: answers that nobody reads take %d MiB", name, more>>20)
+		}
+	}
+}
+
+// TestBrokenClientsDoNotFloodTheLog: whoever can connect can send what is no request, thousands of times a second, with
+// a name of 32 KiB.
+func TestBrokenClientsDoNotFloodTheLog(t *testing.T) {
+	b, log := logged(t)
+	begin := time.Now()
+	p := dial(t, b.Addresses()[0])
+	for range 200 {
+		q := p.another()
+		name := strings.Repeat("n", 30_000)
+		body := append([]byte{0, 12, 0, 0, 0, 0, 0, 1, byte(len(name) >> 8), byte(len(name) & 0xff)}, name...) // a Heartbeat without the rest
+		q.write(frame(body))
+		q.ended()
+	}
+	seconds := int(time.Since(begin)/time.Second) + 2 // that lines are counted in
+	text := log.String()
+	if n := strings.Count(text, "connection closed"); n < 1 || n > 10*seconds {
+		t.Errorf("%d lines in %d seconds", n, seconds)
+	}
+	if len(text) > 1000*10*seconds {
+		t.Errorf("%d bytes in %d seconds", len(text), seconds)
+	}
 }

@@ -55,10 +55,11 @@ type Conn struct {
 	// Out.
 	head, tail *Slot // in the order of Reserve
 	slots      int   // in that list
-	waiting    int   // bytes of completed replies not yet sent
-	blocked    bool  // the socket is full, or the turn's share was used up
-	touched    bool  // on the loop's list
-	queued     bool  // on the loop's queue
+	// waiting is the bytes of completed replies not yet sent. Slot.Send adds, on any goroutine; the loop takes away.
+	waiting atomic.Int64
+	blocked bool // the socket is full, or the turn's share was used up
+	touched bool // on the loop's list
+	queued  bool // on the loop's queue
 
 	interest interest
 	loud     bool // the poller reported input that is not read for now
@@ -68,7 +69,7 @@ type Conn struct {
 }
 
 // stops are reasons not to read.
-type stops uint8
+type stops uint16
 
 const (
 	stopSlots   stops = 1 << iota // as many requests as MaxSlots are in flight
@@ -79,6 +80,7 @@ const (
 	stopPause                     // the handler asked for it
 	stopTime                      // the handler asked for it, until a time
 	stopReply                     // the handler asked for it, until a reply is there
+	stopTurn                      // its requests take long: others first
 )
 
 // interest is what the poller reports.
@@ -223,7 +225,7 @@ func (c *Conn) close(cause error) {
 		}
 		s = next
 	}
-	c.head, c.tail, c.slots, c.waiting = nil, nil, 0, 0
+	c.head, c.tail, c.slots = nil, nil, 0
 	l.server.handler.Close(c, cause)
 	l.server.gone(c)
 }

@@ -271,8 +271,8 @@ func FuzzFraming(f *testing.F) {
 				c.stop |= stopSlots
 			}
 		}}
-		s := &Server{options: Options{MaxFrame: most}, handler: h}
-		l := &Loop{server: s}
+		s := &Server{options: Options{MaxFrame: most}.withDefaults(), handler: h}
+		l := &Loop{server: s} // whose turn has taken long, until it goes on slowly
 		s.budget.limit, s.budget.loops = int64(1+random.IntN(2*most)), []*Loop{l}
 		l.feedTask.Run = l.feed
 		l.awake.Store(true) // so that nobody rings
@@ -287,6 +287,7 @@ func FuzzFraming(f *testing.F) {
 					n.item.arrive(l)
 				}
 				c.resume(stopSlots)
+				l.goOnSlowly()
 			}
 		}
 		for rest := stream; len(rest) > 0 && !c.closing.Load(); {

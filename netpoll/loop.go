@@ -20,6 +20,8 @@ const (
 	// readTurn and writeTurn bound what one connection moves before the others' turn.
 	readTurn  = 1 << 20
 	writeTurn = 1 << 20
+	// frameTurn is how long a turn may take before the next frame of what was read has to wait.
+	frameTurn = 5 * time.Millisecond
 	// roundShare is how much is sent between two looks at the poller once others wait to
 	// send, by those with more than smallReplies.
 	roundShare   = 1 << 20
@@ -45,6 +47,7 @@ type Loop struct {
 	feedTask Task         // resumes the hungry
 	waiting  []*Conn      // for the frame budget, in order
 	queue    []*Conn      // with much to send, in order of their turns
+	slow     []*Conn      // with requests that take long, in order of their turns
 	moved    int          // bytes sent since the poller was last asked
 	touched  []*Conn      // with something to send, or to resume, in this turn
 	free     *Slot        // for reuse

@@ -46,7 +46,7 @@ func (l *Loop) poll() error {
 			runtime.Gosched()
 		}
 		patience := -1
-		if len(l.queue) > 0 {
+		if len(l.queue) > 0 || len(l.slow) > 0 {
 			patience = 0
 		}
 		n, err := unix.EpollWait(l.epoll, events, patience)
@@ -64,5 +64,6 @@ func (l *Loop) poll() error {
 			}
 		}
 		l.takeTurns()
+		l.goOnSlowly()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,6 +149,7 @@ func (c *Conn) cut(p []byte) []byte {
 			if len(p) == 0 {
 				return nil
 			}
+			c.giveWay()
 		case len(p) == 0:
 			return nil
 		case !c.grow(len(p)):
@@ -155,6 +157,33 @@ func (c *Conn) cut(p []byte) []byte {
 		}
 	}
 	return p
+}
+
+// giveWay has others go on before the next of several frames that one read has brought, when those before it took long:
+// else a client whose requests cost 50 ms each would have its loop for three seconds at a time.
+func (c *Conn) giveWay() {
+	if c.stop == 0 && time.Since(c.loop.now) > frameTurn {
+		c.stop |= stopTurn
+		c.loop.slow = append(c.loop.slow, c)
+	}
+}
+
+// goOnSlowly has one that gave way go on; before the next one does the poller is asked for news.
+func (l *Loop) goOnSlowly() {
+	if len(l.slow) == 0 {
+		return
+	}
+	c := l.slow[0]
+	n := copy(l.slow, l.slow[1:])
+	l.slow[n] = nil
+	l.slow = l.slow[:n]
+	if c.closed {
+		return
+	}
+	l.now = time.Now()
+	l.mark(c.Labels)
+	c.resume(stopTurn)
+	l.mark(l.server.options.Profiling.Loop)
 }
 
 // begin starts the frame whose prefix is complete; n bytes of it, or more, are there.
@@ -192,6 +221,15 @@ func (c *Conn) deliver() {
 	c.frame, c.got = nil, 0
 	c.loop.counts.frames.Add(1)
 	c.loop.server.handler.Frame(c, f)
+	c.bound()
+}
+
+// bound stops reading while too much waits for the socket. It counts from when a reply is completed, not from when the
+// loop comes to it: one read may bring as many requests as MaxSlots, each answered at once, with megabytes.
+func (c *Conn) bound() {
+	if c.waiting.Load() > int64(c.loop.server.options.MaxWaiting) {
+		c.stop |= stopReplies
+	}
 }
 
 // lets reports whether no slot holds a frame back.

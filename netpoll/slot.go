@@ -163,6 +163,7 @@ func (s *Slot) Send() {
 	binary.BigEndian.PutUint32(s.prefix[:], uint32(size))
 	s.parts[0].bytes = s.prefix[:]
 	s.size = size + len(s.prefix)
+	s.conn.waiting.Add(int64(s.size))
 	s.complete(false)
 }
 
@@ -197,9 +198,7 @@ func (s *Slot) arrive(l *Loop) {
 	if s.gone {
 		s.empty()
 	}
-	if c.waiting += s.size; c.waiting > l.server.options.MaxWaiting {
-		c.stop |= stopReplies
-	}
+	c.bound()
 	if c.head.done && !c.blocked {
 		l.touchLater(c)
 	}

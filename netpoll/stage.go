@@ -135,7 +135,7 @@ func (s *Stage) send(c *Conn) {
 			reply = append(reply, part.bytes...)
 			part.release()
 		}
-		c.waiting -= one.size
+		c.waiting.Add(int64(-one.size))
 		p.Reply(reply[len(one.prefix):])
 	}
 }
@@ -155,7 +155,7 @@ func (s *Stage) end(c *Conn, cause error) {
 		}
 		one = next
 	}
-	c.head, c.tail, c.slots, c.waiting = nil, nil, 0, 0
+	c.head, c.tail, c.slots = nil, nil, 0
 	s.loop.server.handler.Close(c, cause)
 	for _, f := range s.held[c] {
 		f.Release()

@@ -9,7 +9,7 @@ import (
 // pump sends completed replies, the oldest first, until the socket is full, the turn's
 // share is used up, or the next reply is not there yet; then it looks what that changes.
 func (c *Conn) pump() {
-	if c.waiting > smallReplies && !c.closing.Load() && c.loop.putOff(c) {
+	if c.waiting.Load() > smallReplies && !c.closing.Load() && c.loop.putOff(c) {
 		return
 	}
 	c.push()
@@ -85,7 +85,7 @@ func (c *Conn) goOn() {
 	if c.stop&stopSlots != 0 && c.slots <= o.MaxSlots/2 {
 		gone |= stopSlots
 	}
-	if c.stop&stopReplies != 0 && c.waiting <= o.MaxWaiting/2 {
+	if c.stop&stopReplies != 0 && c.waiting.Load() <= int64(o.MaxWaiting)/2 {
 		gone |= stopReplies
 	}
 	if gone != 0 {
@@ -183,7 +183,7 @@ func (c *Conn) collect(turn int) (count, size int, more bool) {
 
 // sent takes n bytes from the front of the queue.
 func (c *Conn) sent(n int) {
-	c.waiting -= n
+	c.waiting.Add(int64(-n))
 	c.loop.counts.bytesOut.Add(int64(n))
 	for n > 0 && c.pop() {
 		p := &c.head.parts[c.head.at]

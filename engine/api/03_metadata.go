@@ -38,6 +38,7 @@ func metadata(c *call, q *kmsg.MetadataRequest, a *kmsg.MetadataResponse) {
 		c.describeTopics(q, a, ask, c.server.Controller.Image(), refused)
 		return
 	}
+	c.slot.Hold(nil) // an answer of megabytes that comes later: see large
 	c.server.createTopics(create, func(image *cluster.Image, failed map[string]*kerr.Error) {
 		maps.Copy(refused, failed)
 		c.describeTopics(q, a, ask, image, refused)

@@ -16,7 +16,8 @@ import (
 //	v1 rebalance timeout · v4 member id required (KIP-394) · v5 static members (KIP-345)
 //	v6 flexible · v7 protocol type · v8 reason · v9 skip assignment
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a member that says more than 4 MiB of itself is refused with MESSAGE_TOO_LARGE, and one that comes
+// to a group whose members say more than 256 MiB with GROUP_MAX_SIZE_REACHED; there such a group fails in SyncGroup.
 func joinGroup(c *call, q *kmsg.JoinGroupRequest, a *kmsg.JoinGroupResponse) {
 	client := group.Client{ID: c.session.clientID, Host: c.host()}
 	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {

@@ -14,7 +14,7 @@ import (
 //
 //	v1 throttle time · v3 group.instance.id · v4 flexible · v5 protocol type and name
 //
-// Differs from Kafka: nothing.
+// Differs from Kafka: a group may be 16 MiB when it is stored, or max.message.bytes of __consumer_offsets if that is more.
 func syncGroup(c *call, q *kmsg.SyncGroupRequest, a *kmsg.SyncGroupResponse) {
 	c.onGroup(sdk.OperationRead, q.Group, func(err *kerr.Error) {
 		a.ErrorCode = err.Code

@@ -19,7 +19,7 @@ import (
 //
 // Differs from Kafka: a regular expression is looked through before the answer, not after
 // it, and again with the first heartbeat after a topic came or went; a static member whose
-// answer to its first heartbeat was lost may send it again.
+// answer to its first heartbeat was lost may send it again; names of more than 4 MiB are refused.
 //
 // Without group.version 1 it is refused.
 func consumerGroupHeartbeat(c *call, q *kmsg.ConsumerGroupHeartbeatRequest, _ *kmsg.ConsumerGroupHeartbeatResponse) {

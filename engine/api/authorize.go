@@ -80,7 +80,7 @@ func (l *sparing) admit(now time.Time) (silent int64, ok bool) {
 	return l.silent.Swap(0), true
 }
 
-// logStranger logs, sparingly, what somebody did who has not proved who is there.
+// logStranger logs, sparingly, what ended a connection: whoever can open one can have it end so, thousands of times a second.
 func (s *Server) logStranger(level slog.Level, message string, values ...any) {
 	if silent, ok := s.strangers.admit(s.Now()); ok {
 		s.Log.Log(context.Background(), level, message, append(values, "notLogged", silent)...)

@@ -82,7 +82,7 @@ type Server struct {
 	producers producerBlock
 	farewells farewells
 	denials   sparing
-	strangers sparing // lines about connections whose peer has not proved who is there
+	strangers sparing // lines about connections that were closed for what their peer did
 }
 
 // New makes a server.
@@ -167,14 +167,13 @@ func (l *Listener) Close(c *netpoll.Conn, cause error) {
 	}
 	state.abandonFetches()
 	state.fetches.closeAll(&l.server.sessions)
-	switch {
-	case !blamed(cause):
-	case state.proof != nil && !state.proof.gate.Proven():
-		l.server.logStranger(slog.LevelWarn, "connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
-	default:
-		l.server.Log.Warn("connection closed", "peer", c.RemoteAddr(), "client", state.clientID, "reason", cause)
+	if blamed(cause) {
+		l.server.logStranger(slog.LevelWarn, "connection closed", "peer", c.RemoteAddr(), "client", state.clientID[:min(len(state.clientID), longestName)], "reason", cause)
 	}
 }
+
+// longestName is how much of a client's name a line of the log has.
+const longestName = 100
 
 // blamed reports whether somebody should look into why a connection was closed: its peer
 // does not speak the protocol, or a reply could not be completed.
@@ -209,7 +208,7 @@ func (l *Listener) Frame(conn *netpoll.Conn, frame *netpoll.Frame) {
 		mark(conn, e.labels)
 	}
 	c := call{server: s, listener: l, conn: conn, session: state, slot: conn.Reserve(), key: h.Key, version: h.Version, correlation: h.Correlation, received: conn.Loop().Now()}
-	if e.changes {
+	if e.holds {
 		c.slot.Hold(e.beside)
 	}
 	if h.Version < e.served || h.Version > e.max {

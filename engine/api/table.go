@@ -24,8 +24,8 @@ type entry struct {
 	served   int16 // the first version that is really served
 	flexible int16 // first version with tagged fields; −1: none
 	labels   context.Context
-	// changes says that the connection's next request waits for the answer, and so finds what this one changes.
-	changes bool
+	// holds says that the connection's next request waits for the answer: see changes and large.
+	holds bool
 	// beside says which requests do not wait for it. Nil: all do.
 	beside func(frame []byte) bool
 	// serve answers. An error means that the request cannot be read: the connection is
@@ -42,14 +42,14 @@ func table() (t [128]*entry) {
 		handle(2, 1, 11, listOffsets),
 		handle(3, 0, 13, metadata),
 		commits(handle(8, 2, 10, offsetCommit)),
-		handle(9, 1, 10, offsetFetch),
+		large(handle(9, 1, 10, offsetFetch)),
 		handle(10, 0, 6, findCoordinator),
 		handle(11, 0, 9, joinGroup),
 		handle(12, 0, 4, heartbeat),
 		changes(handle(13, 0, 5, leaveGroup)),
 		handle(14, 0, 5, syncGroup),
-		handle(15, 0, 6, describeGroups),
-		handle(16, 0, 5, listGroups),
+		large(handle(15, 0, 6, describeGroups)),
+		large(handle(16, 0, 5, listGroups)),
 		handle(17, 0, 1, saslHandshake),
 		handle(18, 0, 5, apiVersions),
 		changes(handle(19, 2, 7, createTopics)),
@@ -67,7 +67,7 @@ func table() (t [128]*entry) {
 		changes(handle(31, 1, 3, deleteACLs)),
 		handle(32, 1, 4, describeConfigs),
 		changes(handle(33, 0, 2, alterConfigs)),
-		handle(35, 1, 5, describeLogDirs),
+		large(handle(35, 1, 5, describeLogDirs)),
 		handle(36, 0, 2, saslAuthenticate),
 		changes(handle(37, 0, 3, createPartitions)),
 		changes(handle(42, 0, 3, deleteGroups)),
@@ -82,12 +82,12 @@ func table() (t [128]*entry) {
 		handle(55, 0, 2, describeQuorum),
 		changes(handle(57, 0, 2, updateFeatures)),
 		handle(60, 0, 2, describeCluster),
-		handle(61, 0, 0, describeProducers),
+		large(handle(61, 0, 0, describeProducers)),
 		changes(handle(64, 0, 0, unregisterBroker)),
-		handle(65, 0, 0, describeTransactions),
-		handle(66, 0, 2, listTransactions),
+		large(handle(65, 0, 0, describeTransactions)),
+		large(handle(66, 0, 2, listTransactions)),
 		changes(handle(68, 0, 1, consumerGroupHeartbeat)),
-		handle(69, 0, 1, consumerGroupDescribe),
+		large(handle(69, 0, 1, consumerGroupDescribe)),
 		handle(74, 0, 1, listConfigResources),
 		handle(75, 0, 0, describeTopicPartitions),
 		handle(80, 0, 1, addRaftVoter),
@@ -147,7 +147,15 @@ func handle[Q, A any, PQ request[Q], PA response[A]](key, min, max int16, answer
 // changes makes the entry one whose requests are answered before the next is looked at. Produce is not: a
 // producer has many on their way, and the partitions keep their order.
 func changes(e *entry) *entry {
-	e.changes = true
+	e.holds = true
+	return e
+}
+
+// large makes the entry one whose requests are answered before the next is looked at, because somebody else answers,
+// and with more than was asked: until then nobody knows how much of a connection's memory is spent. Thirty bytes may
+// have twenty megabytes of answer, and sixty-four of them come with one read.
+func large(e *entry) *entry {
+	e.holds = true
 	return e
 }
 

@@ -98,7 +98,7 @@ func (g *group) check() error {
 }
 
 func (g *group) checkCounts() error {
-	joining, unsynced, static, voters := 0, 0, 0, map[string]int{}
+	joining, unsynced, static, weight, voters := 0, 0, 0, 0, map[string]int{}
 	for _, m := range g.members {
 		if m.join != nil {
 			joining++
@@ -111,11 +111,15 @@ func (g *group) checkCounts() error {
 		}
 		for _, p := range m.protocols {
 			voters[p.name]++
+			weight += len(p.name) + len(p.metadata)
 		}
 	}
 	if joining != g.joining || unsynced != g.unsynced || static != len(g.static) || len(g.members) != len(g.byID) {
 		return fmt.Errorf("counted %d joining, %d unsynced, %d static of %d; noted %d, %d, %d, %d",
 			joining, unsynced, static, len(g.members), g.joining, g.unsynced, len(g.static), len(g.byID))
+	}
+	if weight != g.weight {
+		return fmt.Errorf("members say %d bytes, noted %d", weight, g.weight)
 	}
 	if len(voters) != len(g.voters) {
 		return fmt.Errorf("counted %d protocols, noted %d", len(voters), len(g.voters))

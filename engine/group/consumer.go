@@ -185,9 +185,7 @@ func (cg *consumerGroup) describe(m *consumer, by int) {
 			delete(cg.static, *m.instance)
 		}
 	}
-	for _, name := range m.topics {
-		cg.want(name, by)
-	}
+	cg.want(m.topics, by)
 	cg.countPattern(m.pattern, by)
 }
 
@@ -197,18 +195,40 @@ type wanted struct {
 	members int
 }
 
+func (w wanted) compare(name string) int { return strings.Compare(w.name, name) }
+
 func (cg *consumerGroup) find(name string) (int, bool) {
-	return slices.BinarySearchFunc(cg.names, name, func(w wanted, name string) int { return strings.Compare(w.name, name) })
+	return slices.BinarySearchFunc(cg.names, name, wanted.compare)
 }
 
-// want counts a member that wants a topic, or one that no longer does.
-func (cg *consumerGroup) want(name string, by int) {
-	i, ok := cg.find(name)
-	if !ok {
-		cg.names = slices.Insert(cg.names, i, wanted{name: name})
+// want counts a member that wants topics, or one that no longer does: all of them in one pass, for a member may name
+// hundreds of thousands.
+func (cg *consumerGroup) want(topics []string, by int) {
+	known, gone := len(cg.names), false
+	for _, name := range topics {
+		if i, ok := slices.BinarySearchFunc(cg.names[:known], name, wanted.compare); ok {
+			cg.names[i].members += by
+			gone = gone || cg.names[i].members == 0
+		} else {
+			cg.names = append(cg.names, wanted{name, by})
+		}
 	}
-	if cg.names[i].members += by; cg.names[i].members == 0 {
-		cg.names = slices.Delete(cg.names, i, i+1)
+	if len(cg.names) > known {
+		slices.SortFunc(cg.names, func(a, b wanted) int { return a.compare(b.name) })
+		last := 0
+		for _, w := range cg.names[1:] { // what is named twice counts twice
+			if w.name == cg.names[last].name {
+				cg.names[last].members += w.members
+				continue
+			}
+			last++
+			cg.names[last] = w
+		}
+		clear(cg.names[last+1:])
+		cg.names = cg.names[:last+1]
+	}
+	if gone {
+		cg.names = slices.DeleteFunc(cg.names, func(w wanted) bool { return w.members == 0 })
 	}
 }
 

@@ -95,6 +95,8 @@ func (c *Coordinator) checkBeat(q *kmsg.ConsumerGroupHeartbeatRequest) *refused 
 		return invalid("GroupId can't be empty.")
 	case len(q.Group) > math.MaxInt16 || len(q.MemberID) > math.MaxInt16 || len(deref(q.SubscribedTopicRegex)) > math.MaxInt16:
 		return invalid("A name is longer than a record can hold.")
+	case lengthOf(q.SubscribedTopicNames) > mostOfMember:
+		return invalid("SubscribedTopicNames are more than 4 MiB.")
 	case blank(q.InstanceID):
 		return invalid("InstanceId can't be empty.")
 	case blank(q.RackID):
@@ -121,6 +123,14 @@ func (c *Coordinator) checkBeat(q *kmsg.ConsumerGroupHeartbeatRequest) *refused 
 		}
 	}
 	return nil
+}
+
+// lengthOf is how many bytes names have together.
+func lengthOf(names []string) (bytes int) {
+	for _, name := range names {
+		bytes += len(name)
+	}
+	return bytes
 }
 
 // begin finds the group, or makes one for a member that joins: of nothing, of a classic

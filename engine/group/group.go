@@ -50,6 +50,7 @@ type group struct {
 	static   map[string]*member   // by group.instance.id
 	pending  map[string]*deadline // ids given out with MEMBER_ID_REQUIRED, until they are used
 	voters   map[string]int       // how many members support a protocol
+	weight   int                  // bytes that the members say of themselves for all of them
 	joining  int                  // members that wait in JoinGroup
 	unsynced int                  // members that owe a SyncGroup
 
@@ -120,6 +121,7 @@ func (g *group) count(m *member, by int) {
 	}
 	for i := range m.protocols {
 		name := m.protocols[i].name
+		g.weight += by * (len(name) + len(m.protocols[i].metadata))
 		if g.voters[name] += by; g.voters[name] == 0 {
 			delete(g.voters, name)
 		}

@@ -29,6 +29,10 @@ func (c *Coordinator) Join(now time.Time, client Client, version int16, q *kmsg.
 		reply(joinError(q.MemberID, kerr.InvalidSessionTimeout))
 		return
 	}
+	if weigh(q.Protocols) > mostOfMember {
+		reply(joinError(q.MemberID, kerr.MessageTooLarge))
+		return
+	}
 	j := &join{now.UnixMilli(), client, version, q, protocolsOf(q.Protocols), uuid, reply}
 	g := c.groups[q.Group]
 	if g == nil {
@@ -49,9 +53,26 @@ func (c *Coordinator) Join(now time.Time, client Client, version int16, q *kmsg.
 	c.dropIfBare(g)
 }
 
+// What members say of themselves is kept for every protocol, and the leader is told of all members in one answer.
+const (
+	mostOfMember = 4 << 20   // bytes
+	mostOfGroup  = 256 << 20 // from where on no more members join
+)
+
+// weigh is how many bytes a JoinGroup says.
+func weigh(protocols []kmsg.JoinGroupRequestProtocol) (bytes int) {
+	for i := range protocols {
+		bytes += len(protocols[i].Name) + len(protocols[i].Metadata)
+	}
+	return bytes
+}
+
 func (g *group) admit(j *join) {
 	id := j.q.MemberID
 	switch {
+	case g.weight > mostOfGroup && g.byID[id] == nil:
+		g.unpend(id)
+		j.reply(joinError("", kerr.GroupMaxSizeReached))
 	case !g.hasRoom(id):
 		if m := g.byID[id]; m != nil {
 			g.remove(m)

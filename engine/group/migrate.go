@@ -77,6 +77,7 @@ func (t *turn) upgrade() error {
 	clear(g.byID)
 	clear(g.static)
 	clear(g.voters)
+	g.weight = 0
 	t.replaceClassic()
 	g.consumer = cg
 	g.become(t.now, cg.state())

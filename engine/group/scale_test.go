@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,6 +297,7 @@ func TestCheckNoticesDamage(t *testing.T) {
 		"no protocol":                  func(_ *Coordinator, g *group) { g.protocol = nil },
 		"another protocol":             func(_ *Coordinator, g *group) { *g.protocol = "x" },
 		"a lost vote":                  func(_ *Coordinator, g *group) { g.voters["range"]-- },
+		"a wrong weight":               func(_ *Coordinator, g *group) { g.weight++ },
 		"a strange vote":               func(_ *Coordinator, g *group) { g.voters["x"] = 1 },
 		"a member that lives for ever": func(c *Coordinator, g *group) { c.deadlines.clear(&g.members[1].session) },
 		"a rebalance without an end":   func(_ *Coordinator, g *group) { g.state = preparing },
@@ -336,6 +338,70 @@ func TestCheckNoticesDamage(t *testing.T) {
 				t.Error("not noticed")
 			}
 		})
+	}
+}
+
+// TestMembersSayNoMoreThanFits: what a member says of itself is bounded, and so is what all say to their leader.
+func TestMembersSayNoMoreThanFits(t *testing.T) {
+	j := &journal{}
+	now := time.UnixMilli(1000)
+	c := j.replayed(t, Options{InitialDelay: -1}, now)
+	join := func(i, size int) (got string) {
+		q := kmsg.NewPtrJoinGroupRequest()
+		q.Group, q.ProtocolType, q.SessionTimeoutMillis, q.RebalanceTimeoutMillis = "g", consumerType, 45_000, 60_000
+		q.Protocols = protocols(make([]byte, size), "range")
+		c.Join(now, Client{"c", "/h"}, 3, q, func() string { return fmt.Sprint(i) }, func(a *kmsg.JoinGroupResponse) { got = codeName(a.ErrorCode) })
+		return got
+	}
+	if got := join(0, mostOfMember); got != "MESSAGE_TOO_LARGE" || len(c.groups) > 0 {
+		t.Errorf("more than a member may say: %q, %d groups", got, len(c.groups))
+	}
+	size := mostOfMember - 100
+	for i := range mostOfGroup/size + 1 {
+		if got := join(i, size); i > 0 && got != "" { // it waits for the first to join again
+			t.Fatalf("member %d: %s", i, got)
+		}
+	}
+	if got := join(-1, 1); got != "GROUP_MAX_SIZE_REACHED" {
+		t.Errorf("one more: %q", got)
+	}
+	q := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	q.Group, q.MemberID, q.RebalanceTimeoutMillis, q.Topics = "k", "m", 1000, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	q.SubscribedTopicNames = []string{strings.Repeat("t", mostOfMember), "u"}
+	got := ""
+	c.ConsumerHeartbeat(now, Client{}, q, nil, func(a *kmsg.ConsumerGroupHeartbeatResponse) { got = codeName(a.ErrorCode) })
+	if got != "INVALID_REQUEST" {
+		t.Errorf("a subscription that is too long: %q", got)
+	}
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASubscriptionOfManyTopics: hundreds of thousands of short names are taken in in one pass, and left so.
+func TestASubscriptionOfManyTopics(t *testing.T) {
+	cg := newConsumerGroup()
+	many := &consumer{id: "many"}
+	for i := range 300_000 {
+		many.topics = append(many.topics, fmt.Sprintf("%06d", i))
+	}
+	few := &consumer{id: "few", profile: profile{topics: []string{"000007", "x"}}}
+	began := spent.Processor(t)
+	cg.add(few)
+	cg.add(many)
+	cg.setProfile(many, profile{topics: many.topics[1:]})
+	cg.remove(many)
+	took := spent.Processor(t) - began
+	if len(cg.names) != 2 || cg.names[0] != (wanted{"000007", 1}) || cg.names[1] != (wanted{"x", 1}) {
+		t.Errorf("%d names are left", len(cg.names))
+	}
+	if took > 3*time.Second { // one after the other: a minute
+		t.Errorf("%v", took)
+	}
+	cg.want([]string{"y", "y", "a"}, 1)
+	cg.want([]string{"y", "x"}, -1)
+	if got := fmt.Sprint(cg.names); got != "[{000007 1} {a 1} {y 1}]" {
+		t.Error(got)
 	}
 }
 

@@ -24,7 +24,7 @@ const (
 // Groups runs the groups whose offsets one partition of __consumer_offsets keeps. It
 // lives on the shard of that partition, which does what the pure machine asks for:
 // appends, and ticks. max.message.bytes does not bound what the machine appends: a group
-// with many members must be able to store itself.
+// with many members must be able to store itself. What does is mostGroupRecord.
 type Groups struct {
 	replica *Replica
 	machine *group.Coordinator
@@ -170,16 +170,53 @@ func (r *Replica) transactionEnded(m batch.Marker) {
 
 // Append makes the records part of the partition (group.Env).
 func (g *Groups) Append(records []group.Record, done func(error)) {
+	if g.tooLarge(records) {
+		g.refuse(done)
+		return
+	}
 	g.append(records, batch.NoProducer(), done).Send()
 }
 
 // AppendIn makes the records part of the partition and of a transaction (group.Env).
 func (g *Groups) AppendIn(t group.Transaction, records []group.Record, done func(error)) {
+	if g.tooLarge(records) {
+		g.refuse(done)
+		return
+	}
 	o := batch.NoProducer()
 	o.ProducerID, o.ProducerEpoch, o.Transactional = t.ProducerID, t.Epoch, true
 	a := g.append(records, o, done)
 	a.TransactionalID, a.Bumped, a.unsequenced = t.ID, t.Add, true
 	a.Send()
+}
+
+// What coordinators of groups append. A classic group is one record, which is written whole whenever one of its members comes
+// back: without a limit eighty bytes had megabytes written, and beyond 2 GiB no batch can say how long it is. Kafka's
+// limit is max.message.bytes; here it counts when it is more than this.
+const (
+	mostGroupRecord = 16 << 20
+	mostGroupBatch  = 1 << 30
+)
+
+// tooLarge reports whether a record is larger than the partition takes from a coordinator, or all of them together.
+func (g *Groups) tooLarge(records []group.Record) bool {
+	most, all := max(mostGroupRecord, g.replica.topic.Settings().MaxMessageBytes), 0
+	for i := range records {
+		size := len(records[i].Key) + len(records[i].Value)
+		if size > most {
+			return true
+		}
+		all += size
+	}
+	return all > mostGroupBatch
+}
+
+// refuse tells the machine, when it has ended what it is at, that its records are not taken.
+func (g *Groups) refuse(done func(error)) {
+	g.replica.shard.Do(func() {
+		done(kerr.MessageTooLarge)
+		g.schedule()
+	})
 }
 
 func (g *Groups) append(records []group.Record, o batch.BatchOptions, done func(error)) *groupAppend {

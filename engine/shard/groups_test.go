@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +78,44 @@ func TestGroupsSurvive(t *testing.T) {
 	if got, err := committed(offsets(h), "g"); got != 7 || err != nil {
 		t.Fatalf("offset %d, %v", got, err)
 	}
+}
+
+// TestAGroupIsNotStoredWithoutLimit: what is too large is told to the machine after it has ended what it is at, and nothing of it is in the log.
+func TestAGroupIsNotStoredWithoutLimit(t *testing.T) {
+	syncer := diskio.NewSyncer(diskio.SyncerOptions{})
+	defer syncer.Close()
+	h := newHouse(t, diskio.NewMemory(), syncer)
+	r := offsets(h)
+	if err := commit(r, "g", 7, ""); err != nil {
+		t.Fatal(err)
+	}
+	large := []group.Record{{Key: []byte("key"), Value: make([]byte, mostGroupRecord)}}
+	for name, send := range map[string]func(done func(error)){
+		"alone":            func(done func(error)) { r.groups.Append(large, done) },
+		"in a transaction": func(done func(error)) { r.groups.AppendIn(group.Transaction{ProducerID: 1}, large, done) },
+		"all together": func(done func(error)) {
+			r.groups.Append(slices.Repeat([]group.Record{{Value: make([]byte, 1<<20)}}, mostGroupBatch>>20+1), done)
+		},
+	} {
+		answer := make(chan error, 1)
+		r.shard.Wait(func() {
+			send(func(err error) { answer <- err })
+			if len(answer) > 0 {
+				t.Errorf("%s: told before the machine had ended", name)
+			}
+		})
+		if err := <-answer; !errors.Is(err, kerr.MessageTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := commit(r, "g", 8, ""); err != nil {
+		t.Error(err)
+	}
+	r.shard.Wait(func() {
+		if log, err := r.Log(); err != nil || log.End() != 2 {
+			t.Errorf("the log ends at %d, %v", log.End(), err)
+		}
+	})
 }
 
 // TestALargeLogIsLoadedBesideTheShard: meanwhile the shard works, and says that it loads.

@@ -56,6 +56,7 @@ var peers = []peer{
 	{"arrays", "claim two billion elements, in every array of every version of every request that is served", 1_000, 64 << 20, false, false, arrays},
 	{"bombs", "send 128 MiB of zeros in small batches of every codec, to topics that are compressed anew, compacted, or searched by time", 8, 128 << 20, false, false, bombs},
 	{"crowds", "send small batches that are nearly all headers, or nearly all records, to topics with interceptors, and read them through interceptors", 8, 256 << 20, false, true, crowds},
+	{"heavy", "ask a thousand times for the metadata of 10,000 partitions, 27 bytes each, and read nothing", 40, 512 << 20, false, false, heavy},
 	{"unread-seen", "ask for a mebibyte through interceptors 64 times and read nothing", 200, 256 << 20, true, true, unreadSeen},
 }
 
@@ -245,6 +246,26 @@ func fetchMegabyte(topic string) *kmsg.FetchRequest {
 	t.Partitions = append(t.Partitions, p)
 	q.Topics = append(q.Topics, t)
 	return q
+}
+
+// heavy peers ask for what is ten thousand times as large as the request, again and again, and read nothing.
+func heavy(s *scene) error {
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.TimeoutMillis = 5000
+	t := kmsg.NewCreateTopicsRequestTopic()
+	t.Topic, t.NumPartitions, t.ReplicationFactor = "wide", 10_000, 1
+	create.Topics = append(create.Topics, t)
+	if _, err := exchange(c, format(4, create)); err != nil {
+		return fmt.Errorf("create a topic: %w", err)
+	}
+	q := kmsg.NewPtrMetadataRequest()
+	q.Topics = nil
+	requests := bytes.Repeat(format(9, q), 1000)
+	return s.each(func(int) []byte { return requests })
 }
 
 // half peers send half of a frame of 8 KiB.
