@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -194,6 +195,33 @@ func (g *group) deleteOffsets(q *kmsg.OffsetDeleteRequest, r *kmsg.OffsetDeleteR
 // DropTopic removes the offsets of a topic that was deleted from every group. done is
 // called once they are gone, or with the reason why some are not; it may be nil.
 func (c *Coordinator) DropTopic(now time.Time, name string, done func(error)) {
+	c.dropOffsets(now, func(g *group) []string {
+		if g.offsets[name] == nil {
+			return nil
+		}
+		return []string{name}
+	}, done)
+}
+
+// DropGone removes the offsets of topics that do not exist: a crash may have come between the deletion of a topic
+// and that of its offsets, and under the same name a new topic would be read from where the old one was left.
+func (c *Coordinator) DropGone(now time.Time) {
+	if _, blind := c.cluster.(noCluster); blind {
+		return // nobody has shown it any topics
+	}
+	c.dropOffsets(now, func(g *group) (gone []string) {
+		for name := range g.offsets {
+			if _, ok := c.cluster.Topic(name); !ok {
+				gone = append(gone, name)
+			}
+		}
+		slices.Sort(gone)
+		return gone
+	}, nil)
+}
+
+// dropOffsets removes those of the topics that gone names for each group.
+func (c *Coordinator) dropOffsets(now time.Time, gone func(*group) []string, done func(error)) {
 	open, first := 1, error(nil)
 	finish := func(err error) {
 		if first == nil {
@@ -208,16 +236,17 @@ func (c *Coordinator) DropTopic(now time.Time, name string, done func(error)) {
 		return
 	}
 	for _, g := range c.sorted() {
-		t := g.offsets[name]
-		if t == nil {
+		var changes []change
+		for _, name := range gone(g) {
+			for _, p := range g.offsets[name].sorted() {
+				changes = append(changes, change{name, p, nil})
+			}
+		}
+		if len(changes) == 0 {
 			continue
 		}
-		var gone []change
-		for _, p := range t.sorted() {
-			gone = append(gone, change{name, p, nil})
-		}
 		open++
-		g.appendChanges(gone, nil, func(err error) {
+		g.appendChanges(changes, nil, func(err error) {
 			g.goneSoon(now)
 			finish(err)
 		})

@@ -137,6 +137,7 @@ func (g *Groups) opened(s *Shard) {
 	g.missed = nil
 	s.groups[g] = struct{}{}
 	g.machine.Loaded(s.now)
+	g.machine.DropGone(s.now)
 	g.schedule()
 }
 

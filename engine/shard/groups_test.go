@@ -80,6 +80,50 @@ func TestGroupsSurvive(t *testing.T) {
 	}
 }
 
+// topics is a picture of a cluster in which only these exist.
+type topics []string
+
+func (p topics) Topic(name string) (group.Topic, bool) {
+	return group.Topic{Name: name, Partitions: 1}, slices.Contains(p, name)
+}
+func (topics) TopicByID([16]byte) (t group.Topic, ok bool) { return t, false }
+func (topics) EachTopic(func(group.Topic)) bool            { return false }
+func (topics) SameTopics(group.Cluster) bool               { return true }
+func (topics) Settings(string) (s group.GroupSettings)     { return s }
+
+// TestOffsetsOfATopicThatIsGone: the broker died between the deletion of a topic and that of its offsets. They are
+// dropped with the next start, for good, and those of other topics are not.
+func TestOffsetsOfATopicThatIsGone(t *testing.T) {
+	files := diskio.NewMemory()
+	syncer := diskio.NewSyncer(diskio.SyncerOptions{})
+	defer syncer.Close()
+	h := newHouse(t, files, syncer)
+	r := offsets(h)
+	if err := commit(r, "g", 7, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, life := range []struct {
+		there topics
+		want  int64
+	}{{topics{"t"}, 7}, {topics{"u"}, -1}, {topics{"t"}, -1}} {
+		h.shard.Stop()
+		files.Crash()
+		h.open(false, nil)
+		r = offsets(h)
+		r.shard.Wait(func() {
+			if err := r.Groups(group.Options{}, &life.there, func(*group.Coordinator) {}); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := commit(r, "another", 1, ""); err != nil { // what was appended before is durable, too
+			t.Fatal(err)
+		}
+		if got, err := committed(r, "g"); got != life.want || err != nil {
+			t.Errorf("with topics %v: offset %d, %v, want %d", life.there, got, err, life.want)
+		}
+	}
+}
+
 // TestAGroupIsNotStoredWithoutLimit: what is too large is told to the machine after it has ended what it is at, and nothing of it is in the log.
 func TestAGroupIsNotStoredWithoutLimit(t *testing.T) {
 	syncer := diskio.NewSyncer(diskio.SyncerOptions{})
