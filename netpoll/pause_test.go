@@ -131,11 +131,11 @@ func TestAnswersCountBeforeTheNextRequest(t *testing.T) {
 // Requests that take long, sent together, are not all served before somebody else's.
 func TestSlowRequestsGiveWay(t *testing.T) {
 	const requests, crowd = 10, 6
-	var order []byte // the loop's
+	order := make(chan byte, crowd*requests+1)
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	s := serve(t, Options{}, &served{
 		frame: func(c *Conn, f *Frame) {
-			order = append(order, f.Bytes()[0])
+			order <- f.Bytes()[0]
 			f.Release()
 			if len(order) == 1 {
 				close(begun)
@@ -165,8 +165,13 @@ func TestSlowRequestsGiveWay(t *testing.T) {
 		}
 	}
 	// Each of the crowd was there before, with one request.
-	if at := bytes.IndexByte(order, 'o'); at > crowd+1 || len(order) != crowd*requests+1 {
-		t.Errorf("the other's was served as number %d of %d", at+1, len(order))
+	for at := range crowd + 2 {
+		if <-order == 'o' {
+			return
+		}
+		if at == crowd+1 {
+			t.Errorf("%d were served before the other's", at+1)
+		}
 	}
 }
 
