@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -108,11 +109,12 @@ func TestReadingPausesWhenRepliesWait(t *testing.T) {
 func TestAnswersCountBeforeTheNextRequest(t *testing.T) {
 	const requests, reply, waiting = 1000, 64 << 10, 128 << 10
 	body := make([]byte, reply)
-	var answered, most int64 // the loop's
+	var answered int64 // the loop's
+	var most atomic.Int64
 	s := serve(t, Options{MaxWaiting: waiting}, &served{
 		frame: func(c *Conn, f *Frame) {
 			f.Release()
-			most = max(most, answered-c.loop.counts.bytesOut.Load())
+			most.Store(max(most.Load(), answered-c.loop.counts.bytesOut.Load()))
 			s := c.Reserve()
 			s.Write(body)
 			answered += reply + 4
@@ -123,8 +125,8 @@ func TestAnswersCountBeforeTheNextRequest(t *testing.T) {
 	for range requests {
 		expect(t, c, body)
 	}
-	if limit := int64(waiting + reply + 4); most > limit {
-		t.Errorf("%d bytes waited as the next request came, want at most %d", most, limit)
+	if limit := int64(waiting + reply + 4); most.Load() > limit {
+		t.Errorf("%d bytes waited as the next request came, want at most %d", most.Load(), limit)
 	}
 }
 
